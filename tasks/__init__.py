@@ -1,0 +1,1 @@
+"""What is measured: presets and grids as TOML, and data sets."""

@@ -1,0 +1,1 @@
+"""Data sets, one module each, found by entry point like any plugin's."""

@@ -1,0 +1,86 @@
+"""Training through an expansion: a module whose parameters are scalers, templates and a stem, not weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from learngene_bench.expansion import Expansion
+from learngene_bench.models import build_model
+
+
+class TensorTable(nn.Module):
+    """Parameters by arbitrary names, dots included."""
+
+    def __init__(self, tensors: Mapping[str, Tensor], trainable: bool) -> None:
+        super().__init__()
+        self.names = list(tensors)
+        for name, tensor in tensors.items():
+            self.register_parameter(self._key(name), nn.Parameter(tensor.detach().clone(), trainable))
+
+    @staticmethod
+    def _key(name: str) -> str:
+        return name.replace(".", "/")
+
+    def as_dict(self) -> dict[str, Tensor]:
+        return {name: getattr(self, self._key(name)) for name in self.names}
+
+    def detached(self) -> dict[str, Tensor]:
+        return {name: tensor.detach().clone() for name, tensor in self.as_dict().items()}
+
+
+class ExpandedModel(nn.Module):
+    """A Vision Transformer whose blocks are materialised from an expansion at every forward pass.
+
+    The weights of the model that computes are never free parameters: gradients reach templates, scalers and the
+    stem through `torch.func.functional_call`, and the skeleton that lends its structure lives on the meta device.
+
+    Args:
+        expansion: gives parameters of the blocks.
+        stem: all other parameters by timm's names: patch and position embedding, final norm, head, and whatever
+            parameters of the blocks the expansion does not give.
+        train: which of "templates", "scalers" and "stem" train; the others are fixed.
+        drop_path: stochastic depth rate while training.
+    """
+
+    def __init__(
+        self,
+        expansion: Expansion,
+        stem: Mapping[str, Tensor],
+        train: frozenset[str] = frozenset({"templates", "scalers", "stem"}),
+        drop_path: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.spec = expansion.spec
+        self.templates = TensorTable(expansion.templates, "templates" in train)
+        self.scalers = TensorTable(expansion.scalers, "scalers" in train)
+        self.stem = TensorTable(stem, "stem" in train)
+        # In a tuple, so that the skeleton's meta parameters are not parameters of this module.
+        self._skeleton = (build_model(expansion.spec, drop_path=drop_path, device="meta"),)
+
+    def expansion(self) -> Expansion:
+        return Expansion(self.spec, self.scalers.as_dict(), self.templates.as_dict())
+
+    def weights(self) -> dict[str, Tensor]:
+        """Every parameter of the timm model, materialised."""
+        return {**self.stem.as_dict(), **self.expansion().materialise()}
+
+    def forward(self, images: Tensor) -> Tensor:
+        return functional_call(self._skeleton[0], self.weights(), (images,))
+
+    def train(self, mode: bool = True) -> ExpandedModel:
+        self._skeleton[0].train(mode)
+        return super().train(mode)
+
+    def no_weight_decay(self) -> set[str]:
+        """Names that get no weight decay (read by timm): what an ordinary model's decay would not reach either."""
+        unscaled = {f"scalers.{TensorTable._key(name)}" for name in self.scalers.names}
+        vectors = {
+            f"templates.{TensorTable._key(name)}"
+            for name, tensor in self.templates.as_dict().items()
+            if tensor.dim() < 3
+        }
+        return unscaled | vectors | {"stem.pos_embed", "stem.cls_token"}

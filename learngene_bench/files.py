@@ -1,0 +1,80 @@
+"""Files written whole or not at all, and read with an error that names them."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from learngene_bench.errors import DamagedFile, UserError
+
+FULL_OR_FORBIDDEN = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EFBIG}
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Calls `write` with a temporary path beside `path`, then renames: a reader sees the old file or the new one.
+
+    Raises:
+        UserError: the disk is full, or the folder cannot be written to.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(temporary)
+        with temporary.open("rb+") as stream:
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True) if path.parent.is_dir() else None
+        raise unwritable(path, error) from error
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def unwritable(path: Path, error: OSError) -> BaseException:
+    """The error to raise when `path` could not be written: one line if the user can put it right."""
+    if error.errno in FULL_OR_FORBIDDEN or isinstance(error, FileExistsError | NotADirectoryError):
+        return UserError(f"{path}: cannot be written: {error.strerror}; nothing is lost, run again when it can be")
+    return error
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes JSON whole; NaN and infinity are refused (they are not JSON)."""
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
+    write_whole(path, lambda temporary: temporary.write_text(text + "\n", encoding="utf-8"))
+
+
+def read_json(path: Path, kind: str) -> dict[str, Any]:
+    """Reads a JSON object.
+
+    Raises:
+        DamagedFile: not a JSON object; the message says which `kind` of file it is.
+        FileNotFoundError: no such file.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DamagedFile(f"{path}: damaged {kind} ({error}); delete its folder and run again") from error
+    if not isinstance(value, dict):
+        raise DamagedFile(f"{path}: damaged {kind} (not an object); delete its folder and run again")
+    return value
+
+
+def canonical(value: Any) -> str:
+    """One text for one value: sorted keys, no spaces."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def address_of(value: Any) -> str:
+    """SHA-256 of the canonical text, 64 hexadecimal digits."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+def file_hash(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

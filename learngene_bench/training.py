@@ -1,0 +1,344 @@
+"""The one training loop: ancestors, condensations, scalers and targets are all trained here.
+
+The loop never waits for the device inside an epoch, and everything that is random in it comes from a stream of its
+own, so that a run which is killed and continues from its checkpoint ends, on a CPU, with the same bits as one that
+was never killed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from timm.data import Mixup
+from timm.optim import create_optimizer_v2
+from timm.scheduler import CosineLRScheduler
+from torch import Tensor, nn
+
+from learngene_bench.augment import DeviceImages
+from learngene_bench.config import Compute, Recipe
+from learngene_bench.errors import MethodFailure
+from learngene_bench.files import write_whole
+from learngene_bench.streams import Streams
+
+Evaluate = Callable[[nn.Module], float]
+
+
+@dataclass
+class Cost:
+    """What some work cost.
+
+    Attributes:
+        epochs: passes over the training split.
+        images: training images seen, an image counted each time.
+        flops: floating-point operations of the matrix products, analytically: a training step is three forward
+            passes, and a teacher's forward pass is added.
+        seconds: wall clock, evaluation and checkpoints included.
+    """
+
+    epochs: float = 0.0
+    iterations: int = 0
+    images: int = 0
+    flops: float = 0.0
+    seconds: float = 0.0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(**{name: value + getattr(other, name) for name, value in asdict(self).items()})
+
+
+class Progress(Protocol):
+    """Where a phase reports how far it is; called at most a few times a second."""
+
+    def __call__(self, phase: str, step: int, steps: int, epoch: float, epochs: float, top1: float | None) -> None: ...
+
+
+@dataclass
+class Phase:
+    """The circumstances of one training: everything that is neither network nor data nor recipe.
+
+    Attributes:
+        name: names the phase's random streams and its checkpoint: `condensation`, `inheritance`, `tuning`, ...
+        classes: of the data.
+        evaluate: measures top-1 in percent; None for no measurement.
+        evaluate_every: epochs between two measurements; the last epoch is always measured.
+        checkpoint: file to continue from and to save to; None for none.
+        teacher: distil from this network (Eq. 6): KL(teacher || student) + cross entropy.
+        teacher_flops: of its forward pass, per image.
+        forward_flops: of the network's forward pass, per image.
+        step_flops: of the part of a forward pass that does not depend on the batch, such as materialising weights.
+    """
+
+    name: str
+    streams: Streams
+    compute: Compute
+    classes: int
+    evaluate: Evaluate | None = None
+    evaluate_every: int = 1
+    measure_start: bool = False
+    checkpoint: Path | None = None
+    teacher: nn.Module | None = None
+    teacher_flops: float = 0.0
+    forward_flops: float = 0.0
+    step_flops: float = 0.0
+    progress: Progress | None = None
+
+
+@dataclass
+class Trained:
+    """What a phase of training leaves beside the trained network.
+
+    Attributes:
+        curve: one entry per measurement: epoch, iterations, mean training loss since the last one, top-1 in percent.
+    """
+
+    cost: Cost = field(default_factory=Cost)
+    curve: list[dict[str, Any]] = field(default_factory=list)
+
+
+def train(network: nn.Module, data: DeviceImages, recipe: Recipe, phase: Phase) -> Trained:
+    """Trains the parameters of `network` that require gradients, in place.
+
+    Args:
+        network: images (B, C, H, W) to logits (B, classes).
+
+    Raises:
+        MethodFailure: the loss is not finite.
+    """
+    run = _Run(network, data, recipe, phase)
+    # Drop path draws from torch's global stream: fork it, so that nobody else's numbers change.
+    cuda = [data.images.device] if data.images.is_cuda else []
+    with torch.random.fork_rng(cuda):
+        torch.manual_seed(phase.streams.number(phase.name, "drop path"))
+        run.restore()
+        run.loop()
+    return run.trained
+
+
+class _Run:
+    """The state of one training: what a checkpoint holds."""
+
+    def __init__(self, network: nn.Module, data: DeviceImages, recipe: Recipe, phase: Phase) -> None:
+        self.network, self.data, self.recipe, self.phase = network, data, recipe, phase
+        self.steps = recipe.steps(len(data))
+        self.steps_per_epoch = recipe.steps_per_epoch(len(data))
+        self.batch_size = min(recipe.batch_size, len(data))
+        self.device = data.images.device
+        self.trainable = [p for p in network.parameters() if p.requires_grad]
+        self.optimizer = create_optimizer_v2(
+            network, opt="adamw", lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
+        )
+        warmup = min(round(recipe.warmup_epochs * self.steps_per_epoch), self.steps)
+        self.schedule = CosineLRScheduler(
+            self.optimizer,
+            t_initial=max(1, self.steps),
+            lr_min=min(recipe.minimum_learning_rate, recipe.learning_rate),
+            warmup_t=warmup,
+            warmup_lr_init=recipe.warmup_learning_rate if warmup else 0.0,
+            t_in_epochs=False,
+        )
+        self.small_draws = phase.streams.generator(phase.name, "augmentation")
+        self.noise = phase.streams.generator(phase.name, "noise", device=self.device.type)
+        self.mixup = _Mixup(recipe, phase) if recipe.mixup or recipe.cutmix else None
+        self.compiled: nn.Module = torch.compile(network) if phase.compute.compile else network  # type: ignore[assignment]
+        self.step = 0
+        self.losses = torch.zeros((), device=self.device)
+        self.loss_count = 0
+        self.trained = Trained()
+        self.started = self.reported = self.saved = time.monotonic()
+
+    def loop(self) -> None:
+        if self.step == 0 and self.phase.measure_start and not self.trained.curve:
+            self.measure()
+        order: Tensor | None = None
+        while self.step < self.steps:
+            position = self.step % self.steps_per_epoch
+            if order is None or position == 0:
+                epoch = self.step // self.steps_per_epoch
+                generator = self.phase.streams.generator(self.phase.name, "order", epoch)
+                order = torch.randperm(len(self.data), generator=generator)
+            self.one_step(order[position * self.batch_size : (position + 1) * self.batch_size])
+            self.step += 1
+            if self.step % self.steps_per_epoch == 0 or self.step == self.steps:
+                self.end_of_epoch()
+            self.tell()
+            if time.monotonic() - self.saved > self.phase.compute.checkpoint_seconds:
+                self.save()
+        self.network.eval()
+        self.save()
+
+    def one_step(self, index: Tensor) -> None:
+        self.network.train()
+        self.schedule.step_update(self.step)
+        images, labels = self.data.batch(index, self.small_draws, self.noise)
+        targets = labels
+        if self.mixup:
+            images, targets = self.mixup(images, labels)
+        with autocast(self.phase.compute, self.device):
+            logits = self.compiled(images)
+            # timm's mixup has smoothed its soft targets already.
+            smoothing = 0.0 if self.mixup else self.recipe.label_smoothing
+            loss = F.cross_entropy(logits.float(), targets, label_smoothing=smoothing)
+            if self.phase.teacher is not None:
+                with torch.no_grad():
+                    wanted = self.phase.teacher(images)
+                loss = loss + distillation_loss(logits, wanted)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if self.recipe.clip_gradient is not None:
+            nn.utils.clip_grad_norm_(self.trainable, self.recipe.clip_gradient)
+        self.optimizer.step()
+        self.losses += loss.detach()
+        self.loss_count += 1
+
+    def end_of_epoch(self) -> None:
+        epoch = self.step // self.steps_per_epoch
+        last = self.step == self.steps
+        if last or (self.phase.evaluate is not None and epoch % self.phase.evaluate_every == 0):
+            self.measure()
+
+    def measure(self) -> None:
+        loss = float(self.losses) / self.loss_count if self.loss_count else None
+        if loss is not None and not np.isfinite(loss):
+            raise MethodFailure(f"{self.phase.name}: the training loss is {loss} at iteration {self.step}")
+        top1 = self.phase.evaluate(self.network) if self.phase.evaluate else None
+        epoch = round(self.step / self.steps_per_epoch, 3)
+        self.trained.curve.append({"epoch": epoch, "iterations": self.step, "loss": loss, "top1": top1})
+        self.losses.zero_()
+        self.loss_count = 0
+        self.tell(force=True)
+
+    def tell(self, force: bool = False) -> None:
+        now = time.monotonic()
+        if self.phase.progress is None or (now - self.reported < 0.5 and not force):
+            return
+        self.reported = now
+        top1 = next((entry["top1"] for entry in reversed(self.trained.curve) if entry["top1"] is not None), None)
+        per_epoch = self.steps_per_epoch
+        self.phase.progress(self.phase.name, self.step, self.steps, self.step / per_epoch, self.steps / per_epoch, top1)
+
+    def cost(self) -> Cost:
+        images = self.step * self.batch_size
+        phase = self.phase
+        return Cost(
+            epochs=round(self.step / self.steps_per_epoch, 6),
+            iterations=self.step,
+            images=images,
+            flops=3.0 * (images * phase.forward_flops + self.step * phase.step_flops) + images * phase.teacher_flops,
+            seconds=self.trained.cost.seconds + time.monotonic() - self.started,
+        )
+
+    def save(self) -> None:
+        """Writes a checkpoint; the last one, of a finished phase, without what only training needs."""
+        self.trained.cost = self.cost()
+        self.started = time.monotonic()
+        if self.phase.checkpoint is not None:
+            state: dict[str, Any] = {
+                "step": self.step,
+                "network": self.network.state_dict(),
+                "cost": asdict(self.trained.cost),
+                "curve": self.trained.curve,
+            }
+            if self.step < self.steps:
+                state["training"] = {
+                    "optimizer": self.optimizer.state_dict(),
+                    "losses": self.losses,
+                    "loss_count": self.loss_count,
+                    "small_draws": self.small_draws.get_state(),
+                    "noise": self.noise.get_state(),
+                    "global": torch.get_rng_state(),
+                    "cuda": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
+                    "mixup": self.mixup.state() if self.mixup else None,
+                }
+            write_whole(self.phase.checkpoint, lambda temporary: torch.save(state, temporary))
+        self.saved = time.monotonic()
+
+    def restore(self) -> None:
+        """Continues from the checkpoint if there is one."""
+        path = self.phase.checkpoint
+        if path is None or not path.exists():
+            return
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        self.step = state["step"]
+        self.network.load_state_dict(state["network"])
+        self.trained = Trained(Cost(**state["cost"]), state["curve"])
+        if "training" in state:
+            training = state["training"]
+            self.optimizer.load_state_dict(training["optimizer"])
+            self.losses.copy_(training["losses"])
+            self.loss_count = training["loss_count"]
+            self.small_draws.set_state(training["small_draws"])
+            self.noise.set_state(training["noise"])
+            torch.set_rng_state(training["global"])
+            if training["cuda"] is not None:
+                torch.cuda.set_rng_state(training["cuda"], self.device)
+            if self.mixup:
+                self.mixup.restore(training["mixup"])
+
+
+class _Mixup:
+    """timm's mixup and cutmix; they draw from numpy's global stream, which is lent to them and given back."""
+
+    def __init__(self, recipe: Recipe, phase: Phase) -> None:
+        self.mix = Mixup(
+            mixup_alpha=recipe.mixup,
+            cutmix_alpha=recipe.cutmix,
+            label_smoothing=recipe.label_smoothing,
+            num_classes=phase.classes,
+        )
+        self.random = np.random.RandomState(phase.streams.number(phase.name, "mixup") % 2**32)  # noqa: NPY002
+
+    def __call__(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        outer = np.random.get_state()  # noqa: NPY002
+        np.random.set_state(self.random.get_state())  # noqa: NPY002
+        try:
+            if len(images) % 2:  # timm mixes a batch with its own reverse and refuses odd ones
+                images, labels = images[:-1], labels[:-1]
+            return self.mix(images, labels)
+        finally:
+            self.random.set_state(np.random.get_state())  # noqa: NPY002
+            np.random.set_state(outer)  # noqa: NPY002
+
+    def state(self) -> list[Any]:
+        name, keys, *rest = self.random.get_state()
+        return [name, torch.from_numpy(keys.astype(np.int64)), *rest]
+
+    def restore(self, state: list[Any]) -> None:
+        name, keys, *rest = state
+        self.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
+
+
+def distillation_loss(student: Tensor, teacher: Tensor) -> Tensor:
+    """KL(teacher || student) of logits (B, classes) at temperature 1, averaged over the batch (Eq. 6).
+
+    TELG's released loss divides by batch times classes (`losses.py`), which would make this term 1000 times smaller
+    than the cross entropy on ImageNet; averaging over the batch is a choice of this suite.
+    """
+    return F.kl_div(
+        F.log_softmax(student.float(), -1), F.log_softmax(teacher.float(), -1), reduction="batchmean", log_target=True
+    )
+
+
+@torch.no_grad()
+def top1(network: nn.Module, data: DeviceImages, compute: Compute, batch_size: int = 512) -> float:
+    """Top-1 accuracy in percent on all images of a split, one wait for the device in all."""
+    training = network.training
+    network.eval()
+    correct = torch.zeros((), dtype=torch.int64, device=data.images.device)
+    with autocast(compute, data.images.device):
+        for images, labels in data.in_order(batch_size):
+            correct += (network(images).argmax(-1) == labels).sum()
+    network.train(training)
+    return 100.0 * int(correct) / len(data)
+
+
+@contextmanager
+def autocast(compute: Compute, device: torch.device) -> Iterator[None]:
+    with torch.autocast(device.type, torch.bfloat16, enabled=compute.precision == "bfloat16"):
+        yield

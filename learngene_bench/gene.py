@@ -1,0 +1,67 @@
+"""Genes: what a method stores once and every target inherits; a safetensors file with a description inside."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from learngene_bench.errors import DamagedFile, UserError
+from learngene_bench.files import write_whole
+from learngene_bench.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FORMAT = "learngene-bench gene 1"
+
+
+@dataclass(frozen=True)
+class Gene:
+    """Tensors and what they belong to.
+
+    Attributes:
+        method: name of the initializer that made it and can read it.
+        family: the model that it was trained as (WAVE's auxiliary model, the pretrained model, ...).
+        tensors: name to tensor, on the CPU.
+        facts: anything else the method wants to know again; JSON.
+    """
+
+    method: str
+    family: ModelSpec
+    tensors: Mapping[str, Tensor]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def save(self, path: Path) -> None:
+        """Writes the gene whole or not at all."""
+        from safetensors.torch import save_file
+
+        description = {"method": self.method, "family": self.family.as_dict(), "facts": dict(self.facts)}
+        metadata = {"format": FORMAT, "description": json.dumps(description, sort_keys=True)}
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.tensors.items()}
+        write_whole(path, lambda temporary: save_file(tensors, temporary, metadata))
+
+    @staticmethod
+    def load(path: Path) -> Gene:
+        """Reads a gene.
+
+        Raises:
+            UserError: no such file, or not a gene of this suite.
+            DamagedFile: not a readable safetensors file.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, framework="pt") as stream:
+                metadata = stream.metadata() or {}
+                if metadata.get("format") != FORMAT:
+                    raise UserError(f"{path}: not a gene of learngene-bench (no {FORMAT!r} in its header)")
+                description = json.loads(metadata["description"])
+                tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
+        except FileNotFoundError as error:
+            raise UserError(f"gene file not found: {path}") from error
+        except (SafetensorError, json.JSONDecodeError, KeyError, OSError) as error:
+            raise DamagedFile(f"{path}: damaged gene ({error}); delete its folder and run again") from error
+        return Gene(description["method"], ModelSpec(**description["family"]), tensors, description["facts"])

@@ -1,0 +1,133 @@
+"""Finds initializers and data sets: entry points, and files given as `--plugin`. Knows none by name."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import inspect
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any
+
+from learngene_bench.config import build_options
+from learngene_bench.datasets import Dataset
+from learngene_bench.errors import UserError, unknown
+from learngene_bench.initializer import Initializer
+
+
+@dataclass(frozen=True)
+class Registered:
+    """An initializer and where it comes from.
+
+    Attributes:
+        source_hash: of a plugin file: editing the file makes other results; None for an installed package, whose
+            methods carry a version.
+    """
+
+    kind: type[Initializer]
+    origin: str
+    source_hash: str | None = None
+
+    def create(self, options: dict[str, Any]) -> Initializer:
+        """Raises `UserError` for a wrong option."""
+        return self.kind(build_options(self.kind.Options, options, f"--set {self.kind.name}"))
+
+
+@dataclass
+class Registry:
+    """All initializers that can be had by name."""
+
+    plugins: Sequence[Path] = ()
+    _from_files: dict[str, Registered] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for path in self.plugins:
+            for kind, source_hash in _load_plugin(path):
+                self._from_files[kind.name] = Registered(kind, str(path), source_hash)
+
+    def names(self) -> list[str]:
+        return sorted({*_entry_points("learngene_bench.initializers"), *self._from_files})
+
+    def get(self, name: str) -> Registered:
+        """Raises `UserError` for an unknown name, or a plugin that cannot be imported."""
+        if name in self._from_files:
+            return self._from_files[name]
+        found = _entry_points("learngene_bench.initializers").get(name)
+        if found is None:
+            raise unknown("method", name, self.names())
+        kind = _load(found)
+        if not (inspect.isclass(kind) and issubclass(kind, Initializer)):
+            raise UserError(f"method {name!r}: {found.value} is not an Initializer")
+        return Registered(kind, found.dist.name if found.dist else found.value)
+
+
+def dataset(settings: dict[str, Any]) -> Dataset:
+    """The data set of a preset's `[data]` section.
+
+    Raises:
+        UserError: no or an unknown name, a wrong option.
+    """
+    known = _entry_points("learngene_bench.datasets")
+    name = settings.get("name")
+    if name not in known:
+        raise unknown("data set", str(name), known)
+    kind: type[Dataset] = _load(known[name])
+    return kind(build_options(kind.Options, {k: v for k, v in settings.items() if k != "name"}, f"data ({name})"))
+
+
+def dataset_names() -> list[str]:
+    return sorted(_entry_points("learngene_bench.datasets"))
+
+
+@lru_cache
+def _entry_points(group: str) -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=group)}
+
+
+def _load(point: EntryPoint) -> Any:
+    try:
+        return point.load()
+    except Exception as error:
+        raise UserError(f"plugin {point.name!r} ({point.value}) cannot be imported: {_one_line(error)}") from error
+
+
+def _load_plugin(path: Path) -> list[tuple[type[Initializer], str]]:
+    """The initializers that a Python file defines, with the hash of the file."""
+    try:
+        source_hash = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise UserError(f"plugin file {path}: {error.strerror}") from error
+    module_name = f"learngene_bench_plugin_{source_hash[:12]}"
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    if spec is None or spec.loader is None:
+        raise UserError(f"plugin file {path}: not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+        line = f", line {frames[-1].lineno}" if frames else ""
+        raise UserError(f"plugin {path}{line}: {_one_line(error)}") from error
+    kinds = [
+        kind
+        for kind in vars(module).values()
+        if inspect.isclass(kind) and issubclass(kind, Initializer) and kind.__module__ == module_name
+    ]
+    concrete = [kind for kind in kinds if not inspect.isabstract(kind)]
+    if not concrete:
+        raise UserError(f"plugin {path}: defines no Initializer with an initialize() method")
+    for kind in concrete:
+        if not isinstance(getattr(kind, "name", None), str) or not isinstance(getattr(kind, "title", None), str):
+            raise UserError(f"plugin {path}: class {kind.__name__} needs a name and a title")
+    return [(kind, source_hash) for kind in concrete]
+
+
+def _one_line(error: Exception) -> str:
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__

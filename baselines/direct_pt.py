@@ -1,0 +1,46 @@
+"""Direct pre-training: every target is trained from scratch by the full recipe; the reference row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from learngene_bench.gene import Gene
+from learngene_bench.initializer import GeneRequest, Initializer, NoOptions, Pretrained
+from learngene_bench.spec import ModelSpec
+from learngene_bench.weights import inherited_stem, write_weights
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from learngene_bench.context import Context
+
+
+class DirectPretraining(Initializer[NoOptions]):
+    """The paper's "Direct PT": 150 epochs for every size; on the source task nothing is tuned afterwards.
+
+    On other tasks all but the head is taken over and tuned.
+    """
+
+    name = "direct-pt"
+    title = "Direct PT"
+    group = "pre-training"
+    citation = "Touvron et al., Training data-efficient image transformers, ICML 2021"
+    is_trained = True
+
+    def gene_request(self, target: ModelSpec, base: ModelSpec) -> GeneRequest:
+        return GeneRequest(family=target, ancestors={"itself": Pretrained(target)})
+
+    def prepare(self, request: GeneRequest, context: Context) -> Gene:
+        return Gene(self.name, request.family, dict(context.ancestors["itself"].named_parameters()))
+
+    def initialize(self, model: nn.Module, target: ModelSpec, gene: Gene | None, context: Context) -> None:
+        assert gene is not None
+        blocks = {name: tensor for name, tensor in gene.tensors.items() if name.startswith("blocks.")}
+        stem = inherited_stem(
+            gene.tensors, gene.family, target, dict(model.named_parameters()), head=context.same_task
+        )
+        write_weights(model, {**blocks, **stem})
+
+    def stored_shapes(self, target: ModelSpec, base: ModelSpec) -> Mapping[str, tuple[int, ...]]:
+        return target.parameter_shapes()

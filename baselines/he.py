@@ -1,0 +1,42 @@
+"""He-Init as the WAVE paper uses it: MoCo-v3's initialization, which is Xavier."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from learngene_bench.initializer import Initializer, NoOptions
+from learngene_bench.lazy import torch
+from learngene_bench.spec import ModelSpec
+from learngene_bench.weights import write_weights, xavier
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from learngene_bench.context import Context
+    from learngene_bench.gene import Gene
+
+
+class He(Initializer[NoOptions]):
+    """The paper's "He-Init": Chen, Xie and He 2021 (MoCo-v3), `vits.py:32-47` of facebookresearch/moco-v3.
+
+    qkv ~ U(-v, v) with v = sqrt(6 / (rows / 3 + columns)), as query, key and value are three D x D matrices; the other
+    linear layers Xavier-uniform; the patch convolution U(-v, v) with v = sqrt(6 / (channels * p * p + D)); biases 0.
+
+    A choice of this suite: MoCo-v3 fixes a 2-D sine-cosine position embedding, here it stays learned and keeps the
+    preset's base initialization, like the head's place among the linear layers, for every method.
+    """
+
+    name = "he"
+    title = "He-Init"
+    group = "direct"
+    citation = "Chen, Xie and He, An Empirical Study of Training Self-Supervised Vision Transformers, ICCV 2021"
+
+    def initialize(self, model: nn.Module, target: ModelSpec, gene: Gene | None, context: Context) -> None:
+        generator = context.generator("he")
+        weights = {}
+        for name, shape in target.parameter_shapes().items():
+            if name.endswith("bias"):
+                weights[name] = torch.zeros(shape)
+            elif len(shape) == 2 or name == "patch_embed.proj.weight":
+                weights[name] = xavier(shape, generator, parts=3 if name.endswith("qkv.weight") else 1)
+        write_weights(model, weights)

@@ -1,0 +1,33 @@
+"""A control: what a user gets who lets timm initialize the model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from learngene_bench.config import BaseInitialization
+from learngene_bench.initializer import Initializer, NoOptions
+from learngene_bench.spec import ModelSpec
+from learngene_bench.weights import base_weights, write_weights
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from learngene_bench.context import Context
+    from learngene_bench.gene import Gene
+
+
+class TimmDefault(Initializer[NoOptions]):
+    """timm's default for Vision Transformers: truncated normal of std .02, biases 0, patch convolution as in torch.
+
+    "Default" is not one thing, so it stands in the table as a row of its own. The position embedding keeps the
+    preset's standard deviation, as for all methods: timm's .02 makes very small models learn very slowly.
+    """
+
+    name = "timm"
+    title = "timm default"
+    group = "direct"
+    citation = "Wightman, PyTorch Image Models, `timm/models/vision_transformer.py`, `init_weights_vit_timm`"
+
+    def initialize(self, model: nn.Module, target: ModelSpec, gene: Gene | None, context: Context) -> None:
+        settings = BaseInitialization(matrices="truncated-normal", position_std=context.base.position_std)
+        write_weights(model, base_weights(target, settings, context.generator("timm")))

@@ -1,0 +1,297 @@
+"""WAVE: weight templates, joined by Kronecker products (arXiv 2406.17503)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from learngene_bench.config import Section
+from learngene_bench.expansion import Expansion
+from learngene_bench.gene import Gene
+from learngene_bench.initializer import Distiller, GeneRequest, Initializer
+from learngene_bench.lazy import torch
+from learngene_bench.spec import ModelSpec
+from learngene_bench.weights import inherited_stem, write_weights
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor, nn
+
+    from learngene_bench.context import Context
+
+Part = Literal["attention", "projection", "mlp", "norm"]
+PARTS: dict[str, Part] = {
+    "attn.qkv": "attention",
+    "attn.rpe_q": "attention",
+    "attn.rpe_k": "attention",
+    "attn.rpe_v": "attention",
+    "attn.proj": "projection",
+    "mlp.fc1": "mlp",
+    "mlp.fc2": "mlp",
+    "norm1": "norm",
+    "norm2": "norm",
+}
+
+
+class WaveOptions(Section):
+    auxiliary_depth: int = Field(12, ge=2, description="blocks of the auxiliary model that is condensed")
+    per_position: int = Field(2, ge=1, le=3, description="templates per block position (Table 5: 1 fewer, 3 more)")
+    template_size: int | None = Field(None, ge=1, description="side of a template; the base width when not given")
+    parts: tuple[Part, ...] = Field(
+        ("attention", "projection", "mlp", "norm"), description="what is made of templates (Table 4)"
+    )
+    inheritance: Literal["padding", "interpolate"] = Field("padding", description="where a target's scalers start")
+    learn_scalers: bool = Field(True, description="false: the control without scaler learning")
+    noise: float = Field(1e-6, ge=0, description="standard deviation of the noise on a target's first scalers (Eq. 7)")
+
+
+class Wave(Initializer[WaveOptions]):
+    """WAVE: W(l) = sum_t kron(S(l, t), T(t)) (Eq. 4), templates T shared by all targets, scalers S learned for each.
+
+    *Condensation* (Algorithm 1): a 12-layer auxiliary model, whose weights are materialised from templates and scalers
+    at every step, is distilled from the preset's teacher by KL + cross entropy (Eq. 6). Templates, scalers, embeddings,
+    final norm and head train; the auxiliary model's own weights are never free.
+    *Inheritance*: templates are fixed; a target's scalers start from linear padding (Eq. 7), learn for a few hundred
+    iterations on source data, and the materialised weights are written into a plain model.
+
+    From the paper's Table 8 follow two templates per block position: qkv 6, proj 2, fc1 8, fc2 8, each D x D; four
+    templates per bias and norm vector, six per iRPE table, with one scaler each.
+
+    Read off the paper by arithmetic, as Eq. 7 is not fully legible: of a position's templates the first starts with
+    scaler 1, the second with (l - 1) / (L - 1), so that WAVE starts as TELG's base and slope.
+
+    Choices of this suite: the auxiliary depth (12); a third template per position starts with the square of relative
+    depth; vectors' third and further templates start small with scaler 0; targets wider than the base follow Net2Net
+    (tile the blocks, divide by how often an input is repeated, which keeps the function), and as embeddings and head
+    then have another width, they train together with the scalers.
+    """
+
+    name = "wave"
+    title = "WAVE"
+    group = "learngene"
+    version = 1
+    citation = "Feng et al., WAVE: Weight Templates for Adaptive Initialization of Variable-sized Models, 2024"
+    Options = WaveOptions
+    trains = ("inheritance",)
+
+    def supports(self, target: ModelSpec, base: ModelSpec) -> str | None:
+        if target.width < base.width:
+            return f"its templates of width {base.width} are wider than the target"
+        if target.head_dimension != base.head_dimension:
+            return f"its templates hold heads of dimension {base.head_dimension}"
+        size = self._template_size(target, base)
+        if base.width % size or target.width % size:
+            return f"templates of side {size} tile neither width {base.width} nor {target.width} evenly"
+        return None
+
+    def _template_size(self, target: ModelSpec, base: ModelSpec) -> int:
+        """D x D templates; where D does not tile the target's width, the largest that tile both."""
+        return self.options.template_size or math.gcd(base.width, target.width)
+
+    def gene_request(self, target: ModelSpec, base: ModelSpec) -> GeneRequest:
+        settings = {
+            "template_size": self._template_size(target, base),
+            "per_position": self.options.per_position,
+            "parts": sorted(self.options.parts),
+        }
+        return GeneRequest(
+            family=base.with_depth(self.options.auxiliary_depth),
+            ancestors={"teacher": Distiller()},
+            settings=settings,
+            trains=("condensation",),
+        )
+
+    def stored_shapes(self, target: ModelSpec, base: ModelSpec) -> Mapping[str, tuple[int, ...]]:
+        request = self.gene_request(target, base)
+        layout = Layout(request.family, request.settings["template_size"], request.settings["per_position"])
+        templates = {name: layout.template_shape(name) for name in components(base, request.settings["parts"])}
+        return {**templates, **target.stem_shapes(), **target.head_shapes()}
+
+    def prepare(self, request: GeneRequest, context: Context) -> Gene:
+        from learngene_bench.expanded import ExpandedModel
+
+        family = request.family
+        layout = Layout(family, request.settings["template_size"], request.settings["per_position"])
+        weights = context.base_weights(family)
+        generator = context.generator("templates")
+        names = components(family, request.settings["parts"])
+        templates = {name: layout.first_templates(name, weights, generator) for name in names}
+        scalers = {name: layout.padding(name, family.depth) for name in names}
+        expansion = Expansion(family, scalers, templates)
+        free = {name: weight for name, weight in weights.items() if name not in expansion.names()}
+        recipe = context.recipes["condensation"]
+        auxiliary = ExpandedModel(expansion, free, drop_path=recipe.drop_path)
+        context.train(auxiliary, "condensation", teacher="teacher")
+        stem = {name: tensor for name, tensor in auxiliary.stem.detached().items() if not name.startswith("blocks.")}
+        tensors = {
+            **{f"templates/{name}": tensor for name, tensor in auxiliary.templates.detached().items()},
+            **{f"scalers/{name}": tensor for name, tensor in auxiliary.scalers.detached().items()},
+            **{f"stem/{name}": tensor for name, tensor in stem.items()},
+        }
+        return Gene(self.name, family, tensors, dict(request.settings))
+
+    def initialize(self, model: nn.Module, target: ModelSpec, gene: Gene | None, context: Context) -> None:
+        from learngene_bench.expanded import ExpandedModel
+
+        assert gene is not None
+        family, own = gene.family, dict(model.named_parameters())
+        layout = Layout(family, gene.facts["template_size"], gene.facts["per_position"])
+        templates, learned, stem = (_under(part, gene.tensors) for part in ("templates", "scalers", "stem"))
+        # Scalers are learned on the source task, so by a model with the family's image size and classes.
+        learner = replace(family, depth=target.depth, width=target.width, heads=target.heads)
+        generator = context.generator("scalers")
+        scalers = {}
+        for name in templates:
+            if self.options.inheritance == "padding":
+                start = layout.padding(name, target.depth)
+            else:
+                start = over_relative_depth(learned[name], target.depth)
+            widened = layout.widen(name, start, target.width)
+            scalers[name] = widened + self.options.noise * torch.randn(widened.shape, generator=generator)
+        expansion = Expansion(learner, scalers, templates)
+        stem = widen_stem(stem, family.width, target.width)
+        free = {name: weight for name, weight in context.base_weights(learner).items() if name.startswith("blocks.")}
+        fixed = {**{name: weight for name, weight in free.items() if name not in expansion.names()}, **stem}
+        trains = {"scalers"} if target.width == family.width else {"scalers", "stem"}
+        network = ExpandedModel(expansion, fixed, train=frozenset(trains))
+        if self.options.learn_scalers:
+            context.train(network, "inheritance")
+        blocks = {name: weight for name, weight in network.expansion().materialise().items() if name in own}
+        stem = network.stem.detached()
+        write_weights(model, {**blocks, **inherited_stem(stem, learner, target, own, head=context.same_task)})
+
+
+class Layout:
+    """How the parameters of a family's blocks are cut into templates of one size.
+
+    A matrix is a grid of `size` x `size` blocks, a vector a row of blocks with size / D of it each, an iRPE table one
+    block. Every block position has templates of its own, one for each power of relative depth.
+    """
+
+    def __init__(self, family: ModelSpec, size: int, per_position: int) -> None:
+        self.family, self.size, self.per_position = family, size, per_position
+        self.shapes = family.block_shapes()
+        self.tiles = family.width // size
+
+    def powers(self, name: str) -> int:
+        """Templates per block position: with the default of 2, Table 8's 2 for matrices, 4 for vectors, 6 for tables."""
+        return self.per_position * {2: 1, 1: 2}.get(len(self.shapes[name]), 3)
+
+    def block(self, name: str) -> tuple[int, ...]:
+        """Shape of one template; a qkv bias keeps an axis of 3, so that it widens part by part."""
+        shape = self.shapes[name]
+        if len(shape) == 2:
+            return (self.size, self.size)
+        if len(shape) == 1:
+            parts = 3 if "qkv" in name else 1
+            return (parts, shape[0] // parts // self.tiles)
+        return shape
+
+    def grid(self, name: str) -> tuple[int, ...]:
+        """Block positions along each axis."""
+        shape = self.shapes[name]
+        if len(shape) == 2:
+            return (shape[0] // self.size, shape[1] // self.size)
+        return (1, self.tiles) if len(shape) == 1 else (1,) * len(shape)
+
+    def template_shape(self, name: str) -> tuple[int, ...]:
+        """Shape (n, *block) of all templates of a component; template `powers * position + power` comes at that index."""
+        return (math.prod(self.grid(name)) * self.powers(name), *self.block(name))
+
+    def first_templates(self, name: str, weights: Mapping[str, Tensor], generator: Generator) -> Tensor:
+        """Templates before condensation, shaped (n, *block).
+
+        Power k of a matrix is cut out of the k-th layer of `weights`, an ordinary model. Vectors and tables start so
+        that the materialised value is 1 for norm weights and 0 otherwise: the constant template holds it, the linear
+        one is 0, and those beyond, whose scalers start at 0, are small random numbers, so that either can learn.
+        """
+        grid, block, powers = self.grid(name), self.block(name), self.powers(name)
+        templates = torch.zeros(*grid, powers, *block)
+        if len(self.shapes[name]) == 2:
+            for power in range(powers):
+                matrix = weights[f"blocks.{power}.{name}"]
+                templates[:, :, power] = matrix.view(grid[0], block[0], grid[1], block[1]).transpose(1, 2)
+        else:
+            positions = templates.view(-1, powers, *block)
+            positions[:, 0] = float("norm" in name and name.endswith("weight"))
+            positions[:, 2:].normal_(std=0.02, generator=generator)
+        return templates.reshape(self.template_shape(name))
+
+    def padding(self, name: str, depth: int) -> Tensor:
+        """Linear padding (Eq. 7) of the family's own grid, without noise: (depth, n, *grid).
+
+        At its own block position the template of power k has ((l - 1) / (L - 1)) ** k, elsewhere 0. Of vectors and
+        tables only the constant and the linear template are used at first.
+        """
+        powers = self.powers(name)
+        used = powers if len(self.shapes[name]) == 2 else 2
+        relative_depth = torch.linspace(0, 1, depth)
+        weights = torch.stack([relative_depth**k * float(k < used) for k in range(powers)], dim=1)
+        positions = torch.eye(math.prod(self.grid(name)))
+        scalers = torch.einsum("lk,pq->lpkq", weights, positions)
+        return scalers.reshape(depth, -1, *self.grid(name))
+
+    def widen(self, name: str, scalers: Tensor, width: int) -> Tensor:
+        """Scalers (L, n, *grid) for the grid of a model of this width, by Net2Net (Chen et al. 2016).
+
+        Blocks are repeated in order, queries, keys and values each within their own third; a matrix is divided by how
+        often the input of a column is repeated, so that an evenly widened model computes the same function.
+        """
+        tiles = width // self.size
+        if tiles == self.tiles or len(self.shapes[name]) > 2:
+            return scalers
+        grid = self.grid(name)
+        if len(self.shapes[name]) == 1:
+            return scalers.index_select(-1, repeated(self.tiles, tiles))
+        parts = 3 if "qkv" in name else 1
+        rows = repeated(grid[0] // parts, grid[0] // parts * tiles // self.tiles)
+        rows = torch.cat([rows + part * (grid[0] // parts) for part in range(parts)])
+        columns = repeated(grid[1], grid[1] * tiles // self.tiles)
+        return scalers.index_select(-2, rows).index_select(-1, columns) / repetitions(columns)
+
+
+def repeated(old: int, new: int) -> Tensor:
+    """Which of `old` positions each of `new` ones copies: 0, 1, ..., old - 1, 0, 1, ..."""
+    return torch.arange(new) % old
+
+
+def repetitions(index: Tensor) -> Tensor:
+    """For each position, how many positions copy the same one."""
+    return torch.bincount(index)[index]
+
+
+def widen_stem(stem: Mapping[str, Tensor], old: int, new: int) -> dict[str, Tensor]:
+    """Embeddings, final norm and head for another width, by the same repetition as `Layout.widen`."""
+    if new == old:
+        return dict(stem)
+    index = repeated(old, new)
+    widened = {}
+    for name, tensor in stem.items():
+        if name == "head.weight":
+            widened[name] = tensor.index_select(1, index) / repetitions(index)
+        elif name == "head.bias":
+            widened[name] = tensor
+        else:
+            widened[name] = tensor.index_select(0 if name.startswith(("patch_embed", "norm")) else -1, index)
+    return widened
+
+
+def over_relative_depth(scalers: Tensor, depth: int) -> Tensor:
+    """Scalers (L, n, *grid) learned at one depth, interpolated linearly over relative depth to another."""
+    place = torch.linspace(0, len(scalers) - 1, depth)
+    below = place.floor().long().clamp(max=len(scalers) - 2)
+    share = (place - below).view(-1, *[1] * (scalers.dim() - 1))
+    return torch.lerp(scalers[below], scalers[below + 1], share)
+
+
+def components(spec: ModelSpec, parts: Collection[str]) -> list[str]:
+    """Names of a block's parameters that belong to these parts, and so are made of templates."""
+    return [name for name in spec.block_shapes() if PARTS[name.removesuffix(".weight").removesuffix(".bias")] in parts]
+
+
+def _under(part: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a gene under `part/`, by the rest of their names."""
+    return {name.removeprefix(f"{part}/"): tensor for name, tensor in tensors.items() if name.startswith(f"{part}/")}

@@ -1,0 +1,1 @@
+"""The command `lgbench`: one module for each verb. Nothing here imports torch."""

@@ -1,0 +1,106 @@
+"""What several verbs share: their options, and from options to a request."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from learngene_bench.config import Grid, Preset, Recipe, load_grid, load_preset, parse_override
+from learngene_bench.plan import Request, parse_methods
+from learngene_bench.registry import Registry
+
+
+class Format(StrEnum):
+    TABLE = "table"
+    JSON = "json"
+
+
+MethodOption = Annotated[
+    str, typer.Option("--method", "-m", help="Names separated by commas, 'all', or NAME:OPTION=VALUE for a variant.")
+]
+GridOption = Annotated[str, typer.Option("--grid", "-g", help="Which targets: a name or a TOML file.")]
+PresetOption = Annotated[str, typer.Option("--preset", "-p", help="At which scale: a name or a TOML file.")]
+SeedsOption = Annotated[int, typer.Option("--seeds", min=1, help="Paired repetitions, condensation included.")]
+RunsOption = Annotated[Path, typer.Option("--runs", help="Folder of all results.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Override a setting: tuning.epochs=5, wave.inheritance=interpolate, grid.depths=[4,6]."),
+]
+PluginOption = Annotated[
+    list[Path] | None, typer.Option("--plugin", help="A Python file that defines initializers of your own.")
+]
+QuickOption = Annotated[bool, typer.Option("--quick", help="A few steps of everything on two targets: does it run?")]
+FormatOption = Annotated[Format, typer.Option("--format", help="For people or for programs.")]
+
+
+def console() -> Console:
+    return Console(highlight=False)
+
+
+def build_request(
+    method: str,
+    grid: str,
+    preset: str,
+    seeds: int,
+    settings: list[str] | None,
+    registry: Registry,
+    quick: bool,
+) -> Request:
+    """From command-line options to all that decides a plan.
+
+    Raises:
+        UserError: any of them is wrong.
+    """
+    for_grid: dict[str, Any] = {}
+    for_methods: dict[str, dict[str, Any]] = {}
+    for_preset: dict[str, Any] = {}
+    methods = set(registry.names())
+    for text in settings or []:
+        key, value = parse_override(text)
+        section, _, rest = key.partition(".")
+        if section == "grid":
+            for_grid[rest] = value
+        elif section in methods:
+            for_methods.setdefault(section, {})[rest] = value
+        else:
+            for_preset[key] = value
+    chosen_preset = load_preset(preset, for_preset)
+    chosen_grid = load_grid(grid, for_grid)
+    if quick:
+        chosen_preset, chosen_grid = quick_preset(chosen_preset), quick_grid(chosen_grid)
+    choices = parse_methods(method, registry, for_methods)
+    return Request(chosen_preset, chosen_grid, choices, seeds, for_preset)
+
+
+QUICK_ITERATIONS = 4
+
+
+def quick_preset(preset: Preset) -> Preset:
+    """The same preset, a few steps of everything: numbers without meaning, in seconds."""
+
+    def short(recipe: Recipe) -> Recipe:
+        return recipe.model_copy(update={"epochs": None, "iterations": QUICK_ITERATIONS, "warmup_epochs": 0.0})
+
+    teacher = preset.teacher
+    if teacher.recipe is not None:
+        teacher = teacher.model_copy(update={"recipe": short(teacher.recipe)})
+    recipes = {name: short(getattr(preset, name)) for name in ("pretraining", "condensation", "inheritance", "tuning")}
+    sizes = {
+        name: size.model_copy(update={"condensation": None, "pretraining": None}) for name, size in preset.sizes.items()
+    }
+    return preset.model_copy(update={"name": f"{preset.name}-quick", "teacher": teacher, "sizes": sizes, **recipes})
+
+
+def quick_grid(grid: Grid) -> Grid:
+    """The first two targets of a grid."""
+    return grid.model_copy(update={"depths": grid.depths[:2], "sizes": grid.sizes[:1] if grid.sizes else None})
+
+
+def command_line() -> list[str]:
+    """The command as typed, to stand in records."""
+    return ["lgbench", *sys.argv[1:]]

@@ -1,0 +1,108 @@
+"""Live progress of a run: a redrawn panel on a terminal, plain lines elsewhere. Read from files, like `status`."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from learngene_bench.executor import Execution
+from learngene_bench.plan import Plan, Stage
+from learngene_bench.store import Runs
+
+
+def read_progress(path: Path) -> dict[str, Any]:
+    """How far a stage is; empty when it has not said so yet."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError):
+        return {}
+
+
+def duration(seconds: float) -> str:
+    """A duration as one says it: 40 s, 12 min, 3.5 h."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    if seconds < 100 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 100 * 3600 else f"{seconds / 86400:.0f} days"
+
+
+class Display:
+    """Shows an execution while it goes on."""
+
+    def __init__(self, plan: Plan, runs: Runs, console: Console) -> None:
+        self.plan, self.runs, self.console = plan, runs, console
+        self.live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
+        self.started = time.monotonic()
+        self.told: set[str] = set()
+        self.work = {address: stage.flops or 1e9 for address, stage in plan.stages.items()}
+
+    def __enter__(self) -> Display:
+        if self.live:
+            self.live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.live:
+            self.live.stop()
+
+    def update(self, execution: Execution) -> None:
+        for address in [*execution.done, *execution.failed]:
+            if address not in self.told and address not in execution.reused:
+                self._tell(self.plan.stages[address], execution)
+            self.told.add(address)
+        if self.live:
+            self.live.update(self._panel(execution), refresh=True)
+
+    def _tell(self, stage: Stage, execution: Execution) -> None:
+        """A line for a stage that ended."""
+        finished = len(execution.done) + len(execution.failed)
+        count = f"[dim]{finished:>{len(str(len(self.work)))}}/{len(self.work)}[/]"
+        if stage.address in execution.failed:
+            self.console.print(f"{count} [red]failed[/] {stage.label}: {execution.failed[stage.address]}")
+            return
+        metrics = self.runs.of(stage).read_result().get("metrics", {})
+        accuracy = ""
+        if "top1" in metrics:
+            accuracy = f"  top-1 {metrics['top1_initial']:.1f} -> {metrics['top1']:.1f}"
+        elif metrics.get("validation_top1") is not None:
+            accuracy = f"  top-1 {metrics['validation_top1']:.1f} (validation)"
+        self.console.print(f"{count} {stage.label}{accuracy}")
+
+    def _panel(self, execution: Execution) -> Group:
+        table = Table.grid(padding=(0, 1))
+        table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+        table.add_column(no_wrap=True)
+        table.add_column(width=12)
+        running = 0.0
+        for address in sorted(execution.running):
+            stage = self.plan.stages[address]
+            progress = read_progress(self.runs.of(stage).progress)
+            share = progress["step"] / max(1, progress["steps"]) if progress else 0.0
+            running += share * self.work[address]
+            table.add_row(stage.label, _epochs(progress), ProgressBar(total=1.0, completed=share, width=12))
+        table.expand = True
+        new = [address for address in execution.done if address not in execution.reused]
+        computed = sum(self.work[address] for address in new) + running
+        settled = execution.reused | execution.failed.keys() | execution.blocked
+        left = sum(work for address, work in self.work.items() if address not in settled) - computed
+        elapsed = time.monotonic() - self.started
+        summary = f"{len(execution.done)} of {len(self.work)} stages, {duration(elapsed)}"
+        if computed > 0.02 * (computed + left) and elapsed > 5:
+            summary += f", about {duration(elapsed * left / computed)} left"
+        return Group(table, Text(summary, style="dim"))
+
+
+def _epochs(progress: dict[str, Any]) -> str:
+    if not progress:
+        return "starting"
+    top1 = f" top-1 {progress['top1']:.1f}" if progress["top1"] is not None else ""
+    return f"{progress['phase']} {progress['epoch']:.1f}/{progress['epochs']:.1f}{top1}"

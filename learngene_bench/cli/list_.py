@@ -1,0 +1,67 @@
+"""`lgbench list`: the methods, grids, presets and data sets there are."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from learngene_bench.cli import common
+from learngene_bench.config import shipped
+from learngene_bench.errors import unknown
+from learngene_bench.registry import Registry, dataset_names
+
+KINDS = ("methods", "grids", "presets", "datasets")
+
+
+def list_(
+    kind: Annotated[str | None, typer.Argument(help="methods, grids, presets or datasets; all when not given.")] = None,
+    plugin: common.PluginOption = None,
+    format: common.FormatOption = common.Format.TABLE,
+) -> None:
+    """List methods, grids, presets and data sets."""
+    if kind is not None and kind not in KINDS:
+        raise unknown("kind", kind, KINDS)
+    registry = Registry(plugin or [])
+    makers = {"methods": lambda: _methods(registry), "grids": _grids, "presets": _presets, "datasets": _datasets}
+    listing = {name: makers[name]() for name in KINDS if kind in (None, name)}
+    if format is common.Format.JSON:
+        print(json.dumps(listing, indent=1))
+        return
+    console = common.console()
+    for name, entries in listing.items():
+        table = Table(title=name, title_justify="left", box=None, show_header=False, padding=(0, 2, 0, 0))
+        for entry in entries:
+            table.add_row(*(Text(str(value)) for value in entry.values()))
+        console.print(table, "")
+
+
+def _methods(registry: Registry) -> list[dict[str, Any]]:
+    entries = []
+    for name in registry.names():
+        found = registry.get(name)
+        entries.append(
+            {"name": name, "group": found.kind.group, "title": found.kind.title, "from": found.origin}
+        )
+    return sorted(entries, key=lambda entry: (entry["group"], entry["name"]))
+
+
+def _grids() -> list[dict[str, Any]]:
+    return [{"name": name, "title": _title(path)} for name, path in shipped("grid").items()]
+
+
+def _presets() -> list[dict[str, Any]]:
+    return [{"name": name, "title": _title(path)} for name, path in shipped("preset").items()]
+
+
+def _datasets() -> list[dict[str, Any]]:
+    return [{"name": name} for name in dataset_names()]
+
+
+def _title(path: Path) -> str:
+    return str(tomllib.loads(path.read_text(encoding="utf-8"))["title"])

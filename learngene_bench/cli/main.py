@@ -1,0 +1,65 @@
+"""Entry point of `lgbench`: the verbs, and what a user sees of an error."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+
+import typer
+
+from learngene_bench.cli import info, list_, plan, report, run, status
+from learngene_bench.errors import UserError
+
+app = typer.Typer(
+    name="lgbench",
+    help="Benchmark of learngene and initialization methods for Vision Transformers.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("run")(run.run)
+app.command("plan")(plan.plan)
+app.command("list")(list_.list_)
+app.command("info")(info.info)
+app.command("status")(status.status)
+app.command("report")(report.report)
+
+
+@app.callback()
+def options(debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error.")) -> None:
+    """Benchmark of learngene and initialization methods for Vision Transformers."""
+
+
+def main() -> None:
+    """Runs `lgbench`; exit status 0 done, 1 something failed, 2 the user must put something right, 130 Ctrl-C."""
+    sys.exit(_status(sys.argv[1:]))
+
+
+def _status(arguments: list[str]) -> int:
+    # Read here too, so that --debug works before and after the verb.
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    try:
+        returned = typer.main.get_command(app).main(arguments, prog_name="lgbench", standalone_mode=False)
+        return returned if isinstance(returned, int) else 0
+    except UserError as error:
+        return _fail(str(error), 2, debug)
+    except KeyboardInterrupt:
+        return _fail("stopped; run the same command again to continue", 130, debug)
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 141
+    except Exception as error:
+        if hasattr(error, "format_message"):  # a usage error of typer's
+            return _fail(error.format_message().replace("\n", " "), getattr(error, "exit_code", 2), debug)
+        if type(error).__name__ == "Abort":
+            return _fail("stopped; run the same command again to continue", 130, debug)
+        return _fail(f"unexpected {type(error).__name__}: {error} (--debug shows where)", 1, debug)
+
+
+def _fail(message: str, status: int, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    if message:
+        print(f"lgbench: {message}", file=sys.stderr)
+    return status

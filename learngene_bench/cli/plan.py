@@ -1,0 +1,161 @@
+"""`lgbench plan`: what a run would do, what is done already, what cannot exist, and about what it costs."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from learngene_bench.cli import common
+from learngene_bench.cli.display import duration
+from learngene_bench.executor import default_workers, gpu_count
+from learngene_bench.manifest import cell_facts, cell_parameters
+from learngene_bench.plan import Plan, make_plan
+from learngene_bench.registry import Registry
+from learngene_bench.store import Runs, State
+
+CPU_RATE, GPU_RATE = 4e10, 2e13
+"""Operations per second assumed of one thread and of one GPU where no finished stage tells better."""
+
+
+def plan(
+    method: common.MethodOption,
+    grid: common.GridOption = "depth",
+    preset: common.PresetOption = "digits",
+    seeds: common.SeedsOption = 1,
+    runs: common.RunsOption = Path("runs"),
+    settings: common.SetOption = None,
+    plugin: common.PluginOption = None,
+    quick: common.QuickOption = False,
+    format: common.FormatOption = common.Format.TABLE,
+) -> None:
+    """Print what `run` with the same options would do, without doing it."""
+    registry = Registry(plugin or [])
+    made = make_plan(common.build_request(method, grid, preset, seeds, settings, registry, quick))
+    states = {address: Runs(runs).of(stage).state() for address, stage in made.stages.items()}
+    estimate = _estimate(made, Runs(runs), states)
+    if format is common.Format.JSON:
+        print(json.dumps(_as_json(made, states, estimate), indent=1))
+    else:
+        _print(made, states, estimate, common.console())
+
+
+def _estimate(plan: Plan, runs: Runs, states: dict[str, State]) -> dict[str, Any]:
+    """Operations and seconds of what is not done; the rate from finished stages of this plan where there are any."""
+    left = sum(stage.flops for address, stage in plan.stages.items() if states[address] is not State.DONE)
+    flops = seconds = 0.0
+    for address, stage in plan.stages.items():
+        if states[address] is State.DONE:
+            cost = runs.of(stage).read_result()["cost"]
+            for phase in {"ancestor": ["train"], "gene": ["prepare"], "cell": ["initialize", "tune"]}[stage.kind]:
+                flops += cost[phase]["flops"]
+                seconds += cost[phase]["seconds"]
+    measured = seconds > 0 and flops > 0
+    threads = plan.preset.compute.threads
+    workers = default_workers(threads)
+    rate = flops / seconds if measured else GPU_RATE if gpu_count() else CPU_RATE * threads
+    waiting = sum(state is not State.DONE for state in states.values())
+    # The longest chain cannot be shared between workers.
+    chain = _longest_chain(plan, states)
+    return {
+        "stages": waiting,
+        "flops": left,
+        "seconds": max(left / rate / workers, chain / rate) if waiting else 0.0,
+        "workers": workers,
+        "rate": rate,
+        "rate_from": "finished stages" if measured else "an assumption",
+    }
+
+
+def _longest_chain(plan: Plan, states: dict[str, State]) -> float:
+    longest: dict[str, float] = {}
+    for address, stage in plan.stages.items():
+        own = 0.0 if states[address] is State.DONE else stage.flops
+        longest[address] = own + max((longest[needed] for needed in stage.inputs.values()), default=0.0)
+    return max(longest.values(), default=0.0)
+
+
+def _as_json(plan: Plan, states: dict[str, State], estimate: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "preset": plan.preset.name,
+        "grid": plan.grid.name,
+        "setting": plan.setting,
+        "cells": [
+            {
+                "address": cell.address,
+                **cell_facts(cell, plan),
+                "parameters": cell_parameters(cell),
+                "prepare_epochs": cell.prepare_epochs,
+                "state": states[cell.address],
+            }
+            for cell in plan.cells
+        ],
+        "dashes": [
+            {"method": dash.row.name, "variant": dash.row.variant, "size": dash.size, "task": dash.task}
+            | {"target": dash.target.as_dict(), "reason": dash.reason}
+            for dash in plan.dashes
+        ],
+        "stages": [
+            {"address": address, "kind": stage.kind, "label": stage.label, "state": states[address]}
+            | {"inputs": dict(stage.inputs), "flops": stage.flops}
+            for address, stage in plan.stages.items()
+        ],
+        "estimate": estimate,
+    }
+
+
+def _print(plan: Plan, states: dict[str, State], estimate: dict[str, Any], console: Console) -> None:
+    table = Table(title=f"{plan.grid.title}, preset {plan.setting_description}", title_justify="left", box=None)
+    table.add_column("method")
+    table.add_column("size")
+    for depth in plan.grid.depths:
+        table.add_column(str(depth), justify="right")
+    for heading in ("Para. (M)", "Epoch"):
+        table.add_column(heading, justify="right")
+    reasons: list[str] = []
+    for row in plan.rows:
+        for size in dict.fromkeys(cell.size for cell in [*plan.cells, *plan.dashes]):
+            cells = [cell for cell in plan.cells if (cell.row, cell.size) == (row, size)]
+            dashes = {d.target.depth: d.reason for d in plan.dashes if (d.row, d.size) == (row, size)}
+            if not cells and not dashes:
+                continue
+            marks = []
+            for depth in plan.grid.depths:
+                if depth in dashes:
+                    if dashes[depth] not in reasons:
+                        reasons.append(dashes[depth])
+                    marks.append(f"-[{reasons.index(dashes[depth]) + 1}]")
+                else:
+                    marks.append(_mark([states[cell.address] for cell in cells if cell.target.depth == depth]))
+            stored = [cell.stored_parameters for cell in cells]
+            mean = f"{sum(stored) / len(stored) / 1e6:.3f}" if stored else ""
+            epochs = cells[0].prepare_epochs if cells else None
+            name = row.name + (f" ({row.variant})" if row.variant else "")
+            table.add_row(
+                *map(Text, [name, size, *marks, mean, f"{epochs:g}" if epochs is not None else "-"])
+            )
+    console.print(table)
+    for number, reason in enumerate(reasons, start=1):
+        console.print(Text(f"[{number}] {reason}"))
+    counts = Counter(stage.kind for address, stage in plan.stages.items() if states[address] is not State.DONE)
+    todo = ", ".join(f"{counts[kind]} {kind}{'s' * (counts[kind] != 1)}" for kind in ("ancestor", "gene", "cell"))
+    if estimate["stages"]:
+        console.print(f"to compute: {todo}")
+        console.print(
+            f"estimate: {estimate['flops']:.2g} operations, about {duration(estimate['seconds'])} with "
+            f"{estimate['workers']} workers (rate from {estimate['rate_from']}; teachers and evaluation not counted)"
+        )
+    else:
+        console.print("nothing to compute: all of it is done")
+    console.print(Text("numbers: cells done of cells planned", style="dim"))
+
+
+def _mark(states: list[State]) -> str:
+    done = sum(state is State.DONE for state in states)
+    failed = sum(state is State.FAILED for state in states)
+    return f"{done}/{len(states)}" + (f" {failed} failed" if failed else "")

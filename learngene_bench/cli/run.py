@@ -1,0 +1,96 @@
+"""`lgbench run`: computes what a plan lacks and prints the table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from learngene_bench.cli import common
+from learngene_bench.executor import Execution, default_workers, execute_plan
+from learngene_bench.manifest import about, write_manifest
+from learngene_bench.plan import Plan, Stage, make_plan
+from learngene_bench.registry import Registry
+from learngene_bench.store import Runs
+
+
+def run(
+    method: common.MethodOption,
+    grid: common.GridOption = "depth",
+    preset: common.PresetOption = "digits",
+    seeds: common.SeedsOption = 1,
+    runs: common.RunsOption = Path("runs"),
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="Processes; by default as many as fit on this machine.")
+    ] = None,
+    settings: common.SetOption = None,
+    plugin: common.PluginOption = None,
+    quick: common.QuickOption = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try again what failed before.")] = False,
+) -> int:
+    """Measure methods on a grid; what is done already is not done again, what was interrupted continues."""
+    from learngene_bench.cli.display import Display
+
+    registry = Registry(plugin or [])
+    plan = make_plan(common.build_request(method, grid, preset, seeds, settings, registry, quick))
+    folder = Runs(runs)
+    folder.check_writable()
+    command = common.command_line()
+    manifest = write_manifest(plan, folder, command)
+    console = common.console()
+    display = Display(plan, folder, console)
+    with display:
+        execution = execute_plan(
+            plan.stages,
+            folder,
+            _execution_of(plan, command),
+            workers=workers or default_workers(plan.preset.compute.threads),
+            plugins=plugin or [],
+            retry_failed=retry_failed,
+            watch=display.update,
+        )
+    return _conclude(plan, execution, folder, manifest, console)
+
+
+def _execution_of(plan: Plan, command: list[str]) -> Any:
+    """What a stage's worker needs to know beside the stage."""
+    cells = {cell.address: about(cell, plan) for cell in plan.cells}
+
+    def execution_of(stage: Stage) -> Mapping[str, Any]:
+        return {
+            "command": command,
+            "device": plan.preset.compute.device,
+            "checkpoint_seconds": plan.preset.compute.checkpoint_seconds,
+            "data": plan.preset.data,
+            "about": cells.get(stage.address),
+        }
+
+    return execution_of
+
+
+def _conclude(plan: Plan, execution: Execution, runs: Runs, manifest: Path, console: Any) -> int:
+    """Prints the tables of this run, writes them beside the records, says where everything lies."""
+    from learngene_bench import results
+    from learngene_bench.results import plots, render
+
+    found = results.load([runs.root]).only(manifest)
+    if found.records:
+        render.terminal(results.tables(found), console)
+        render.terminal(results.tables(found, metric="top1_initial"), console)
+        name = f"{plan.grid.name}-{plan.preset.name}"
+        written = render.write_report(found, runs.root / "report" / name)
+        if not execution.reused >= set(plan.stages):
+            written += plots.accuracy(found, runs.root / "report" / name)
+        console.print(f"records   {runs.root / 'cell'}")
+        for path in written:
+            console.print(f"{path.suffix.removeprefix('.'):9} {path}", soft_wrap=True)
+    failures = [(plan.stages[address].label, error) for address, error in execution.failed.items()]
+    for label, error in failures:
+        console.print(f"[red]failed[/]    {label}: {error}", soft_wrap=True)
+    if execution.blocked:
+        console.print(f"not run   {len(execution.blocked)} stages whose input failed")
+    if failures:
+        console.print("run again with --retry-failed to try once more; failed.json and log.txt tell more", soft_wrap=True)
+    return 1 if failures else 0

@@ -1,0 +1,210 @@
+"""Computing the stages of a plan in a pool of worker processes on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from learngene_bench.errors import UserError
+from learngene_bench.plan import Stage
+from learngene_bench.store import Runs, State
+
+TICK = 0.25
+"""Seconds between two looks at the workers, and so between two calls of `watch`."""
+
+
+@dataclass
+class Execution:
+    """How the stages of one run stand; what `watch` is shown.
+
+    Attributes:
+        reused: stages that were done before this run.
+        failed: label and error by address; a stage that could not be started because an input failed is in `blocked`.
+    """
+
+    stages: Mapping[str, Stage]
+    reused: set[str] = field(default_factory=set)
+    done: set[str] = field(default_factory=set)
+    running: set[str] = field(default_factory=set)
+    failed: dict[str, str] = field(default_factory=dict)
+    blocked: set[str] = field(default_factory=set)
+
+    def ready(self) -> list[Stage]:
+        """Stages that can start now: those that most work waits for first."""
+        settled = self.done | self.running | self.failed.keys() | self.blocked
+        waiting = [stage for address, stage in self.stages.items() if address not in settled]
+        order = {"ancestor": 0, "gene": 1, "cell": 2}
+        ready = [stage for stage in waiting if all(address in self.done for address in stage.inputs.values())]
+        return sorted(ready, key=lambda stage: (order[stage.kind], -stage.flops))
+
+    def block(self) -> None:
+        """Marks what can no longer be computed."""
+        for address, stage in self.stages.items():  # inputs come before those that need them
+            lost = self.failed.keys() | self.blocked
+            if address not in lost and any(needed in lost for needed in stage.inputs.values()):
+                self.blocked.add(address)
+
+    @property
+    def finished(self) -> bool:
+        return len(self.done) + len(self.failed) + len(self.blocked) == len(self.stages)
+
+
+def execute_plan(
+    stages: Mapping[str, Stage],
+    runs: Runs,
+    execution_of: Callable[[Stage], Mapping[str, Any]],
+    *,
+    workers: int,
+    plugins: Sequence[Path] = (),
+    retry_failed: bool = False,
+    watch: Callable[[Execution], None] = lambda execution: None,
+) -> Execution:
+    """Computes every stage that is not done, each after its inputs; one failure does not stop the others.
+
+    Args:
+        stages: by address, inputs before those that need them.
+        execution_of: what a stage's worker needs to know beside the stage.
+        retry_failed: whether stages that failed in an earlier run are tried again.
+        watch: called a few times a second, and once at the end.
+
+    Raises:
+        UserError: a worker met something the user must put right (a full disk, a damaged file).
+    """
+    state = Execution(stages)
+    for address, stage in stages.items():
+        found = runs.of(stage).state()
+        if found is State.DONE:
+            state.done.add(address)
+        elif found is State.FAILED and not retry_failed:
+            failure = runs.of(stage)
+            state.failed[address] = _error_of(failure.failed)
+    state.reused = set(state.done)
+    state.block()
+    with _Pool(runs, workers, plugins) as pool:
+        while not state.finished:
+            for stage in state.ready()[: pool.free()]:
+                runs.enter(stage, execution_of(stage))
+                pool.start(stage)
+                state.running.add(stage.address)
+            watch(state)
+            for address, answer in pool.answers(TICK):
+                state.running.discard(address)
+                if answer["state"] == "done":
+                    state.done.add(address)
+                elif answer["state"] == "failed":
+                    state.failed[address] = _error_of(runs.of(stages[address]).failed)
+                elif answer["state"] == "died":
+                    state.failed[address] = answer["error"]
+                elif answer["state"] == "refused":
+                    raise UserError(answer["error"])
+                # "busy": another run computes it; it stays ready, and is asked for again after a tick.
+            state.block()
+    watch(state)
+    return state
+
+
+def _error_of(failed: Path) -> str:
+    from learngene_bench.files import read_json
+
+    return str(read_json(failed, "failure").get("error", "unknown error"))
+
+
+class _Pool:
+    """Worker processes, started when first needed, ended with the `with` block."""
+
+    def __init__(self, runs: Runs, size: int, plugins: Sequence[Path]) -> None:
+        self.command = [sys.executable, "-m", "learngene_bench.worker", str(runs.root.resolve())]
+        self.command += [str(Path(plugin).resolve()) for plugin in plugins]
+        self.size = size
+        self.selector = selectors.DefaultSelector()
+        self.idle: list[_Worker] = []
+        self.busy: dict[str, _Worker] = {}
+
+    def __enter__(self) -> _Pool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in [*self.idle, *self.busy.values()]:
+            worker.end()
+        self.selector.close()
+
+    def free(self) -> int:
+        return self.size - len(self.busy)
+
+    def start(self, stage: Stage) -> None:
+        worker = self.idle.pop() if self.idle else self._new_worker()
+        worker.ask(stage)
+        self.busy[stage.address] = worker
+
+    def answers(self, timeout: float) -> Iterable[tuple[str, dict[str, Any]]]:
+        """Addresses and answers of workers that are through, after at most `timeout` seconds."""
+        for key, _ in self.selector.select(timeout):
+            worker: _Worker = key.data
+            address = next(address for address, other in self.busy.items() if other is worker)
+            del self.busy[address]
+            answer = worker.answer()
+            if answer is None:
+                self.selector.unregister(worker.output)
+                yield address, {"state": "died", "error": f"its worker {worker.cause_of_death()}"}
+            else:
+                self.idle.append(worker)
+                yield address, answer
+
+    def _new_worker(self) -> _Worker:
+        # One GPU for each worker in turn; without a GPU the variable means nothing.
+        environment = dict(os.environ)
+        gpus = gpu_count()
+        if gpus and "CUDA_VISIBLE_DEVICES" not in environment:
+            environment["CUDA_VISIBLE_DEVICES"] = str((len(self.busy) + len(self.idle)) % gpus)
+        worker = _Worker(self.command, environment)
+        self.selector.register(worker.output, selectors.EVENT_READ, worker)
+        return worker
+
+
+class _Worker:
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True, bufsize=1
+        )
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.input, self.output = self.process.stdin, self.process.stdout
+
+    def ask(self, stage: Stage) -> None:
+        self.input.write(json.dumps({"kind": stage.kind, "address": stage.address}) + "\n")
+
+    def answer(self) -> dict[str, Any] | None:
+        """One line, which a worker writes whole; None if it died."""
+        line = self.output.readline()
+        return json.loads(line) if line.endswith("\n") else None
+
+    def cause_of_death(self) -> str:
+        code = self.process.wait()
+        return f"was killed by signal {-code}" if code < 0 else f"ended with exit status {code}"
+
+    def end(self) -> None:
+        """Closes its input, which ends it at once."""
+        self.input.close()
+        self.output.close()
+        self.process.wait()
+
+
+def gpu_count() -> int:
+    """GPUs of this machine as far as device files tell, without importing torch."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return len([device for device in visible.split(",") if device.strip() not in ("", "-1")])
+    return len([path for path in Path("/dev").glob("nvidia[0-9]*")])
+
+
+def default_workers(threads: int) -> int:
+    """As many workers as GPUs, or as fit on the cores of the machine."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return gpu_count() or max(1, cores // threads)

@@ -1,0 +1,99 @@
+"""Manifests: what a run intended, so that a report knows what is missing and needs no plugin to say so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from learngene_bench import PROTOCOL, provenance
+from learngene_bench.files import address_of, read_json, write_json
+from learngene_bench.plan import Cell, Dash, Plan
+from learngene_bench.store import SCHEMA_VERSION, Runs
+
+
+def cell_facts(cell: Cell, plan: Plan) -> dict[str, Any]:
+    """What a cell is, in words that a report groups by."""
+    return {
+        "method": cell.row.name,
+        "variant": cell.row.variant,
+        "title": cell.row.title,
+        "group": cell.row.group,
+        "size": cell.size,
+        "task": cell.task,
+        "source": plan.preset.data["name"],
+        "target": cell.target.as_dict(),
+        "seed": cell.seed,
+    }
+
+
+def cell_parameters(cell: Cell) -> dict[str, int]:
+    return {"stored": cell.stored_parameters, "model": cell.target.parameter_count()}
+
+
+def about(cell: Cell, plan: Plan) -> dict[str, Any]:
+    """What a cell's record says of it beside its numbers."""
+    return {
+        "cell": cell_facts(cell, plan),
+        "preset": plan.preset.name,
+        "setting": plan.setting,
+        "setting_description": plan.setting_description,
+        "parameters": cell_parameters(cell),
+        "prepare_epochs": cell.prepare_epochs,
+    }
+
+
+def write_manifest(plan: Plan, runs: Runs, command: list[str]) -> Path:
+    """Writes what this run intends; the same intention overwrites itself."""
+    body = {
+        "schema_version": SCHEMA_VERSION,
+        "protocol": PROTOCOL,
+        "preset": plan.preset.name,
+        "grid": plan.grid.name,
+        "axis": plan.grid.axis,
+        "title": plan.grid.title,
+        "setting": plan.setting,
+        "setting_description": plan.setting_description,
+        "cells": [
+            {
+                "address": cell.address,
+                **cell_facts(cell, plan),
+                "parameters": cell_parameters(cell),
+                "prepare_epochs": cell.prepare_epochs,
+            }
+            for cell in plan.cells
+        ],
+        "dashes": [_dash(dash) for dash in plan.dashes],
+        "methods": list(dict.fromkeys(row.name for row in plan.rows)),
+        "stages": [
+            {
+                "address": stage.address,
+                "kind": stage.kind,
+                "label": stage.label,
+                "inputs": dict(stage.inputs),
+                "flops": stage.flops,
+            }
+            for stage in plan.stages.values()
+        ],
+    }
+    path = runs.root / "plans" / f"{address_of(body)[:20]}.json"
+    write_json(path, {**body, "created": provenance.now(), "command": command})
+    return path
+
+
+def read_manifests(runs: Runs) -> list[dict[str, Any]]:
+    """All manifests of a runs folder, oldest first."""
+    manifests = [read_json(path, "manifest") for path in sorted((runs.root / "plans").glob("*.json"))]
+    return sorted(manifests, key=lambda manifest: manifest["created"])
+
+
+def _dash(dash: Dash) -> dict[str, Any]:
+    return {
+        "method": dash.row.name,
+        "variant": dash.row.variant,
+        "title": dash.row.title,
+        "group": dash.row.group,
+        "size": dash.size,
+        "task": dash.task,
+        "target": dash.target.as_dict(),
+        "reason": dash.reason,
+    }

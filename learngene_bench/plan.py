@@ -1,0 +1,322 @@
+"""A run is a plan first: cells, and the stages they need, each with an address. Torch is not imported.
+
+    ancestor -> gene -> cell
+
+The address of a stage is the SHA-256 of its configuration and of its inputs' addresses. The same address means the
+same result: a stage that several cells, methods or runs need is computed once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+from learngene_bench import PROTOCOL
+from learngene_bench.config import Grid, Preset, Recipe
+from learngene_bench.datasets import Dataset, DatasetFacts
+from learngene_bench.errors import UserError, unknown
+from learngene_bench.files import address_of
+from learngene_bench.initializer import Ancestor, Distiller, GeneRequest, Initializer
+from learngene_bench.registry import Registered, Registry, dataset
+from learngene_bench.spec import ModelSpec, count
+
+Kind = Literal["ancestor", "gene", "cell"]
+BASE_DEPTH = 12
+"""Depth of the model that a size is named after (DeiT-Ti, -S, -B), and of which methods make their genes."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One piece of work with a result of its own.
+
+    Attributes:
+        config: everything that decides the result, except the inputs.
+        inputs: role to address of the stages it needs.
+        flops: estimated floating-point operations; 0 where nobody can tell beforehand (a teacher's).
+    """
+
+    kind: Kind
+    label: str
+    config: Mapping[str, Any]
+    inputs: Mapping[str, str]
+    flops: float = 0.0
+
+    @cached_property
+    def address(self) -> str:
+        return address_of({"kind": self.kind, "config": self.config, "inputs": self.inputs})
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method as one row of a table: with the options and recipe overrides that set it apart from its default."""
+
+    name: str
+    title: str
+    group: str
+    variant: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One measurement: a row x target x task x seed."""
+
+    row: Row
+    size: str
+    task: str
+    target: ModelSpec
+    seed: int
+    address: str
+    stored_parameters: int
+    prepare_epochs: float | None
+
+
+@dataclass(frozen=True)
+class Dash:
+    """A measurement that cannot exist, and why."""
+
+    row: Row
+    size: str
+    task: str
+    target: ModelSpec
+    reason: str
+
+
+@dataclass
+class Plan:
+    """What a run does.
+
+    Attributes:
+        stages: by address, every stage after those it needs.
+        setting: hash of all that cells share whatever their method and target: never mixed within a table.
+    """
+
+    preset: Preset
+    grid: Grid
+    setting: str
+    setting_description: str
+    stages: dict[str, Stage] = field(default_factory=dict)
+    cells: list[Cell] = field(default_factory=list)
+    dashes: list[Dash] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A method as chosen on the command line: `wave` or `wave:learn_scalers=false`."""
+
+    registered: Registered
+    options: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Request:
+    """All that decides a plan.
+
+    Attributes:
+        changes: the dotted preset keys that the user overrode, to tell rows and settings apart in tables.
+    """
+
+    preset: Preset
+    grid: Grid
+    choices: Sequence[Choice]
+    seeds: int
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+
+def make_plan(request: Request) -> Plan:
+    """Lays out every cell of the request and the stages it needs.
+
+    Raises:
+        UserError: the grid names an unknown size, sizes are impossible, data or options are wrong.
+    """
+    return _Planner(request).plan()
+
+
+class _Planner:
+    def __init__(self, request: Request) -> None:
+        self.request, self.preset, self.grid = request, request.preset, request.grid
+        self.data: Dataset = dataset(self.preset.data)
+        self.facts: DatasetFacts = self.data.facts()
+        options = {k: v for k, v in self.data.options.model_dump().items() if k not in self.data.location}
+        compute = self.preset.compute
+        self.common = {
+            "protocol": PROTOCOL,
+            "data": {"name": self.preset.data["name"], **options, "fingerprint": self.data.fingerprint()},
+            "threads": compute.threads,
+            "precision": compute.precision,
+            "compile": compute.compile,
+            "base": self.preset.base.model_dump(),
+        }
+        shared = {
+            **self.common,
+            "preset": self.preset.name,
+            "tuning": self.preset.tuning.model_dump(),
+            "evaluation_split": self.preset.evaluation_split,
+            "model": self.preset.model.model_dump(),
+        }
+        about_rows = ("condensation.", "inheritance.", "pretraining.", "teacher.")
+        changes = [f"{key}={value}" for key, value in request.changes.items() if not key.startswith(about_rows)]
+        self.result = Plan(
+            self.preset,
+            self.grid,
+            setting=address_of(shared),
+            setting_description=", ".join([self.preset.name, *changes]),
+        )
+
+    def plan(self) -> Plan:
+        targets = [
+            (size, base, base.with_depth(depth)) for size, base in self._bases().items() for depth in self.grid.depths
+        ]
+        for choice in self.request.choices:
+            method = choice.registered.create(dict(choice.options))
+            for size, base, target in targets:
+                row = self._row(choice, method, target, base)
+                if row not in self.result.rows:
+                    self.result.rows.append(row)
+                reason = method.supports(target, base)
+                if reason is not None:
+                    self.result.dashes.append(Dash(row, size, self.preset.data["name"], target, reason))
+                    continue
+                for seed in range(self.request.seeds):
+                    self._add_cell(choice, method, row, size, base, target, seed)
+        return self.result
+
+    def _bases(self) -> dict[str, ModelSpec]:
+        """The 12-layer model of every size that the grid asks for."""
+        model = self.preset.model
+        bases = {}
+        for size in self.grid.sizes or self.preset.sizes:
+            if size not in self.preset.sizes:
+                raise unknown(f"size of preset {self.preset.name!r}", size, self.preset.sizes)
+            width = self.preset.sizes[size].width
+            if width % model.head_dimension:
+                raise UserError(
+                    f"size {size!r}: width {width} is not a multiple of the head dimension {model.head_dimension}"
+                )
+            bases[size] = ModelSpec(
+                depth=BASE_DEPTH,
+                width=width,
+                heads=width // model.head_dimension,
+                patch_size=model.patch_size,
+                image_size=self.facts.image_size,
+                channels=self.facts.channels,
+                classes=self.facts.classes,
+                mlp_ratio=model.mlp_ratio,
+                class_token=model.class_token,
+                irpe=model.irpe,
+            )
+        return bases
+
+    def _row(self, choice: Choice, method: Initializer, target: ModelSpec, base: ModelSpec) -> Row:
+        request = method.gene_request(target, base)
+        used = [*method.trains, *(request.trains if request else ())]
+        if request:
+            used += ["teacher" if isinstance(a, Distiller) else "pretraining" for a in request.ancestors.values()]
+        default = type(method).Options()
+        options = [
+            f"{key}={_text(value)}" for key, value in method.options if value != getattr(default, key)
+        ]
+        changed = [
+            f"{key}={_text(value)}" for key, value in self.request.changes.items() if key.split(".")[0] in used
+        ]
+        return Row(method.name, method.title, method.group, ", ".join(options + changed))
+
+    def _add_cell(
+        self, choice: Choice, method: Initializer, row: Row, size: str, base: ModelSpec, target: ModelSpec, seed: int
+    ) -> None:
+        request = method.gene_request(target, base)
+        inputs = {"gene": self._gene(choice, request, seed)} if request else {}
+        preset = self.preset
+        tuning = None if method.is_trained else preset.tuning
+        config = {
+            **self.common,
+            "method": _identity(choice.registered),
+            "options": method.options.model_dump(mode="json"),
+            "target": target.as_dict(),
+            "size_base": base.as_dict(),
+            "recipes": {name: getattr(preset, name).model_dump() for name in method.trains},
+            "tuning": tuning.model_dump() if tuning else None,
+            "evaluation_split": preset.evaluation_split,
+            "seed": seed,
+        }
+        label = f"{row.name}{f' ({row.variant})' if row.variant else ''} {size} depth {target.depth} seed {seed}"
+        trained = [getattr(preset, name) for name in method.trains] + ([tuning] if tuning else [])
+        flops = sum(self._training_flops(target, recipe) for recipe in trained)
+        address = self._add(Stage("cell", label, config, inputs, flops))
+        epochs = preset.pretraining.epochs if method.is_trained else None
+        if request and request.trains:
+            epochs = preset.recipe_of("condensation", request.family.width).epochs
+        stored = count(dict(method.stored_shapes(target, base)))
+        self.result.cells.append(
+            Cell(row, size, preset.data["name"], target, seed, address, stored, epochs)
+        )
+
+    def _gene(self, choice: Choice, request: GeneRequest, seed: int) -> str:
+        recipes = {name: self.preset.recipe_of(name, request.family.width) for name in request.trains}
+        config = {
+            **self.common,
+            "method": _identity(choice.registered),
+            "family": request.family.as_dict(),
+            "settings": dict(request.settings),
+            "recipes": {name: recipe.model_dump() for name, recipe in recipes.items()},
+            "seed": seed,
+        }
+        inputs = {role: self._ancestor(ancestor, seed) for role, ancestor in request.ancestors.items()}
+        flops = sum(self._training_flops(request.family, recipe) for recipe in recipes.values())
+        label = f"gene of {choice.registered.kind.name}, width {request.family.width}, seed {seed}"
+        return self._add(Stage("gene", label, config, inputs, flops))
+
+    def _ancestor(self, ancestor: Ancestor, seed: int) -> str:
+        if isinstance(ancestor, Distiller):
+            teacher = self.preset.teacher
+            config = {**self.common, "teacher": teacher.model_dump(mode="json")}
+            return self._add(Stage("ancestor", f"teacher {teacher.architecture}", config, {}))
+        recipe = self.preset.recipe_of("pretraining", ancestor.spec.width)
+        config = {**self.common, "spec": ancestor.spec.as_dict(), "recipe": recipe.model_dump(), "seed": seed}
+        label = f"pretrained model, {ancestor.spec}, seed {seed}"
+        return self._add(Stage("ancestor", label, config, {}, self._training_flops(ancestor.spec, recipe)))
+
+    def _training_flops(self, spec: ModelSpec, recipe: Recipe) -> float:
+        images = self.facts.train_images
+        return 3.0 * recipe.steps(images) * min(recipe.batch_size, images) * spec.forward_flops()
+
+    def _add(self, stage: Stage) -> str:
+        self.result.stages.setdefault(stage.address, stage)
+        return stage.address
+
+
+def _identity(registered: Registered) -> dict[str, Any]:
+    """What tells a method's numbers apart: its name and version, and for a plugin file its text."""
+    kind = registered.kind
+    return {"name": kind.name, "version": kind.version, "source_hash": registered.source_hash}
+
+
+def parse_methods(text: str, registry: Registry, options: Mapping[str, Mapping[str, Any]]) -> list[Choice]:
+    """Reads `--method`: names separated by commas, `all`, or `NAME:OPTION=VALUE[:OPTION=VALUE]` for a variant.
+
+    Args:
+        options: by method name, what `--set NAME.OPTION=VALUE` said; a variant's own options come on top.
+
+    Raises:
+        UserError: an unknown name or option.
+    """
+    from learngene_bench.config import parse_override
+
+    choices = []
+    for item in [part.strip() for part in text.split(",") if part.strip()]:
+        name, *settings = item.split(":")
+        names = registry.names() if name == "all" else [name]
+        own = dict(parse_override(setting) for setting in settings)
+        choices += [Choice(registry.get(n), {**options.get(n, {}), **own}) for n in names]
+    if not choices:
+        raise UserError(f"--method is empty (valid: all, {', '.join(registry.names())})")
+    return choices
+
+
+def _text(value: object) -> str:
+    """A value as one would type it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "+".join(map(str, value)) if isinstance(value, tuple | list) else str(value)

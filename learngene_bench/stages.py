@@ -1,0 +1,361 @@
+"""Computing one stage from its files: an ancestor, a gene, or a cell."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from learngene_bench import PROTOCOL, provenance
+from learngene_bench.augment import DeviceImages, Normalization
+from learngene_bench.config import Augmentation, BaseInitialization, Compute, Recipe, Teacher
+from learngene_bench.context import Context, SourceData
+from learngene_bench.datasets import DatasetFacts, Splits
+from learngene_bench.errors import DamagedFile, MethodFailure, UserError
+from learngene_bench.files import canonical, file_hash, write_json, write_whole
+from learngene_bench.gene import Gene
+from learngene_bench.initializer import GeneRequest, Initializer
+from learngene_bench.models import build_model
+from learngene_bench.registry import Registry, dataset
+from learngene_bench.spec import ModelSpec
+from learngene_bench.store import SCHEMA_VERSION, Runs, StageFolder
+from learngene_bench.streams import Streams
+from learngene_bench.teachers import build_teacher, forward_flops
+from learngene_bench.training import Cost, Phase, top1, train
+from learngene_bench.weights import base_weights, write_weights
+
+
+def execute(runs: Runs, kind: str, address: str, registry: Registry) -> str:
+    """Computes a stage, continuing an interrupted one; returns "done", "failed" or "busy" (another process has it).
+
+    A failure of the method is written to the stage's folder with its traceback.
+
+    Raises:
+        UserError: an input is damaged, the disk is full: nothing is recorded, as the user can put it right.
+    """
+    folder = runs.folder(kind, address)
+    with folder.lock() as held:
+        if not held:
+            return "busy"
+        if folder.result.exists():
+            return "done"
+        folder.failed.unlink(missing_ok=True)
+        started = provenance.now()
+        stage = _Stage(runs, folder, registry)
+        try:
+            result = {"ancestor": stage.ancestor, "gene": stage.gene, "cell": stage.cell}[kind]()
+        except UserError:
+            raise
+        except Exception as error:
+            text = str(error).strip().splitlines() or [""]
+            line = text[0] if isinstance(error, MethodFailure) else f"{type(error).__name__}: {text[0]}"
+            failure = {"label": stage.label, "error": line, "traceback": traceback.format_exc()}
+            write_json(folder.failed, {"schema_version": SCHEMA_VERSION, "address": address, **failure})
+            return "failed"
+        folder.finish(
+            {
+                "schema_version": SCHEMA_VERSION,
+                "protocol": PROTOCOL,
+                "kind": kind,
+                "address": address,
+                **result,
+                "inputs": stage.inputs,
+                "provenance": stage.provenance(started),
+            }
+        )
+        return "done"
+
+
+class _Stage:
+    """One stage's configuration, made into objects."""
+
+    def __init__(self, runs: Runs, folder: StageFolder, registry: Registry) -> None:
+        self.runs, self.folder, self.registry = runs, folder, registry
+        whole = folder.read_config()
+        self.label: str = whole["label"]
+        self.config: dict[str, Any] = whole["config"]
+        self.inputs: dict[str, str] = whole["inputs"]
+        self.execution: dict[str, Any] = whole["execution"]
+        self.compute = Compute(
+            device=self.execution["device"],
+            threads=self.config["threads"],
+            precision=self.config["precision"],
+            compile=self.config["compile"],
+            checkpoint_seconds=self.execution["checkpoint_seconds"],
+        )
+        torch.set_num_threads(self.compute.threads)
+        self.device = choose_device(self.compute.device)
+        self.base = BaseInitialization(**self.config["base"])
+        self.facts, self.splits = load_data(canonical(self.execution["data"]))
+        self.seed: int = self.config.get("seed", 0)
+
+    def ancestor(self) -> dict[str, Any]:
+        """Trains or loads a network; its weights are the result."""
+        network, recipe, flops = self._ancestor_network()
+        loaded = self._load_pretrained(network)
+        if loaded:
+            cost, curve = Cost(), []
+        else:
+            phase = Phase(
+                name="pretraining",
+                streams=Streams(self.seed),
+                compute=self.compute,
+                classes=self.facts.classes,
+                evaluate=lambda trained: top1(trained, self._validation(), self.compute),
+                evaluate_every=5,
+                checkpoint=self.folder.checkpoints / "pretraining.pt",
+                forward_flops=flops,
+                progress=self._progress,
+            )
+            trained = train(network.to(self.device), self._train(recipe), recipe, phase)
+            cost, curve = trained.cost, trained.curve
+        self._save_tensors(network.cpu().state_dict())
+        return {
+            "metrics": {"validation_top1": curve[-1]["top1"] if curve else None},
+            "curve": curve,
+            "cost": {"train": asdict(cost)},
+            "forward_flops": flops,
+            "tensors": {"sha256": file_hash(self.folder.tensors)},
+        }
+
+    def _ancestor_network(self) -> tuple[nn.Module, Recipe, float]:
+        if "teacher" in self.config:
+            teacher = Teacher(**self.config["teacher"])
+            network = build_teacher(teacher, self.facts)
+            self.seed = teacher.seed
+            recipe = teacher.recipe or Recipe(epochs=0, batch_size=1, learning_rate=1.0)
+            return network, recipe, forward_flops(network, self.facts)
+        spec = ModelSpec(**self.config["spec"])
+        recipe = Recipe(**self.config["recipe"])
+        return self._new_model(spec, recipe.drop_path), recipe, spec.forward_flops()
+
+    def _load_pretrained(self, network: nn.Module) -> bool:
+        """Whether the teacher's weights come from timm (loaded already) or from a file (loaded here)."""
+        if "teacher" not in self.config:
+            return False
+        teacher = Teacher(**self.config["teacher"])
+        if teacher.checkpoint is not None:
+            load_checkpoint(network, teacher.checkpoint)
+        return teacher.pretrained or teacher.checkpoint is not None
+
+    def gene(self) -> dict[str, Any]:
+        """Runs a method's `prepare`; the gene is the result."""
+        method = self._method({})
+        request = GeneRequest(
+            family=ModelSpec(**self.config["family"]),
+            settings=self.config["settings"],
+            trains=tuple(self.config["recipes"]),
+        )
+        ancestors, flops, spent = {}, {}, Cost()
+        for role, address in self.inputs.items():
+            ancestors[role], flops[role], cost = self._load_ancestor(address)
+            spent = spent + cost
+        context = self._context(self.config["recipes"], ancestors, flops)
+        gene = method.prepare(request, context)
+        gene.save(self.folder.tensors)
+        return {
+            "metrics": {},
+            "curve": context.curves,
+            "cost": {"ancestors": asdict(spent), "prepare": asdict(context.cost)},
+            "tensors": {"sha256": file_hash(self.folder.tensors)},
+        }
+
+    def cell(self) -> dict[str, Any]:
+        """Initializes a target, tunes it by the common recipe, and measures it on the held-out split."""
+        target = ModelSpec(**self.config["target"])
+        tuning = Recipe(**self.config["tuning"]) if self.config["tuning"] else None
+        method = self._method(self.config["options"])
+        nothing = asdict(Cost())
+        gene, spent = None, {"ancestors": nothing, "prepare": nothing}
+        if "gene" in self.inputs:
+            gene, spent = self._load_gene(self.inputs["gene"])
+        model = self._new_model(target, tuning.drop_path if tuning else 0.0)
+        context = self._context(self.config["recipes"], {}, {})
+        with torch.random.fork_rng([]):
+            method.initialize(model, target, gene, context)
+        weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
+        for name, tensor in weights.items():
+            if not tensor.isfinite().all():
+                raise MethodFailure(f"initialize() left numbers in {name} that are not finite")
+        model = model.to(self.device)
+        held_out = self._held_out()
+        phase = Phase(
+            name="tuning",
+            streams=Streams(self.seed),
+            compute=self.compute,
+            classes=self.facts.classes,
+            evaluate=lambda trained: top1(trained, held_out, self.compute),
+            measure_start=True,
+            checkpoint=self.folder.checkpoints / "tuning.pt",
+            forward_flops=target.forward_flops(),
+            progress=self._progress,
+        )
+        initial = describe(weights)
+        recipe = tuning or Recipe(iterations=0, batch_size=1, learning_rate=1.0)
+        trained = train(model, self._train(recipe), recipe, phase)
+        return {
+            **self.execution["about"],
+            "metrics": {"top1": trained.curve[-1]["top1"], "top1_initial": trained.curve[0]["top1"]},
+            "curve": trained.curve,
+            "cost": {**spent, "initialize": asdict(context.cost), "tune": asdict(trained.cost)},
+            "initial_weights": initial,
+            "evaluation": {"split": self.config["evaluation_split"], "images": len(held_out)},
+        }
+
+    def provenance(self, started: str) -> dict[str, Any]:
+        return {
+            "command": self.execution["command"],
+            "versions": provenance.versions(),
+            "hardware": provenance.hardware(self.device.type, self.compute.threads),
+            "git": provenance.git(),
+            "started": started,
+            "finished": provenance.now(),
+            "data": self.config["data"],
+        }
+
+    def _method(self, options: Mapping[str, Any]) -> Initializer:
+        identity = self.config["method"]
+        registered = self.registry.get(identity["name"])
+        if (registered.kind.version, registered.source_hash) != (identity["version"], identity["source_hash"]):
+            raise UserError(f"method {identity['name']!r} has changed since this run was planned; run again")
+        return registered.create(dict(options))
+
+    def _new_model(self, spec: ModelSpec, drop_path: float) -> nn.Module:
+        model = build_model(spec, drop_path=drop_path)
+        write_weights(model, base_weights(spec, self.base, Streams(self.seed).generator("weights")))
+        return model
+
+    def _context(
+        self, recipes: Mapping[str, Any], ancestors: Mapping[str, nn.Module], flops: Mapping[str, float]
+    ) -> Context:
+        made = {name: Recipe(**values) for name, values in recipes.items()}
+        return Context(
+            seed=self.seed,
+            device=self.device,
+            compute=self.compute,
+            base=self.base,
+            recipes=made,
+            ancestors=ancestors,
+            ancestor_flops=flops,
+            source=SourceData(
+                {name: self._train(recipe) for name, recipe in made.items()}, self._validation(), self.facts.classes
+            ),
+            checkpoints=self.folder.checkpoints,
+            progress=self._progress,
+        )
+
+    def _normalization(self) -> Normalization:
+        return Normalization(self.splits.mean, self.splits.std)
+
+    def _train(self, recipe: Recipe) -> DeviceImages:
+        augmentations = tuple(a for a in (recipe.augmentation, self.splits.task) if a != Augmentation())
+        return DeviceImages(self.splits.train, self._normalization(), self.device, augmentations)
+
+    def _validation(self) -> DeviceImages:
+        return DeviceImages(self.splits.validation, self._normalization(), self.device)
+
+    def _held_out(self) -> DeviceImages:
+        """The split that numbers are reported on; only `cell` calls this, after the method is through."""
+        split = self.splits.test if self.config["evaluation_split"] == "test" else self.splits.validation
+        return DeviceImages(split, self._normalization(), self.device)
+
+    def _load_ancestor(self, address: str) -> tuple[nn.Module, float, Cost]:
+        folder = self.runs.folder("ancestor", address)
+        result = folder.read_result()
+        stage = _Stage(self.runs, folder, self.registry)
+        network, _, _ = stage._ancestor_network()
+        network.load_state_dict(_load_tensors(folder, result))
+        return network.eval(), result["forward_flops"], Cost(**result["cost"]["train"])
+
+    def _load_gene(self, address: str) -> tuple[Gene, dict[str, Any]]:
+        folder = self.runs.folder("gene", address)
+        result = folder.read_result()
+        _check_hash(folder, result)
+        return Gene.load(folder.tensors), result["cost"]
+
+    def _save_tensors(self, tensors: Mapping[str, Tensor]) -> None:
+        kept = {name: tensor.contiguous() for name, tensor in tensors.items()}
+        write_whole(self.folder.tensors, lambda temporary: save_file(kept, temporary))
+
+    def _progress(self, phase: str, step: int, steps: int, epoch: float, epochs: float, top1: float | None) -> None:
+        state = {"phase": phase, "step": step, "steps": steps, "epoch": epoch, "epochs": epochs, "top1": top1}
+        write_json(self.folder.progress, {**state, "time": time.time()})
+
+
+def choose_device(name: str) -> torch.device:
+    """Raises `UserError` if CUDA is asked for and not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("compute.device is 'cuda', but torch sees no GPU (valid here: auto, cpu)")
+    return torch.device(name)
+
+
+@lru_cache(maxsize=4)
+def load_data(settings: str) -> tuple[DatasetFacts, Splits]:
+    """The data set of these settings (canonical JSON), kept for the next stage of the same process."""
+    import json
+
+    data = dataset(json.loads(settings))
+    return data.facts(), data.load()
+
+
+def describe(weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    """A hash of all weights, and mean, standard deviation and norm of each tensor."""
+    digest = hashlib.sha256()
+    tensors = {}
+    for name, tensor in sorted(weights.items()):
+        value = tensor.detach().cpu().float().contiguous()
+        digest.update(name.encode())
+        digest.update(value.numpy().tobytes())
+        tensors[name] = {
+            "mean": float(value.mean()),
+            "std": float(value.std(correction=0)),
+            "norm": float(value.norm()),
+        }
+    return {"sha256": digest.hexdigest(), "tensors": tensors}
+
+
+def load_checkpoint(network: nn.Module, path: Path) -> None:
+    """Loads weights from safetensors or a weights-only torch file; nothing is unpickled.
+
+    Raises:
+        UserError: no such file, not such a file, or names or shapes that do not fit.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            state = state.get("model", state.get("state_dict", state))
+        network.load_state_dict(state)
+    except FileNotFoundError as error:
+        raise UserError(f"checkpoint not found: {path}") from error
+    except Exception as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise UserError(f"checkpoint {path} cannot be loaded: {' '.join(line.strip() for line in lines)[:300]}") from error
+
+
+def _load_tensors(folder: StageFolder, result: Mapping[str, Any]) -> dict[str, Tensor]:
+    _check_hash(folder, result)
+    try:
+        return load_file(folder.tensors)
+    except SafetensorError as error:
+        raise DamagedFile(f"{folder.tensors}: damaged ({error}); delete its folder and run again") from error
+
+
+def _check_hash(folder: StageFolder, result: Mapping[str, Any]) -> None:
+    if not folder.tensors.is_file():
+        raise DamagedFile(f"{folder.tensors} is missing; delete its folder and run again")
+    if file_hash(folder.tensors) != result["tensors"]["sha256"]:
+        raise DamagedFile(f"{folder.tensors}: damaged (its hash differs); delete its folder and run again")

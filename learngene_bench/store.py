@@ -1,0 +1,165 @@
+"""The runs folder: where stages keep their files, and how their state is read from them.
+
+    runs/<kind>/<first 20 digits of the address>/
+        config.json       what the stage is; written before it starts
+        progress.json     how far it is
+        checkpoints/      to continue from; removed at the end
+        result.json       written last, atomically: the stage is done if and only if it exists
+        failed.json       the error of the last try
+        log.txt           what the worker printed
+
+State is never asked of a scheduler or a process. A stage that runs holds a file lock, which the operating system
+releases when its process dies, however it dies.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from learngene_bench.errors import DamagedFile
+from learngene_bench.files import address_of, read_json, unwritable, write_json
+from learngene_bench.plan import Stage
+
+SCHEMA_VERSION = 1
+
+
+class State(StrEnum):
+    WAITING = "waiting"
+    RUNNING = "running"
+    INTERRUPTED = "interrupted"
+    FAILED = "failed"
+    DONE = "done"
+
+
+@dataclass(frozen=True)
+class StageFolder:
+    """The files of one stage."""
+
+    path: Path
+    address: str
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.json"
+
+    @property
+    def result(self) -> Path:
+        return self.path / "result.json"
+
+    @property
+    def failed(self) -> Path:
+        return self.path / "failed.json"
+
+    @property
+    def progress(self) -> Path:
+        return self.path / "progress.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def tensors(self) -> Path:
+        return self.path / "tensors.safetensors"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "log.txt"
+
+    def state(self) -> State:
+        if self.result.exists():
+            return State.DONE
+        if not self.config.exists():
+            return State.WAITING
+        with self._lock() as held:
+            if not held:
+                return State.RUNNING
+        if self.failed.exists():
+            return State.FAILED
+        return State.INTERRUPTED if self.checkpoints.exists() or self.progress.exists() else State.WAITING
+
+    @contextmanager
+    def lock(self) -> Iterator[bool]:
+        """Holds the stage for this process; yields False if another process holds it."""
+        with self._lock() as held:
+            yield held
+
+    @contextmanager
+    def _lock(self) -> Iterator[bool]:
+        try:
+            stream = (self.path / "lock").open("a")
+        except OSError as error:
+            raise unwritable(self.path / "lock", error) from error
+        with stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+            else:
+                yield True
+
+    def read_config(self) -> dict[str, Any]:
+        """Raises `DamagedFile` if the configuration does not have the address that the folder stands for."""
+        config = read_json(self.config, "configuration")
+        try:
+            parts = {key: config[key] for key in ("kind", "config", "inputs")}
+        except KeyError as error:
+            raise DamagedFile(f"{self.config}: damaged configuration ({error} is missing)") from error
+        if address_of(parts) != config.get("address"):
+            raise DamagedFile(f"{self.config}: changed since it was written; delete its folder and run again")
+        return config
+
+    def read_result(self) -> dict[str, Any]:
+        return read_json(self.result, "record")
+
+    def finish(self, result: Mapping[str, Any]) -> None:
+        """Writes the result, which makes the stage done, and removes what only an unfinished stage needs."""
+        write_json(self.result, result)
+        self.failed.unlink(missing_ok=True)
+        self.progress.unlink(missing_ok=True)
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class Runs:
+    """A runs folder."""
+
+    root: Path
+
+    def folder(self, kind: str, address: str) -> StageFolder:
+        return StageFolder(self.root / kind / address[:20], address)
+
+    def of(self, stage: Stage) -> StageFolder:
+        return self.folder(stage.kind, stage.address)
+
+    def enter(self, stage: Stage, execution: Mapping[str, Any]) -> StageFolder:
+        """Writes the stage's configuration, so that a worker can compute it from files alone.
+
+        Args:
+            execution: what a worker needs to know but results do not depend on.
+        """
+        folder = self.of(stage)
+        config = {
+            "schema_version": SCHEMA_VERSION,
+            "address": stage.address,
+            "label": stage.label,
+            "kind": stage.kind,
+            "config": stage.config,
+            "inputs": stage.inputs,
+            "execution": execution,
+        }
+        write_json(folder.config, config)
+        return folder
+
+    def check_writable(self) -> None:
+        """Raises `UserError` if the folder cannot be made or written to."""
+        probe = self.root / ".writable"
+        write_json(probe, {})
+        probe.unlink(missing_ok=True)

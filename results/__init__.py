@@ -1,0 +1,17 @@
+"""From record files to tables, figures and exports; on any laptop, without torch.
+
+>>> results = load([Path("runs")])                                # doctest: +SKIP
+>>> print(render.markdown(tables(results)))                       # doctest: +SKIP
+>>> plots.accuracy(results, Path("figures"))                      # doctest: +SKIP
+
+Importing this is fast: scipy, matplotlib and pandas load only inside the functions that need them.
+"""
+
+from learngene_bench.results import plots, published, render
+from learngene_bench.results.loading import load
+from learngene_bench.results.records import METRICS, Results
+from learngene_bench.results.table import Table
+from learngene_bench.results.tabulate import tables
+from learngene_bench.results.tidy import to_frame
+
+__all__ = ["METRICS", "Results", "Table", "load", "plots", "published", "render", "tables", "to_frame"]

@@ -1,0 +1,85 @@
+"""Tables and cells for other programs: CSV and JSON."""
+
+from __future__ import annotations
+
+import csv as csv_format
+import io
+import json as json_format
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from learngene_bench.results import tidy
+from learngene_bench.results.records import Results
+from learngene_bench.results.table import Entry, Row, Table
+
+JSON_SCHEMA_VERSION = 1
+
+
+def csv(results: Results) -> str:
+    """One line for each cell and seed; the columns are those of `tidy.COLUMNS`."""
+    text = io.StringIO()
+    writer = csv_format.writer(text, lineterminator="\n")
+    writer.writerow(tidy.COLUMNS)
+    for row in tidy.rows(results):
+        writer.writerow([_harmless(row[name]) for name in tidy.COLUMNS])
+    return text.getvalue()
+
+
+def json(tables: Sequence[Table], results: Results) -> str:
+    """An object of schema_version, tables (as printed, with their unrounded numbers) and cells (as in the CSV).
+
+    What is not finite is null.
+    """
+    document = {
+        "schema_version": JSON_SCHEMA_VERSION,
+        "tables": [_table(table) for table in tables],
+        "cells": [{name: _finite(value) for name, value in row.items()} for row in tidy.rows(results)],
+    }
+    return json_format.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _harmless(value: Any) -> Any:
+    """A spreadsheet runs a text that begins like a formula; an apostrophe makes it a text again."""
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@")):
+        return f"'{value}"
+    return value
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _table(table: Table) -> dict[str, Any]:
+    names = ("title", "metric", "axis", "preset", "setting", "setting_description", "protocol")
+    return {
+        **{name: getattr(table, name) for name in names},
+        "columns": [asdict(column) for column in table.columns],
+        "rows": [_row(row) for row in table.rows],
+        "test_images": list(table.test_images),
+        "superseded": table.superseded,
+        "footnotes": list(table.footnotes),
+    }
+
+
+def _row(row: Row) -> dict[str, Any]:
+    names = ("group", "method", "variant", "label")
+    return {
+        **{name: getattr(row, name) for name in names},
+        "prepare_epochs": list(row.prepare_epochs),
+        "costs": {size: asdict(costs) for size, costs in row.costs.items()},
+        "entries": [_entry(entry) for entry in row.entries],
+    }
+
+
+def _entry(entry: Entry) -> dict[str, Any]:
+    return {
+        "state": entry.state,
+        "expected": entry.expected,
+        "mean": entry.mean,
+        "standard_deviation": entry.standard_deviation,
+        "values": {str(seed): value for seed, value in entry.values.items()},
+        "mark": entry.mark,
+        "footnotes": list(entry.footnotes),
+    }

@@ -1,0 +1,160 @@
+"""What runs folders hold, as types: cells, records, failures, manifests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from learngene_bench.results.fields import Scalar
+
+GROUPS = ("direct", "transfer", "learngene", "pre-training", "other")
+AXES = ("depth", "width", "task")
+METRICS = ("top1", "top1_initial")
+PHASES = ("prepare", "initialize", "tune")
+
+FOLDER_DIGITS = 20
+"""Digits of an address that name its folder."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is measured, seeds apart: a method (with its non-default options) on a target and a task."""
+
+    method: str
+    variant: str
+    title: str
+    group: str
+    size: str
+    task: str
+    target: Mapping[str, Scalar]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One measurement, planned or done.
+
+    Attributes:
+        address: SHA-256 of everything that decides the result.
+        stored_parameters: the paper's "Para.": what the method stores and the target inherits.
+        prepare_epochs: the paper's "Epoch": what preparing the gene costs; None where nothing is prepared.
+    """
+
+    address: str
+    subject: Subject
+    source: str
+    seed: int
+    stored_parameters: int
+    model_parameters: int
+    prepare_epochs: float | None
+
+    @property
+    def folder(self) -> str:
+        """Name of the folder that the cell's result lies in."""
+        return self.address[:FOLDER_DIGITS]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one phase spent."""
+
+    epochs: float
+    iterations: float
+    images: float
+    flops: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Record:
+    """A cell that is done.
+
+    Attributes:
+        metrics: percent of the test images; not finite when the method gave no usable number.
+        cost: by phase: prepare, initialize, tune.
+    """
+
+    path: Path
+    cell: Cell
+    protocol: int
+    preset: str
+    setting: str
+    setting_description: str
+    metrics: Mapping[str, float]
+    cost: Mapping[str, Cost]
+    test_images: int
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A cell, gene or ancestor whose last attempt failed; the label says which, the error is one line."""
+
+    path: Path
+    label: str
+    error: str
+
+
+@dataclass(frozen=True)
+class Dash:
+    """A subject that its method does not support, and why."""
+
+    subject: Subject
+    reason: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What one `lgbench run` intended; cells of several manifests with one setting belong into one table.
+
+    Attributes:
+        methods: order of the rows within their groups.
+        inputs: what each cell, gene and ancestor needs first; folder names.
+    """
+
+    path: Path
+    protocol: int
+    created: str
+    preset: str
+    axis: str
+    setting: str
+    setting_description: str
+    cells: tuple[Cell, ...]
+    dashes: tuple[Dash, ...]
+    methods: tuple[str, ...]
+    inputs: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that some runs folders hold.
+
+    Attributes:
+        records: by the name of the cell's folder.
+        failures: likewise; also of the genes and ancestors that cells need.
+        manifests: from old to new.
+        inputs: those of all manifests together.
+    """
+
+    records: Mapping[str, Record]
+    failures: Mapping[str, Failure]
+    manifests: tuple[Manifest, ...]
+    inputs: Mapping[str, tuple[str, ...]]
+
+    def of_setting(self, setting: str) -> Results:
+        """What plans of one setting ask for, and nothing else."""
+        manifests = tuple(manifest for manifest in self.manifests if manifest.setting == setting)
+        planned = {cell.folder for manifest in manifests for cell in manifest.cells}
+        records = {folder: record for folder, record in self.records.items() if folder in planned}
+        return replace(self, records=records, manifests=manifests)
+
+    def outcome(self, cell: Cell) -> Record | Failure | None:
+        """The cell's record, else what failed, be it a gene that the cell needs, else None: not run yet."""
+        return self.records.get(cell.folder) or self.failures.get(cell.folder) or self._failed_input(cell.folder)
+
+    def _failed_input(self, folder: str) -> Failure | None:
+        for name in self.inputs.get(folder, ()):
+            if failure := self.failures.get(name):
+                return replace(failure, error=f"{failure.label}: {failure.error}")
+            if deeper := self._failed_input(name):
+                return deeper
+        return None

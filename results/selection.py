@@ -1,0 +1,157 @@
+"""Which cells belong into one table: those that plans with one protocol, setting and axis ask for.
+
+A table is the union of such plans, so methods run on different days stand side by side. Where two plans ask for
+different cells (another address) at the same place and seed, as after a change of a method, the newer plan decides
+and the older one's cells at that place are left out: a mean never mixes two versions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from learngene_bench.errors import DamagedFile
+from learngene_bench.results.fields import Scalar
+from learngene_bench.results.records import Cell, Dash, Manifest, Record, Results, Subject
+
+
+class RowKey(NamedTuple):
+    method: str
+    variant: str
+
+
+class ColumnKey(NamedTuple):
+    size: str
+    task: str
+    target: tuple[tuple[str, Scalar], ...]
+
+    def fact(self, name: str) -> Scalar:
+        """The task, or a number of the target; None if this target has no such number."""
+        return self.task if name == "task" else dict(self.target).get(name)
+
+
+Place = tuple[RowKey, ColumnKey]
+
+
+@dataclass
+class Grid:
+    """The cells of one table, by place and seed.
+
+    Attributes:
+        subjects: for each row, what its newest plan says of it.
+        methods: order of the methods within their groups.
+        superseded: the cells of older plans that are left out, by address.
+    """
+
+    protocol: int
+    setting: str
+    setting_description: str
+    preset: str
+    axis: str
+    methods: list[str]
+    subjects: dict[RowKey, Subject] = field(default_factory=dict)
+    cells: dict[Place, dict[int, Cell]] = field(default_factory=dict)
+    dashes: dict[Place, Dash] = field(default_factory=dict)
+    superseded: dict[str, Cell] = field(default_factory=dict)
+
+
+def row_key(subject: Subject) -> RowKey:
+    return RowKey(subject.method, subject.variant)
+
+
+def column_key(subject: Subject) -> ColumnKey:
+    return ColumnKey(subject.size, subject.task, tuple(sorted(subject.target.items())))
+
+
+def grids(results: Results) -> list[Grid]:
+    """One grid per protocol, setting and axis, from the oldest to the newest."""
+    together: dict[tuple[int, str, str], list[Manifest]] = {}
+    for manifest in [*_unplanned(results), *results.manifests]:
+        together.setdefault((manifest.protocol, manifest.setting, manifest.axis), []).append(manifest)
+    return [_merged(manifests) for manifests in together.values()]
+
+
+def _merged(manifests: list[Manifest]) -> Grid:
+    newest = manifests[-1]
+    # The longest plan knows the order best: a later run of one method must not move it to the top.
+    by_length = sorted(manifests, key=lambda manifest: -len(manifest.methods))
+    grid = Grid(
+        protocol=newest.protocol,
+        setting=newest.setting,
+        setting_description=newest.setting_description,
+        preset=newest.preset,
+        axis=newest.axis,
+        methods=list(dict.fromkeys(method for manifest in by_length for method in manifest.methods)),
+    )
+    closed: set[Place] = set()
+    for manifest in reversed(manifests):
+        for place, cells in _by_place(manifest).items():
+            held = grid.cells.setdefault(place, {})
+            if any(seed in held and held[seed].address != cell.address for seed, cell in cells.items()):
+                closed.add(place)
+            if place in closed:
+                kept = {cell.address for cell in held.values()}
+                grid.superseded.update({c.address: c for c in cells.values() if c.address not in kept})
+            else:
+                held.update(cells)
+        for dash in manifest.dashes:
+            grid.subjects.setdefault(row_key(dash.subject), dash.subject)
+            grid.dashes.setdefault((row_key(dash.subject), column_key(dash.subject)), dash)
+        for cell in manifest.cells:
+            grid.subjects.setdefault(row_key(cell.subject), cell.subject)
+    return grid
+
+
+def _by_place(manifest: Manifest) -> dict[Place, dict[int, Cell]]:
+    places: dict[Place, dict[int, Cell]] = {}
+    for cell in manifest.cells:
+        seeds = places.setdefault((row_key(cell.subject), column_key(cell.subject)), {})
+        known = seeds.setdefault(cell.seed, cell)
+        if known.address != cell.address:
+            raise DamagedFile(
+                f"{manifest.path} holds two cells of one measurement ({cell.subject.method}, {cell.subject.size}, "
+                f"seed {cell.seed}), {known.folder} and {cell.folder}: delete the outdated one"
+            )
+    return places
+
+
+def _unplanned(results: Results) -> list[Manifest]:
+    """Records that no manifest asks for (someone sent only their cells) as manifests older than all others."""
+    planned = {cell.folder for manifest in results.manifests for cell in manifest.cells}
+    groups: dict[tuple[int, str], list[Record]] = {}
+    for record in sorted(results.records.values(), key=_reading_order):
+        if record.cell.folder not in planned:
+            groups.setdefault((record.protocol, record.setting), []).append(record)
+    return [
+        Manifest(
+            path=records[0].path.parent.parent,
+            protocol=protocol,
+            created="",
+            preset=records[0].preset,
+            axis=_varying_axis([record.cell.subject for record in records]),
+            setting=setting,
+            setting_description=records[0].setting_description,
+            cells=tuple(record.cell for record in records),
+            dashes=(),
+            methods=tuple(sorted({record.cell.subject.method for record in records})),
+            inputs={},
+        )
+        for (protocol, setting), records in sorted(groups.items())
+    ]
+
+
+def _reading_order(record: Record) -> tuple[object, ...]:
+    """An order for people: addresses have none."""
+    cell = record.cell
+    return row_key(cell.subject), cell.subject.size, cell.subject.task, cell.subject.target["depth"], cell.seed
+
+
+def _varying_axis(subjects: Iterable[Subject]) -> str:
+    """What a grid of these subjects seems to be about: the tasks, else the width at one depth, else the depth."""
+    subjects = list(subjects)
+    if len({subject.task for subject in subjects}) > 1:
+        return "task"
+    depths = {subject.target["depth"] for subject in subjects}
+    widths = {subject.target["width"] for subject in subjects}
+    return "width" if len(depths) == 1 and len(widths) > 1 else "depth"

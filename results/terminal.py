@@ -1,0 +1,151 @@
+"""Tables on a terminal of any width: first columns are left out, last the targets go below each other."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich import box
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table as Grid
+from rich.text import Text
+
+from learngene_bench.results import wording
+from learngene_bench.results.table import Costs, Entry, Row, Table
+
+_LABEL_WIDTH = 14
+_WORD_WIDTH = 18
+
+
+@dataclass(frozen=True)
+class _Detail:
+    """What is shown beside the means, and what the note says is missing."""
+
+    costs: bool
+    initialize: bool
+    spread: bool
+    missing: str
+
+
+_DETAILS = (
+    _Detail(costs=True, initialize=True, spread=True, missing=""),
+    _Detail(costs=True, initialize=False, spread=True, missing="the Init. columns"),
+    _Detail(costs=True, initialize=False, spread=False, missing="the Init. columns and ±"),
+    _Detail(costs=False, initialize=False, spread=False, missing="Epoch, Para., the Init. columns and ±"),
+)
+
+_STYLES = {"best": "bold", "second": "underline"}
+
+
+@dataclass(frozen=True)
+class _Marks:
+    """How the best and the second of a column show: by style, or by a sign where the output has no styles."""
+
+    best: str
+    second: str
+    signs: bool
+
+
+def terminal(tables: Sequence[Table], console: Console) -> None:
+    """Prints the tables, each size in a block of its own.
+
+    What does not fit is left out with a note in this order: the cost of initializing, the spread, the other costs.
+    If even the means do not fit side by side, a block is divided. Numbers are never wrapped or cut.
+    """
+    for table in tables:
+        _print(table, console)
+
+
+def _print(table: Table, console: Console) -> None:
+    styled = console.color_system is not None
+    marks = _Marks("Bold", "underlined", signs=False) if styled else _Marks("*", "_", signs=True)
+    detail = next((choice for choice in _DETAILS if _fits(table, choice, marks, console)), _DETAILS[-1])
+    console.print(Text(table.title, style="bold"))
+    console.print(Text(table.subtitle))
+    for size, indices in table.sizes().items():
+        for part in _parts(table, size, list(indices), detail, marks, console):
+            console.print()
+            console.print(_grid(table, size, part, detail, marks))
+    console.print()
+    notes = [*wording.notes(table, marks.best, marks.second), *wording.footnotes(table)]
+    if detail.missing:
+        notes.insert(0, f"Left out on this narrow terminal: {detail.missing}.")
+    for note in notes:
+        console.print(Text(note, style="dim"))
+    console.print()
+
+
+def _fits(table: Table, detail: _Detail, marks: _Marks, console: Console) -> bool:
+    return all(
+        _width(_grid(table, size, list(indices), detail, marks), console) <= console.width
+        for size, indices in table.sizes().items()
+    )
+
+
+def _width(grid: Grid, console: Console) -> int:
+    """The width at which nothing is cut."""
+    return Measurement.get(console, console.options.update(max_width=10_000), grid).maximum
+
+
+def _parts(
+    table: Table, size: str, indices: list[int], detail: _Detail, marks: _Marks, console: Console
+) -> list[list[int]]:
+    """The columns of one size, in as many parts as the width asks for."""
+    parts: list[list[int]] = []
+    for index in indices:
+        if parts and _width(_grid(table, size, [*parts[-1], index], detail, marks), console) <= console.width:
+            parts[-1].append(index)
+        else:
+            parts.append([index])
+    return parts
+
+
+def _grid(table: Table, size: str, indices: Sequence[int], detail: _Detail, marks: _Marks) -> Grid:
+    grid = Grid(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    grid.add_column(Text(f"{size}\n{'' if table.axis == 'task' else table.axis}"), no_wrap=True)
+    for header in _headers(table, indices, detail):
+        grid.add_column(Text(header), justify="right", no_wrap=True)
+    # What follows a number must not push it out of its column.
+    rooms = {index: max(len(_suffix(row.entries[index], marks)) for row in table.rows) for index in indices}
+    for group, rows in table.groups(indices).items():
+        grid.add_row(Text(wording.GROUP_TITLES[group], style="italic"))
+        for row in rows:
+            entries = [_entry(row.entries[index], rooms[index], detail, marks) for index in indices]
+            before, after = _costs(row, row.costs[size], detail)
+            grid.add_row(_label(row), *map(Text, before), *entries, *map(Text, after))
+    return grid
+
+
+def _label(row: Row) -> Text:
+    """The name on lines of _LABEL_WIDTH characters; only a word of more than _WORD_WIDTH is broken."""
+    lines: list[str] = []
+    for line in textwrap.wrap(row.label, _LABEL_WIDTH, break_long_words=False, break_on_hyphens=False):
+        breakable = line.replace("=", "= ") if len(line) > _WORD_WIDTH else line
+        lines += textwrap.wrap(breakable, _WORD_WIDTH)
+    return Text("\n".join(f" {line}" for line in lines))
+
+
+def _headers(table: Table, indices: Sequence[int], detail: _Detail) -> list[str]:
+    costs = ["\nEpoch", "\nPara."] if detail.costs else []
+    initialize = ["Init.\niter.", "Init.\ns"] if detail.initialize else []
+    return [*costs, *(f"\n{table.columns[index].label}" for index in indices), *initialize]
+
+
+def _costs(row: Row, costs: Costs, detail: _Detail) -> tuple[list[str], list[str]]:
+    """What stands before the entries of a row and what after them."""
+    before = [wording.epochs(row), wording.parameters(costs)]
+    after = [wording.initialize(costs, amount) for amount in (costs.initialize_iterations, costs.initialize_seconds)]
+    return before if detail.costs else [], after if detail.initialize else []
+
+
+def _entry(entry: Entry, room: int, detail: _Detail, marks: _Marks) -> Text:
+    text = Text.assemble((wording.value(entry), _STYLES.get(entry.mark, "")))
+    text.append(wording.spread(entry) if detail.spread else "")
+    return text.append(_suffix(entry, marks).ljust(room))
+
+
+def _suffix(entry: Entry, marks: _Marks) -> str:
+    sign = {"best": marks.best, "second": marks.second}.get(entry.mark, "") if marks.signs else ""
+    return sign + wording.superscripts(entry)

@@ -1,0 +1,138 @@
+"""How numbers are printed and what stands below a table: the same words in every format."""
+
+from __future__ import annotations
+
+from learngene_bench.results.statistics import smallest_sign_flip_p
+from learngene_bench.results.table import Costs, Entry, Row, Table
+
+GROUP_TITLES = {
+    "direct": "Direct",
+    "transfer": "Transfer",
+    "learngene": "Learngene",
+    "pre-training": "Pre-training",
+    "other": "Other",
+}
+NOTHING = "—"
+
+_SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def printed(value: float) -> str:
+    """A percentage, to the paper's precision."""
+    return f"{value:.1f}"
+
+
+def compact(value: float) -> str:
+    """A count or a duration in a few characters: 0, <0.1, 4.2, 96, 61.2k, 3.9M.
+
+    >>> [compact(value) for value in (0, 0.01, 4.2, 96, 61234, 3_900_000)]
+    ['0', '<0.1', '4.2', '96', '61.2k', '3.9M']
+    """
+    if value == 0:
+        return "0"
+    if value < 0.1:
+        return "<0.1"
+    if value < 10:
+        return f"{value:.1f}"
+    if value < 999.5:
+        return f"{value:.0f}"
+    for unit in ("k", "M"):
+        value /= 1000
+        if value < 999.95:
+            return f"{value:.1f}{unit}"
+    return f"{value / 1000:.1f}G"
+
+
+def value(entry: Entry) -> str:
+    """The mean; how many of the seeds are there, if not all; a dash; nothing where nothing is planned."""
+    if entry.mean is not None:
+        return printed(entry.mean)
+    if entry.state == "dash":
+        return NOTHING
+    return f"{len(entry.values)}/{entry.expected}" if entry.expected else ""
+
+
+def spread(entry: Entry) -> str:
+    return "" if entry.standard_deviation is None else f"±{printed(entry.standard_deviation)}"
+
+
+def superscripts(entry: Entry) -> str:
+    """References to the table's footnotes."""
+    return ",".join(superscript(number) for number in entry.footnotes)
+
+
+def superscript(number: int) -> str:
+    return str(number).translate(_SUPERSCRIPTS)
+
+
+def epochs(row: Row) -> str:
+    """The paper's "Epoch"; from the least to the most if its cells differ."""
+    ends = dict.fromkeys([*row.prepare_epochs[:1], *row.prepare_epochs[-1:]])
+    return "–".join(f"{end:g}" for end in ends) or NOTHING
+
+
+def parameters(costs: Costs) -> str:
+    """The paper's "Para."."""
+    return NOTHING if costs.stored_parameters is None else compact(costs.stored_parameters)
+
+
+def initialize(costs: Costs, amount: float | None) -> str:
+    """Iterations or seconds of the phase initialize; how many cells are there, if not all."""
+    if not costs.expected:
+        return NOTHING
+    return f"{costs.done}/{costs.expected}" if amount is None else compact(amount)
+
+
+def notes(table: Table, best: str, second: str) -> list[str]:
+    """What a reader must know of the numbers above.
+
+    Args:
+        table: which table.
+        best: how the format shows the best of a column, such as "bold".
+        second: how it shows the second.
+    """
+    states = {entry.state for row in table.rows for entry in row.entries}
+    marks = {entry.mark for row in table.rows for entry in row.entries}
+    lines = [_seeds(table)]
+    if marks > {""}:
+        shown = f"{best}: best of its column" + (f"; {second}: second" if "second" in marks else "")
+        reference = (
+            "; pre-training is a reference without marks"
+            if any(row.group == "pre-training" for row in table.rows)
+            else ""
+        )
+        lines.append(f"{shown}; only in columns where every planned cell is done{reference}.")
+    if states & {"incomplete", "failed", "pending"}:
+        lines.append("k/n: only k of n seeds have a result, so no mean is printed.")
+    lines.append(
+        "Epoch: epochs spent on preparing, once for all targets. Para.: parameters that are stored and inherited. "
+        "Init.: iterations and seconds that the method itself spends on one target, mean over targets and seeds."
+    )
+    if table.superseded:
+        lines.append(f"{table.superseded} results of older plans are left out: a newer plan replaces them.")
+    return lines
+
+
+def footnotes(table: Table) -> list[str]:
+    return [f"{superscript(number)} {text}" for number, text in enumerate(table.footnotes, start=1)]
+
+
+def _seeds(table: Table) -> str:
+    """Over what the mean and the spread are, and what so few seeds cannot say."""
+    counts = {row.label: sorted({entry.expected for entry in row.entries if entry.expected}) for row in table.rows}
+    every = sorted({n for values in counts.values() for n in values})
+    if not every:
+        return "No method of this table supports any of its targets."
+    images = f" Each on {_range(table.test_images)} test images." if table.test_images else ""
+    if every == [1]:
+        return f"One seed: nothing can be said of the spread.{images}"
+    seeds = f"{_range(every)} seeds"
+    if len(every) > 1:
+        seeds += " (" + ", ".join(f"{label}: {_range(values)}" for label, values in counts.items() if values) + ")"
+    p = smallest_sign_flip_p(every[-1])
+    power = f"with {every[-1]} seeds no two-sided sign-flip test gets below p = {p:.2g}"
+    return f"Mean ± standard deviation (n - 1) over {seeds}; {power}.{images}"
+
+
+def _range(values: list[int] | tuple[int, ...]) -> str:
+    return str(values[0]) if len(values) == 1 else f"{values[0]} to {values[-1]}"

@@ -1,0 +1,162 @@
+"""A builder of runs folders: the files that `lgbench run` writes, without running anything."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+GROUPS = {"he": "direct", "mimetic": "direct", "ligo": "transfer", "direct-pt": "pre-training", "wave": "learngene"}
+TITLES = {"he": "He-Init", "mimetic": "Mimetic", "ligo": "LiGO", "direct-pt": "Direct PT", "wave": "WAVE"}
+WIDTHS = {"micro": 48, "mini": 96}
+NO_COST = {"epochs": 0.0, "iterations": 0, "images": 0, "flops": 0.0, "seconds": 0.0}
+
+
+class Runs:
+    """One runs folder: `cell` and `dash` describe, `done` and `failed` write what became of a cell, `plan` a plan."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "cell").mkdir(parents=True)
+        (folder / "plans").mkdir()
+
+    def cell(self, method: str, depth: int = 4, seed: int = 0, version: int = 0, **changes: Any) -> dict[str, Any]:
+        """A cell of a manifest; the version stands for whatever else decides the address."""
+        subject = self._subject(method, depth, changes)
+        address = hashlib.sha256(json.dumps([subject, seed, version]).encode()).hexdigest()
+        stored = {"direct": 0, "pre-training": 350_000}.get(subject["group"], 61_234)
+        return {
+            **subject,
+            "address": address,
+            "source": "digits",
+            "seed": seed,
+            "parameters": {"stored": stored, "model": 80_000 * depth},
+            "prepare_epochs": {"wave": 40.0, "direct-pt": 150.0}.get(method),
+        }
+
+    def dash(self, method: str, depth: int, reason: str, **changes: Any) -> dict[str, Any]:
+        return {**self._subject(method, depth, changes), "reason": reason}
+
+    def _subject(self, method: str, depth: int, changes: dict[str, Any]) -> dict[str, Any]:
+        size = changes.get("size", "micro")
+        target = {"depth": depth, "width": WIDTHS.get(size, 48), "heads": 3, "classes": 10, **changes.pop("target", {})}
+        subject = {
+            "method": method,
+            "variant": "",
+            "title": TITLES.get(method, method),
+            "group": GROUPS.get(method, "other"),
+            "size": size,
+            "task": "digits",
+            "target": target,
+        }
+        return {**subject, **changes}
+
+    def record(self, cell: dict[str, Any], top1: float, top1_initial: float = 10.0, **changes: Any) -> dict[str, Any]:
+        fitting = {**NO_COST, "iterations": 150, "seconds": 1.5 + cell["seed"]} if cell["method"] == "wave" else NO_COST
+        about = {key: value for key, value in cell.items() if key not in ("address", "parameters", "prepare_epochs")}
+        return {
+            "schema_version": 1,
+            "protocol": 1,
+            "kind": "cell",
+            "address": cell["address"],
+            "cell": about,
+            "preset": "digits",
+            "setting": "5d1e" * 16,
+            "setting_description": "digits, tuning.epochs=2",
+            "metrics": {"top1": top1, "top1_initial": top1_initial},
+            "curve": [{"epoch": 0, "iterations": 0, "top1": top1_initial, "loss": None}],
+            "parameters": cell["parameters"],
+            "prepare_epochs": cell["prepare_epochs"],
+            "cost": {"prepare": NO_COST, "initialize": fitting, "tune": {**NO_COST, "epochs": 2.0, "seconds": 4.0}},
+            "initial_weights": {"sha256": "0" * 64, "tensors": {}},
+            "evaluation": {"split": "test", "images": 1440},
+            "inputs": {},
+            "provenance": {},
+            **changes,
+        }
+
+    def done(self, cell: dict[str, Any], top1: float, top1_initial: float = 10.0, **changes: Any) -> dict[str, Any]:
+        self.write(self.path(cell), json.dumps(self.record(cell, top1, top1_initial, **changes)))
+        return cell
+
+    def failed(self, cell: dict[str, Any], error: str) -> dict[str, Any]:
+        self.write(self.path(cell).with_name("failed.json"), json.dumps({"error": error, "traceback": "", "label": ""}))
+        return cell
+
+    def plan(self, cells: list[dict[str, Any]], dashes: list[dict[str, Any]] | None = None, **changes: Any) -> Path:
+        methods = list(dict.fromkeys(item["method"] for item in [*cells, *(dashes or [])]))
+        manifest = {
+            "schema_version": 1,
+            "protocol": 1,
+            "created": "2026-11-20T12:00:00Z",
+            "command": ["lgbench", "run"],
+            "preset": "digits",
+            "grid": "depth",
+            "axis": "depth",
+            "setting": "5d1e" * 16,
+            "setting_description": "digits, tuning.epochs=2",
+            "cells": cells,
+            "dashes": dashes or [],
+            "methods": methods,
+            "stages": [{"address": cell["address"], "kind": "cell", "inputs": {}} for cell in cells],
+            **changes,
+        }
+        text = json.dumps(manifest)
+        return self.write(self.folder / "plans" / f"{hashlib.sha256(text.encode()).hexdigest()[:20]}.json", text)
+
+    def path(self, cell: dict[str, Any]) -> Path:
+        return self.folder / "cell" / cell["address"][:20] / "result.json"
+
+    def write(self, path: Path, text: str) -> Path:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        return path
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Runs:
+    return Runs(tmp_path / "runs")
+
+
+@pytest.fixture
+def example(runs: Runs) -> Runs:
+    """Two sizes, three seeds, every state that a cell can be in."""
+    cells, accuracies = [], {"he": 82.0, "mimetic": 83.5, "ligo": 86.5, "wave": 91.0, "direct-pt": 93.0}
+    for method, accuracy in accuracies.items():
+        for size, depths in (("micro", (2, 4, 6)), ("mini", (2, 4))):
+            for depth in depths:
+                if method == "ligo" and depth == 2:
+                    continue
+                for seed in range(3):
+                    cell = runs.cell(method, depth, seed, size=size)
+                    cells.append(cell)
+                    initial = 70.0 + depth + seed if method == "wave" else 10.0 + seed / 2
+                    if (method, size, depth) == ("mimetic", "micro", 6):
+                        continue
+                    if (method, size, depth, seed) == ("wave", "micro", 6, 1):
+                        runs.failed(cell, "FloatingPointError: the loss is nan at iteration 17")
+                        continue
+                    runs.done(cell, accuracy + depth / 2 + seed * 0.3 + (size == "mini"), initial)
+    for seed in range(3):
+        cell = runs.cell("wave", 2, seed, variant="inheritance=interpolate", title="WAVE")
+        cells.append(cell if seed else runs.done(cell, 88.0, 60.0))
+    runs.plan(cells, [runs.dash("ligo", 2, "its source has this depth", size=size) for size in WIDTHS])
+    return runs
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """Compares a text with a file in golden/; UPDATE_GOLDEN=1 writes the file instead, to be read before committing."""
+
+    def compare(name: str, text: str) -> None:
+        path = Path(__file__).parent / "golden" / name
+        if os.environ.get("UPDATE_GOLDEN"):
+            path.write_text(text, encoding="utf-8")
+        assert text == path.read_text(encoding="utf-8")
+
+    return compare

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from learngene_bench.results import load, render, tables
+from learngene_bench.results.tidy import COLUMNS, to_frame
+
+HOSTILE = "=1+1 [red]|`x`*_<script>$&\\\x1b[31m\n2"
+
+
+def printed(results: Any, width: int, **options: Any) -> str:
+    output = io.StringIO()
+    render.terminal([*tables(results), *tables(results, "top1_initial")], Console(file=output, width=width, **options))
+    return "\n".join(line.rstrip() for line in output.getvalue().splitlines()) + "\n"
+
+
+@pytest.mark.parametrize("width", [110, 80, 60])
+def test_terminal(example: Any, golden: Callable[[str, str], None], width: int) -> None:
+    golden(f"terminal-{width}.txt", printed(load([example.folder]), width))
+
+
+def test_markdown(example: Any, golden: Callable[[str, str], None]) -> None:
+    golden("report.md", render.markdown(tables(load([example.folder]))))
+
+
+def test_csv(example: Any, golden: Callable[[str, str], None]) -> None:
+    golden("cells.csv", render.csv(load([example.folder])))
+
+
+def test_json(example: Any, golden: Callable[[str, str], None]) -> None:
+    results = load([example.folder])
+    golden("report.json", render.json(tables(results), results))
+
+
+def test_best_and_second_show_as_styles_where_there_are_styles(example: Any) -> None:
+    text = printed(load([example.folder]), 110, force_terminal=True, color_system="standard")
+    assert "\x1b[1m93.3\x1b[0m±0.3" in text
+    assert "\x1b[4m88.8\x1b[0m±0.3" in text
+
+
+@pytest.mark.parametrize("width", [120, 60, 36])
+def test_no_width_cuts_or_wraps_a_number(runs: Any, width: int) -> None:
+    depths = range(2, 26)
+    runs.plan([runs.done(runs.cell("wave", depth), 50 + depth + 0.5) for depth in depths])
+    text = printed(load([runs.folder]), width)
+    assert max(cell_len(line) for line in text.splitlines()) <= width
+    after_tuning = text.split("as initialized")[0].split()
+    assert [f"{50 + depth + 0.5}" for depth in depths] == [word for word in after_tuning if word.endswith(".5")]
+    assert "…" not in text
+
+
+@pytest.fixture
+def hostile(runs: Any) -> Any:
+    names = {"title": HOSTILE, "task": HOSTILE, "size": HOSTILE, "variant": HOSTILE}
+    cells = [
+        runs.cell("evil", **names),
+        runs.cell("evil", 6, **names),
+        runs.done(runs.cell("nan", **names), float("nan")),
+    ]
+    runs.done(cells[0], 50.0, setting_description=HOSTILE)
+    runs.failed(cells[1], HOSTILE)
+    runs.plan(cells, [runs.dash("evil", 8, HOSTILE, **names)], setting_description=HOSTILE)
+    return load([runs.folder])
+
+
+def test_markdown_of_hostile_names(hostile: Any) -> None:
+    text = render.markdown(tables(hostile))
+    table = [line for line in text.splitlines() if line.startswith("|")]
+    assert len({line.replace("\\\\", "").replace("\\|", "").count("|") for line in table}) == 1
+    assert "<script>" not in text.replace("\\<", "")
+    assert "\x1b" not in text
+
+
+def test_terminal_of_hostile_names(hostile: Any) -> None:
+    text = printed(hostile, 200)
+    assert "\x1b" not in text
+    assert "[red]|`x`*_<script>$&\\" in text
+
+
+def test_csv_of_hostile_names_runs_no_formula(hostile: Any) -> None:
+    rows = list(csv.DictReader(io.StringIO(render.csv(hostile))))
+    assert [row["state"] for row in rows] == ["done", "failed", "done", "dash"]
+    assert {row["title"] for row in rows} == {"'=1+1 [red]|`x`*_<script>$&\\ [31m 2"}
+    assert not any(text.startswith(("=", "+", "-", "@")) for row in rows for text in row.values())
+
+
+def test_json_is_json(hostile: Any) -> None:
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is not JSON")
+
+    document = json.loads(render.json(tables(hostile), hostile), parse_constant=refuse)
+    assert [cell["top1"] for cell in document["cells"]] == [50.0, None, None, None]
+
+
+def test_the_data_frame_has_the_columns_of_the_csv(example: Any) -> None:
+    frame = to_frame(load([example.folder]))
+    assert tuple(frame.columns) == COLUMNS
+    means = frame[(frame.method == "wave") & (frame.variant == "")].groupby(["size", "depth"]).top1.mean()
+    assert means["mini", 4] == pytest.approx(94.3)

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from learngene_bench.errors import DamagedFile, UserError
+from learngene_bench.results import load
+from learngene_bench.results.records import Record
+
+
+def change(**changes: Any) -> Callable[[dict[str, Any]], str]:
+    return lambda record: json.dumps({**record, **changes})
+
+
+def without(key: str) -> Callable[[dict[str, Any]], str]:
+    return lambda record: json.dumps({name: value for name, value in record.items() if name != key})
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda record: json.dumps(record)[:100], "not JSON"),
+        (lambda record: "", "not JSON"),
+        (lambda record: "[" * 100_000, "nested too deeply"),
+        (lambda record: "[]", "is a list, not an object"),
+        (lambda record: "\ud800", "not UTF-8"),
+        (without("metrics"), "lacks 'metrics'"),
+        (lambda record: change(cell={**record["cell"], "seed": "0"})(record), "'cell.seed' is '0', not a whole number"),
+        (lambda record: change(cell={**record["cell"], "group": "best"})(record), "one of direct, transfer"),
+        (lambda record: change(cell={**record["cell"], "target": {"width": 48}})(record), "lacks 'cell.target.depth'"),
+        (change(metrics={"top1": None, "top1_initial": 10.0}), "'metrics.top1' is None, not a number"),
+        (change(metrics={"top1": True, "top1_initial": 10.0}), "'metrics.top1' is True, not a number"),
+        (change(address="f" * 64), "not that of its folder"),
+    ],
+)
+def test_a_damaged_record_is_named_in_one_line(runs: Any, damage: Callable[[dict[str, Any]], str], reason: str) -> None:
+    cell = runs.done(runs.cell("wave"), 90.0)
+    path = runs.path(cell)
+    path.write_bytes(damage(runs.record(cell, 90.0)).encode("utf-8", "surrogatepass"))
+    with pytest.raises(DamagedFile) as error:
+        load([runs.folder])
+    message = str(error.value)
+    assert message.startswith(f"{path} is damaged (")
+    assert reason in message
+    assert message.endswith(f"delete the folder {path.parent} and run again")
+    assert "\n" not in message
+
+
+def test_damaged_plans_and_failures_are_named_too(runs: Any) -> None:
+    failure = runs.path(runs.failed(runs.cell("wave"), "boom")).with_name("failed.json")
+    failure.write_text('{"label": "wave", "error": 3}')
+    with pytest.raises(DamagedFile, match=r"failed\.json is damaged \('error' is 3, not a text\)"):
+        load([runs.folder])
+    shutil.rmtree(failure.parent)
+    plan = runs.plan([runs.cell("wave")], axis="colour")
+    with pytest.raises(DamagedFile, match=f"{plan} is damaged .*'axis' is 'colour'.* delete it and run again"):
+        load([runs.folder])
+
+
+def test_files_of_a_later_version_are_not_called_damaged(runs: Any) -> None:
+    runs.done(runs.cell("wave"), 90.0, schema_version=2)
+    with pytest.raises(UserError, match="schema version 2, and this learngene-bench reads version 1") as error:
+        load([runs.folder])
+    assert not isinstance(error.value, DamagedFile)
+
+
+def test_folders_that_are_no_runs_folders(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no runs folder .*nowhere"):
+        load([tmp_path / "nowhere"])
+    with pytest.raises(UserError, match="neither cell/ nor plans/"):
+        load([tmp_path])
+
+
+def test_what_is_not_a_result_is_passed_over(runs: Any) -> None:
+    cell = runs.cell("wave")
+    runs.write(runs.path(cell).with_name("progress.json"), "{}")
+    (runs.folder / "cell" / "notes.txt").write_text("not a folder")
+    (runs.folder / "plans" / ".half.json").write_text("{")
+    runs.plan([cell])
+    results = load([runs.folder])
+    assert results.outcome(results.manifests[0].cells[0]) is None
+
+
+def test_a_result_counts_more_than_an_earlier_failure(runs: Any) -> None:
+    cell = runs.failed(runs.cell("wave"), "out of memory")
+    runs.done(cell, 90.0)
+    runs.plan([cell])
+    results = load([runs.folder])
+    assert isinstance(results.outcome(results.manifests[0].cells[0]), Record)
+
+
+@pytest.mark.parametrize("accuracy", [90.0, math.nan])
+def test_one_cell_in_two_folders_counts_once(runs: Any, tmp_path: Path, accuracy: float) -> None:
+    runs.done(runs.cell("wave"), accuracy)
+    shutil.copytree(runs.folder, tmp_path / "copy")
+    assert len(load([runs.folder, tmp_path / "copy"]).records) == 1
+
+
+def test_one_cell_with_two_results_is_refused(runs: Any, tmp_path: Path) -> None:
+    cell = runs.done(runs.cell("wave"), 90.0)
+    other = type(runs)(tmp_path / "other")
+    other.done(cell, 91.0)
+    with pytest.raises(DamagedFile, match="give different metrics") as error:
+        load([runs.folder, other.folder])
+    assert str(runs.path(cell)) in str(error.value)
+    assert str(other.path(cell)) in str(error.value)
+
+
+@pytest.mark.parametrize("lie", [{"protocol": 2}, {"seed": 1}, {"method": "he"}])
+def test_a_record_that_contradicts_its_plan_is_refused(runs: Any, lie: dict[str, Any]) -> None:
+    cell = runs.cell("wave")
+    runs.plan([cell])
+    record = runs.record(cell, 90.0)
+    (record if "protocol" in lie else record["cell"]).update(lie)
+    runs.write(runs.path(cell), json.dumps(record))
+    with pytest.raises(DamagedFile, match=r"is not the cell that .* planned"):
+        load([runs.folder])

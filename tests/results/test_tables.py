@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from learngene_bench.errors import DamagedFile, UserError
+from learngene_bench.results import load, tables
+from learngene_bench.results.table import Entry, Table
+
+
+def only(runs: Any, metric: str = "top1") -> Table:
+    (table,) = tables(load([runs.folder]), metric)
+    return table
+
+
+def entry(table: Table, label: str, column: int = 0) -> Entry:
+    (row,) = [row for row in table.rows if row.label == label]
+    return row.entries[column]
+
+
+def marks(table: Table) -> dict[str, str]:
+    return {row.label: row.entries[0].mark for row in table.rows}
+
+
+def test_a_mean_is_over_all_planned_seeds_or_there_is_none(runs: Any) -> None:
+    cells = [runs.cell("wave", seed=seed) for seed in range(3)]
+    runs.plan(cells)
+    assert entry(only(runs), "WAVE").state == "pending"
+    for seed, accuracy in enumerate((90.0, 92.0)):
+        runs.done(cells[seed], accuracy)
+    incomplete = entry(only(runs), "WAVE")
+    assert (incomplete.state, incomplete.mean, len(incomplete.values), incomplete.expected) == (
+        "incomplete",
+        None,
+        2,
+        3,
+    )
+    runs.done(cells[2], 94.0)
+    done = entry(only(runs), "WAVE")
+    assert (done.state, done.mean, done.standard_deviation) == ("done", 92.0, 2.0)
+
+
+@pytest.mark.parametrize("accuracy", [math.nan, math.inf])
+def test_a_metric_that_is_not_finite_is_a_missing_seed_with_a_footnote(runs: Any, accuracy: float) -> None:
+    runs.plan([runs.done(runs.cell("wave", seed=0), 90.0), runs.done(runs.cell("wave", seed=1), accuracy)])
+    table = only(runs)
+    assert (entry(table, "WAVE").state, entry(table, "WAVE").footnotes) == ("incomplete", (1,))
+    assert table.footnotes == (f"top1 is {accuracy}, which is no accuracy",)
+    assert entry(only(runs, "top1_initial"), "WAVE").state == "done"
+
+
+def test_a_cell_whose_gene_cannot_be_made_has_failed(runs: Any) -> None:
+    cell = runs.cell("wave")
+    gene, ancestor = "a" * 64, "b" * 64
+    needs = {cell["address"]: {"gene": gene}, gene: {"teacher": ancestor}, ancestor: {}}
+    runs.plan([cell], stages=[{"address": address, "inputs": inputs} for address, inputs in needs.items()])
+    folder = runs.folder / "ancestor" / ancestor[:20]
+    folder.mkdir(parents=True)
+    (folder / "failed.json").write_text('{"label": "teacher regnet", "error": "no weights"}')
+    table = only(runs)
+    assert entry(table, "WAVE").state == "failed"
+    assert table.footnotes == ("failed: teacher regnet: no weights",)
+
+
+def test_plans_of_one_setting_share_a_table_across_folders(runs: Any, tmp_path: Path) -> None:
+    later = type(runs)(tmp_path / "later")
+    runs.plan([runs.done(runs.cell("he", depth), 80.0) for depth in (12, 4)])
+    later.plan([later.done(later.cell("wave", 4, seed), 90.0) for seed in range(2)], created="2026-12-01T00:00:00Z")
+    (table,) = tables(load([runs.folder, later.folder]))
+    assert [column.label for column in table.columns] == ["4", "12"]
+    assert [row.label for row in table.rows] == ["He-Init", "WAVE"]
+    assert entry(table, "WAVE", 0).expected == 2
+    assert entry(table, "WAVE", 1).state == "not planned"
+
+
+@pytest.mark.parametrize("difference", [{"protocol": 2}, {"setting": "ffff"}])
+def test_protocols_and_settings_never_share_a_table(runs: Any, difference: dict[str, Any]) -> None:
+    runs.plan([runs.done(runs.cell("he"), 80.0)])
+    runs.plan([runs.done(runs.cell("wave"), 90.0, **difference)], created="2026-12-01T00:00:00Z", **difference)
+    first, second = tables(load([runs.folder]))
+    assert [[row.label for row in table.rows] for table in (first, second)] == [["He-Init"], ["WAVE"]]
+    assert first.subtitle != second.subtitle
+
+
+def test_a_newer_plan_replaces_an_older_one_and_never_mixes_with_it(runs: Any) -> None:
+    for day, version, seeds in ((1, 0, (0, 1, 2)), (2, 0, (0, 1, 2, 3)), (3, 1, (0,))):
+        cells = [runs.done(runs.cell("wave", 4, seed, version), 90.0 + version) for seed in seeds]
+        runs.plan(cells, created=f"2026-11-0{day}T00:00:00Z")
+    table = only(runs)
+    assert entry(table, "WAVE").values == {0: 91.0}
+    assert table.superseded == 4
+
+
+def test_a_plan_with_two_cells_for_one_place_is_refused(runs: Any) -> None:
+    runs.plan([runs.cell("wave", version=0), runs.cell("wave", version=1)])
+    with pytest.raises(DamagedFile, match="two cells of one measurement"):
+        tables(load([runs.folder]))
+
+
+def test_records_without_a_plan_make_a_table_too(runs: Any) -> None:
+    for task in ("cifar10", "flowers102"):
+        runs.done(runs.cell("wave", task=task), 90.0)
+    table = only(runs)
+    assert (table.axis, [column.label for column in table.columns]) == ("task", ["cifar10", "flowers102"])
+    assert entry(table, "WAVE").mean == 90.0
+
+
+def test_best_and_second(runs: Any) -> None:
+    accuracies = {"he": 80.0, "mimetic": 81.0, "wave": 90.0, "direct-pt": 99.0}
+    cells = {method: runs.done(runs.cell(method), accuracy) for method, accuracy in accuracies.items()}
+    plan = runs.plan(list(cells.values()))
+    assert marks(only(runs)) == {"He-Init": "", "Mimetic": "second", "WAVE": "best", "Direct PT": ""}
+    runs.done(cells["mimetic"], 89.96)  # prints as 90.0
+    assert marks(only(runs)) == {"He-Init": "", "Mimetic": "best", "WAVE": "best", "Direct PT": ""}
+    plan.unlink()
+    runs.plan([*cells.values(), runs.failed(runs.cell("ligo"), "boom")])
+    assert set(marks(only(runs)).values()) == {""}
+
+
+def test_columns_and_rows_can_always_be_told_apart(runs: Any) -> None:
+    cells = [runs.cell("wave", target={"width": 48, "irpe": irpe}) for irpe in (False, True)]
+    cells += [runs.cell("mine", title="WAVE"), runs.cell("wave", variant="a=1")]
+    runs.plan(cells)
+    table = only(runs)
+    assert [column.label for column in table.columns] == ["4 (irpe False)", "4 (irpe True)", "4 (irpe None)"]
+    assert [row.label for row in table.rows] == ["WAVE (wave)", "WAVE (wave, a=1)", "WAVE (mine)"]
+
+
+def test_rows_stand_in_the_order_of_the_longest_plan(runs: Any) -> None:
+    methods = ["c", "a", "b"]
+    runs.plan([runs.cell(method) for method in methods])
+    runs.plan([runs.cell("b"), runs.cell("d")], created="2027-01-01T00:00:00Z")
+    assert [row.method for row in only(runs).rows] == ["c", "a", "b", "d"]
+
+
+def test_an_unknown_metric_names_the_valid_ones(runs: Any) -> None:
+    with pytest.raises(UserError, match=r"top5.*\(valid: top1, top1_initial\)"):
+        tables(load([runs.folder]), "top5")

@@ -1,0 +1,25 @@
+"""Small models and data that several tests share."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+import torch
+
+from learngene_bench.spec import ModelSpec
+
+# One thread, as the presets compute: sums come in one order.
+torch.set_num_threads(1)
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture
+def tiny() -> ModelSpec:
+    """Two heads, nine tokens, three blocks."""
+    return ModelSpec(depth=3, width=8, heads=2, patch_size=2, image_size=6, channels=1, classes=5)
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)

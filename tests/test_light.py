@@ -1,0 +1,33 @@
+"""What must not cost the import of torch."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HEAVY = ("torch", "timm", "torchvision", "scipy", "sklearn", "pandas", "matplotlib")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["list"],
+        ["info", "wave"],
+        ["plan", "--method", "all", "--seeds", "3"],
+        ["plan", "-m", "he", "--format", "json"],
+    ],
+)
+def test_light_verbs_import_nothing_heavy(arguments: list[str], tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.argv = ['lgbench', *sys.argv[1:]]\n"
+        "from learngene_bench.cli.main import main\n"
+        "try:\n    main()\nexcept SystemExit as e:\n    assert not e.code, e.code\n"
+        f"print('HEAVY', sorted(set({HEAVY}) & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "HEAVY []"

@@ -37,9 +37,7 @@ class DirectPretraining(Initializer[NoOptions]):
     def initialize(self, model: nn.Module, target: ModelSpec, gene: Gene | None, context: Context) -> None:
         assert gene is not None
         blocks = {name: tensor for name, tensor in gene.tensors.items() if name.startswith("blocks.")}
-        stem = inherited_stem(
-            gene.tensors, gene.family, target, dict(model.named_parameters()), head=context.same_task
-        )
+        stem = inherited_stem(gene.tensors, gene.family, target, dict(model.named_parameters()), head=context.same_task)
         write_weights(model, {**blocks, **stem})
 
     def stored_shapes(self, target: ModelSpec, base: ModelSpec) -> Mapping[str, tuple[int, ...]]:

@@ -175,7 +175,13 @@ def load_preset(name_or_file: str, overrides: Mapping[str, Any] | None = None) -
         UserError: no such preset or file, not TOML, a wrong key or type.
     """
     path = _find("preset", name_or_file)
-    return _build(Preset, _read(path), overrides or {}, where=str(path))
+    values, overrides = _read(path), overrides or {}
+    # Options belong to one data set: another would refuse those of the preset's own, or worse, share a name with one
+    # and take its value. So they go together, and before any override, whose order must not matter.
+    own = values.get("data")
+    if isinstance(own, dict) and overrides.get("data.name", own.get("name")) != own.get("name"):
+        values["data"] = {}
+    return _build(Preset, values, overrides, where=str(path))
 
 
 def load_grid(name_or_file: str, overrides: Mapping[str, Any] | None = None) -> Grid:
@@ -260,9 +266,9 @@ def _first_problem(kind: type[BaseModel], error: ValidationError) -> str:
 
 def _keys_beside(kind: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
     """The valid keys of the section that `location` lies in, dotted like the wrong one."""
-    section: Any = kind
+    section = kind
     for part in location[:-1]:
-        field = section.model_fields.get(part) if isinstance(section, type) else None
+        field = section.model_fields.get(str(part))
         section = _section_in(field.annotation) if field else section
     prefix = "".join(f"{part}." for part in location[:-1])
     return [f"{prefix}{name}" for name in section.model_fields]

@@ -104,5 +104,3 @@ class Context:
         self.cost = self.cost + trained.cost
         self.curves[recipe] = trained.curve
         return trained
-
-

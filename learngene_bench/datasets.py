@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from learngene_bench.config import Augmentation, Section
@@ -54,7 +54,7 @@ class Splits:
     test: Images
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    task: Augmentation = Augmentation()
+    task: Augmentation = field(default_factory=Augmentation)
 
 
 class Dataset(ABC):

@@ -43,10 +43,14 @@ def unwritable(path: Path, error: OSError) -> BaseException:
     return error
 
 
+def write_text(path: Path, text: str) -> None:
+    """Writes UTF-8 text whole or not at all."""
+    write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
 def write_json(path: Path, value: Any) -> None:
     """Writes JSON whole; NaN and infinity are refused (they are not JSON)."""
-    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
-    write_whole(path, lambda temporary: temporary.write_text(text + "\n", encoding="utf-8"))
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_json(path: Path, kind: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ def cell_facts(cell: Cell, plan: Plan) -> dict[str, Any]:
     """What a cell is, in words that a report groups by."""
     return {
         "method": cell.row.name,
+        "version": cell.row.version,
         "variant": cell.row.variant,
         "title": cell.row.title,
         "group": cell.row.group,

@@ -11,14 +11,14 @@ from learngene_bench.irpe import RelativeAttention
 from learngene_bench.spec import ModelSpec
 
 
-def build_model(
-    spec: ModelSpec, *, drop_path: float = 0.0, device: torch.device | str = "cpu"
-) -> VisionTransformer:
-    """The timm model of a spec, its weights not yet initialized in any way that counts.
+def build_model(spec: ModelSpec, *, drop_path: float = 0.0, device: str = "cpu") -> VisionTransformer:
+    """The timm model of a spec, its weights not yet initialized: whatever the memory held.
+
+    Nothing is drawn, so that the caller's random numbers stay what they are.
 
     Without a class token: final norm per token, then mean pooling, then the head, as in the paper's DeiT.
     """
-    with torch.device(device):
+    with torch.device("meta"):
         model = VisionTransformer(
             img_size=spec.image_size,
             patch_size=spec.patch_size,
@@ -37,8 +37,8 @@ def build_model(
         if spec.irpe:
             side = spec.image_size // spec.patch_size
             for block in model.blocks:
-                block.attn = RelativeAttention(block.attn, side, int(spec.class_token))
-    return model
+                block.attn = RelativeAttention(block.get_submodule("attn"), side, int(spec.class_token))
+    return model if device == "meta" else model.to_empty(device=device)
 
 
 def spec_of(model: nn.Module) -> ModelSpec:
@@ -50,18 +50,18 @@ def spec_of(model: nn.Module) -> ModelSpec:
     if not isinstance(model, VisionTransformer):
         raise UserError(f"expected a timm VisionTransformer, not {type(model).__name__}")
     projection = model.patch_embed.proj
-    first = model.blocks[0]
+    attention, mlp = model.blocks.get_submodule("0.attn"), model.blocks.get_submodule("0.mlp")
     spec = ModelSpec(
         depth=len(model.blocks),
         width=model.embed_dim,
-        heads=first.attn.num_heads,
+        heads=int(attention.num_heads),  # type: ignore[arg-type]
         patch_size=projection.kernel_size[0],
         image_size=model.patch_embed.img_size[0],
         channels=projection.in_channels,
         classes=model.num_classes,
-        mlp_ratio=first.mlp.fc1.out_features / model.embed_dim,
+        mlp_ratio=len(mlp.get_parameter("fc1.weight")) / model.embed_dim,
         class_token=model.cls_token is not None,
-        irpe=isinstance(first.attn, RelativeAttention),
+        irpe=isinstance(attention, RelativeAttention),
     )
     described = spec.parameter_shapes()
     actual = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}

@@ -50,12 +50,18 @@ class Stage:
 
 @dataclass(frozen=True)
 class Row:
-    """A method as one row of a table: with the options and recipe overrides that set it apart from its default."""
+    """A method as one row of a table.
+
+    Attributes:
+        variant: the options and recipe overrides that set it apart from its default.
+        version: the method's own, for a plugin file with the beginning of its hash.
+    """
 
     name: str
     title: str
     group: str
     variant: str
+    version: str
 
 
 @dataclass(frozen=True)
@@ -100,6 +106,10 @@ class Plan:
     cells: list[Cell] = field(default_factory=list)
     dashes: list[Dash] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
+
+    def sizes(self) -> list[str]:
+        """Sizes that the plan has cells or dashes of."""
+        return list(dict.fromkeys([*(cell.size for cell in self.cells), *(dash.size for dash in self.dashes)]))
 
 
 @dataclass(frozen=True)
@@ -215,13 +225,12 @@ class _Planner:
         if request:
             used += ["teacher" if isinstance(a, Distiller) else "pretraining" for a in request.ancestors.values()]
         default = type(method).Options()
-        options = [
-            f"{key}={_text(value)}" for key, value in method.options if value != getattr(default, key)
-        ]
-        changed = [
-            f"{key}={_text(value)}" for key, value in self.request.changes.items() if key.split(".")[0] in used
-        ]
-        return Row(method.name, method.title, method.group, ", ".join(options + changed))
+        options = [f"{key}={_text(value)}" for key, value in method.options if value != getattr(default, key)]
+        changed = [f"{key}={_text(value)}" for key, value in self.request.changes.items() if key.split(".")[0] in used]
+        version = str(method.version) + (
+            f"+{choice.registered.source_hash[:8]}" if choice.registered.source_hash else ""
+        )
+        return Row(method.name, method.title, method.group, ", ".join(options + changed), version)
 
     def _add_cell(
         self, choice: Choice, method: Initializer, row: Row, size: str, base: ModelSpec, target: ModelSpec, seed: int
@@ -249,9 +258,7 @@ class _Planner:
         if request and request.trains:
             epochs = preset.recipe_of("condensation", request.family.width).epochs
         stored = count(dict(method.stored_shapes(target, base)))
-        self.result.cells.append(
-            Cell(row, size, preset.data["name"], target, seed, address, stored, epochs)
-        )
+        self.result.cells.append(Cell(row, size, preset.data["name"], target, seed, address, stored, epochs))
 
     def _gene(self, choice: Choice, request: GeneRequest, seed: int) -> str:
         recipes = {name: self.preset.recipe_of(name, request.family.width) for name in request.trains}

@@ -52,7 +52,9 @@ class ModelSpec:
                 raise UserError(f"impossible model: {name} is {getattr(self, name)}, at least 1 is needed")
         if self.width % self.heads:
             divisors = ", ".join(str(h) for h in range(1, self.width + 1) if self.width % h == 0)
-            raise UserError(f"impossible model: {self.heads} heads do not divide width {self.width} (heads: {divisors})")
+            raise UserError(
+                f"impossible model: {self.heads} heads do not divide width {self.width} (heads: {divisors})"
+            )
         if self.image_size % self.patch_size:
             raise UserError(
                 f"impossible model: patch size {self.patch_size} does not divide image size {self.image_size}"

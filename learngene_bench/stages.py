@@ -343,7 +343,9 @@ def load_checkpoint(network: nn.Module, path: Path) -> None:
         raise UserError(f"checkpoint not found: {path}") from error
     except Exception as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise UserError(f"checkpoint {path} cannot be loaded: {' '.join(line.strip() for line in lines)[:300]}") from error
+        raise UserError(
+            f"checkpoint {path} cannot be loaded: {' '.join(line.strip() for line in lines)[:300]}"
+        ) from error
 
 
 def _load_tensors(folder: StageFolder, result: Mapping[str, Any]) -> dict[str, Tensor]:

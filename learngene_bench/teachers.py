@@ -29,7 +29,9 @@ def build_teacher(settings: Teacher, facts: DatasetFacts) -> nn.Module:
 def _from_timm(settings: Teacher, facts: DatasetFacts) -> nn.Module:
     architecture = settings.architecture.partition(".")[0]
     if not timm.is_model(architecture):
-        raise unknown("teacher architecture", settings.architecture, ["convnet", *timm.list_models(f"{architecture[:4]}*")])
+        raise unknown(
+            "teacher architecture", settings.architecture, ["convnet", *timm.list_models(f"{architecture[:4]}*")]
+        )
     try:
         return timm.create_model(
             settings.architecture,

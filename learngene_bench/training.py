@@ -292,7 +292,7 @@ class _Mixup:
             label_smoothing=recipe.label_smoothing,
             num_classes=phase.classes,
         )
-        self.random = np.random.RandomState(phase.streams.number(phase.name, "mixup") % 2**32)  # noqa: NPY002
+        self.random = np.random.RandomState(phase.streams.number(phase.name, "mixup") % 2**32)
 
     def __call__(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         outer = np.random.get_state()  # noqa: NPY002
@@ -306,8 +306,8 @@ class _Mixup:
             np.random.set_state(outer)  # noqa: NPY002
 
     def state(self) -> list[Any]:
-        name, keys, *rest = self.random.get_state()
-        return [name, torch.from_numpy(keys.astype(np.int64)), *rest]
+        name, keys, *rest = self.random.get_state(legacy=True)
+        return [name, torch.from_numpy(np.asarray(keys, np.int64)), *rest]
 
     def restore(self, state: list[Any]) -> None:
         name, keys, *rest = state

@@ -13,8 +13,8 @@ import signal
 import sys
 import threading
 import traceback
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 

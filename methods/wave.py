@@ -177,7 +177,7 @@ class Layout:
         self.tiles = family.width // size
 
     def powers(self, name: str) -> int:
-        """Templates per block position: with the default of 2, Table 8's 2 for matrices, 4 for vectors, 6 for tables."""
+        """Templates per block position; by default Table 8's 2 for matrices, 4 for vectors, 6 for tables."""
         return self.per_position * {2: 1, 1: 2}.get(len(self.shapes[name]), 3)
 
     def block(self, name: str) -> tuple[int, ...]:
@@ -198,7 +198,7 @@ class Layout:
         return (1, self.tiles) if len(shape) == 1 else (1,) * len(shape)
 
     def template_shape(self, name: str) -> tuple[int, ...]:
-        """Shape (n, *block) of all templates of a component; template `powers * position + power` comes at that index."""
+        """Shape (n, *block) of a component's templates, position after position, in each the powers."""
         return (math.prod(self.grid(name)) * self.powers(name), *self.block(name))
 
     def first_templates(self, name: str, weights: Mapping[str, Tensor], generator: Generator) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -70,11 +71,24 @@ def build_request(
         else:
             for_preset[key] = value
     chosen_preset = load_preset(preset, for_preset)
+    changes = _changes(load_preset(preset), chosen_preset, for_preset)
     chosen_grid = load_grid(grid, for_grid)
     if quick:
         chosen_preset, chosen_grid = quick_preset(chosen_preset), quick_grid(chosen_grid)
     choices = parse_methods(method, registry, for_methods)
-    return Request(chosen_preset, chosen_grid, choices, seeds, for_preset)
+    return Request(chosen_preset, chosen_grid, choices, seeds, changes)
+
+
+def _changes(shipped: Preset, chosen: Preset, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """The overrides that change anything: to set a key to what it was is not another setting."""
+
+    def value(preset: Preset, dotted: str) -> Any:
+        found: Any = preset.model_dump(mode="json")
+        for name in dotted.split("."):
+            found = found.get(name) if isinstance(found, dict) else None
+        return found
+
+    return {key: given for key, given in overrides.items() if value(shipped, key) != value(chosen, key)}
 
 
 QUICK_ITERATIONS = 4

@@ -45,9 +45,7 @@ def _methods(registry: Registry) -> list[dict[str, Any]]:
     entries = []
     for name in registry.names():
         found = registry.get(name)
-        entries.append(
-            {"name": name, "group": found.kind.group, "title": found.kind.title, "from": found.origin}
-        )
+        entries.append({"name": name, "group": found.kind.group, "title": found.kind.title, "from": found.origin})
     return sorted(entries, key=lambda entry: (entry["group"], entry["name"]))
 
 

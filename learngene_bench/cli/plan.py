@@ -119,7 +119,7 @@ def _print(plan: Plan, states: dict[str, State], estimate: dict[str, Any], conso
         table.add_column(heading, justify="right")
     reasons: list[str] = []
     for row in plan.rows:
-        for size in dict.fromkeys(cell.size for cell in [*plan.cells, *plan.dashes]):
+        for size in plan.sizes():
             cells = [cell for cell in plan.cells if (cell.row, cell.size) == (row, size)]
             dashes = {d.target.depth: d.reason for d in plan.dashes if (d.row, d.size) == (row, size)}
             if not cells and not dashes:
@@ -136,9 +136,7 @@ def _print(plan: Plan, states: dict[str, State], estimate: dict[str, Any], conso
             mean = f"{sum(stored) / len(stored) / 1e6:.3f}" if stored else ""
             epochs = cells[0].prepare_epochs if cells else None
             name = row.name + (f" ({row.variant})" if row.variant else "")
-            table.add_row(
-                *map(Text, [name, size, *marks, mean, f"{epochs:g}" if epochs is not None else "-"])
-            )
+            table.add_row(*map(Text, [name, size, *marks, mean, f"{epochs:g}" if epochs is not None else "-"]))
     console.print(table)
     for number, reason in enumerate(reasons, start=1):
         console.print(Text(f"[{number}] {reason}"))

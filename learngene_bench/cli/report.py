@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from learngene_bench.cli import common
-from learngene_bench.files import write_whole
+from learngene_bench.files import write_text
 
 
 class ReportFormat(StrEnum):
@@ -51,4 +51,4 @@ def report(
     if output is None:
         print(text, end="" if text.endswith("\n") else "\n")
     else:
-        write_whole(output, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+        write_text(output, text)

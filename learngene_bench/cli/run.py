@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from learngene_bench.cli import common
 from learngene_bench.executor import Execution, default_workers, execute_plan
+from learngene_bench.files import write_text
 from learngene_bench.manifest import about, write_manifest
 from learngene_bench.plan import Plan, Stage, make_plan
 from learngene_bench.registry import Registry
 from learngene_bench.store import Runs
+
+if TYPE_CHECKING:
+    from learngene_bench.results import Results
 
 
 def run(
@@ -73,24 +77,39 @@ def _execution_of(plan: Plan, command: list[str]) -> Any:
 def _conclude(plan: Plan, execution: Execution, runs: Runs, manifest: Path, console: Any) -> int:
     """Prints the tables of this run, writes them beside the records, says where everything lies."""
     from learngene_bench import results
-    from learngene_bench.results import plots, render
+    from learngene_bench.results import render
 
-    found = results.load([runs.root]).only(manifest)
+    found = results.load([runs.root]).of_setting(plan.setting)
     if found.records:
-        render.terminal(results.tables(found), console)
-        render.terminal(results.tables(found, metric="top1_initial"), console)
-        name = f"{plan.grid.name}-{plan.preset.name}"
-        written = render.write_report(found, runs.root / "report" / name)
-        if not execution.reused >= set(plan.stages):
-            written += plots.accuracy(found, runs.root / "report" / name)
-        console.print(f"records   {runs.root / 'cell'}")
-        for path in written:
-            console.print(f"{path.suffix.removeprefix('.'):9} {path}", soft_wrap=True)
+        for metric in results.METRICS:
+            render.terminal(results.tables(found, metric), console)
+        for kind, path in _write_report(found, plan, execution, runs).items():
+            console.print(f"{kind:10}{path}", soft_wrap=True)
     failures = [(plan.stages[address].label, error) for address, error in execution.failed.items()]
     for label, error in failures:
         console.print(f"[red]failed[/]    {label}: {error}", soft_wrap=True)
     if execution.blocked:
         console.print(f"not run   {len(execution.blocked)} stages whose input failed")
     if failures:
-        console.print("run again with --retry-failed to try once more; failed.json and log.txt tell more", soft_wrap=True)
+        console.print(
+            "run again with --retry-failed to try once more; failed.json and log.txt tell more", soft_wrap=True
+        )
     return 1 if failures else 0
+
+
+def _write_report(found: Results, plan: Plan, execution: Execution, runs: Runs) -> dict[str, Path]:
+    """Writes the tables as CSV and Markdown and the figures; says where they and the records lie."""
+    from learngene_bench.results import METRICS, plots, render, tables
+
+    folder = runs.root / "report" / plan.preset.name
+    texts = {
+        "CSV": (folder / "cells.csv", render.csv(found)),
+        "Markdown": (folder / "tables.md", render.markdown([t for metric in METRICS for t in tables(found, metric)])),
+    }
+    for path, text in texts.values():
+        write_text(path, text)
+    drawn = sorted(folder.glob("*.png"))
+    if not drawn or execution.done - execution.reused:
+        drawn = [path for path in plots.accuracy(found, folder) if path.suffix == ".png"]
+    figures = {"plot" if i == 0 else f"plot {i + 1}": path for i, path in enumerate(drawn)}
+    return {"records": runs.root / "cell", **{kind: path for kind, (path, _) in texts.items()}, **figures}

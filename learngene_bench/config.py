@@ -237,7 +237,9 @@ def _build(kind: type[SectionType], values: dict[str, Any], overrides: Mapping[s
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        raise UserError(f"{where}: {_first_problem(kind, error)}") from error
+        dotted = ".".join(str(part) for part in error.errors()[0]["loc"])
+        overridden = any(dotted == key or dotted.startswith(f"{key}.") for key in overrides)
+        raise UserError(f"{'--set' if overridden else where}: {_first_problem(kind, error)}") from error
 
 
 def _assign(values: dict[str, Any], dotted: str, value: Any) -> None:
@@ -260,8 +262,11 @@ def _first_problem(kind: type[BaseModel], error: ValidationError) -> str:
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "missing":
         return f"{dotted} is missing"
+    if problem["type"] == "model_type":
+        return f"{dotted}: this is a section with keys of its own, not {problem['input']!r}"
     given = "" if isinstance(problem["input"], dict | BaseModel) else f", not {problem['input']!r}"
-    return f"{dotted}: {message[0].lower()}{message[1:]}{given}"
+    place = f"{dotted}: " if dotted else ""  # what is wrong with all keys together has no place
+    return f"{place}{message[0].lower()}{message[1:]}{given}"
 
 
 def _keys_beside(kind: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -11,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from learngene_bench.errors import DamagedFile, UserError
-
-FULL_OR_FORBIDDEN = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EFBIG}
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
@@ -36,11 +33,9 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         raise
 
 
-def unwritable(path: Path, error: OSError) -> BaseException:
-    """The error to raise when `path` could not be written: one line if the user can put it right."""
-    if error.errno in FULL_OR_FORBIDDEN or isinstance(error, FileExistsError | NotADirectoryError):
-        return UserError(f"{path}: cannot be written: {error.strerror}; nothing is lost, run again when it can be")
-    return error
+def unwritable(path: Path, error: OSError) -> UserError:
+    """What to raise when `path` could not be written: a full disk, a folder that is a file, missing permission."""
+    return UserError(f"{path}: cannot be written: {error.strerror}; what is done is kept, run again when it can be")
 
 
 def write_text(path: Path, text: str) -> None:

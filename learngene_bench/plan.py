@@ -166,8 +166,8 @@ class _Planner:
             "evaluation_split": self.preset.evaluation_split,
             "model": self.preset.model.model_dump(),
         }
-        about_rows = ("condensation.", "inheritance.", "pretraining.", "teacher.")
-        changes = [f"{key}={value}" for key, value in request.changes.items() if not key.startswith(about_rows)]
+        about_others = ("condensation.", "inheritance.", "pretraining.", "teacher.", "sizes.")
+        changes = [f"{key}={value}" for key, value in request.changes.items() if not key.startswith(about_others)]
         self.result = Plan(
             self.preset,
             self.grid,

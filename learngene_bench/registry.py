@@ -110,8 +110,9 @@ def _load_plugin(path: Path) -> list[tuple[type[Initializer], str]]:
     sys.modules[module_name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
-        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    except (Exception, SystemExit) as error:
+        trace = traceback.extract_tb(error.__traceback__)
+        frames = [frame for frame in trace if Path(frame.filename).resolve() == path.resolve()]
         line = f", line {frames[-1].lineno}" if frames else ""
         raise UserError(f"plugin {path}{line}: {_one_line(error)}") from error
     kinds = [
@@ -128,6 +129,6 @@ def _load_plugin(path: Path) -> list[tuple[type[Initializer], str]]:
     return [(kind, source_hash) for kind in concrete]
 
 
-def _one_line(error: Exception) -> str:
+def _one_line(error: BaseException) -> str:
     text = str(error).strip().splitlines()
     return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__

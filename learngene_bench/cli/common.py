@@ -70,6 +70,8 @@ def build_request(
             for_methods.setdefault(section, {})[rest] = value
         else:
             for_preset[key] = value
+    for name, options in for_methods.items():
+        registry.get(name).create(options)  # a mistake in an option is told even if the method does not run
     chosen_preset = load_preset(preset, for_preset)
     changes = _changes(load_preset(preset), chosen_preset, for_preset)
     chosen_grid = load_grid(grid, for_grid)

@@ -24,6 +24,9 @@ app.command("info")(info.info)
 app.command("status")(status.status)
 app.command("report")(report.report)
 
+STOPPED = 130
+"""Exit status after Ctrl-C."""
+
 
 @app.callback()
 def options(debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error.")) -> None:
@@ -41,19 +44,19 @@ def _status(arguments: list[str]) -> int:
     arguments = [argument for argument in arguments if argument != "--debug"]
     try:
         returned = typer.main.get_command(app).main(arguments, prog_name="lgbench", standalone_mode=False)
+        if returned == STOPPED:  # what typer makes of Ctrl-C
+            raise KeyboardInterrupt
         return returned if isinstance(returned, int) else 0
     except UserError as error:
         return _fail(str(error), 2, debug)
     except KeyboardInterrupt:
-        return _fail("stopped; run the same command again to continue", 130, debug)
+        return _fail("stopped; run the same command again to continue", STOPPED, debug)
     except BrokenPipeError:
         sys.stderr.close()
         return 141
     except Exception as error:
         if hasattr(error, "format_message"):  # a usage error of typer's
             return _fail(error.format_message().replace("\n", " "), getattr(error, "exit_code", 2), debug)
-        if type(error).__name__ == "Abort":
-            return _fail("stopped; run the same command again to continue", 130, debug)
         return _fail(f"unexpected {type(error).__name__}: {error} (--debug shows where)", 1, debug)
 
 

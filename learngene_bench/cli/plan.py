@@ -15,9 +15,12 @@ from learngene_bench.cli import common
 from learngene_bench.cli.display import duration
 from learngene_bench.executor import default_workers, gpu_count
 from learngene_bench.manifest import cell_facts, cell_parameters
-from learngene_bench.plan import Plan, make_plan
+from learngene_bench.plan import Cell, Plan, make_plan
 from learngene_bench.registry import Registry
 from learngene_bench.store import Runs, State
+
+WIDE = 60
+"""Columns of a terminal from which on the cost columns are shown."""
 
 CPU_RATE, GPU_RATE = 4e10, 2e13
 """Operations per second assumed of one thread and of one GPU where no finished stage tells better."""
@@ -110,13 +113,14 @@ def _as_json(plan: Plan, states: dict[str, State], estimate: dict[str, Any]) -> 
 
 
 def _print(plan: Plan, states: dict[str, State], estimate: dict[str, Any], console: Console) -> None:
+    costs = console.width >= WIDE
     table = Table(title=f"{plan.grid.title}, preset {plan.setting_description}", title_justify="left", box=None)
-    table.add_column("method")
-    table.add_column("size")
+    table.add_column("method", overflow="fold", min_width=max(len(row.name) for row in plan.rows))
+    table.add_column("size", no_wrap=True)
     for depth in plan.grid.depths:
-        table.add_column(str(depth), justify="right")
-    for heading in ("Para. (M)", "Epoch"):
-        table.add_column(heading, justify="right")
+        table.add_column(str(depth), justify="right", no_wrap=True)
+    for heading in ("Para. (M)", "Epoch") if costs else ():
+        table.add_column(heading, justify="right", no_wrap=True)
     reasons: list[str] = []
     for row in plan.rows:
         for size in plan.sizes():
@@ -132,11 +136,8 @@ def _print(plan: Plan, states: dict[str, State], estimate: dict[str, Any], conso
                     marks.append(f"-[{reasons.index(dashes[depth]) + 1}]")
                 else:
                     marks.append(_mark([states[cell.address] for cell in cells if cell.target.depth == depth]))
-            stored = [cell.stored_parameters for cell in cells]
-            mean = f"{sum(stored) / len(stored) / 1e6:.3f}" if stored else ""
-            epochs = cells[0].prepare_epochs if cells else None
             name = row.name + (f" ({row.variant})" if row.variant else "")
-            table.add_row(*map(Text, [name, size, *marks, mean, f"{epochs:g}" if epochs is not None else "-"]))
+            table.add_row(*map(Text, [name, size, *marks, *(_costs(cells) if costs else ())]))
     console.print(table)
     for number, reason in enumerate(reasons, start=1):
         console.print(Text(f"[{number}] {reason}"))
@@ -151,6 +152,13 @@ def _print(plan: Plan, states: dict[str, State], estimate: dict[str, Any], conso
     else:
         console.print("nothing to compute: all of it is done")
     console.print(Text("numbers: cells done of cells planned", style="dim"))
+
+
+def _costs(cells: list[Cell]) -> tuple[str, str]:
+    """The parameter column in millions, a mean where it depends on the target, and epochs of preparation."""
+    stored = [cell.stored_parameters for cell in cells]
+    epochs = cells[0].prepare_epochs if cells else None
+    return f"{sum(stored) / len(stored) / 1e6:.3f}" if stored else "", f"{epochs:g}" if epochs is not None else "-"
 
 
 def _mark(states: list[State]) -> str:

@@ -26,8 +26,7 @@ class Normalization:
 
     def __call__(self, images: Tensor) -> Tensor:
         """Normalises float images (B, C, H, W) in 0..1."""
-        mean = torch.tensor(self.mean, device=images.device).view(1, -1, 1, 1)
-        std = torch.tensor(self.std, device=images.device).view(1, -1, 1, 1)
+        mean, std = (_to(torch.tensor(values), images).view(1, -1, 1, 1) for values in (self.mean, self.std))
         return (images - mean) / std
 
 
@@ -94,6 +93,7 @@ def augment(images: Tensor, settings: Augmentation, generator: torch.Generator, 
 
 
 def _to(values: Tensor, like: Tensor) -> Tensor:
+    """Moves a few numbers without waiting for the device, as `torch.tensor(..., device=...)` would at every batch."""
     return values.to(like.device, non_blocking=True)
 
 
@@ -119,26 +119,32 @@ def _grey(images: Tensor) -> Tensor:
     """Luma (ITU-R BT.601) of RGB images; the mean for other channel counts."""
     if images.shape[1] != 3:
         return images.mean(1, keepdim=True)
-    weights = torch.tensor((0.299, 0.587, 0.114), device=images.device, dtype=images.dtype).view(1, 3, 1, 1)
+    weights = _to(torch.tensor((0.299, 0.587, 0.114), dtype=images.dtype), images).view(1, 3, 1, 1)
     return (images * weights).sum(1, keepdim=True)
 
 
 def _erase(images: Tensor, drawn: Tensor, probability: float) -> Tensor:
-    """Sets a rectangle of some images to grey 1/2: area 2 to 33 %, aspect ratio 1/3 to 3 (timm's ranges).
+    """Sets a rectangle of some images to grey 1/2: area 2 to 33 %, aspect ratio 1/3 to 3.
+
+    timm's ranges, but for its aspect ratios of .3 to 3.3: these always fit a square image, so that none is drawn twice.
 
     Args:
         drawn: (5, B) uniform numbers that choose whether, area, aspect, row and column.
     """
     height, width = images.shape[-2:]
-    whether, area, aspect, top, left = _to(drawn, images)
-    ratio = torch.exp((2 * aspect - 1) * torch.log(torch.tensor(3.0)))
+    whether, area, aspect, top, left = drawn
+    ratio = 3.0 ** (2 * aspect - 1)
     side = (0.02 + 0.31 * area) * height * width
     rows = (side * ratio).sqrt().round().clamp(1, height)
     columns = (side / ratio).sqrt().round().clamp(1, width)
-    row = (top * (height - rows + 1)).floor().view(-1, 1)
-    column = (left * (width - columns + 1)).floor().view(-1, 1)
+    row = (top * (height - rows + 1)).floor()
+    column = (left * (width - columns + 1)).floor()
+    rows.masked_fill_(whether >= probability, 0)
+    # On the CPU so far, whatever the device: rounding another power or root would erase another rectangle.
+    bounds = _to(torch.stack((row, row + rows, column, column + columns)), images)
+    first_row, end_row, first_column, end_column = bounds.unsqueeze(2)
     y, x = torch.arange(height, device=images.device), torch.arange(width, device=images.device)
-    inside_rows = (y >= row) & (y < row + rows.view(-1, 1))
-    inside_columns = (x >= column) & (x < column + columns.view(-1, 1))
-    erased = inside_rows.unsqueeze(2) & inside_columns.unsqueeze(1) & (whether < probability).view(-1, 1, 1)
+    erased_rows = (y >= first_row) & (y < end_row)
+    erased_columns = (x >= first_column) & (x < end_column)
+    erased = erased_rows.unsqueeze(2) & erased_columns.unsqueeze(1)
     return images.masked_fill(erased.unsqueeze(1), 0.5)

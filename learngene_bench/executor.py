@@ -7,6 +7,7 @@ import os
 import selectors
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,7 +105,8 @@ def execute_plan(
                     state.failed[address] = answer["error"]
                 elif answer["state"] == "refused":
                     raise UserError(answer["error"])
-                # "busy": another run computes it; it stays ready, and is asked for again after a tick.
+                else:  # busy: another run computes it, so it stays ready and is asked for again
+                    time.sleep(TICK)
             state.block()
     watch(state)
     return state
@@ -123,6 +125,7 @@ class _Pool:
         self.command = [sys.executable, "-m", "learngene_bench.worker", str(runs.root.resolve())]
         self.command += [str(Path(plugin).resolve()) for plugin in plugins]
         self.size = size
+        self.log = runs.root / "workers.log"
         self.selector = selectors.DefaultSelector()
         self.idle: list[_Worker] = []
         self.busy: dict[str, _Worker] = {}
@@ -152,7 +155,8 @@ class _Pool:
             answer = worker.answer()
             if answer is None:
                 self.selector.unregister(worker.output)
-                yield address, {"state": "died", "error": f"its worker {worker.cause_of_death()}"}
+                error = f"its worker {worker.cause_of_death()}; {self.log} may tell why"
+                yield address, {"state": "died", "error": error}
             else:
                 self.idle.append(worker)
                 yield address, answer
@@ -163,16 +167,23 @@ class _Pool:
         gpus = gpu_count()
         if gpus and "CUDA_VISIBLE_DEVICES" not in environment:
             environment["CUDA_VISIBLE_DEVICES"] = str((len(self.busy) + len(self.idle)) % gpus)
-        worker = _Worker(self.command, environment)
+        worker = _Worker(self.command, environment, self.log)
         self.selector.register(worker.output, selectors.EVENT_READ, worker)
         return worker
 
 
 class _Worker:
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True, bufsize=1
-        )
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
+        with log.open("a") as errors:
+            self.process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env=environment,
+                text=True,
+                bufsize=1,
+            )
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.input, self.output = self.process.stdin, self.process.stdout

@@ -39,7 +39,8 @@ class Gene:
         from safetensors.torch import save_file
 
         description = {"method": self.method, "family": self.family.as_dict(), "facts": dict(self.facts)}
-        metadata = {"format": FORMAT, "description": json.dumps(description, sort_keys=True)}
+        # One entry only: safetensors writes several in an order that changes from process to process.
+        metadata = {FORMAT: json.dumps(description, sort_keys=True)}
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.tensors.items()}
         write_whole(path, lambda temporary: save_file(tensors, temporary, metadata))
 
@@ -56,9 +57,9 @@ class Gene:
         try:
             with safe_open(path, framework="pt") as stream:
                 metadata = stream.metadata() or {}
-                if metadata.get("format") != FORMAT:
+                if FORMAT not in metadata:
                     raise UserError(f"{path}: not a gene of learngene-bench (no {FORMAT!r} in its header)")
-                description = json.loads(metadata["description"])
+                description = json.loads(metadata[FORMAT])
                 tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
         except FileNotFoundError as error:
             raise UserError(f"gene file not found: {path}") from error

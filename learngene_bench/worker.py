@@ -42,7 +42,10 @@ def main(arguments: list[str]) -> None:
                 answer = {"state": execute(runs, request["kind"], request["address"], registry)}
         except UserError as error:
             answer = {"state": "refused", "error": str(error), "traceback": traceback.format_exc()}
-        print(json.dumps(answer), file=answers, flush=True)
+        try:
+            print(json.dumps(answer), file=answers, flush=True)
+        except BrokenPipeError:  # the parent stopped meanwhile
+            os._exit(0)
 
 
 def _read(requests: queue.Queue[dict[str, Any]]) -> None:

@@ -73,7 +73,7 @@ class Wave(Initializer[WaveOptions]):
     title = "WAVE"
     group = "learngene"
     version = 1
-    citation = "Feng et al., WAVE: Weight Templates for Adaptive Initialization of Variable-sized Models, 2024"
+    citation = "Feng et al., WAVE: Weight Template for Adaptive Initialization of Variable-sized Models, 2024 (arXiv 2406.17503)"
     Options = WaveOptions
     trains = ("inheritance",)
 

@@ -1,0 +1,128 @@
+"""One condensation step of WAVE against the same distillation step of the same auxiliary model with free weights.
+
+    python benchmarks/condensation_step.py [--width 48] [--batch 64] [--rounds 40] [--device cpu]
+
+Same batch, same teacher, same loss and optimizer; the steps of the three ways alternate, so that a noisy machine is
+noisy for all of them, and medians are compared. The third way materialises every layer's weights by a loop over
+`torch.kron`, as the equation is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from timm.optim import create_optimizer_v2
+from torch import Tensor, nn
+
+from learngene_bench.config import BaseInitialization
+from learngene_bench.expanded import ExpandedModel
+from learngene_bench.expansion import Expansion
+from learngene_bench.methods.wave import Layout
+from learngene_bench.models import build_model
+from learngene_bench.spec import ModelSpec
+from learngene_bench.streams import Streams
+from learngene_bench.teachers import ConvNet
+from learngene_bench.training import distillation_loss
+from learngene_bench.weights import base_weights, write_weights
+
+
+class KronLoop(Expansion):
+    """The same expansion, one `torch.kron` for every layer, component and template."""
+
+    def materialise(self) -> dict[str, Tensor]:
+        weights = {}
+        for name, templates in self.templates.items():
+            for layer, scalers in enumerate(self.scalers[name]):
+                total = sum(torch.kron(scaler, template) for scaler, template in zip(scalers, templates, strict=True))
+                weights[f"blocks.{layer}.{name}"] = total.view(self.spec.block_shapes()[name])
+        return weights
+
+
+class NaiveModel(ExpandedModel):
+    def expansion(self) -> Expansion:
+        return KronLoop(self.spec, self.scalers.as_dict(), self.templates.as_dict())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--width", type=int, default=48)
+    parser.add_argument("--head-dimension", type=int, default=16)
+    parser.add_argument("--patch", type=int, default=4)
+    parser.add_argument("--image", type=int, default=12)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    heads = arguments.width // arguments.head_dimension
+    spec = ModelSpec(12, arguments.width, heads, arguments.patch, arguments.image, channels=1, classes=10)
+    steps = build_steps(spec, arguments.batch, arguments.device)
+    times = alternate(steps, arguments.rounds, arguments.device)
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    print(f"torch {torch.__version__}, {arguments.device}, {arguments.threads} threads, {spec}, batch {arguments.batch}")
+    for name, seconds in medians.items():
+        print(f"{name:14} {1e3 * seconds:8.2f} ms   {seconds / medians['free weights']:.3f} x free weights")
+
+
+def build_steps(spec: ModelSpec, batch: int, device: str) -> dict[str, Callable[[], None]]:
+    """A training step for each way, all starting from the same function."""
+    weights = base_weights(spec, BaseInitialization(matrices="xavier", position_std=0.5), Streams(0).generator("x"))
+    layout = Layout(spec, spec.width, per_position=2)
+    generator = torch.Generator().manual_seed(0)
+    names = list(spec.block_shapes())
+    expansion = Expansion(
+        spec,
+        {name: layout.padding(name, spec.depth) for name in names},
+        {name: layout.first_templates(name, weights, generator) for name in names},
+    )
+    stem = {name: weight for name, weight in weights.items() if not name.startswith("blocks.")}
+    wave, naive, free = ExpandedModel(expansion, stem), NaiveModel(expansion, stem), build_model(spec)
+    write_weights(free, wave.weights())
+    images = torch.randn(batch, spec.channels, spec.image_size, spec.image_size, generator=generator).to(device)
+    labels = torch.randint(spec.classes, (batch,), generator=generator).to(device)
+    teacher = ConvNet(spec.channels, spec.classes).eval().to(device)
+    networks: dict[str, nn.Module] = {"free weights": free, "WAVE": wave, "torch.kron loop": naive}
+    return {name: _step(network.to(device), teacher, images, labels) for name, network in networks.items()}
+
+
+def _step(network: nn.Module, teacher: nn.Module, images: Tensor, labels: Tensor) -> Callable[[], None]:
+    optimizer = create_optimizer_v2(network, opt="adamw", lr=1e-4, weight_decay=0.05, fused=True)
+    trainable = list(network.parameters())
+
+    def step() -> None:
+        logits = network(images)
+        with torch.no_grad():
+            wanted = teacher(images)
+        loss = F.cross_entropy(logits, labels) + distillation_loss(logits, wanted)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(trainable, 1.0)
+        optimizer.step()
+
+    return step
+
+
+def alternate(steps: dict[str, Callable[[], None]], rounds: int, device: str) -> dict[str, list[float]]:
+    """Seconds of each step, the ways taking turns; the first five rounds are not counted."""
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    for count in range(rounds + 5):
+        for name, step in steps.items():
+            if device != "cpu":
+                torch.cuda.synchronize()
+            started = time.perf_counter()
+            step()
+            if device != "cpu":
+                torch.cuda.synchronize()
+            if count >= 5:
+                times[name].append(time.perf_counter() - started)
+    return times
+
+
+if __name__ == "__main__":
+    main()

@@ -71,6 +71,10 @@ class Dataset(ABC):
     def __init__(self, options: Section) -> None:
         self.options = options
 
+    def label(self, name: str) -> str:
+        """What tables call the task; `name` is the data set's own."""
+        return name
+
     @abstractmethod
     def facts(self) -> DatasetFacts:
         """Sizes. Raises `UserError` when the data cannot be found."""

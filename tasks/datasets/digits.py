@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from learngene_bench.config import Augmentation, Section
 from learngene_bench.datasets import Dataset, DatasetFacts, Images, Splits
@@ -16,14 +16,26 @@ if TYPE_CHECKING:
 SIDE = 8
 IMAGES = 1797
 CLASSES = 10
+LEAST_TRAINING = 10 * CLASSES
 
 
 class DigitsOptions(Section):
-    canvas: int = Field(12, ge=SIDE, description="side of the canvas, pixels; the digits are 8 x 8")
+    # Even, as training shifts a digit equally far to both sides of the centre: an odd margin would cut some digits.
+    canvas: int = Field(12, ge=SIDE, multiple_of=2, description="side of the canvas, pixels; the digits are 8 x 8")
     noise: float = Field(0.4, ge=0, description="standard deviation of the noise, white being 1")
     placements: int = Field(4, ge=1, description="places at which each validation and test digit is shown")
     test_digits: int = Field(360, ge=CLASSES)
     validation_digits: int = Field(180, ge=CLASSES)
+
+    @model_validator(mode="after")
+    def _some_to_train(self) -> DigitsOptions:
+        left = IMAGES - self.test_digits - self.validation_digits
+        if left < LEAST_TRAINING:
+            raise ValueError(
+                f"test_digits and validation_digits leave {max(left, 0)} of {IMAGES} digits for training,"
+                f" at least {LEAST_TRAINING} are needed"
+            )
+        return self
 
 
 class Digits(Dataset):
@@ -36,13 +48,10 @@ class Digits(Dataset):
     """
 
     Options = DigitsOptions
-
-    @property
-    def _own(self) -> DigitsOptions:
-        return cast(DigitsOptions, self.options)
+    options: DigitsOptions
 
     def facts(self) -> DatasetFacts:
-        own = self._own
+        own = self.options
         return DatasetFacts(
             classes=CLASSES,
             channels=1,
@@ -60,7 +69,7 @@ class Digits(Dataset):
         from sklearn.datasets import load_digits
         from sklearn.model_selection import train_test_split
 
-        own = self._own
+        own = self.options
         bunch = load_digits()
         digits = np.round(bunch.images * (255 / 16)).astype(np.uint8)
         labels = bunch.target.astype(np.int64)
@@ -76,16 +85,16 @@ class Digits(Dataset):
             test=self._shown(digits[test], labels[test], np.random.default_rng(2)),
             mean=(float(seen.mean()),),
             std=(float(seen.std()),),
-            task=Augmentation(shift=(self._margin + 1) // 2, noise=own.noise),
+            task=Augmentation(shift=self._margin // 2, noise=own.noise),
         )
 
     @property
     def _margin(self) -> int:
-        return self._own.canvas - SIDE
+        return self.options.canvas - SIDE
 
     def _shown(self, digits: NDArray[np.uint8], labels: NDArray[np.int64], random: np.random.Generator) -> Images:
         """Each digit at `placements` random places, under noise."""
-        digits, labels = digits.repeat(self._own.placements, axis=0), labels.repeat(self._own.placements)
+        digits, labels = digits.repeat(self.options.placements, axis=0), labels.repeat(self.options.placements)
         corners = random.integers(0, self._margin + 1, size=(len(digits), 2))
         return Images(self._disturb(self._place(digits, corners), random), labels)
 
@@ -93,13 +102,13 @@ class Digits(Dataset):
         """Adds noise and clips to what an image can hold, as training batches are (`augment.py`)."""
         import numpy as np
 
-        noisy = images / 255.0 + self._own.noise * random.standard_normal(images.shape)
+        noisy = images / 255.0 + self.options.noise * random.standard_normal(images.shape)
         return (noisy.clip(0, 1) * 255).round().astype(np.uint8)
 
     def _place(self, digits: NDArray[np.uint8], corners: NDArray[np.int64]) -> NDArray[np.uint8]:
         import numpy as np
 
-        canvas = np.zeros((len(digits), 1, self._own.canvas, self._own.canvas), np.uint8)
+        canvas = np.zeros((len(digits), 1, self.options.canvas, self.options.canvas), np.uint8)
         for image, digit, (top, left) in zip(canvas, digits, corners, strict=True):
             image[0, top : top + SIDE, left : left + SIDE] = digit
         return canvas

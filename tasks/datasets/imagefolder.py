@@ -9,7 +9,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -82,22 +82,23 @@ class ImageFolder(Dataset):
     """
 
     Options = ImageFolderOptions
+    options: ImageFolderOptions
     # Neither decides a result: the same data anywhere, and decoded under any limit, are the same data.
     location: ClassVar[frozenset[str]] = frozenset({"root", "memory_limit_gb"})
 
     @property
-    def _own(self) -> ImageFolderOptions:
-        return cast(ImageFolderOptions, self.options)
-
-    @property
     def _root(self) -> Path:
-        return self._own.root.expanduser()
+        return self.options.root.expanduser()
+
+    def label(self, name: str) -> str:
+        """The folder's name: every tree is another task."""
+        return self._root.resolve().name
 
     def facts(self) -> DatasetFacts:
         return DatasetFacts(
             classes=len(self._classes),
-            channels=self._own.channels,
-            image_size=self._own.image_size,
+            channels=self.options.channels,
+            image_size=self.options.image_size,
             train_images=len(self._listing.train),
             validation_images=len(self._listing.validation),
             test_images=len(self._listing.test),
@@ -126,7 +127,7 @@ class ImageFolder(Dataset):
     def _decode(self, files: Sequence[File], pool: Executor) -> Images:
         import numpy as np
 
-        own, root = self._own, self._root
+        own, root = self.options, self._root
         images = np.empty((len(files), own.channels, own.image_size, own.image_size), np.uint8)
 
         def fill(start: int) -> None:
@@ -170,13 +171,14 @@ class ImageFolder(Dataset):
         for other in others:
             found = _folders(other)
             for name in sorted(set(classes) - set(found)):
-                raise UserError(f"{other}: no folder for class {name!r}, which {train} has")
+                hint = "; move test/ away if its images have no labels" if other.name == "test" else ""
+                raise UserError(f"{other}: no folder for class {name!r}, which {train} has{hint}")
             for name in sorted(set(found) - set(classes)):
                 raise UserError(f"{train}: no folder for class {name!r}, which {other} has")
-        least = self._own.classes or 2
+        least = self.options.classes or 2
         if len(classes) < least:
-            raise UserError(f"{train}: {len(classes)} class folders in it, {least} are needed")
-        return classes[: self._own.classes]
+            raise UserError(f"{train}: class folders in it: {len(classes)}; needed: {least}")
+        return classes[: self.options.classes]
 
     def _files_by_class(self, split: str) -> list[list[File]]:
         """The image files of each class of a split folder, each class in its random order."""
@@ -191,22 +193,22 @@ class ImageFolder(Dataset):
 
     def _kept(self, files: list[File]) -> list[File]:
         """What `images_per_class` leaves of a class of train/."""
-        return files[: self._own.images_per_class]
+        return files[: self.options.images_per_class]
 
     def _for_validation(self, files: list[File]) -> list[File]:
         """What validation takes of a class of train/: at least one image, and never all."""
         if len(files) == 1:
             folder = self._root / "train" / self._classes[files[0].label]
-            few = "its one image" if self._own.images_per_class != 1 else "images_per_class = 1"
+            few = "its one image" if self.options.images_per_class != 1 else "images_per_class = 1"
             raise UserError(
                 f"{folder}: {few} leaves no image for validation, which is taken from train/ as there is no test/;"
                 " 2 are needed"
             )
-        taken = max(1, round(self._own.validation_fraction * len(files)))
+        taken = max(1, round(self.options.validation_fraction * len(files)))
         return files[: min(taken, len(files) - 1)]
 
     def _check_memory(self, listing: Listing) -> None:
-        own, images = self._own, sum(len(files) for files in listing)
+        own, images = self.options, sum(len(files) for files in listing)
         gigabytes = images * own.channels * own.image_size**2 / 1e9
         if gigabytes > own.memory_limit_gb:
             raise UserError(
@@ -278,8 +280,8 @@ def _decoded(path: Path, side: int, channels: int) -> NDArray[np.uint8]:
             square = _centre(image.convert("RGB" if channels == 3 else "L"), side)
     # On damaged files PIL's decoders raise errors of many kinds, not only its own.
     except Exception as error:
-        reason = str(error).replace(f" {str(path)!r}", "") or type(error).__name__
-        raise UserError(f"{path}: does not decode: {reason}") from error
+        reason = getattr(error, "strerror", None) or str(error).replace(f" {str(path)!r}", "") or type(error).__name__
+        raise UserError(f"{path}: does not decode: {' '.join(reason.split())}") from error
     return np.asarray(square).reshape(side, side, channels).transpose(2, 0, 1)
 
 

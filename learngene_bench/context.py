@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from learngene_bench.augment import DeviceImages
 from learngene_bench.config import BaseInitialization, Compute, Recipe
-from learngene_bench.expanded import ExpandedModel
+from learngene_bench.expanded import MaterialisedModel
 from learngene_bench.spec import ModelSpec
 from learngene_bench.streams import Streams
 from learngene_bench.training import Cost, Phase, Progress, Trained, top1, train
@@ -25,6 +25,8 @@ class SourceData:
 
     train: Mapping[str, DeviceImages]
     """By recipe name, as recipes differ in their augmentation."""
+    plain: DeviceImages
+    """The training split without augmentation."""
     validation: DeviceImages
     classes: int
 
@@ -64,9 +66,19 @@ class Context:
         """Every parameter of a new model of this spec under the preset's base initialization, drawn from the seed."""
         return base_weights(spec, self.base, Streams(self.seed).generator("weights"))
 
+    def source_images(self, count: int) -> Tensor:
+        """Training images of the source task in their stored order, normalised, not augmented: (count, C, H, W)."""
+        if self.source is None:
+            raise KeyError("there is no source data here")
+        index = torch.arange(min(count, len(self.source.plain)))
+        unused = torch.Generator()
+        images, _ = self.source.plain.batch(index, unused, unused)
+        self.cost = self.cost + Cost(images=len(index))
+        return images.cpu()
+
     def train(
         self,
-        network: ExpandedModel,
+        network: MaterialisedModel,
         recipe: Literal["condensation", "inheritance"],
         *,
         teacher: str | None = None,
@@ -96,7 +108,7 @@ class Context:
             teacher=distiller,
             teacher_flops=self.ancestor_flops[teacher] if teacher else 0.0,
             forward_flops=network.spec.forward_flops(),
-            step_flops=network.expansion().flops(),
+            step_flops=network.step_flops(),
             progress=self.progress,
         )
         trained = train(network, source.train[recipe], self.recipes[recipe], phase)

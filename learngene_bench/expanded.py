@@ -1,14 +1,16 @@
-"""Training through an expansion: a module whose parameters are scalers, templates and a stem, not weights."""
+"""Training through an expansion: modules whose parameters are what weights are made of, not the weights."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from typing import Self
 
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from learngene_bench.expansion import Expansion
 from learngene_bench.models import build_model
+from learngene_bench.spec import ModelSpec
 
 
 class TensorTable(nn.Module):
@@ -18,67 +20,87 @@ class TensorTable(nn.Module):
         super().__init__()
         self.names = list(tensors)
         for name, tensor in tensors.items():
-            self.register_parameter(self._key(name), nn.Parameter(tensor.detach().clone(), trainable))
+            self.register_parameter(self.key(name), nn.Parameter(tensor.detach().clone(), trainable))
 
     @staticmethod
-    def _key(name: str) -> str:
+    def key(name: str) -> str:
         return name.replace(".", "/")
 
     def as_dict(self) -> dict[str, Tensor]:
-        return {name: getattr(self, self._key(name)) for name in self.names}
+        return {name: getattr(self, self.key(name)) for name in self.names}
 
     def detached(self) -> dict[str, Tensor]:
         return {name: tensor.detach().clone() for name, tensor in self.as_dict().items()}
 
 
-class ExpandedModel(nn.Module):
-    """A Vision Transformer whose blocks are materialised from an expansion at every forward pass.
+class MaterialisedModel(nn.Module):
+    """A Vision Transformer whose weights are computed from this module's parameters at every forward pass.
 
-    The weights of the model that computes are never free parameters: gradients reach templates, scalers and the
-    stem through `torch.func.functional_call`, and the skeleton that lends its structure lives on the meta device.
+    They are never free parameters: gradients reach what they are made of through `torch.func.functional_call`, and the
+    skeleton that lends its structure lives on the meta device.
+
+    Args:
+        drop_path: stochastic depth rate while training.
+    """
+
+    def __init__(self, spec: ModelSpec, drop_path: float = 0.0) -> None:
+        super().__init__()
+        self.spec = spec
+        # In a tuple, so that the skeleton's meta parameters are not parameters of this module.
+        self._skeleton = (build_model(spec, drop_path=drop_path, device="meta"),)
+
+    def weights(self) -> dict[str, Tensor]:
+        """Every parameter of the timm model, materialised."""
+        raise TypeError(f"{type(self).__name__} must define weights()")
+
+    def step_flops(self) -> float:
+        """Operations of one `weights`, which do not depend on the batch."""
+        return 0.0
+
+    def forward(self, images: Tensor) -> Tensor:
+        return functional_call(self._skeleton[0], self.weights(), (images,))
+
+    def train(self, mode: bool = True) -> Self:
+        self._skeleton[0].train(mode)
+        return super().train(mode)
+
+
+class ExpandedModel(MaterialisedModel):
+    """A model whose blocks are made by an expansion.
 
     Args:
         expansion: gives parameters of the blocks.
         stem: all other parameters by timm's names: patch and position embedding, final norm, head, and whatever
             parameters of the blocks the expansion does not give.
         train: which of "templates", "scalers" and "stem" train; the others are fixed.
-        drop_path: stochastic depth rate while training.
     """
 
     def __init__(
         self,
         expansion: Expansion,
         stem: Mapping[str, Tensor],
-        train: frozenset[str] = frozenset({"templates", "scalers", "stem"}),
+        train: Collection[str] = ("templates", "scalers", "stem"),
         drop_path: float = 0.0,
     ) -> None:
-        super().__init__()
-        self.spec = expansion.spec
+        super().__init__(expansion.spec, drop_path)
         self.templates = TensorTable(expansion.templates, "templates" in train)
         self.scalers = TensorTable(expansion.scalers, "scalers" in train)
         self.stem = TensorTable(stem, "stem" in train)
-        # In a tuple, so that the skeleton's meta parameters are not parameters of this module.
-        self._skeleton = (build_model(expansion.spec, drop_path=drop_path, device="meta"),)
 
     def expansion(self) -> Expansion:
         return Expansion(self.spec, self.scalers.as_dict(), self.templates.as_dict())
 
     def weights(self) -> dict[str, Tensor]:
-        """Every parameter of the timm model, materialised."""
         return {**self.stem.as_dict(), **self.expansion().materialise()}
 
-    def forward(self, images: Tensor) -> Tensor:
-        return functional_call(self._skeleton[0], self.weights(), (images,))
-
-    def train(self, mode: bool = True) -> ExpandedModel:
-        self._skeleton[0].train(mode)
-        return super().train(mode)
+    def step_flops(self) -> float:
+        return float(self.expansion().flops())
 
     def no_weight_decay(self) -> set[str]:
         """Names that get no weight decay (read by timm): what an ordinary model's decay would not reach either."""
-        unscaled = {f"scalers.{TensorTable._key(name)}" for name in self.scalers.names}
+        unscaled = {f"scalers.{TensorTable.key(name)}" for name in self.scalers.names}
         vectors = {
-            f"templates.{TensorTable._key(name)}"
+            f"templates.{TensorTable.key(name)}"
             for name, tensor in self.templates.as_dict().items()
             if tensor.dim() < 3
         }

@@ -21,7 +21,7 @@ def cell_facts(cell: Cell, plan: Plan) -> dict[str, Any]:
         "group": cell.row.group,
         "size": cell.size,
         "task": cell.task,
-        "source": plan.preset.data["name"],
+        "source": cell.task,
         "target": cell.target.as_dict(),
         "seed": cell.seed,
     }

@@ -167,7 +167,9 @@ class _Planner:
             "model": self.preset.model.model_dump(),
         }
         about_others = ("condensation.", "inheritance.", "pretraining.", "teacher.", "sizes.")
+        about_others += tuple(f"data.{option}" for option in self.data.location)
         changes = [f"{key}={value}" for key, value in request.changes.items() if not key.startswith(about_others)]
+        self.task = self.data.label(self.preset.data["name"])
         self.result = Plan(
             self.preset,
             self.grid,
@@ -187,7 +189,7 @@ class _Planner:
                     self.result.rows.append(row)
                 reason = method.supports(target, base)
                 if reason is not None:
-                    self.result.dashes.append(Dash(row, size, self.preset.data["name"], target, reason))
+                    self.result.dashes.append(Dash(row, size, self.task, target, reason))
                     continue
                 for seed in range(self.request.seeds):
                     self._add_cell(choice, method, row, size, base, target, seed)

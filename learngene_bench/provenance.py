@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("learngene-bench", "torch", "torchvision", "timm", "numpy", "scikit-learn")
+PACKAGES = ("learngene-bench", "torch", "torchvision", "timm", "numpy", "pillow", "scikit-learn")
 
 
 def now() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 import traceback
 from collections.abc import Mapping
@@ -96,7 +97,9 @@ class _Stage:
         torch.set_num_threads(self.compute.threads)
         self.device = choose_device(self.compute.device)
         self.base = BaseInitialization(**self.config["base"])
-        self.facts, self.splits = load_data(canonical(self.execution["data"]))
+        self.facts, self.splits, fingerprint = load_data(canonical(self.execution["data"]))
+        if fingerprint != self.config["data"]["fingerprint"]:
+            raise UserError(f"the images of {self.config['data']['name']} changed since this was planned; run again")
         self.seed: int = self.config.get("seed", 0)
 
     def ancestor(self) -> dict[str, Any]:
@@ -248,7 +251,10 @@ class _Stage:
             ancestors=ancestors,
             ancestor_flops=flops,
             source=SourceData(
-                {name: self._train(recipe) for name, recipe in made.items()}, self._validation(), self.facts.classes
+                train={name: self._train(recipe) for name, recipe in made.items()},
+                plain=DeviceImages(self.splits.train, self._normalization(), self.device),
+                validation=self._validation(),
+                classes=self.facts.classes,
             ),
             checkpoints=self.folder.checkpoints,
             progress=self._progress,
@@ -302,12 +308,10 @@ def choose_device(name: str) -> torch.device:
 
 
 @lru_cache(maxsize=4)
-def load_data(settings: str) -> tuple[DatasetFacts, Splits]:
-    """The data set of these settings (canonical JSON), kept for the next stage of the same process."""
-    import json
-
+def load_data(settings: str) -> tuple[DatasetFacts, Splits, str]:
+    """The data set of these settings (canonical JSON) and its fingerprint, kept for the next stage of this process."""
     data = dataset(json.loads(settings))
-    return data.facts(), data.load()
+    return data.facts(), data.load(), data.fingerprint()
 
 
 def describe(weights: Mapping[str, Tensor]) -> dict[str, Any]:

@@ -73,7 +73,7 @@ class Wave(Initializer[WaveOptions]):
     title = "WAVE"
     group = "learngene"
     version = 1
-    citation = "Feng et al., WAVE: Weight Template for Adaptive Initialization of Variable-sized Models, 2024 (arXiv 2406.17503)"
+    citation = "Feng et al., WAVE: Weight Template for Adaptive Initialization of Variable-sized Models, 2024"
     Options = WaveOptions
     trains = ("inheritance",)
 
@@ -156,7 +156,7 @@ class Wave(Initializer[WaveOptions]):
         free = {name: weight for name, weight in context.base_weights(learner).items() if name.startswith("blocks.")}
         fixed = {**{name: weight for name, weight in free.items() if name not in expansion.names()}, **stem}
         trains = {"scalers"} if target.width == family.width else {"scalers", "stem"}
-        network = ExpandedModel(expansion, fixed, train=frozenset(trains))
+        network = ExpandedModel(expansion, fixed, trains)
         if self.options.learn_scalers:
             context.train(network, "inheritance")
         blocks = {name: weight for name, weight in network.expansion().materialise().items() if name in own}

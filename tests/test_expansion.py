@@ -91,7 +91,7 @@ def test_computes_and_learns_as_the_written_model_does(
 
 
 def test_only_what_may_train_trains(tiny: ModelSpec, model: ExpandedModel) -> None:
-    frozen = ExpandedModel(model.expansion(), model.stem.as_dict(), train=frozenset({"scalers"}))
+    frozen = ExpandedModel(model.expansion(), model.stem.as_dict(), train={"scalers"})
     frozen(torch.randn(2, 1, 6, 6)).sum().backward()
     trained = {name.split(".")[0] for name, p in frozen.named_parameters() if p.grad is not None}
     assert trained == {"scalers"}

@@ -25,7 +25,7 @@ def info(
     if name in registry.names():
         console.print(Text(_method(name, registry.get(name))))
     elif name in files:
-        console.print(Text(files[name].read_text(encoding="utf-8").rstrip()))
+        print(files[name].read_text(encoding="utf-8"), end="")  # as it is, so that it can start a file of one's own
     else:
         raise unknown("method, grid or preset", name, [*registry.names(), *files])
 
@@ -36,7 +36,7 @@ def _method(name: str, found: Registered) -> str:
     if kind.citation:
         lines.append(kind.citation)
     if kind.__doc__:
-        lines += ["", inspect.cleandoc(kind.__doc__)]
+        lines += ["", _unwrapped(inspect.cleandoc(kind.__doc__))]
     fields = kind.Options.model_fields
     if fields:
         lines += ["", "options (--set NAME.OPTION=VALUE, or NAME:OPTION=VALUE in --method):"]
@@ -44,3 +44,8 @@ def _method(name: str, found: Registered) -> str:
         about = f"  {field.description}" if field.description else ""
         lines.append(f"  {name}.{option} = {field.get_default(call_default_factory=True)!r}{about}")
     return "\n".join(lines)
+
+
+def _unwrapped(text: str) -> str:
+    """Paragraphs on one line each, for the terminal to wrap at its own width."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))

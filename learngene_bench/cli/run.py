@@ -101,7 +101,7 @@ def _write_report(found: Results, plan: Plan, execution: Execution, runs: Runs) 
     """Writes the tables as CSV and Markdown and the figures; says where they and the records lie."""
     from learngene_bench.results import METRICS, plots, render, tables
 
-    folder = runs.root / "report" / plan.preset.name
+    folder = runs.root / "report" / f"{plan.preset.name}-{plan.setting[:8]}"
     texts = {
         "CSV": (folder / "cells.csv", render.csv(found)),
         "Markdown": (folder / "tables.md", render.markdown([t for metric in METRICS for t in tables(found, metric)])),

@@ -65,7 +65,9 @@ def main() -> None:
     steps = build_steps(spec, arguments.batch, arguments.device)
     times = alternate(steps, arguments.rounds, arguments.device)
     medians = {name: statistics.median(values) for name, values in times.items()}
-    print(f"torch {torch.__version__}, {arguments.device}, {arguments.threads} threads, {spec}, batch {arguments.batch}")
+    print(
+        f"torch {torch.__version__}, {arguments.device}, {arguments.threads} threads, {spec}, batch {arguments.batch}"
+    )
     for name, seconds in medians.items():
         print(f"{name:14} {1e3 * seconds:8.2f} ms   {seconds / medians['free weights']:.3f} x free weights")
 

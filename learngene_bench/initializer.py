@@ -85,13 +85,15 @@ class Initializer(ABC, Generic[OptionsType]):
     citation: ClassVar[str] = ""
     Options: ClassVar[type[Section]] = NoOptions
     """Settings that a user may change with `--set NAME.OPTION=VALUE`."""
-    trains: ClassVar[tuple[Literal["inheritance"], ...]] = ()
-    """Recipes of the preset that `initialize` trains by."""
     is_trained: ClassVar[bool] = False
     """Whether the gene already is the finished model, so that nothing is tuned on the source task."""
 
     def __init__(self, options: OptionsType) -> None:
         self.options = options
+
+    def trains(self) -> tuple[Literal["inheritance"], ...]:
+        """Recipes of the preset that `initialize` trains by, under these options."""
+        return ()
 
     def supports(self, target: ModelSpec, base: ModelSpec) -> str | None:
         """Why this target cannot be initialized, or None if it can; becomes a dash with a footnote.

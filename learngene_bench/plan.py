@@ -166,7 +166,7 @@ class _Planner:
             "evaluation_split": self.preset.evaluation_split,
             "model": self.preset.model.model_dump(),
         }
-        about_others = ("condensation.", "inheritance.", "pretraining.", "teacher.", "sizes.")
+        about_others: tuple[str, ...] = ("condensation.", "inheritance.", "pretraining.", "teacher.", "sizes.")
         about_others += tuple(f"data.{option}" for option in self.data.location)
         changes = [f"{key}={value}" for key, value in request.changes.items() if not key.startswith(about_others)]
         self.task = self.data.label(self.preset.data["name"])
@@ -223,7 +223,7 @@ class _Planner:
 
     def _row(self, choice: Choice, method: Initializer, target: ModelSpec, base: ModelSpec) -> Row:
         request = method.gene_request(target, base)
-        used = [*method.trains, *(request.trains if request else ())]
+        used = [*method.trains(), *(request.trains if request else ())]
         if request:
             used += ["teacher" if isinstance(a, Distiller) else "pretraining" for a in request.ancestors.values()]
         default = type(method).Options()
@@ -247,13 +247,13 @@ class _Planner:
             "options": method.options.model_dump(mode="json"),
             "target": target.as_dict(),
             "size_base": base.as_dict(),
-            "recipes": {name: getattr(preset, name).model_dump() for name in method.trains},
+            "recipes": {name: getattr(preset, name).model_dump() for name in method.trains()},
             "tuning": tuning.model_dump() if tuning else None,
             "evaluation_split": preset.evaluation_split,
             "seed": seed,
         }
         label = f"{row.name}{f' ({row.variant})' if row.variant else ''} {size} depth {target.depth} seed {seed}"
-        trained = [getattr(preset, name) for name in method.trains] + ([tuning] if tuning else [])
+        trained = [getattr(preset, name) for name in method.trains()] + ([tuning] if tuning else [])
         flops = sum(self._training_flops(target, recipe) for recipe in trained)
         address = self._add(Stage("cell", label, config, inputs, flops))
         epochs = preset.pretraining.epochs if method.is_trained else None

@@ -75,7 +75,9 @@ class Wave(Initializer[WaveOptions]):
     version = 1
     citation = "Feng et al., WAVE: Weight Template for Adaptive Initialization of Variable-sized Models, 2024"
     Options = WaveOptions
-    trains = ("inheritance",)
+
+    def trains(self) -> tuple[Literal["inheritance"], ...]:
+        return ("inheritance",) if self.options.learn_scalers else ()
 
     def supports(self, target: ModelSpec, base: ModelSpec) -> str | None:
         if target.width < base.width:

@@ -54,11 +54,13 @@ def terminal(tables: Sequence[Table], console: Console) -> None:
     What does not fit is left out with a note in this order: the cost of initializing, the spread, the other costs.
     If even the means do not fit side by side, a block is divided. Numbers are never wrapped or cut.
     """
+    told: set[str] = set()
     for table in tables:
-        _print(table, console)
+        _print(table, console, told)
 
 
-def _print(table: Table, console: Console) -> None:
+def _print(table: Table, console: Console, told: set[str]) -> None:
+    """Prints one table with its notes, except those that stand under an earlier one already (`told`)."""
     styled = console.color_system is not None
     marks = _Marks("Bold", "underlined", signs=False) if styled else _Marks("*", "_", signs=True)
     detail = next((choice for choice in _DETAILS if _fits(table, choice, marks, console)), _DETAILS[-1])
@@ -73,7 +75,10 @@ def _print(table: Table, console: Console) -> None:
     if detail.missing:
         notes.insert(0, f"Left out on this narrow terminal: {detail.missing}.")
     for note in notes:
-        console.print(Text(note, style="dim"))
+        if note not in told:
+            console.print(Text(note, style="dim"))
+    # Footnotes have numbers of their own in each table, so they are always repeated.
+    told.update(notes[: len(notes) - len(table.footnotes)])
     console.print()
 
 

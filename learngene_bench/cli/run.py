@@ -81,8 +81,7 @@ def _conclude(plan: Plan, execution: Execution, runs: Runs, manifest: Path, cons
 
     found = results.load([runs.root]).of_setting(plan.setting)
     if found.records:
-        for metric in results.METRICS:
-            render.terminal(results.tables(found, metric), console)
+        render.terminal([t for metric in results.METRICS for t in results.tables(found, metric)], console)
         for kind, path in _write_report(found, plan, execution, runs).items():
             console.print(f"{kind:10}{path}", soft_wrap=True)
     failures = [(plan.stages[address].label, error) for address, error in execution.failed.items()]

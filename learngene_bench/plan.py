@@ -260,7 +260,7 @@ class _Planner:
         if request and request.trains:
             epochs = preset.recipe_of("condensation", request.family.width).epochs
         stored = count(dict(method.stored_shapes(target, base)))
-        self.result.cells.append(Cell(row, size, preset.data["name"], target, seed, address, stored, epochs))
+        self.result.cells.append(Cell(row, size, self.task, target, seed, address, stored, epochs))
 
     def _gene(self, choice: Choice, request: GeneRequest, seed: int) -> str:
         recipes = {name: self.preset.recipe_of(name, request.family.width) for name in request.trains}

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from learngene_bench.config import shipped
 
@@ -248,3 +249,38 @@ def test_a_full_disk(preset: Path, small_disk: Path) -> None:
     assert not list(runs.rglob("*.tmp"))
     for path in runs.rglob("*.json"):
         json.loads(path.read_text())
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """A tree of small grey images: class `b` is brighter than class `a`."""
+    noise = random.Random(0)
+    for split, count in (("train", 40), ("val", 10)):
+        for name, light in (("a", 60), ("b", 160)):
+            folder = tmp_path / "images" / split / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                picture = Image.new("L", (14, 12), light + noise.randrange(40))
+                picture.save(folder / f"{number}.png")
+    return tmp_path / "images"
+
+
+def test_a_folder_of_images(images: Path, tmp_path: Path) -> None:
+    """The same job on images of one's own, and what happens when one of them does not decode or all are gone."""
+    settings = ["data.name=imagefolder", f"data.root={images}", "data.image_size=12", "data.channels=1"]
+    arguments = ["-m", "wave,he", "--quick", "--runs", str(tmp_path / "runs")]
+    arguments += [part for setting in settings for part in ("--set", setting)]
+    done = lgbench("run", *arguments)
+    assert "WAVE" in done.stdout
+    record = json.loads(next((tmp_path / "runs").glob("cell/*/result.json")).read_text())
+    assert (record["cell"]["task"], record["cell"]["target"]["classes"]) == ("images", 2)
+    assert record["evaluation"] == {"split": "test", "images": 20}
+    broken = images / "train" / "a" / "0.png"
+    broken.write_bytes(broken.read_bytes()[:40])
+    error = lgbench("run", *arguments, status=2).stderr
+    assert str(broken) in error
+    assert len(error.splitlines()) == 1
+    shutil.rmtree(images)
+    error = lgbench("run", *arguments, status=2).stderr
+    assert str(images) in error
+    assert len(error.splitlines()) == 1

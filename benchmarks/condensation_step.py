@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from timm.optim import create_optimizer_v2
 from torch import Tensor, nn
 
+from learngene_bench.ancestors import ConvNet
 from learngene_bench.config import BaseInitialization
 from learngene_bench.expanded import ExpandedModel
 from learngene_bench.expansion import Expansion
@@ -26,7 +27,6 @@ from learngene_bench.methods.wave import Layout
 from learngene_bench.models import build_model
 from learngene_bench.spec import ModelSpec
 from learngene_bench.streams import Streams
-from learngene_bench.teachers import ConvNet
 from learngene_bench.training import distillation_loss
 from learngene_bench.weights import base_weights, write_weights
 

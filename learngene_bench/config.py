@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -105,12 +105,30 @@ class Teacher(Section):
         return self
 
 
+RecipeName = Literal["pretraining", "condensation", "inheritance", "tuning"]
+
+
 class Size(Section):
-    """A model size of the preset and what differs for it."""
+    """A model size of the preset, and what its recipes have other than the preset's: `{batch_size = 256}`."""
 
     width: int = Field(ge=1)
-    condensation: Recipe | None = None
-    pretraining: Recipe | None = None
+    pretraining: dict[str, Any] = {}
+    condensation: dict[str, Any] = {}
+    inheritance: dict[str, Any] = {}
+    tuning: dict[str, Any] = {}
+
+
+class AncestorSource(Section):
+    """Where ancestors that are Vision Transformers come from, when they are not trained by `pretraining`."""
+
+    timm: str | None = Field(None, description="name of a timm model with pretrained weights")
+    checkpoint: Path | None = Field(None, description="a file of weights, safetensors or weights-only")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> AncestorSource:
+        if self.timm is not None and self.checkpoint is not None:
+            raise ValueError("give timm or checkpoint, not both")
+        return self
 
 
 class Compute(Section):
@@ -133,6 +151,7 @@ class Preset(Section):
     sizes: dict[str, Size]
     base: BaseInitialization = BaseInitialization()
     teacher: Teacher
+    ancestor: AncestorSource = AncestorSource()
     pretraining: Recipe
     condensation: Recipe
     inheritance: Recipe
@@ -140,13 +159,27 @@ class Preset(Section):
     evaluation_split: Literal["test", "validation"] = "test"
     compute: Compute = Compute()
 
-    def recipe_of(self, kind: Literal["pretraining", "condensation"], width: int) -> Recipe:
-        """The recipe of this kind, as the size of this width overrides it."""
+    @model_validator(mode="after")
+    def _valid_recipes_of_sizes(self) -> Preset:
+        for name, size in self.sizes.items():
+            for kind in get_args(RecipeName):
+                try:
+                    self.recipe_of(kind, size.width)
+                except ValidationError as error:
+                    raise ValueError(f"sizes.{name}.{kind}: {_first_problem(Recipe, error)}") from error
+        return self
+
+    def recipe_of(self, kind: RecipeName, width: int) -> Recipe:
+        """The recipe of this kind, as the size of this width changes it."""
+        recipe: Recipe = getattr(self, kind)
         for size in self.sizes.values():
-            own = getattr(size, kind)
-            if size.width == width and own is not None:
-                return own
-        return getattr(self, kind)
+            own: dict[str, Any] = getattr(size, kind)
+            if size.width == width and own:
+                values = recipe.model_dump()
+                if own.keys() & {"epochs", "iterations"}:
+                    values.update(epochs=None, iterations=None)
+                return Recipe.model_validate({**values, **own})
+        return recipe
 
 
 class Grid(Section):

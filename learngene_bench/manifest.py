@@ -40,7 +40,15 @@ def about(cell: Cell, plan: Plan) -> dict[str, Any]:
         "setting_description": plan.setting_description,
         "parameters": cell_parameters(cell),
         "prepare_epochs": cell.prepare_epochs,
+        "equal_budget": equal_budget(plan),
     }
+
+
+def equal_budget(plan: Plan) -> dict[str, Any] | None:
+    """How many iterations every method has in all and which setting has the ordinary budgets, if they are equal."""
+    if plan.equal_budget_of is None:
+        return None
+    return {"iterations": plan.equal_budget_iterations, "of": plan.equal_budget_of}
 
 
 def write_manifest(plan: Plan, runs: Runs, command: list[str]) -> Path:
@@ -54,6 +62,7 @@ def write_manifest(plan: Plan, runs: Runs, command: list[str]) -> Path:
         "title": plan.grid.title,
         "setting": plan.setting,
         "setting_description": plan.setting_description,
+        "equal_budget": equal_budget(plan),
         "cells": [
             {
                 "address": cell.address,

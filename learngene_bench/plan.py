@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 from learngene_bench import PROTOCOL
 from learngene_bench.config import Grid, Preset, Recipe
 from learngene_bench.datasets import Dataset, DatasetFacts
 from learngene_bench.errors import UserError, unknown
-from learngene_bench.files import address_of
+from learngene_bench.files import address_of, file_hash
 from learngene_bench.initializer import Ancestor, Distiller, GeneRequest, Initializer
 from learngene_bench.registry import Registered, Registry, dataset
 from learngene_bench.spec import ModelSpec, count
@@ -96,6 +97,8 @@ class Plan:
     Attributes:
         stages: by address, every stage after those it needs.
         setting: hash of all that cells share whatever their method and target: never mixed within a table.
+        equal_budget_of: the setting with ordinary budgets, if this plan makes the budgets equal.
+        files: where files of weights lie that stages are told apart by, by their SHA-256.
     """
 
     preset: Preset
@@ -106,6 +109,9 @@ class Plan:
     cells: list[Cell] = field(default_factory=list)
     dashes: list[Dash] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
+    equal_budget_of: str | None = None
+    equal_budget_iterations: int = 0
+    files: dict[str, Path] = field(default_factory=dict)
 
     def sizes(self) -> list[str]:
         """Sizes that the plan has cells or dashes of."""
@@ -126,6 +132,7 @@ class Request:
 
     Attributes:
         changes: the dotted preset keys that the user overrode, to tell rows and settings apart in tables.
+        equal_budget: whether what a method trains in `initialize` is taken off its tuning, see `_Planner._tuning`.
     """
 
     preset: Preset
@@ -133,6 +140,7 @@ class Request:
     choices: Sequence[Choice]
     seeds: int
     changes: Mapping[str, Any] = field(default_factory=dict)
+    equal_budget: bool = False
 
 
 def make_plan(request: Request) -> Plan:
@@ -147,6 +155,7 @@ def make_plan(request: Request) -> Plan:
 class _Planner:
     def __init__(self, request: Request) -> None:
         self.request, self.preset, self.grid = request, request.preset, request.grid
+        self.loaded_spec: ModelSpec | None = None
         self.data: Dataset = dataset(self.preset.data)
         self.facts: DatasetFacts = self.data.facts()
         options = {k: v for k, v in self.data.options.model_dump().items() if k not in self.data.location}
@@ -163,10 +172,18 @@ class _Planner:
             **self.common,
             "preset": self.preset.name,
             "tuning": self.preset.tuning.model_dump(),
+            "tuning_of_sizes": {name: size.tuning for name, size in self.preset.sizes.items() if size.tuning},
             "evaluation_split": self.preset.evaluation_split,
             "model": self.preset.model.model_dump(),
         }
-        about_others: tuple[str, ...] = ("condensation.", "inheritance.", "pretraining.", "teacher.", "sizes.")
+        about_others: tuple[str, ...] = (
+            "condensation.",
+            "inheritance.",
+            "pretraining.",
+            "teacher.",
+            "ancestor.",
+            "sizes.",
+        )
         about_others += tuple(f"data.{option}" for option in self.data.location)
         changes = [f"{key}={value}" for key, value in request.changes.items() if not key.startswith(about_others)]
         self.task = self.data.label(self.preset.data["name"])
@@ -176,6 +193,9 @@ class _Planner:
             setting=address_of(shared),
             setting_description=", ".join([self.preset.name, *changes]),
         )
+        if request.equal_budget:
+            self.result.equal_budget_of = self.result.setting
+            self.result.setting = address_of({**shared, "equal_budget": self.preset.inheritance.model_dump()})
 
     def plan(self) -> Plan:
         targets = [
@@ -225,7 +245,8 @@ class _Planner:
         request = method.gene_request(target, base)
         used = [*method.trains(), *(request.trains if request else ())]
         if request:
-            used += ["teacher" if isinstance(a, Distiller) else "pretraining" for a in request.ancestors.values()]
+            distilled = [isinstance(ancestor, Distiller) for ancestor in request.ancestors.values()]
+            used += ["teacher"] * any(distilled) + ["pretraining", "ancestor"] * (not all(distilled))
         default = type(method).Options()
         options = [f"{key}={_text(value)}" for key, value in method.options if value != getattr(default, key)]
         changed = [f"{key}={_text(value)}" for key, value in self.request.changes.items() if key.split(".")[0] in used]
@@ -240,20 +261,21 @@ class _Planner:
         request = method.gene_request(target, base)
         inputs = {"gene": self._gene(choice, request, seed)} if request else {}
         preset = self.preset
-        tuning = None if method.is_trained else preset.tuning
+        recipes = {name: preset.recipe_of(name, base.width) for name in method.trains()}
+        tuning = None if method.is_trained else self._tuning(base.width, recipes)
         config = {
             **self.common,
             "method": _identity(choice.registered),
             "options": method.options.model_dump(mode="json"),
             "target": target.as_dict(),
             "size_base": base.as_dict(),
-            "recipes": {name: getattr(preset, name).model_dump() for name in method.trains()},
+            "recipes": {name: recipe.model_dump() for name, recipe in recipes.items()},
             "tuning": tuning.model_dump() if tuning else None,
             "evaluation_split": preset.evaluation_split,
             "seed": seed,
         }
         label = f"{row.name}{f' ({row.variant})' if row.variant else ''} {size} depth {target.depth} seed {seed}"
-        trained = [getattr(preset, name) for name in method.trains()] + ([tuning] if tuning else [])
+        trained = [*recipes.values(), *([tuning] if tuning else [])]
         flops = sum(self._training_flops(target, recipe) for recipe in trained)
         address = self._add(Stage("cell", label, config, inputs, flops))
         epochs = preset.pretraining.epochs if method.is_trained else None
@@ -261,6 +283,22 @@ class _Planner:
             epochs = preset.recipe_of("condensation", request.family.width).epochs
         stored = count(dict(method.stored_shapes(target, base)))
         self.result.cells.append(Cell(row, size, self.task, target, seed, address, stored, epochs))
+
+    def _tuning(self, width: int, own: Mapping[Literal["inheritance"], Recipe]) -> Recipe:
+        """Ordinary training of a target.
+
+        At equal budget every method has the same number of iterations in all, those of `tuning` and `inheritance`
+        together, and what it trains by itself in `initialize` (`own`) is taken off: a method that is ahead only
+        because it trains longer is ahead no more.
+        """
+        recipe = self.preset.recipe_of("tuning", width)
+        if not self.request.equal_budget:
+            return recipe
+        images = self.facts.train_images
+        total = recipe.steps(images) + self.preset.recipe_of("inheritance", width).steps(images)
+        left = total - sum(trained.steps(images) for trained in own.values())
+        self.result.equal_budget_iterations = max(total, self.result.equal_budget_iterations)
+        return recipe.model_copy(update={"epochs": None, "iterations": left})
 
     def _gene(self, choice: Choice, request: GeneRequest, seed: int) -> str:
         recipes = {name: self.preset.recipe_of(name, request.family.width) for name in request.trains}
@@ -280,12 +318,43 @@ class _Planner:
     def _ancestor(self, ancestor: Ancestor, seed: int) -> str:
         if isinstance(ancestor, Distiller):
             teacher = self.preset.teacher
-            config = {**self.common, "teacher": teacher.model_dump(mode="json")}
+            settings = teacher.model_dump(mode="json") | {"checkpoint": self._file(teacher.checkpoint)}
+            config = {**self.common, "teacher": settings}
             return self._add(Stage("ancestor", f"teacher {teacher.architecture}", config, {}))
+        source = self.preset.ancestor
+        if source.timm or source.checkpoint:
+            return self._loaded_ancestor(ancestor.spec)
         recipe = self.preset.recipe_of("pretraining", ancestor.spec.width)
         config = {**self.common, "spec": ancestor.spec.as_dict(), "recipe": recipe.model_dump(), "seed": seed}
         label = f"pretrained model, {ancestor.spec}, seed {seed}"
         return self._add(Stage("ancestor", label, config, {}, self._training_flops(ancestor.spec, recipe)))
+
+    def _loaded_ancestor(self, spec: ModelSpec) -> str:
+        """An ancestor from timm or a file: one model, so every method must ask for the same."""
+        source = self.preset.ancestor
+        if self.loaded_spec not in (None, spec):
+            raise UserError(
+                f"ancestor.{'timm' if source.timm else 'checkpoint'} names one model, but these methods and targets "
+                f"need several: {self.loaded_spec}; {spec} (choose fewer methods, or let the others be trained)"
+            )
+        self.loaded_spec = spec
+        config = {
+            **self.common,
+            "spec": spec.as_dict(),
+            "source": {"timm": source.timm, "checkpoint": self._file(source.checkpoint)},
+        }
+        return self._add(Stage("ancestor", f"{source.timm or source.checkpoint}, {spec}", config, {}))
+
+    def _file(self, path: Path | None) -> str | None:
+        """The hash of a file of weights, which stands for it in addresses."""
+        if path is None:
+            return None
+        try:
+            found = file_hash(path)
+        except OSError as error:
+            raise UserError(f"checkpoint {path}: {error.strerror}") from error
+        self.result.files[found] = path
+        return found
 
     def _training_flops(self, spec: ModelSpec, recipe: Recipe) -> float:
         images = self.facts.train_images

@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from learngene_bench import PROTOCOL, provenance
+from learngene_bench.ancestors import build_teacher, forward_flops, load_checkpoint, load_from_timm
 from learngene_bench.augment import DeviceImages, Normalization
 from learngene_bench.config import Augmentation, BaseInitialization, Compute, Recipe, Teacher
 from learngene_bench.context import Context, SourceData
@@ -31,7 +32,6 @@ from learngene_bench.registry import Registry, dataset
 from learngene_bench.spec import ModelSpec
 from learngene_bench.store import SCHEMA_VERSION, Runs, StageFolder
 from learngene_bench.streams import Streams
-from learngene_bench.teachers import build_teacher, forward_flops
 from learngene_bench.training import Cost, Phase, top1, train
 from learngene_bench.weights import base_weights, write_weights
 
@@ -105,10 +105,8 @@ class _Stage:
     def ancestor(self) -> dict[str, Any]:
         """Trains or loads a network; its weights are the result."""
         network, recipe, flops = self._ancestor_network()
-        loaded = self._load_pretrained(network)
-        if loaded:
-            cost, curve = Cost(), []
-        else:
+        cost, curve = Cost(), []
+        if recipe is not None:
             phase = Phase(
                 name="pretraining",
                 streams=Streams(self.seed),
@@ -122,34 +120,37 @@ class _Stage:
             )
             trained = train(network.to(self.device), self._train(recipe), recipe, phase)
             cost, curve = trained.cost, trained.curve
+        else:
+            self._load_weights(network)
+        accuracy = curve[-1]["top1"] if curve else top1(network.to(self.device), self._validation(), self.compute)
         self._save_tensors(network.cpu().state_dict())
         return {
-            "metrics": {"validation_top1": curve[-1]["top1"] if curve else None},
+            "metrics": {"validation_top1": accuracy},
             "curve": curve,
             "cost": {"train": asdict(cost)},
             "forward_flops": flops,
             "tensors": {"sha256": file_hash(self.folder.tensors)},
         }
 
-    def _ancestor_network(self) -> tuple[nn.Module, Recipe, float]:
+    def _ancestor_network(self) -> tuple[nn.Module, Recipe | None, float]:
+        """An ancestor before training or loading, the recipe if it is trained, and its forward operations."""
         if "teacher" in self.config:
             teacher = Teacher(**self.config["teacher"])
-            network = build_teacher(teacher, self.facts)
             self.seed = teacher.seed
-            recipe = teacher.recipe or Recipe(epochs=0, batch_size=1, learning_rate=1.0)
-            return network, recipe, forward_flops(network, self.facts)
+            network = build_teacher(teacher, self.facts)
+            loaded = teacher.pretrained or teacher.checkpoint is not None
+            return network, None if loaded else teacher.recipe, forward_flops(network, self.facts)
         spec = ModelSpec(**self.config["spec"])
-        recipe = Recipe(**self.config["recipe"])
-        return self._new_model(spec, recipe.drop_path), recipe, spec.forward_flops()
+        recipe = Recipe(**self.config["recipe"]) if "recipe" in self.config else None
+        return self._new_model(spec, recipe.drop_path if recipe else 0.0), recipe, spec.forward_flops()
 
-    def _load_pretrained(self, network: nn.Module) -> bool:
-        """Whether the teacher's weights come from timm (loaded already) or from a file (loaded here)."""
-        if "teacher" not in self.config:
-            return False
-        teacher = Teacher(**self.config["teacher"])
-        if teacher.checkpoint is not None:
-            load_checkpoint(network, teacher.checkpoint)
-        return teacher.pretrained or teacher.checkpoint is not None
+    def _load_weights(self, network: nn.Module) -> None:
+        """Fills an ancestor that is not trained: from a file, or from timm (a teacher of timm's is filled already)."""
+        source = self.config.get("source") or self.config["teacher"]
+        if source["checkpoint"] is not None:
+            load_checkpoint(network, Path(self.execution["files"][source["checkpoint"]]))
+        elif "source" in self.config:
+            load_from_timm(network, source["timm"])
 
     def gene(self) -> dict[str, Any]:
         """Runs a method's `prepare`; the gene is the result."""
@@ -328,28 +329,6 @@ def describe(weights: Mapping[str, Tensor]) -> dict[str, Any]:
             "norm": float(value.norm()),
         }
     return {"sha256": digest.hexdigest(), "tensors": tensors}
-
-
-def load_checkpoint(network: nn.Module, path: Path) -> None:
-    """Loads weights from safetensors or a weights-only torch file; nothing is unpickled.
-
-    Raises:
-        UserError: no such file, not such a file, or names or shapes that do not fit.
-    """
-    try:
-        if path.suffix == ".safetensors":
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            state = state.get("model", state.get("state_dict", state))
-        network.load_state_dict(state)
-    except FileNotFoundError as error:
-        raise UserError(f"checkpoint not found: {path}") from error
-    except Exception as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise UserError(
-            f"checkpoint {path} cannot be loaded: {' '.join(line.strip() for line in lines)[:300]}"
-        ) from error
 
 
 def _load_tensors(folder: StageFolder, result: Mapping[str, Any]) -> dict[str, Tensor]:

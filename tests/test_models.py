@@ -45,10 +45,12 @@ def test_models_that_a_spec_cannot_describe_are_refused(name: str) -> None:
 @pytest.mark.parametrize("irpe", [False, True])
 def test_flops_agree_with_torchs_counter(tiny: ModelSpec, irpe: bool) -> None:
     spec = replace(tiny, irpe=irpe)
+    model = build_model(spec).eval()
+    for block in model.blocks:
+        block.attn.fused_attn = False  # not every torch counts the fused kernel of CPUs
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
-        build_model(spec).eval()(torch.zeros(1, 1, 6, 6))
-    # The value tables are summed by bucket first, which is one of the three look-ups that the spec counts.
+        model(torch.zeros(1, 1, 6, 6))
     assert counter.get_total_flops() == spec.forward_flops()
 
 

@@ -96,6 +96,20 @@ def test_overrides_name_the_row_or_the_setting_they_change() -> None:
     assert tuned.setting_description == "digits, tuning.epochs=7"
 
 
+def test_equal_budget_takes_own_training_off_the_tuning() -> None:
+    ordinary = plan_of("wave,he,wave:learn_scalers=false")
+    request = build_request("wave,he,wave:learn_scalers=false", "depth", "digits", 1, [], Registry(), False, True)
+    plan = make_plan(request)
+    assert (plan.equal_budget_of, plan.setting != ordinary.setting) == (ordinary.setting, True)
+    assert addresses(plan, "gene") == addresses(ordinary, "gene")
+    iterations = {
+        (c.row.name, c.row.variant): plan.stages[c.address].config["tuning"]["iterations"] for c in plan.cells
+    }
+    # 5 epochs of 19 steps and 150 iterations for scalers: 245 in all.
+    assert iterations == {("wave", ""): 95, ("he", ""): 245, ("wave", "learn_scalers=false"): 245}
+    assert plan.equal_budget_iterations == 245
+
+
 def test_quick_is_another_setting() -> None:
     plan = plan_of(quick=True)
     assert plan.preset.name == "digits-quick"
@@ -105,7 +119,7 @@ def test_quick_is_another_setting() -> None:
 
 def test_recipes_of_a_size(tmp_path: Path) -> None:
     text = shipped("preset")["digits"].read_text()
-    recipe = "condensation = {epochs = 1, batch_size = 8, learning_rate = 1e-3}"
+    recipe = "condensation = {epochs = 1, batch_size = 8}"
     mine = tmp_path / "mine.toml"
     mine.write_text(text.replace("[sizes.micro]", f"[sizes.wide]\nwidth = 64\n{recipe}\n\n[sizes.micro]"))
     preset = load_preset(str(mine))
@@ -153,6 +167,25 @@ def test_presets_cannot_be_changed_after_the_fact() -> None:
     with pytest.raises(ValueError, match="frozen"):
         preset.name = "other"  # type: ignore[misc]
     assert isinstance(preset, Preset)
+
+
+def test_an_ancestor_from_a_file_is_told_apart_by_its_content(tmp_path: Path) -> None:
+    weights = tmp_path / "a.safetensors"
+    weights.write_bytes(b"one")
+    first = plan_of("direct-pt", f"ancestor.checkpoint={weights}", "grid.depths=[4]", seeds=2)
+    assert len(addresses(first, "ancestor")) == 1  # the same file for every seed
+    moved = weights.rename(tmp_path / "b.safetensors")
+    assert addresses(plan_of("direct-pt", f"ancestor.checkpoint={moved}", "grid.depths=[4]"), "ancestor") == addresses(
+        first, "ancestor"
+    )
+    moved.write_bytes(b"two")
+    assert addresses(plan_of("direct-pt", f"ancestor.checkpoint={moved}", "grid.depths=[4]"), "ancestor") != addresses(
+        first, "ancestor"
+    )
+    with pytest.raises(UserError, match="names one model, but these methods and targets need several: depth 4"):
+        plan_of("direct-pt", f"ancestor.checkpoint={moved}")
+    with pytest.raises(UserError, match="No such file"):
+        plan_of("direct-pt", "ancestor.checkpoint=nowhere.safetensors", "grid.depths=[4]")
 
 
 def test_widths_that_heads_do_not_divide() -> None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from learngene_bench.config import Grid, Preset, Recipe, load_grid, load_preset, parse_override
+from learngene_bench.config import Grid, Preset, Recipe, Size, load_grid, load_preset, parse_override
 from learngene_bench.plan import Request, parse_methods
 from learngene_bench.registry import Registry
 
@@ -36,6 +36,10 @@ PluginOption = Annotated[
     list[Path] | None, typer.Option("--plugin", help="A Python file that defines initializers of your own.")
 ]
 QuickOption = Annotated[bool, typer.Option("--quick", help="A few steps of everything on two targets: does it run?")]
+EqualBudgetOption = Annotated[
+    bool,
+    typer.Option("--equal-budget", help="Take what a method trains while initializing off its tuning, for all alike."),
+]
 FormatOption = Annotated[Format, typer.Option("--format", help="For people or for programs.")]
 
 
@@ -51,6 +55,7 @@ def build_request(
     settings: list[str] | None,
     registry: Registry,
     quick: bool,
+    equal_budget: bool = False,
 ) -> Request:
     """From command-line options to all that decides a plan.
 
@@ -78,7 +83,7 @@ def build_request(
     if quick:
         chosen_preset, chosen_grid = quick_preset(chosen_preset), quick_grid(chosen_grid)
     choices = parse_methods(method, registry, for_methods)
-    return Request(chosen_preset, chosen_grid, choices, seeds, changes)
+    return Request(chosen_preset, chosen_grid, choices, seeds, changes, equal_budget)
 
 
 def _changes(shipped: Preset, chosen: Preset, overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -106,9 +111,7 @@ def quick_preset(preset: Preset) -> Preset:
     if teacher.recipe is not None:
         teacher = teacher.model_copy(update={"recipe": short(teacher.recipe)})
     recipes = {name: short(getattr(preset, name)) for name in ("pretraining", "condensation", "inheritance", "tuning")}
-    sizes = {
-        name: size.model_copy(update={"condensation": None, "pretraining": None}) for name, size in preset.sizes.items()
-    }
+    sizes = {name: Size(width=size.width) for name, size in preset.sizes.items()}
     return preset.model_copy(update={"name": f"{preset.name}-quick", "teacher": teacher, "sizes": sizes, **recipes})
 
 

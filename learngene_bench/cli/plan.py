@@ -35,11 +35,12 @@ def plan(
     settings: common.SetOption = None,
     plugin: common.PluginOption = None,
     quick: common.QuickOption = False,
+    equal_budget: common.EqualBudgetOption = False,
     format: common.FormatOption = common.Format.TABLE,
 ) -> None:
     """Print what `run` with the same options would do, without doing it."""
     registry = Registry(plugin or [])
-    made = make_plan(common.build_request(method, grid, preset, seeds, settings, registry, quick))
+    made = make_plan(common.build_request(method, grid, preset, seeds, settings, registry, quick, equal_budget))
     states = {address: Runs(runs).of(stage).state() for address, stage in made.stages.items()}
     estimate = _estimate(made, Runs(runs), states)
     if format is common.Format.JSON:

@@ -32,13 +32,14 @@ def run(
     settings: common.SetOption = None,
     plugin: common.PluginOption = None,
     quick: common.QuickOption = False,
+    equal_budget: common.EqualBudgetOption = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try again what failed before.")] = False,
 ) -> int:
     """Measure methods on a grid; what is done already is not done again, what was interrupted continues."""
     from learngene_bench.cli.display import Display
 
     registry = Registry(plugin or [])
-    plan = make_plan(common.build_request(method, grid, preset, seeds, settings, registry, quick))
+    plan = make_plan(common.build_request(method, grid, preset, seeds, settings, registry, quick, equal_budget))
     folder = Runs(runs)
     folder.check_writable()
     command = common.command_line()
@@ -68,6 +69,7 @@ def _execution_of(plan: Plan, command: list[str]) -> Any:
             "device": plan.preset.compute.device,
             "checkpoint_seconds": plan.preset.compute.checkpoint_seconds,
             "data": plan.preset.data,
+            "files": {found: str(path.resolve()) for found, path in plan.files.items()},
             "about": cells.get(stage.address),
         }
 

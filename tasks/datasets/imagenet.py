@@ -1,0 +1,58 @@
+"""ImageNet-1K (ILSVRC 2012): known sizes, so that it can be planned on a laptop that does not hold it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from learngene_bench.config import Section
+from learngene_bench.datasets import DatasetFacts, Splits
+from learngene_bench.errors import UserError
+from learngene_bench.tasks.datasets.imagefolder import File, ImageFolder, ImageFolderOptions
+
+CLASSES, TRAIN_IMAGES, TEST_IMAGES = 1000, 1_281_167, 50_000
+VALIDATION_PER_CLASS = 10
+
+
+class ImageNetOptions(Section):
+    root: Path = Field(Path("imagenet"), description="the folder that holds train/ and val/, one folder per class")
+    image_size: int = Field(224, ge=1, description="side of the square images that networks see, pixels")
+    memory_limit_gb: float = Field(8.0, gt=0, description="more than this, decoded, is refused")
+
+
+class ImageNet(ImageFolder):
+    """ImageNet-1K in the layout of torchvision's `ImageFolder`; `val/`, 50,000 images, is the test split.
+
+    Ten training images of every class are set aside for validation, so 1,271,167 are trained on. Decoded at 224 pixels
+    all of it takes 200 GB of memory; on a machine with less, give a smaller `image_size`.
+    """
+
+    Options = ImageNetOptions
+
+    def __init__(self, options: ImageNetOptions) -> None:
+        self.asked = options
+        super().__init__(ImageFolderOptions(**options.model_dump()))
+
+    def label(self, name: str) -> str:
+        return name
+
+    def facts(self) -> DatasetFacts:
+        validation = CLASSES * VALIDATION_PER_CLASS
+        return DatasetFacts(CLASSES, 3, self.asked.image_size, TRAIN_IMAGES - validation, validation, TEST_IMAGES)
+
+    def fingerprint(self) -> str:
+        return f"ILSVRC 2012, {VALIDATION_PER_CLASS} training images of each class for validation"
+
+    def load(self) -> Splits:
+        held, known = super().facts(), self.facts()
+        if held != known:
+            raise UserError(
+                f"{self._root}: not ImageNet-1K as known: it has {held.classes} classes, "
+                f"{held.train_images + held.validation_images} training and {held.test_images} test images, not "
+                f"{CLASSES}, {TRAIN_IMAGES} and {TEST_IMAGES} (use data.name=imagefolder for a part of it)"
+            )
+        return super().load()
+
+    def _for_validation(self, files: list[File]) -> list[File]:
+        return files[:VALIDATION_PER_CLASS]

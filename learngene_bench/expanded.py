@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Self
 
+import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -58,7 +59,10 @@ class MaterialisedModel(nn.Module):
         return 0.0
 
     def forward(self, images: Tensor) -> Tensor:
-        return functional_call(self._skeleton[0], self.weights(), (images,))
+        # Not in reduced precision: ordinary models keep their weights in float32 under autocast too.
+        with torch.autocast(images.device.type, enabled=False):
+            weights = self.weights()
+        return functional_call(self._skeleton[0], weights, (images,))
 
     def train(self, mode: bool = True) -> Self:
         self._skeleton[0].train(mode)
@@ -99,9 +103,7 @@ class ExpandedModel(MaterialisedModel):
     def no_weight_decay(self) -> set[str]:
         """Names that get no weight decay (read by timm): what an ordinary model's decay would not reach either."""
         unscaled = {f"scalers.{TensorTable.key(name)}" for name in self.scalers.names}
-        vectors = {
-            f"templates.{TensorTable.key(name)}"
-            for name, tensor in self.templates.as_dict().items()
-            if tensor.dim() < 3
-        }
+        # By the parameter's own shape: templates of a vector may have more axes than it.
+        shapes = self.spec.block_shapes()
+        vectors = {f"templates.{TensorTable.key(name)}" for name in self.templates.names if len(shapes[name]) == 1}
         return unscaled | vectors | {"stem.pos_embed", "stem.cls_token"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from timm.optim import param_groups_weight_decay
 from torch import Tensor
 
 from learngene_bench.expanded import ExpandedModel
@@ -106,3 +107,32 @@ def test_drop_path_follows_the_mode(tiny: ModelSpec, model: ExpandedModel) -> No
     assert not torch.equal(dropping(images), dropping(images))
     dropping.eval()
     torch.testing.assert_close(dropping(images), model.eval()(images))
+
+
+def test_templates_are_decayed_as_the_weights_would_be(tiny: ModelSpec, model: ExpandedModel) -> None:
+    """Matrices and iRPE tables are, norms and biases are not, whatever axes their templates have; scalers never."""
+    shapes = tiny.block_shapes()
+    layout = {
+        name: tensor.unsqueeze(1) if len(shapes[name]) == 1 else tensor
+        for name, tensor in model.templates.as_dict().items()
+    }
+    scalers = {
+        name: tensor.view(tiny.depth, 2, *[1] * (layout[name].dim() - 1))
+        for name, tensor in model.scalers.as_dict().items()
+    }
+    other = ExpandedModel(Expansion(tiny, scalers, layout), model.stem.as_dict())
+    for network in (model, other):
+        groups = param_groups_weight_decay(network, 0.1, no_weight_decay_list=network.no_weight_decay())
+        decayed = {id(p) for group in groups if group["weight_decay"] for p in group["params"]}
+        templates = {name for name, p in network.templates.as_dict().items() if id(p) in decayed}
+        assert templates == {name for name, shape in shapes.items() if len(shape) > 1}
+        assert not any(id(p) in decayed for p in network.scalers.parameters())
+
+
+def test_weights_stay_in_full_precision_under_autocast(model: ExpandedModel, generator: torch.Generator) -> None:
+    images = torch.randn(4, 1, 6, 6, generator=generator)
+    with torch.autocast("cpu", torch.bfloat16):
+        reduced = model(images)
+        reduced.float().sum().backward()
+    assert all(p.grad is not None and p.grad.dtype == torch.float32 for p in model.parameters())
+    torch.testing.assert_close(reduced.float(), model(images), atol=0.1, rtol=0.1)

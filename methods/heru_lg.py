@@ -1,0 +1,62 @@
+"""Heru-LG: the last blocks of a trained model, at the top of every target."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from learngene_bench.blocks import BlockInitializer, Scalers, gene_of_blocks, one_hot, too_few_blocks
+from learngene_bench.config import Section
+from learngene_bench.gene import Gene
+from learngene_bench.initializer import GeneRequest, Pretrained
+from learngene_bench.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from learngene_bench.context import Context
+
+
+class HeruOptions(Section):
+    blocks: int = Field(3, ge=1, description="how many of the ancestor's last blocks are inherited")
+
+
+class HeruLearngene(BlockInitializer[HeruOptions]):
+    """W(l) = ancestor's W(A - n + l') for the last n layers (WAVE, Eq. 9): one-hot scalers; layers below are free.
+
+    The ancestor is a 12-layer model of the target's width, trained by the preset's pre-training recipe. Its last three
+    blocks become layers L - 3 ... L - 1 of the target; embeddings, final norm and, on the source task, the head are
+    inherited too; lower blocks keep the base initialization they arrived with.
+
+    Faithful to the baseline in Cluster-Learngene (BruceQFWang/NeurIPS24-Cluster-Learngene, `models/__init__.py`), which
+    keeps blocks 9, 10 and 11 of DeiT, and to WAVE's parameter count, which says three. That code drops the head, as it
+    always tunes on another task.
+    Different from the original (Wang et al. 2022): there the layers are chosen by how little their gradients change
+    while a network learns tasks in sequence; for Vision Transformers all later papers fix the last three. Their targets
+    have no iRPE tables, so the parameter column counts none (WAVE's figure is the same either way); a target that has
+    them inherits them.
+    """
+
+    name = "heru-lg"
+    title = "Heru-LG"
+    group = "learngene"
+    citation = "Wang et al., Learngene: From Open-World to Your Learning Task, AAAI 2022"
+    Options = HeruOptions
+
+    def supports(self, target: ModelSpec, base: ModelSpec) -> str | None:
+        return too_few_blocks(self.options.blocks, target, base) or super().supports(target, base)
+
+    def settings(self) -> dict[str, Any]:
+        return {"blocks": self.options.blocks}
+
+    def scalers(self, depth: int, settings: Mapping[str, Any]) -> Scalers:
+        blocks = settings["blocks"]
+        return [one_hot(layer - (depth - blocks), blocks) for layer in range(depth)]
+
+    def gene_request(self, target: ModelSpec, base: ModelSpec) -> GeneRequest:
+        return GeneRequest(family=base, ancestors={"ancestor": Pretrained(base)}, settings=self.settings())
+
+    def prepare(self, request: GeneRequest, context: Context) -> Gene:
+        depth = request.family.depth
+        last = range(depth - request.settings["blocks"], depth)
+        return gene_of_blocks(self.name, context.ancestors["ancestor"], request.family, last, request.settings)

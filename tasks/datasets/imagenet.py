@@ -6,7 +6,6 @@ from pathlib import Path
 
 from pydantic import Field
 
-from learngene_bench.config import Section
 from learngene_bench.datasets import DatasetFacts, Splits
 from learngene_bench.errors import UserError
 from learngene_bench.tasks.datasets.imagefolder import File, ImageFolder, ImageFolderOptions
@@ -15,10 +14,9 @@ CLASSES, TRAIN_IMAGES, TEST_IMAGES = 1000, 1_281_167, 50_000
 VALIDATION_PER_CLASS = 10
 
 
-class ImageNetOptions(Section):
+class ImageNetOptions(ImageFolderOptions):
     root: Path = Field(Path("imagenet"), description="the folder that holds train/ and val/, one folder per class")
     image_size: int = Field(224, ge=1, description="side of the square images that networks see, pixels")
-    memory_limit_gb: float = Field(8.0, gt=0, description="more than this, decoded, is refused")
 
 
 class ImageNet(ImageFolder):
@@ -30,16 +28,14 @@ class ImageNet(ImageFolder):
 
     Options = ImageNetOptions
 
-    def __init__(self, options: ImageNetOptions) -> None:
-        self.asked = options
-        super().__init__(ImageFolderOptions(**options.model_dump()))
-
     def label(self, name: str) -> str:
         return name
 
     def facts(self) -> DatasetFacts:
         validation = CLASSES * VALIDATION_PER_CLASS
-        return DatasetFacts(CLASSES, 3, self.asked.image_size, TRAIN_IMAGES - validation, validation, TEST_IMAGES)
+        return DatasetFacts(
+            CLASSES, self.options.channels, self.options.image_size, TRAIN_IMAGES - validation, validation, TEST_IMAGES
+        )
 
     def fingerprint(self) -> str:
         return f"ILSVRC 2012, {VALIDATION_PER_CLASS} training images of each class for validation"

@@ -1,0 +1,113 @@
+"""Mimetic initialization: attention layers that start with the products seen in trained models (arXiv 2305.09828)."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from learngene_bench.config import Section
+from learngene_bench.initializer import Initializer
+from learngene_bench.lazy import torch
+from learngene_bench.spec import ModelSpec
+from learngene_bench.weights import write_weights
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor, nn
+
+    from learngene_bench.context import Context
+    from learngene_bench.gene import Gene
+
+
+class MimeticOptions(Section):
+    a1: float = Field(0.7, ge=0, description="noise in the product of query and key weights")
+    b1: float = Field(0.7, ge=0, description="identity in the product of query and key weights")
+    a2: float = Field(0.4, ge=0, description="noise in the product of value and projection weights")
+    b2: float = Field(0.4, ge=0, description="negative identity in the product of value and projection weights")
+    positions: Literal["learned", "sincos"] = Field(
+        "learned", description="where position embeddings start: as for every method, or the paper's sine-cosine"
+    )
+
+
+class Mimetic(Initializer[MimeticOptions]):
+    """Mimetic initialization (Trockman and Kolter, 2023): in each head, and for each block, two products are set.
+
+    Query and key, for each head:      Wq' Wk = the best approximation of rank D / heads of  a1 Z + b1 I
+    Value and projection, for a block: Wv' Wp' = a2 Z - b2 I
+
+    Z (D x D) is drawn anew each time, iid normal of standard deviation 1 / sqrt(D); a matrix A = U S V' is split into
+    U sqrt(S) and V sqrt(S). W are timm's weights, y = x W', so that attention scores are x Wq' Wk x' and a block's
+    output, where all heads attend alike, is x Wv' Wp'. Biases of both layers are 0; all else keeps the preset's base.
+
+    No code of the authors was found. A public third-party copy (osiriszjq/structured_init, `vision_transformer.py`:
+    594-615, 857-867) draws Z uniformly, with the same standard deviation, and stores value and projection untransposed,
+    so that in timm's convention their product is sqrt(S) U' V sqrt(S), another matrix with the same trace as U S V'.
+    Here the products are the paper's.
+
+    A choice of this suite: the paper pairs this with sine-cosine position embeddings; here they start as for all
+    methods unless `positions = "sincos"`, and are trained like every parameter in either case.
+    """
+
+    name = "mimetic"
+    title = "Mimetic"
+    group = "direct"
+    citation = "Trockman and Kolter, Mimetic Initialization of Self-Attention Layers, ICML 2023"
+    Options = MimeticOptions
+
+    def supports(self, target: ModelSpec, base: ModelSpec) -> str | None:
+        if self.options.positions == "sincos" and target.width % 4:
+            return f"two-dimensional sine-cosine positions need a width that 4 divides, not {target.width}"
+        return None
+
+    def initialize(self, model: nn.Module, target: ModelSpec, gene: Gene | None, context: Context) -> None:
+        generator = context.generator("mimetic")
+        weights: dict[str, Tensor] = {}
+        for layer in range(target.depth):
+            query, key = self._query_and_key(target, generator)
+            value, projection = self._value_and_projection(target, generator)
+            attention = f"blocks.{layer}.attn"
+            weights[f"{attention}.qkv.weight"] = torch.cat([query, key, value])
+            weights[f"{attention}.qkv.bias"] = torch.zeros(3 * target.width)
+            weights[f"{attention}.proj.weight"] = projection
+            weights[f"{attention}.proj.bias"] = torch.zeros(target.width)
+        if self.options.positions == "sincos":
+            weights["pos_embed"] = sine_cosine_positions(target)
+        write_weights(model, weights)
+
+    def _query_and_key(self, target: ModelSpec, generator: Generator) -> tuple[Tensor, Tensor]:
+        """timm's query and key weights of one layer, each (D, D), the heads one below another."""
+        noise = standard_noise(target.heads, target.width, generator)
+        product = self.options.a1 * noise + self.options.b1 * torch.eye(target.width)
+        left, right = split(product, target.head_dimension)
+        return left.mT.reshape(target.width, -1), right.mT.reshape(target.width, -1)
+
+    def _value_and_projection(self, target: ModelSpec, generator: Generator) -> tuple[Tensor, Tensor]:
+        """timm's value and projection weights of one layer, each (D, D)."""
+        noise = standard_noise(1, target.width, generator)[0]
+        left, right = split(self.options.a2 * noise - self.options.b2 * torch.eye(target.width), target.width)
+        return left.mT, right
+
+
+def standard_noise(count: int, width: int, generator: Generator) -> Tensor:
+    """Z: matrices (count, D, D) whose rows have a length of about 1."""
+    return torch.randn(count, width, width, generator=generator) / math.sqrt(width)
+
+
+def split(product: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+    """L and R (..., D, rank) such that L R' is the best approximation of this rank to a matrix (..., D, D)."""
+    left, values, right = torch.linalg.svd(product)
+    root = values.sqrt().unsqueeze(-2)
+    return (left * root)[..., :rank], (right.mT * root)[..., :rank]
+
+
+def sine_cosine_positions(spec: ModelSpec) -> Tensor:
+    """Sines and cosines of both coordinates at D / 4 wavelengths (MoCo-v3, `vits.py`): (1, tokens, D).
+
+    A class token's position is 0. The order of the channels is timm's, which no initialization here depends on.
+    """
+    from timm.layers import build_sincos2d_pos_embed
+
+    side = spec.image_size // spec.patch_size
+    patches = build_sincos2d_pos_embed([side, side], dim=spec.width)
+    return torch.cat([torch.zeros(int(spec.class_token), spec.width), patches]).unsqueeze(0)

@@ -1,0 +1,115 @@
+"""Weight selection: a small model takes every so-many-th channel of a larger one (arXiv 2311.18823)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from learngene_bench.config import Section
+from learngene_bench.errors import UserError
+from learngene_bench.gene import Gene
+from learngene_bench.initializer import GeneRequest, Initializer, Pretrained
+from learngene_bench.lazy import torch
+from learngene_bench.spec import ModelSpec
+from learngene_bench.weights import inherited_stem, write_weights
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from learngene_bench.context import Context
+
+
+class WeightSelectionOptions(Section):
+    teacher_width: int | None = Field(None, ge=1, description="width of the teacher; twice the base when not given")
+    teacher_depth: int = Field(12, ge=1, description="layers of the teacher")
+
+
+class WeightSelection(Initializer[WeightSelectionOptions]):
+    """Weight selection (Xu et al., 2024): layer l takes a part of the teacher's layer l, chosen evenly on every axis.
+
+    An axis of T in the teacher and S in the target keeps the indices (released `weight_selection.py`: 9-42)
+
+        0, T/S, 2 T/S, ...                    where S divides T
+        round(linspace(0, T - 1, S))          otherwise, halves to the even neighbour
+
+    Blocks, embeddings and norms are selected, from the first L layers; the head is not, even on the teacher's task.
+    As released, query, key and value are one axis of 3T: where S does not divide T they pick different channels (from
+    768 to 576, 96 of a key's 576 are no query's).
+
+    Choices of this suite: the teacher is one family up, as in the paper (S for Ti), here twice the base width for every
+    size, with heads of the same dimension and 12 layers, pre-trained by the preset's recipe. (WAVE's for DeiT-B must
+    be wider than 768 and narrower than 1152, as Table 2 ends between them: `teacher_width`.) iRPE tables are selected
+    too where both models have them. Stored parameters are those of the whole target, with the head and without iRPE, as
+    only that gives the figures WAVE prints.
+    """
+
+    name = "weight-selection"
+    title = "Wt Select"
+    group = "transfer"
+    citation = "Xu et al., Initializing Models with Larger Ones, ICLR 2024"
+    Options = WeightSelectionOptions
+
+    def supports(self, target: ModelSpec, base: ModelSpec) -> str | None:
+        teacher = self._teacher(base)
+        if target.depth > teacher.depth:
+            return f"deeper than its teacher of {teacher.depth} layers"
+        if target.width > teacher.width:
+            return f"wider than its teacher of width {teacher.width}"
+        larger = teacher.block_shapes()
+        for name, shape in target.block_shapes().items():
+            if name in larger and any(s > t for s, t in zip(shape, larger[name], strict=True)):
+                return f"{name} is larger than its teacher's"
+        return None
+
+    def _teacher(self, base: ModelSpec) -> ModelSpec:
+        width = self.options.teacher_width or 2 * base.width
+        if width % base.head_dimension:
+            raise UserError(
+                f"weight-selection: teacher_width {width} is not a multiple of the head dimension {base.head_dimension}"
+            )
+        return replace(base, depth=self.options.teacher_depth, width=width, heads=width // base.head_dimension)
+
+    def gene_request(self, target: ModelSpec, base: ModelSpec) -> GeneRequest:
+        teacher = self._teacher(base)
+        return GeneRequest(family=teacher, ancestors={"teacher": Pretrained(teacher)})
+
+    def stored_shapes(self, target: ModelSpec, base: ModelSpec) -> Mapping[str, tuple[int, ...]]:
+        return replace(target, irpe=False).parameter_shapes()
+
+    def prepare(self, request: GeneRequest, context: Context) -> Gene:
+        parameters = dict(context.ancestors["teacher"].named_parameters())
+        return Gene(self.name, request.family, {name: parameters[name] for name in parameters if "head" not in name})
+
+    def initialize(self, model: nn.Module, target: ModelSpec, gene: Gene | None, context: Context) -> None:
+        assert gene is not None
+        own = dict(model.named_parameters())
+        # The teacher in the target's sizes: other differences, image size and class token, are no matter of selection.
+        narrow = replace(
+            gene.family,
+            depth=target.depth,
+            width=target.width,
+            heads=target.heads,
+            mlp_ratio=target.mlp_ratio,
+            irpe=gene.family.irpe and target.irpe,
+            classes=0,
+        )
+        selected = {name: select(gene.tensors[name], shape) for name, shape in narrow.parameter_shapes().items()}
+        blocks = {name: tensor for name, tensor in selected.items() if name.startswith("blocks.")}
+        write_weights(model, {**blocks, **inherited_stem(selected, narrow, target, own, head=False)})
+
+
+def select(tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """The evenly chosen part of this shape."""
+    for axis, size in enumerate(shape):
+        tensor = tensor.index_select(axis, selected_indices(tensor.shape[axis], size))
+    return tensor
+
+
+def selected_indices(teacher: int, target: int) -> Tensor:
+    """Which `target` of a teacher's channels on one axis are kept; in float32, as released."""
+    if teacher % target == 0:
+        return torch.arange(target) * (teacher // target)
+    return torch.linspace(0, teacher - 1, target, dtype=torch.float32).round().long()

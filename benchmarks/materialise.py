@@ -1,0 +1,94 @@
+"""Materialising the blocks of a 12-layer DeiT-B from WAVE's templates: time, and memory beyond the templates.
+
+    python benchmarks/materialise.py [--width 768] [--depth 12] [--rounds 5] [--threads 1]
+
+One batched contraction for each component against a loop over `torch.kron`, each in a process of its own, as the peak
+of memory (the largest resident size, less that before) belongs to a process. The claim under test: faster than the
+loop, and no more memory than the weights themselves and one component.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+
+import torch
+
+from learngene_bench.expansion import Expansion
+from learngene_bench.methods.wave import Layout
+from learngene_bench.spec import ModelSpec
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--width", type=int, default=768)
+    parser.add_argument("--depth", type=int, default=12)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--way", choices=["batched", "kron"], help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.way:
+        print(json.dumps(measure(arguments.way, arguments)))
+        return
+    spec = deit(arguments)
+    blocks = sum(torch.Size(shape).numel() for shape in spec.block_shapes().values()) * spec.depth
+    largest = max(torch.Size(shape).numel() for shape in spec.block_shapes().values()) * spec.depth
+    print(f"torch {torch.__version__}, {arguments.threads} threads, {spec}: weights {mib(blocks)}, ", end="")
+    print(f"largest component {mib(largest)}")
+    results = {}
+    for way in ("batched", "kron"):
+        command = [sys.executable, __file__, *sys.argv[1:], "--way", way]
+        results[way] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    for way, result in results.items():
+        ratio = result["seconds"] / results["kron"]["seconds"]
+        print(f"{way:8} {result['seconds']:7.3f} s  {ratio:.2f} x kron   peak {result['peak_kib'] / 1024:7.0f} MiB")
+
+
+def mib(numbers: int) -> str:
+    return f"{numbers * 4 / 2**20:.0f} MiB"
+
+
+def deit(arguments: argparse.Namespace) -> ModelSpec:
+    return ModelSpec(arguments.depth, arguments.width, arguments.width // 64, patch_size=16, image_size=224)
+
+
+@torch.no_grad()
+def measure(way: str, arguments: argparse.Namespace) -> dict[str, float]:
+    """Median seconds, and the growth of the largest resident size in the first round."""
+    torch.set_num_threads(arguments.threads)
+    spec = deit(arguments)
+    layout = Layout(spec, spec.width, per_position=2)
+    generator = torch.Generator().manual_seed(0)
+    templates = {n: torch.randn(layout.template_shape(n), generator=generator) for n in spec.block_shapes()}
+    scalers = {n: torch.randn(layout.padding(n, spec.depth).shape, generator=generator) for n in spec.block_shapes()}
+    expansion = Expansion(spec, scalers, templates)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    seconds, peak = [], 0
+    for _ in range(arguments.rounds):
+        started = time.perf_counter()
+        weights = expansion.materialise() if way == "batched" else kron_loop(expansion)
+        seconds.append(time.perf_counter() - started)
+        peak = peak or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+        del weights
+    return {"seconds": statistics.median(seconds), "peak_kib": peak}
+
+
+def kron_loop(expansion: Expansion) -> dict[str, torch.Tensor]:
+    """The equation as it is written: one `torch.kron` for every layer, component and template."""
+    weights = {}
+    for name, templates in expansion.templates.items():
+        for layer, scalers in enumerate(expansion.scalers[name]):
+            total = torch.kron(scalers[0], templates[0])
+            for scaler, template in zip(scalers[1:], templates[1:], strict=True):
+                total = total + torch.kron(scaler, template)
+            weights[f"blocks.{layer}.{name}"] = total.view(expansion.spec.block_shapes()[name])
+    return weights
+
+
+if __name__ == "__main__":
+    main()

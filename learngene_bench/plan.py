@@ -195,6 +195,8 @@ class _Planner:
         )
         if request.equal_budget:
             self.result.equal_budget_of = self.result.setting
+            budgets = [self._budget(size.width) for size in self.preset.sizes.values()]
+            self.result.equal_budget_iterations = max(budgets)
             self.result.setting = address_of({**shared, "equal_budget": self.preset.inheritance.model_dump()})
 
     def plan(self) -> Plan:
@@ -295,10 +297,13 @@ class _Planner:
         if not self.request.equal_budget:
             return recipe
         images = self.facts.train_images
-        total = recipe.steps(images) + self.preset.recipe_of("inheritance", width).steps(images)
-        left = total - sum(trained.steps(images) for trained in own.values())
-        self.result.equal_budget_iterations = max(total, self.result.equal_budget_iterations)
+        left = self._budget(width) - sum(trained.steps(images) for trained in own.values())
         return recipe.model_copy(update={"epochs": None, "iterations": left})
+
+    def _budget(self, width: int) -> int:
+        """Iterations of `tuning` and `inheritance` together."""
+        images = self.facts.train_images
+        return sum(self.preset.recipe_of(kind, width).steps(images) for kind in ("tuning", "inheritance"))
 
     def _gene(self, choice: Choice, request: GeneRequest, seed: int) -> str:
         recipes = {name: self.preset.recipe_of(name, request.family.width) for name in request.trains}

@@ -23,31 +23,35 @@ def csv(results: Results) -> str:
     writer = csv_format.writer(text, lineterminator="\n")
     writer.writerow(tidy.COLUMNS)
     for row in tidy.rows(results):
-        writer.writerow([_harmless(row[name]) for name in tidy.COLUMNS])
+        writer.writerow([harmless(row[name]) for name in tidy.COLUMNS])
     return text.getvalue()
 
 
-def json(tables: Sequence[Table], results: Results) -> str:
+def json(tables: Sequence[Table], results: Results, **more: Any) -> str:
     """An object of schema_version, tables (as printed, with their unrounded numbers) and cells (as in the CSV).
 
     What is not finite is null.
+
+    Args:
+        more: what else the object holds, by key.
     """
     document = {
         "schema_version": JSON_SCHEMA_VERSION,
         "tables": [_table(table) for table in tables],
-        "cells": [{name: _finite(value) for name, value in row.items()} for row in tidy.rows(results)],
+        "cells": [{name: finite(value) for name, value in row.items()} for row in tidy.rows(results)],
+        **more,
     }
     return json_format.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _harmless(value: Any) -> Any:
+def harmless(value: Any) -> Any:
     """A spreadsheet runs a text that begins like a formula; an apostrophe makes it a text again."""
     if isinstance(value, str) and value.startswith(("=", "+", "-", "@")):
         return f"'{value}"
     return value
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -55,6 +59,8 @@ def _table(table: Table) -> dict[str, Any]:
     names = ("title", "metric", "axis", "preset", "setting", "setting_description", "protocol")
     return {
         **{name: getattr(table, name) for name in names},
+        "equal_budget": table.equal_budget and asdict(table.equal_budget),
+        "budgets": list(table.budgets),
         "columns": [asdict(column) for column in table.columns],
         "rows": [_row(row) for row in table.rows],
         "test_images": list(table.test_images),
@@ -70,6 +76,7 @@ def _row(row: Row) -> dict[str, Any]:
         "prepare_epochs": list(row.prepare_epochs),
         "costs": {size: asdict(costs) for size, costs in row.costs.items()},
         "entries": [_entry(entry) for entry in row.entries],
+        "means": {size: [asdict(mean) for mean in means] for size, means in row.means.items()},
     }
 
 

@@ -28,6 +28,10 @@ class Fields:
     def fields(self, key: str) -> Fields:
         return Fields(self._value(key), self._full(key))
 
+    def fields_or_none(self, key: str) -> Fields | None:
+        """The object; None if it is null or, as in files of earlier versions, not there."""
+        return None if self._data.get(key) is None else self.fields(key)
+
     def objects(self, key: str) -> list[Fields]:
         return [Fields(item, f"{self._full(key)}[{index}]") for index, item in enumerate(self._list(key))]
 

@@ -25,6 +25,7 @@ from learngene_bench.results.records import (
     Cell,
     Cost,
     Dash,
+    EqualBudget,
     Failure,
     Manifest,
     Record,
@@ -108,6 +109,7 @@ def _record(path: Path, fields: Fields) -> Record:
         metrics={name: metrics.number(name) for name in METRICS},
         cost={phase: _cost(cost.fields(phase)) for phase in PHASES},
         test_images=fields.fields("evaluation").whole("images"),
+        equal_budget=_equal_budget(fields),
     )
 
 
@@ -125,6 +127,7 @@ def _manifest(path: Path, fields: Fields) -> Manifest:
         axis=fields.choice("axis", AXES),
         setting=fields.text("setting"),
         setting_description=fields.text("setting_description"),
+        equal_budget=_equal_budget(fields),
         cells=tuple(_cell(cell.text("address"), cell, details=cell) for cell in fields.objects("cells")),
         dashes=tuple(Dash(_subject(dash), dash.text("reason")) for dash in fields.objects("dashes")),
         methods=tuple(fields.texts("methods")),
@@ -164,6 +167,16 @@ def _subject(fields: Fields) -> Subject:
         task=fields.text("task"),
         target=target.scalars(),
     )
+
+
+def _equal_budget(fields: Fields) -> EqualBudget | None:
+    """Null where every method tunes alike, whatever it spent on initializing; earlier versions wrote no such key."""
+    budget = fields.fields_or_none("equal_budget")
+    if budget is None:
+        return None
+    if budget.text("of") == fields.text("setting"):
+        raise ValueError("'equal_budget.of' is its own setting")
+    return EqualBudget(budget.whole("iterations"), budget.text("of"))
 
 
 def _cost(fields: Fields) -> Cost:

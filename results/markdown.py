@@ -17,22 +17,23 @@ def markdown(tables: Sequence[Table]) -> str:
 
 
 def _table(table: Table) -> Iterable[str]:
-    yield f"### {_escaped(table.title)}"
+    yield f"### {escaped(table.title)}"
     yield ""
-    yield _escaped(table.subtitle)
+    yield escaped(table.subtitle)
     yield ""
     for size, indices in table.sizes().items():
         labels = [table.columns[index].label for index in indices]
-        header = ["", size, "Epoch", "Para.", *_with_axis(table.axis, labels), "Init. iterations", "Init. seconds"]
-        yield _line(map(_escaped, header))
-        yield _line(["---", "---", *["--:"] * (len(header) - 2)])
+        entries = [*_with_axis(table.axis, labels), *wording.mean_titles(table)]
+        header = ["", size, "Epoch", "Para.", *entries, "Init. iterations", "Init. seconds"]
+        yield line(map(escaped, header))
+        yield line(["---", "---", *["--:"] * (len(header) - 2)])
         for group, rows in table.groups(indices).items():
             for position, row in enumerate(rows):
                 title = wording.GROUP_TITLES[group] if position == 0 else ""
-                yield _line([title, *_cells(row, size, indices)])
+                yield line([title, *_cells(row, size, indices)])
         yield ""
     for note in [*wording.notes(table, best="Bold", second="underlined"), *wording.footnotes(table)]:
-        yield f"- {_escaped(note)}"
+        yield f"- {escaped(note)}"
     yield ""
 
 
@@ -44,12 +45,13 @@ def _with_axis(axis: str, labels: Sequence[str]) -> list[str]:
 def _cells(row: Row, size: str, indices: range) -> list[str]:
     costs = row.costs[size]
     return [
-        _escaped(row.label),
+        escaped(row.label),
         wording.epochs(row),
         wording.parameters(costs),
         *(_entry(row.entries[index]) for index in indices),
-        _escaped(wording.initialize(costs, costs.initialize_iterations)),
-        _escaped(wording.initialize(costs, costs.initialize_seconds)),
+        *(wording.mean(mean) + wording.superscripts(mean) for mean in row.means.get(size, ())),
+        escaped(wording.initialize(costs, costs.initialize_iterations)),
+        escaped(wording.initialize(costs, costs.initialize_seconds)),
     ]
 
 
@@ -62,10 +64,10 @@ def _entry(entry: Entry) -> str:
     return f"{value} {wording.spread(entry)}".rstrip() + wording.superscripts(entry)
 
 
-def _line(cells: Iterable[str]) -> str:
+def line(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """Names come from plugins and settings: they stand as they are, and never open a cell, a link or a tag."""
     return _META.sub(r"\\\1", text)

@@ -21,7 +21,7 @@ from learngene_bench.errors import UserError
 from learngene_bench.results import wording
 from learngene_bench.results.records import Results
 from learngene_bench.results.table import Row, Table
-from learngene_bench.results.tabulate import tables
+from learngene_bench.results.tabulate import panels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -81,7 +81,7 @@ def accuracy(results: Results, folder: Path) -> list[Path]:
     from matplotlib import rc_context
 
     written = []
-    for tuned, initial in zip(tables(results, "top1"), tables(results, "top1_initial"), strict=True):
+    for tuned, initial in panels(results):
         if not any(entry.mean is not None for row in tuned.rows for entry in row.entries):
             continue
         with rc_context(_STYLE):
@@ -134,7 +134,9 @@ def _figure(tuned: Table, initial: Table) -> Figure:
     bottom = 0.2 + 0.13 * len(caption.splitlines())
     total = top + len(sizes) * (0.25 + height + below) + bottom
     figure = Figure(figsize=(width, total), dpi=200)
-    figure.text(0.1 / width, 1 - 0.12 / total, f"Top-1 accuracy by {tuned.axis}: {tuned.subtitle}", va="top", size=9)
+    budget = f" {wording.at_equal_budget(tuned.equal_budget)}" if tuned.equal_budget else ""
+    title = f"Top-1 accuracy by {tuned.axis}{budget}: {tuned.subtitle}"
+    figure.text(0.1 / width, 1 - 0.12 / total, title, va="top", size=9)
     figure.text(0.1 / width, 0.08 / total, caption, va="bottom", size=7, color="#444444", linespacing=1.3)
     for number, (size, indices) in enumerate(sizes.items(), start=1):
         y = total - top - number * (0.25 + height) - (number - 1) * below

@@ -3,11 +3,54 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from learngene_bench.errors import unknown
 
 TABLES = ("depth", "width", "transfer", "ablation_components", "ablation_templates")
+
+_SIZE_TITLES = {"ti": "DeiT-Ti", "s": "DeiT-S", "b": "DeiT-B"}
+
+
+@dataclass(frozen=True)
+class Series:
+    """The part of a published table that a size of a measured one can stand beside.
+
+    Attributes:
+        table: number of the table in the paper.
+        title: which model.
+        values: top-1 by method and then by the value of the axis (a depth, a width, a task); None for a dash.
+    """
+
+    table: int
+    title: str
+    values: Mapping[str, Mapping[object, float | None]]
+
+
+def series(axis: str, size: str) -> Series:
+    """The paper's numbers along an axis for the size of this name, else for its smallest model.
+
+    Args:
+        axis: depth, width or task.
+        size: "ti", "s" and "b" are the paper's; its table of widths has only one model.
+    """
+    name, number, column = {
+        "depth": ("depth", 1, "depth"),
+        "width": ("width", 2, "width"),
+        "task": ("transfer", 3, "dataset"),
+    }[axis]
+    rows = [row for row in table(name) if row[column] != "average"]
+    title = "DeiT, 6 layers"
+    if name != "width":
+        chosen = size if any(row["size"] == size for row in rows) else "ti"
+        rows = [row for row in rows if row["size"] == chosen]
+        title = _SIZE_TITLES[chosen]
+    values: dict[str, dict[object, float | None]] = {}
+    for row in rows:
+        values.setdefault(str(row["method"]), {})[row[column]] = _number(row["top1"])
+    return Series(number, title, values)
 
 
 def table(name: str) -> list[dict[str, str | float | None]]:
@@ -21,6 +64,10 @@ def table(name: str) -> list[dict[str, str | float | None]]:
     path = Path(__file__).parent / "published" / f"{name}.csv"
     with path.open(encoding="utf-8", newline="") as file:
         return [{key: _value(text) for key, text in row.items()} for row in csv.DictReader(file)]
+
+
+def _number(value: str | float | None) -> float | None:
+    return None if value is None else float(value)
 
 
 def _value(text: str) -> str | float | None:

@@ -66,6 +66,19 @@ class Cost:
 
 
 @dataclass(frozen=True)
+class EqualBudget:
+    """Every method of a setting has as many iterations: its own of initializing and those of tuning together.
+
+    Attributes:
+        iterations: how many; the most, if sizes differ.
+        of: the setting that is the same but for that: there, each method's own iterations come on top.
+    """
+
+    iterations: int
+    of: str
+
+
+@dataclass(frozen=True)
 class Record:
     """A cell that is done.
 
@@ -83,6 +96,7 @@ class Record:
     metrics: Mapping[str, float]
     cost: Mapping[str, Cost]
     test_images: int
+    equal_budget: EqualBudget | None
 
 
 @dataclass(frozen=True)
@@ -118,6 +132,7 @@ class Manifest:
     axis: str
     setting: str
     setting_description: str
+    equal_budget: EqualBudget | None
     cells: tuple[Cell, ...]
     dashes: tuple[Dash, ...]
     methods: tuple[str, ...]
@@ -141,8 +156,12 @@ class Results:
     inputs: Mapping[str, tuple[str, ...]]
 
     def of_setting(self, setting: str) -> Results:
-        """What plans of one setting ask for, and nothing else."""
-        manifests = tuple(manifest for manifest in self.manifests if manifest.setting == setting)
+        """What plans of one setting ask for, and those of the same at equal budget, and nothing else."""
+        manifests = tuple(
+            manifest
+            for manifest in self.manifests
+            if setting in (manifest.setting, manifest.equal_budget and manifest.equal_budget.of)
+        )
         planned = {cell.folder for manifest in manifests for cell in manifest.cells}
         records = {folder: record for folder, record in self.records.items() if folder in planned}
         return replace(self, records=records, manifests=manifests)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from learngene_bench.errors import DamagedFile
 from learngene_bench.results.fields import Scalar
-from learngene_bench.results.records import Cell, Dash, Manifest, Record, Results, Subject
+from learngene_bench.results.records import Cell, Dash, EqualBudget, Manifest, Record, Results, Subject
 
 
 class RowKey(NamedTuple):
@@ -47,6 +47,7 @@ class Grid:
     protocol: int
     setting: str
     setting_description: str
+    equal_budget: EqualBudget | None
     preset: str
     axis: str
     methods: list[str]
@@ -54,6 +55,16 @@ class Grid:
     cells: dict[Place, dict[int, Cell]] = field(default_factory=dict)
     dashes: dict[Place, Dash] = field(default_factory=dict)
     superseded: dict[str, Cell] = field(default_factory=dict)
+
+    @property
+    def iterations(self) -> int:
+        """Those of an equal budget; none where it is not equal."""
+        return self.equal_budget.iterations if self.equal_budget else 0
+
+    def is_sibling_of(self, other: Grid) -> bool:
+        """Whether this is the other at equal budget."""
+        mine = self.equal_budget and (self.protocol, self.axis, self.equal_budget.of)
+        return mine == (other.protocol, other.axis, other.setting)
 
 
 def row_key(subject: Subject) -> RowKey:
@@ -65,11 +76,17 @@ def column_key(subject: Subject) -> ColumnKey:
 
 
 def grids(results: Results) -> list[Grid]:
-    """One grid per protocol, setting and axis, from the oldest to the newest."""
+    """One grid per protocol, setting and axis, from the oldest to the newest; siblings right after what they are of."""
     together: dict[tuple[int, str, str], list[Manifest]] = {}
     for manifest in [*_unplanned(results), *results.manifests]:
         together.setdefault((manifest.protocol, manifest.setting, manifest.axis), []).append(manifest)
-    return [_merged(manifests) for manifests in together.values()]
+    made = [_merged(manifests) for manifests in together.values()]
+
+    def place(index: int) -> tuple[int, bool]:
+        base = next((number for number, other in enumerate(made) if made[index].is_sibling_of(other)), None)
+        return (index, False) if base is None else (base, True)
+
+    return [made[index] for index in sorted(range(len(made)), key=place)]
 
 
 def _merged(manifests: list[Manifest]) -> Grid:
@@ -80,6 +97,11 @@ def _merged(manifests: list[Manifest]) -> Grid:
         protocol=newest.protocol,
         setting=newest.setting,
         setting_description=newest.setting_description,
+        equal_budget=max(
+            (manifest.equal_budget for manifest in manifests if manifest.equal_budget),
+            key=lambda budget: budget.iterations,
+            default=None,
+        ),
         preset=newest.preset,
         axis=newest.axis,
         methods=list(dict.fromkeys(method for manifest in by_length for method in manifest.methods)),
@@ -132,6 +154,7 @@ def _unplanned(results: Results) -> list[Manifest]:
             axis=_varying_axis([record.cell.subject for record in records]),
             setting=setting,
             setting_description=records[0].setting_description,
+            equal_budget=records[0].equal_budget,
             cells=tuple(record.cell for record in records),
             dashes=(),
             methods=tuple(sorted({record.cell.subject.method for record in records})),

@@ -57,6 +57,37 @@ def paired_difference(first: Mapping[int, float], second: Mapping[int, float]) -
     return PairedDifference(mean(differences), standard_error(differences) if len(seeds) > 1 else None, seeds)
 
 
+def ranks(values: Sequence[float]) -> list[float]:
+    """1 for the highest; equal values share the mean of their ranks."""
+    return [
+        sum(other > value for other in values) + (sum(other == value for other in values) + 1) / 2 for value in values
+    ]
+
+
+@dataclass(frozen=True)
+class RankCorrelation:
+    """How alike two orders of n things are, from -1 (reversed) to 1 (the same).
+
+    Attributes:
+        tau: Kendall's tau-b; None with fewer than three things, or where all of one side are equal.
+        rho: Spearman's rho; likewise.
+    """
+
+    tau: float | None
+    rho: float | None
+    n: int
+
+
+def rank_correlation(first: Sequence[float], second: Sequence[float]) -> RankCorrelation:
+    """Of values that belong together by position."""
+    if len(first) < 3 or len(set(first)) == 1 or len(set(second)) == 1:
+        return RankCorrelation(None, None, len(first))
+    from scipy import stats
+
+    tau = stats.kendalltau(first, second, variant="b").statistic
+    return RankCorrelation(float(tau), float(stats.spearmanr(first, second).statistic), len(first))
+
+
 def smallest_sign_flip_p(n: int) -> float:
     """The smallest two-sided p that a sign-flip test of n paired differences can reach, 2 / 2^n.
 

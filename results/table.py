@@ -15,6 +15,7 @@ from itertools import groupby
 from typing import Literal
 
 from learngene_bench.results.fields import Scalar
+from learngene_bench.results.records import EqualBudget
 from learngene_bench.results.statistics import mean, standard_deviation
 
 State = Literal["done", "incomplete", "failed", "pending", "dash", "not planned"]
@@ -62,6 +63,22 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class Mean:
+    """A row's mean over the columns of one size that its method supports.
+
+    Attributes:
+        value: None unless every planned seed of every such column is there.
+        done: how many of the `expected` cells are there; none are expected where nothing is planned.
+        footnotes: which columns it is over, if not all.
+    """
+
+    value: float | None
+    done: int
+    expected: int
+    footnotes: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
 class Costs:
     """What a row costs at one size, as means over its targets and seeds.
 
@@ -88,6 +105,7 @@ class Row:
         prepare_epochs: "Epoch"; the different values among its cells, ascending, none where nothing is prepared.
         costs: by size.
         entries: in the order of the table's columns.
+        means: by size, of the row itself and then at each of the table's `budgets`; empty where there are none.
     """
 
     group: str
@@ -97,6 +115,7 @@ class Row:
     prepare_epochs: tuple[float, ...]
     costs: Mapping[str, Costs]
     entries: tuple[Entry, ...]
+    means: Mapping[str, tuple[Mean, ...]]
 
 
 @dataclass(frozen=True)
@@ -104,6 +123,8 @@ class Table:
     """One metric of the cells with one protocol, setting and axis.
 
     Attributes:
+        equal_budget: what it is the equal-budget sibling of, if it is one.
+        budgets: iterations of its own equal-budget siblings, beside whose means its own stand.
         test_images: the different sizes of the test splits, ascending.
         superseded: results of older plans that a newer plan replaces, left out.
         footnotes: reasons of dashes and failures; entries refer to them by number, from 1.
@@ -116,6 +137,8 @@ class Table:
     setting: str
     setting_description: str
     protocol: int
+    equal_budget: EqualBudget | None
+    budgets: tuple[int, ...]
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     test_images: tuple[int, ...]

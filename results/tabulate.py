@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from learngene_bench.errors import unknown
+from learngene_bench.results.budget import means, repeats
 from learngene_bench.results.records import GROUPS, METRICS, Cell, Failure, Record, Results
 from learngene_bench.results.selection import ColumnKey, Grid, Place, RowKey, grids
 from learngene_bench.results.statistics import mean
 from learngene_bench.results.table import Column, Costs, Entry, Row, State, Table
-from learngene_bench.results.wording import printed
+from learngene_bench.results.wording import at_equal_budget, printed
 
 _METRIC_TITLES = {
     "top1": "Top-1 accuracy (%) after tuning",
@@ -23,7 +24,9 @@ _FOOTNOTE_LENGTH = 200
 
 
 def tables(results: Results, metric: str = "top1") -> list[Table]:
-    """One table per protocol, setting and axis, the oldest first.
+    """One table per protocol, setting and axis, the oldest first, equal-budget siblings right after what they are of.
+
+    Those would repeat their numbers as initialized, which no tuning has touched: then they are left out.
 
     Args:
         results: what `load` read.
@@ -34,14 +37,32 @@ def tables(results: Results, metric: str = "top1") -> list[Table]:
     """
     if metric not in METRICS:
         raise unknown("metric", metric, METRICS)
-    return [_table(grid, results, metric) for grid in grids(results)]
+    made = _tables(results, metric)
+    return made if metric == "top1" else [table for table in made if not repeats(table, made)]
 
 
-def _table(grid: Grid, results: Results, metric: str) -> Table:
+def panels(results: Results) -> list[tuple[Table, Table]]:
+    """Every table after tuning with the same as initialized."""
+    return list(zip(_tables(results, "top1"), _tables(results, "top1_initial"), strict=True))
+
+
+def _tables(results: Results, metric: str) -> list[Table]:
+    every = grids(results)
+    made = []
+    for grid in every:
+        siblings = [other for other in every if other.is_sibling_of(grid)] if metric == "top1" else []
+        siblings.sort(key=lambda sibling: sibling.iterations)
+        made.append(_table(grid, siblings, results, metric))
+    return made
+
+
+def _table(grid: Grid, siblings: Sequence[Grid], results: Results, metric: str) -> Table:
     keys = _ordered_columns(grid)
     labels = _labels(grid, keys)
     names = _row_labels(grid)
-    sizes = dict.fromkeys(key.size for key in keys)
+    sizes: dict[str, dict[ColumnKey, str]] = {}
+    for column, label in zip(keys, labels, strict=True):
+        sizes.setdefault(column.size, {})[column] = label
     footnotes = _Footnotes()
     rows = []
     for key in _ordered_rows(grid):
@@ -55,17 +76,25 @@ def _table(grid: Grid, results: Results, metric: str) -> Table:
                 prepare_epochs=_prepare_epochs(grid, key),
                 costs={size: _costs(_cells(grid, key, size), results) for size in sizes},
                 entries=tuple(entries),
+                means={
+                    size: means(grid, siblings, key, columns, results, footnotes.number)
+                    for size, columns in sizes.items()
+                    if siblings
+                },
             )
         )
+    budget = [grid.equal_budget] if grid.equal_budget else []
     records = [results.records.get(cell.folder) for cells in grid.cells.values() for cell in cells.values()]
     return Table(
-        title=f"{_METRIC_TITLES[metric]}, by {grid.axis}",
+        title=", ".join([_METRIC_TITLES[metric], f"by {grid.axis}", *map(at_equal_budget, budget)]),
         metric=metric,
         axis=grid.axis,
         preset=grid.preset,
         setting=grid.setting,
         setting_description=grid.setting_description,
         protocol=grid.protocol,
+        equal_budget=grid.equal_budget,
+        budgets=tuple(sibling.iterations for sibling in siblings),
         columns=tuple(
             Column(key.size, label, key.task, dict(key.target)) for key, label in zip(keys, labels, strict=True)
         ),

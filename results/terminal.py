@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich import box
 from rich.console import Console
@@ -13,7 +13,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from learngene_bench.results import wording
-from learngene_bench.results.table import Costs, Entry, Row, Table
+from learngene_bench.results.table import Costs, Entry, Mean, Row, Table
 
 _LABEL_WIDTH = 14
 _WORD_WIDTH = 18
@@ -66,10 +66,10 @@ def _print(table: Table, console: Console, told: set[str]) -> None:
     detail = next((choice for choice in _DETAILS if _fits(table, choice, marks, console)), _DETAILS[-1])
     console.print(Text(table.title, style="bold"))
     console.print(Text(table.subtitle))
-    for size, indices in table.sizes().items():
-        for part in _parts(table, size, list(indices), detail, marks, console):
+    for size in table.sizes():
+        for part in _parts(table, size, detail, marks, console):
             console.print()
-            console.print(_grid(table, size, part, detail, marks))
+            console.print(_grid(table, part, detail, marks))
     console.print()
     notes = [*wording.notes(table, marks.best, marks.second), *wording.footnotes(table)]
     if detail.missing:
@@ -84,58 +84,77 @@ def _print(table: Table, console: Console, told: set[str]) -> None:
 
 def _fits(table: Table, detail: _Detail, marks: _Marks, console: Console) -> bool:
     return all(
-        _width(_grid(table, size, list(indices), detail, marks), console) <= console.width
+        width(_grid(table, _Part(size, tuple(indices), means=True), detail, marks), console) <= console.width
         for size, indices in table.sizes().items()
     )
 
 
-def _width(grid: Grid, console: Console) -> int:
+def width(grid: Grid, console: Console) -> int:
     """The width at which nothing is cut."""
     return Measurement.get(console, console.options.update(max_width=10_000), grid).maximum
 
 
-def _parts(
-    table: Table, size: str, indices: list[int], detail: _Detail, marks: _Marks, console: Console
-) -> list[list[int]]:
+@dataclass(frozen=True)
+class _Part:
+    """Columns of one size that stand side by side; the means over all columns of the size stand in its last part."""
+
+    size: str
+    indices: tuple[int, ...]
+    means: bool
+
+
+def _parts(table: Table, size: str, detail: _Detail, marks: _Marks, console: Console) -> list[_Part]:
     """The columns of one size, in as many parts as the width asks for."""
-    parts: list[list[int]] = []
-    for index in indices:
-        if parts and _width(_grid(table, size, [*parts[-1], index], detail, marks), console) <= console.width:
-            parts[-1].append(index)
+
+    def fits(part: _Part) -> bool:
+        return width(_grid(table, part, detail, marks), console) <= console.width
+
+    parts: list[_Part] = []
+    for index in table.sizes()[size]:
+        longer = _Part(size, (*parts[-1].indices, index), means=False) if parts else None
+        if longer and fits(longer):
+            parts[-1] = longer
         else:
-            parts.append([index])
-    return parts
+            parts.append(_Part(size, (index,), means=False))
+    if not wording.mean_titles(table):
+        return parts
+    with_means = replace(parts[-1], means=True)
+    return [*parts[:-1], with_means] if fits(with_means) else [*parts, _Part(size, (), means=True)]
 
 
-def _grid(table: Table, size: str, indices: Sequence[int], detail: _Detail, marks: _Marks) -> Grid:
+def _grid(table: Table, part: _Part, detail: _Detail, marks: _Marks) -> Grid:
     grid = Grid(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    grid.add_column(Text(f"{size}\n{'' if table.axis == 'task' else table.axis}"), no_wrap=True)
-    for header in _headers(table, indices, detail):
+    grid.add_column(Text(f"{part.size}\n{'' if table.axis == 'task' else table.axis}"), no_wrap=True)
+    for header in _headers(table, part, detail):
         grid.add_column(Text(header), justify="right", no_wrap=True)
     # What follows a number must not push it out of its column.
-    rooms = {index: max(len(_suffix(row.entries[index], marks)) for row in table.rows) for index in indices}
-    for group, rows in table.groups(indices).items():
+    rooms = {index: max(len(_suffix(row.entries[index], marks)) for row in table.rows) for index in part.indices}
+    footnoted = part.means and any(mean.footnotes for row in table.rows for mean in row.means.get(part.size, ()))
+    for group, rows in table.groups(part.indices or table.sizes()[part.size]).items():
         grid.add_row(Text(wording.GROUP_TITLES[group], style="italic"))
         for row in rows:
-            entries = [_entry(row.entries[index], rooms[index], detail, marks) for index in indices]
-            before, after = _costs(row, row.costs[size], detail)
-            grid.add_row(_label(row), *map(Text, before), *entries, *map(Text, after))
+            entries = [_entry(row.entries[index], rooms[index], detail, marks) for index in part.indices]
+            means = [_mean(mean, footnoted) for mean in row.means.get(part.size, ()) if part.means]
+            before, after = _costs(row, row.costs[part.size], detail)
+            grid.add_row(label(row.label), *map(Text, before), *entries, *means, *map(Text, after))
     return grid
 
 
-def _label(row: Row) -> Text:
+def label(name: str) -> Text:
     """The name on lines of _LABEL_WIDTH characters; only a word of more than _WORD_WIDTH is broken."""
     lines: list[str] = []
-    for line in textwrap.wrap(row.label, _LABEL_WIDTH, break_long_words=False, break_on_hyphens=False):
+    for line in textwrap.wrap(name, _LABEL_WIDTH, break_long_words=False, break_on_hyphens=False):
         breakable = line.replace("=", "= ") if len(line) > _WORD_WIDTH else line
         lines += textwrap.wrap(breakable, _WORD_WIDTH)
     return Text("\n".join(f" {line}" for line in lines))
 
 
-def _headers(table: Table, indices: Sequence[int], detail: _Detail) -> list[str]:
+def _headers(table: Table, part: _Part, detail: _Detail) -> list[str]:
     costs = ["\nEpoch", "\nPara."] if detail.costs else []
     initialize = ["Init.\niter.", "Init.\ns"] if detail.initialize else []
-    return [*costs, *(f"\n{table.columns[index].label}" for index in indices), *initialize]
+    entries = [f"\n{table.columns[index].label}" for index in part.indices]
+    means = ["\n".join(title.rpartition(" ")[::2]) for title in wording.mean_titles(table) if part.means]
+    return [*costs, *entries, *means, *initialize]
 
 
 def _costs(row: Row, costs: Costs, detail: _Detail) -> tuple[list[str], list[str]]:
@@ -149,6 +168,10 @@ def _entry(entry: Entry, room: int, detail: _Detail, marks: _Marks) -> Text:
     text = Text.assemble((wording.value(entry), _STYLES.get(entry.mark, "")))
     text.append(wording.spread(entry) if detail.spread else "")
     return text.append(_suffix(entry, marks).ljust(room))
+
+
+def _mean(mean: Mean, footnoted: bool) -> Text:
+    return Text(wording.mean(mean) + wording.superscripts(mean).ljust(footnoted))
 
 
 def _suffix(entry: Entry, marks: _Marks) -> str:

@@ -37,12 +37,14 @@ COLUMNS = (
     "prepare_epochs",
     *(f"cost_{phase}_{name}" for phase in PHASES for name in _SPENT),
     "address",
+    "equal_budget_iterations",
 )
 """Names and order of the columns. New ones are only ever added at the end.
 
 state is done, failed, pending, or dash (the method does not support the target; it has no seed); reason says why a cell
 failed or is a dash. prepare_epochs is the table's "Epoch". cost_PHASE_NAME is what a phase spent. A metric that is not
-finite stays so.
+finite stays so. equal_budget_iterations is there in an equal-budget setting; a cell that it shares with the ordinary
+one (of a pre-trained model, which is not tuned) has a row in each.
 """
 
 
@@ -64,14 +66,19 @@ def to_frame(results: Results) -> pandas.DataFrame:
 
 def _grid_rows(grid: Grid, results: Results) -> Iterator[tuple[object, dict[str, Any]]]:
     """The rows of one table, each with what it is the only one of."""
-    table = {name: getattr(grid, name) for name in ("protocol", "setting", "setting_description", "preset")}
+    names = ("protocol", "setting", "setting_description", "preset")
+    table: dict[str, Any] = {name: getattr(grid, name) for name in names}
+    table["equal_budget_iterations"] = grid.equal_budget and grid.equal_budget.iterations
     for cells in grid.cells.values():
         for _, cell in sorted(cells.items()):
-            yield cell.address, {**table, **_subject(cell.subject), **_cell(cell), **_outcome(results.outcome(cell))}
+            outcome = _outcome(results.outcome(cell))
+            yield (grid.setting, cell.address), {**table, **_subject(cell.subject), **_cell(cell), **outcome}
     for place, dash in grid.dashes.items():
         if not grid.cells.get(place):
-            key = (grid.protocol, grid.setting, place)
-            yield key, {**table, **_subject(dash.subject), "state": "dash", "reason": dash.reason}
+            yield (
+                (grid.protocol, grid.setting, place),
+                {**table, **_subject(dash.subject), "state": "dash", "reason": dash.reason},
+            )
 
 
 def _subject(subject: Subject) -> dict[str, Any]:

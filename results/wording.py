@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import chain
+
+from learngene_bench.results.records import EqualBudget
 from learngene_bench.results.statistics import smallest_sign_flip_p
-from learngene_bench.results.table import Costs, Entry, Row, Table
+from learngene_bench.results.table import Costs, Entry, Mean, Row, Table
 
 GROUP_TITLES = {
     "direct": "Direct",
@@ -56,7 +60,30 @@ def spread(entry: Entry) -> str:
     return "" if entry.standard_deviation is None else f"±{printed(entry.standard_deviation)}"
 
 
-def superscripts(entry: Entry) -> str:
+def mean(mean: Mean) -> str:
+    """The mean; how many cells are there, if not all; nothing where nothing is planned."""
+    if mean.value is not None:
+        return printed(mean.value)
+    return f"{mean.done}/{mean.expected}" if mean.expected else ""
+
+
+def mean_titles(table: Table) -> list[str]:
+    """Headers of the means over a size's columns: ordinary, and at equal budget."""
+    if len(table.budgets) < 2:
+        return ["Mean", *("Mean =budget" for _ in table.budgets)] if table.budgets else []
+    return ["Mean", *(f"Mean ={iterations}" for iterations in table.budgets)]
+
+
+def on_axis(axis: str, labels: Sequence[str]) -> str:
+    """Columns by name: "depth 4, 6"; names of tasks stand for themselves."""
+    return f"{'' if axis == 'task' else f'{axis} '}{', '.join(labels)}"
+
+
+def at_equal_budget(budget: EqualBudget) -> str:
+    return f"at equal budget ({budget.iterations} iterations)"
+
+
+def superscripts(entry: Entry | Mean) -> str:
     """References to the table's footnotes."""
     return ",".join(superscript(number) for number in entry.footnotes)
 
@@ -92,6 +119,7 @@ def notes(table: Table, best: str, second: str) -> list[str]:
         second: how it shows the second.
     """
     states = {entry.state for row in table.rows for entry in row.entries}
+    incomplete = any(mean.value is None and mean.expected for row in table.rows for mean in chain(*row.means.values()))
     marks = {entry.mark for row in table.rows for entry in row.entries}
     lines = [_seeds(table)]
     if marks > {""}:
@@ -102,12 +130,16 @@ def notes(table: Table, best: str, second: str) -> list[str]:
             else ""
         )
         lines.append(f"{shown}; only in columns where every planned cell is done{reference}.")
-    if states & {"incomplete", "failed", "pending"}:
+    if incomplete or states & {"incomplete", "failed", "pending"}:
         lines.append("k/n: only k of n seeds have a result, so no mean is printed.")
     lines.append(
         "Epoch: epochs spent on preparing, once for all targets. Para.: parameters that are stored and inherited. "
         "Init.: iterations and seconds that the method itself spends on one target, mean over targets and seeds."
     )
+    if table.budgets:
+        lines.append(_means(table))
+    if table.equal_budget:
+        lines.append(f"Equal budget: {_equal(table, str(table.equal_budget.iterations))}.")
     if table.superseded:
         lines.append(f"{table.superseded} results of older plans are left out: a newer plan replaces them.")
     return lines
@@ -115,6 +147,18 @@ def notes(table: Table, best: str, second: str) -> list[str]:
 
 def footnotes(table: Table) -> list[str]:
     return [f"{superscript(number)} {text}" for number, text in enumerate(table.footnotes, start=1)]
+
+
+def _means(table: Table) -> str:
+    """What the means over a size's columns are, in one sentence."""
+    titles = " and ".join(mean_titles(table)[1:])
+    many = f"{table.budgets[0]}" if len(table.budgets) == 1 else "that many"
+    return f"Mean: over the columns of the size; {titles}: of the same targets and seeds where {_equal(table, many)}."
+
+
+def _equal(table: Table, many: str) -> str:
+    apart = " (pre-training apart)" if any(row.group == "pre-training" for row in table.rows) else ""
+    return f"every method{apart} has {many} iterations in all, those of initializing (Init.) and of tuning together"
 
 
 def _seeds(table: Table) -> str:

@@ -81,7 +81,7 @@ def _conclude(plan: Plan, execution: Execution, runs: Runs, manifest: Path, cons
     from learngene_bench import results
     from learngene_bench.results import render
 
-    found = results.load([runs.root]).of_setting(plan.setting)
+    found = results.load([runs.root]).of_setting(plan.equal_budget_of or plan.setting)
     if found.records:
         render.terminal([t for metric in results.METRICS for t in results.tables(found, metric)], console)
         for kind, path in _write_report(found, plan, execution, runs).items():

@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from learngene_bench.errors import DamagedFile
+from learngene_bench.results import load, plots, render, tables
+from learngene_bench.results.table import Mean, Table
+from learngene_bench.results.tidy import to_frame
+
+ORDINARY, EQUAL = "5d1e" * 16, "ba1a" * 16
+BUDGET = {"setting": EQUAL, "equal_budget": {"iterations": 245, "of": ORDINARY}}
+
+
+def means(table: Table, label: str, size: str = "micro") -> tuple[Mean, ...]:
+    (row,) = [row for row in table.rows if row.label == label]
+    return row.means[size]
+
+
+def values(table: Table, label: str, size: str = "micro") -> list[float | None]:
+    return [mean.value for mean in means(table, label, size)]
+
+
+def printed(results: Any, width: int) -> str:
+    output = io.StringIO()
+    render.terminal(tables(results), Console(file=output, width=width))
+    return "\n".join(line.rstrip() for line in output.getvalue().splitlines()) + "\n"
+
+
+@pytest.mark.parametrize("width", [110, 80, 60])
+def test_terminal(budgets: Any, golden: Callable[[str, str], None], width: int) -> None:
+    golden(f"budget-{width}.txt", printed(load([budgets.folder]), width))
+
+
+def test_markdown(budgets: Any, golden: Callable[[str, str], None]) -> None:
+    golden("budget.md", render.markdown(tables(load([budgets.folder]))))
+
+
+def test_the_ordinary_table_has_the_means_of_its_sibling(budgets: Any) -> None:
+    ordinary, equal = tables(load([budgets.folder]))
+    assert (ordinary.setting, ordinary.budgets, ordinary.equal_budget) == (ORDINARY, (245,), None)
+    assert (equal.setting, equal.budgets) == (EQUAL, ())
+    assert equal.title.endswith("at equal budget (245 iterations)")
+    assert values(ordinary, "He-Init") == pytest.approx([82.7, 85.7])
+    assert values(ordinary, "WAVE") == pytest.approx([92.7, 92.7])
+    assert means(ordinary, "Auto-LG") == (Mean(None, 7, 8), Mean(None, 7, 8))
+    assert not any(row.means for row in equal.rows)
+
+
+def test_a_mean_over_some_columns_says_over_which(budgets: Any) -> None:
+    ordinary, _ = tables(load([budgets.folder]))
+    for label, size, over in (
+        ("LiGO", "micro", "2, 6, 8"),
+        ("LiGO", "s", "6"),
+        ("WAVE (learn_scalers=false)", "micro", "4, 6"),
+    ):
+        for mean in means(ordinary, label, size):
+            assert ordinary.footnotes[mean.footnotes[0] - 1] == f"mean over depth {over} only"
+
+
+def test_a_mean_at_equal_budget_is_over_the_same_targets_and_seeds(runs: Any) -> None:
+    ordinary = [runs.done(runs.cell("he", depth, seed), 80.0 + seed) for depth in (4, 6) for seed in range(2)]
+    runs.plan(ordinary)
+    more = [(depth, seed) for depth in (4, 6, 8) for seed in range(3)]
+    runs.plan([runs.done(runs.cell("he", *place, version=1), 82.0 + place[1]) for place in more], **BUDGET)
+    table, _ = tables(load([runs.folder]))
+    assert means(table, "He-Init") == (Mean(80.5, 4, 4), Mean(82.5, 4, 4))
+    fewer = [runs.done(runs.cell("he", *place, version=2), 82.0) for place in more[:4]]  # of depth 6 one seed only
+    runs.plan(fewer, **BUDGET, created="2027-01-01T00:00:00Z")
+    table, _ = tables(load([runs.folder]))
+    assert means(table, "He-Init") == (Mean(80.5, 4, 4), Mean(None, 3, 4))
+
+
+def test_what_has_no_plan_has_no_mean(runs: Any) -> None:
+    runs.plan([runs.done(runs.cell("he", size="mini"), 80.0), runs.done(runs.cell("wave"), 90.0)])
+    runs.plan([runs.done(runs.cell("wave", version=1), 90.0)], **BUDGET)
+    table, _ = tables(load([runs.folder]))
+    assert means(table, "He-Init", "mini") == (Mean(80.0, 1, 1), Mean(None, 0, 0))
+    assert means(table, "He-Init", "micro") == (Mean(None, 0, 0), Mean(None, 0, 0))
+
+
+def test_several_siblings_have_a_column_each(runs: Any) -> None:
+    runs.plan([runs.done(runs.cell("he"), 80.0)])
+    for version, iterations in ((1, 245), (2, 500)):
+        budget = {"setting": str(version) * 64, "equal_budget": {"iterations": iterations, "of": ORDINARY}}
+        runs.plan([runs.done(runs.cell("he", version=version), 80.0 + version)], **budget)
+    results = load([runs.folder])
+    assert values(tables(results)[0], "He-Init") == [80.0, 81.0, 82.0]
+    assert "| Mean | Mean =245 | Mean =500 |" in render.markdown(tables(results))
+
+
+@pytest.mark.parametrize("other", [{"protocol": 2}, {"axis": "width"}])
+def test_protocols_and_axes_are_no_siblings(runs: Any, other: dict[str, Any]) -> None:
+    runs.plan([runs.done(runs.cell("he"), 80.0)])
+    runs.plan([runs.cell("he", version=1)], **BUDGET, **other)
+    assert [table.budgets for table in tables(load([runs.folder]))] == [(), ()]
+
+
+def test_the_sibling_stands_after_its_table_whatever_came_first(own_budgets: Any) -> None:
+    own_budgets.plan([own_budgets.cell("he", version=5)], setting="0000", created="2026-11-01T00:00:00Z")
+    settings = [table.setting for table in tables(load([own_budgets.folder]))]
+    assert settings == ["0000", ORDINARY, EQUAL]  # by its own age the sibling would be the second
+
+
+def test_as_initialized_the_sibling_would_only_repeat_the_numbers(own_budgets: Any) -> None:
+    results = load([own_budgets.folder])
+    assert [table.setting for table in tables(results, "top1_initial")] == [ORDINARY]
+    assert not tables(results, "top1_initial")[0].budgets
+    assert [table.setting for table in tables(results.of_setting(EQUAL), "top1_initial")] == [EQUAL]
+    own_budgets.plan([own_budgets.done(own_budgets.cell("sws", 12), 90.0)], **BUDGET)
+    assert [table.setting for table in tables(load([own_budgets.folder]), "top1_initial")] == [ORDINARY, EQUAL]
+
+
+def test_of_a_setting_its_sibling_is_kept(own_budgets: Any) -> None:
+    own_budgets.plan([own_budgets.done(own_budgets.cell("he", version=5), 1.0, setting="0000")], setting="0000")
+    results = load([own_budgets.folder]).of_setting(ORDINARY)
+    assert {manifest.setting for manifest in results.manifests} == {ORDINARY, EQUAL}
+    assert {cell.folder for manifest in results.manifests for cell in manifest.cells} >= set(results.records)
+    assert 1.0 not in {record.metrics["top1"] for record in results.records.values()}
+
+
+def test_cells_that_both_settings_share_have_a_row_in_each(budgets: Any) -> None:
+    frame = to_frame(load([budgets.folder]))
+    wave = frame[(frame.method == "wave") & (frame.variant == "")]
+    assert wave.groupby("setting").size().to_dict() == {ORDINARY: 12, EQUAL: 12}
+    assert set(wave[wave.setting == EQUAL].equal_budget_iterations) == {245}
+    assert wave[wave.setting == ORDINARY].equal_budget_iterations.isna().all()
+
+
+def test_records_without_a_plan_know_their_budget(runs: Any) -> None:
+    runs.done(runs.cell("he"), 80.0)
+    runs.done(runs.cell("he", version=1), 83.0, **BUDGET)
+    ordinary, equal = tables(load([runs.folder]))
+    assert values(ordinary, "He-Init") == [80.0, 83.0]
+    assert "equal budget" in equal.title
+
+
+def test_figures_say_which_budget(budgets: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    titles: list[str] = []
+    monkeypatch.setattr(plots, "_lines", lambda *args: None)
+    monkeypatch.setattr(plots, "_names", lambda *args: None)
+    monkeypatch.setattr("matplotlib.figure.Figure.text", lambda *args, **options: titles.append(args[3]))
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda *args, **options: None)
+    assert len(plots.accuracy(load([budgets.folder]), tmp_path / "figures")) == 4
+    assert sum("at equal budget (245 iterations)" in title for title in titles) == 1
+
+
+def test_no_width_cuts_a_mean(runs: Any) -> None:
+    depths = range(2, 14)
+    runs.plan([runs.done(runs.cell("wave", depth), 50.5) for depth in depths])
+    runs.plan([runs.done(runs.cell("wave", depth, version=1), 60.5) for depth in depths], **BUDGET)
+    results = load([runs.folder]).of_setting(ORDINARY)
+    for width in (36, 47, 60, 83, 110):
+        text = printed(results, width)
+        assert max(cell_len(line) for line in text.splitlines()) <= width
+        assert "…" not in text
+        words = " ".join(text.split()).split("at equal budget")[0].split()
+        assert [words.count(number) for number in ("50.5", "60.5", "=budget")] == [13, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("budget", "reason"),
+    [
+        (3, "equal_budget is a number or truth value, not an object"),
+        ({"iterations": 245}, "lacks 'equal_budget.of'"),
+        ({"iterations": "245", "of": ""}, "'equal_budget.iterations' is '245', not a whole number"),
+        ({"iterations": 245, "of": ORDINARY}, "'equal_budget.of' is its own setting"),
+    ],
+)
+def test_a_damaged_budget_is_named(runs: Any, budget: Any, reason: str) -> None:
+    path = runs.plan([runs.cell("he")], equal_budget=budget)
+    with pytest.raises(DamagedFile) as error:
+        load([runs.folder])
+    assert str(error.value).startswith(f"{path} is damaged (")
+    assert reason in str(error.value)
+
+
+def test_json_has_the_means(budgets: Any) -> None:
+    results = load([budgets.folder])
+    ordinary, equal = json.loads(render.json(tables(results), results))["tables"]
+    assert ordinary["budgets"] == [245]
+    assert equal["equal_budget"] == {"iterations": 245, "of": ORDINARY}
+    row = ordinary["rows"][0]
+    assert [mean["value"] for mean in row["means"]["micro"]] == pytest.approx([82.7, 85.7])

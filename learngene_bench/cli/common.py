@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from learngene_bench.config import Grid, Preset, Recipe, Size, load_grid, load_preset, parse_override
-from learngene_bench.plan import Request, parse_methods
+from learngene_bench.planner import Request, parse_methods
 from learngene_bench.registry import Registry
 
 

@@ -15,7 +15,8 @@ from learngene_bench.cli import common
 from learngene_bench.cli.display import duration
 from learngene_bench.executor import default_workers, gpu_count
 from learngene_bench.manifest import cell_facts, cell_parameters
-from learngene_bench.plan import Cell, Plan, make_plan
+from learngene_bench.plan import Cell, Plan
+from learngene_bench.planner import make_plan
 from learngene_bench.registry import Registry
 from learngene_bench.store import Runs, State
 

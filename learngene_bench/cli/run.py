@@ -12,7 +12,8 @@ from learngene_bench.cli import common
 from learngene_bench.executor import Execution, default_workers, execute_plan
 from learngene_bench.files import write_text
 from learngene_bench.manifest import about, write_manifest
-from learngene_bench.plan import Plan, Stage, make_plan
+from learngene_bench.plan import Plan, Stage
+from learngene_bench.planner import make_plan
 from learngene_bench.registry import Registry
 from learngene_bench.store import Runs
 

@@ -198,7 +198,7 @@ def _drawable(value: float | None) -> float:
 def _names(axes: Axes, table: Table, indices: range, looks: dict[str, _Look]) -> None:
     """Each method's marker and name right of the panel, at the height of its line's end where there is room."""
     inch = 1 / (axes.bbox.width / axes.figure.dpi)
-    gap = 0.14 / (axes.bbox.height / axes.figure.dpi)
+    line = 0.12 / (axes.bbox.height / axes.figure.dpi)
     to_panel = axes.transData + axes.transAxes.inverted()
     ends = []
     for row, places in zip(table.rows, _places(table, indices), strict=True):
@@ -207,7 +207,8 @@ def _names(axes: Axes, table: Table, indices: range, looks: dict[str, _Look]) ->
             x, y = to_panel.transform(complete[-1])
             ends.append((y, x, row))
     ends.sort(key=lambda end: end[0])
-    for (y, x, row), spot in zip(ends, _apart([end[0] for end in ends], gap), strict=True):
+    rooms = [line * (0.2 + len(_name(row).splitlines())) for _, _, row in ends]
+    for (y, x, row), spot in zip(ends, _apart([end[0] for end in ends], rooms), strict=True):
         look = looks[row.label]
         outside: dict[str, Any] = {"transform": axes.transAxes, "clip_on": False}
         axes.plot([x, 1, 1 + 0.2 * inch], [y, y, spot], color=look.color, lw=0.5, alpha=0.6, zorder=0, **outside)
@@ -215,13 +216,18 @@ def _names(axes: Axes, table: Table, indices: range, looks: dict[str, _Look]) ->
         axes.text(1 + 0.28 * inch, spot, _name(row), va="center", size=7, **outside)
 
 
-def _apart(heights: Sequence[float], gap: float) -> list[float]:
-    """The ascending heights, pushed up until they are a gap apart, then down as far as the panel's top asks for."""
+def _apart(heights: Sequence[float], rooms: Sequence[float]) -> list[float]:
+    """The ascending heights, pushed up until each has its room, then down as far as the panel's top asks for.
+
+    Args:
+        rooms: what each takes up, half of it above and half below.
+    """
+    gaps = [(below + above) / 2 for below, above in pairwise(rooms)]
     spots: list[float] = []
-    for height in heights:
+    for height, gap in zip(heights, [0.0, *gaps], strict=True):
         spots.append(max(height, spots[-1] + gap) if spots else height)
     ceiling = 1.0
-    for index in reversed(range(len(spots))):
+    for index, gap in zip(reversed(range(len(spots))), [*reversed(gaps), 0.0], strict=True):
         spots[index] = min(spots[index], ceiling)
         ceiling = spots[index] - gap
     return spots

@@ -41,4 +41,6 @@ def test_a_folder_that_cannot_be_written_to(example: Any, tmp_path: Path) -> Non
 
 
 def test_names_at_the_line_ends_keep_apart() -> None:
-    assert plots._apart([0.1, 0.1, 0.98, 0.99], 0.1) == pytest.approx([0.1, 0.2, 0.9, 1.0])
+    assert plots._apart([0.1, 0.1, 0.98, 0.99], [0.1] * 4) == pytest.approx([0.1, 0.2, 0.9, 1.0])
+    # A name on two lines takes twice the room, half of it on either side.
+    assert plots._apart([0.1, 0.1, 0.1], [0.1, 0.2, 0.1]) == pytest.approx([0.1, 0.25, 0.4])

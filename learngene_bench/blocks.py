@@ -72,11 +72,11 @@ class BlockInitializer(Initializer[OptionsType]):
         own = dict(model.named_parameters())
         scalers = self.scalers(target.depth, gene.facts)
         family = gene.family.with_depth(target.depth)
-        expanded = block_expansion(family, scalers, _under("templates", gene.tensors)).materialise()
+        expanded = block_expansion(family, scalers, gene.part("templates")).materialise()
         # Free layers stay as they are; so do iRPE tables that only one of family and target has.
         layers = [f"blocks.{layer}." for layer, row in enumerate(scalers) if any(row)]
         blocks = {name: w for name, w in expanded.items() if name.startswith(tuple(layers)) and name in own}
-        stem = inherited_stem(_under("stem", gene.tensors), family, target, own, head=context.same_task)
+        stem = inherited_stem(gene.part("stem"), family, target, own, head=context.same_task)
         write_weights(model, {**blocks, **stem})
 
 
@@ -171,8 +171,3 @@ def _gene_tensors(templates: Mapping[str, Tensor], stem: Mapping[str, Tensor]) -
         **{f"templates/{name}": tensor for name, tensor in templates.items()},
         **{f"stem/{name}": tensor for name, tensor in stem.items()},
     }
-
-
-def _under(part: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of a gene under `part/`, by the rest of their names."""
-    return {name.removeprefix(f"{part}/"): tensor for name, tensor in tensors.items() if name.startswith(f"{part}/")}

@@ -25,7 +25,7 @@ class Gene:
     Attributes:
         method: name of the initializer that made it and can read it.
         family: the model that it was trained as (WAVE's auxiliary model, the pretrained model, ...).
-        tensors: name to tensor, on the CPU.
+        tensors: name to tensor, on the CPU; ordered by name.
         facts: anything else the method wants to know again; JSON.
     """
 
@@ -33,6 +33,16 @@ class Gene:
     family: ModelSpec
     tensors: Mapping[str, Tensor]
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        # A file keeps no order: whoever draws numbers tensor by tensor must draw the same before and after.
+        object.__setattr__(self, "tensors", dict(sorted(self.tensors.items())))
+
+    def part(self, name: str) -> dict[str, Tensor]:
+        """The tensors under `name/`, by the rest of their names: a gene of several kinds keeps them apart so."""
+        return {
+            key.removeprefix(f"{name}/"): value for key, value in self.tensors.items() if key.startswith(f"{name}/")
+        }
 
     def save(self, path: Path) -> None:
         """Writes the gene whole or not at all."""

@@ -87,6 +87,8 @@ class Initializer(ABC, Generic[OptionsType]):
     """Settings that a user may change with `--set NAME.OPTION=VALUE`."""
     is_trained: ClassVar[bool] = False
     """Whether the gene already is the finished model, so that nothing is tuned on the source task."""
+    ignores_seed: ClassVar[bool] = False
+    """Whether it writes the same numbers whatever the seed, its gene included; `lgbench check` takes it at its word."""
 
     def __init__(self, options: OptionsType) -> None:
         self.options = options

@@ -8,7 +8,7 @@ import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import asdict
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +19,23 @@ from torch import Tensor, nn
 
 from learngene_bench import PROTOCOL, provenance
 from learngene_bench.ancestors import build_teacher, forward_flops, load_checkpoint, load_from_timm
-from learngene_bench.augment import DeviceImages, Normalization
-from learngene_bench.config import Augmentation, BaseInitialization, Compute, Recipe, Teacher
-from learngene_bench.context import Context, SourceData
+from learngene_bench.augment import DeviceImages
+from learngene_bench.config import BaseInitialization, Compute, Recipe, Teacher
+from learngene_bench.context import Context
 from learngene_bench.datasets import DatasetFacts, Splits
 from learngene_bench.errors import DamagedFile, MethodFailure, UserError
 from learngene_bench.files import canonical, file_hash, write_json, write_whole
 from learngene_bench.gene import Gene
 from learngene_bench.initializer import GeneRequest, Initializer
-from learngene_bench.models import build_model
+from learngene_bench.materials import new_model, plain_images, source_data, training_images
 from learngene_bench.registry import Registry, dataset
 from learngene_bench.spec import ModelSpec
 from learngene_bench.store import SCHEMA_VERSION, Runs, StageFolder
 from learngene_bench.streams import Streams
-from learngene_bench.training import Cost, Phase, top1, train
-from learngene_bench.weights import base_weights, write_weights
+from learngene_bench.training import Cost, Phase, Progress, top1, train
+
+MODEL_FILE = "model.safetensors"
+"""In a cell's folder: the weights after tuning, by timm's names."""
 
 
 def execute(runs: Runs, kind: str, address: str, registry: Registry) -> str:
@@ -77,6 +79,18 @@ def execute(runs: Runs, kind: str, address: str, registry: Registry) -> str:
         return "done"
 
 
+def initial_model(runs: Runs, address: str, registry: Registry) -> nn.Module:
+    """A cell's target as its method initialized it, computed again from the cell's files; on the CPU.
+
+    Raises:
+        UserError: the method or the data are not those of the run any more, or a file is missing.
+        MethodFailure: the method fails this time.
+    """
+    stage = _Stage(runs, runs.folder("cell", address), registry)
+    stage.writes = False
+    return stage.initialized()[0]
+
+
 class _Stage:
     """One stage's configuration, made into objects."""
 
@@ -101,6 +115,7 @@ class _Stage:
         if fingerprint != self.config["data"]["fingerprint"]:
             raise UserError(f"the images of {self.config['data']['name']} changed since this was planned; run again")
         self.seed: int = self.config.get("seed", 0)
+        self.writes = True  # checkpoints and progress, in its folder
 
     def ancestor(self) -> dict[str, Any]:
         """Trains or loads a network; its weights are the result."""
@@ -123,7 +138,7 @@ class _Stage:
         else:
             self._load_weights(network)
         accuracy = curve[-1]["top1"] if curve else top1(network.to(self.device), self._validation(), self.compute)
-        self._save_tensors(network.cpu().state_dict())
+        _save_tensors(network.cpu().state_dict(), self.folder.tensors)
         return {
             "metrics": {"validation_top1": accuracy},
             "curve": curve,
@@ -176,21 +191,8 @@ class _Stage:
 
     def cell(self) -> dict[str, Any]:
         """Initializes a target, tunes it by the common recipe, and measures it on the held-out split."""
-        target = ModelSpec(**self.config["target"])
-        tuning = Recipe(**self.config["tuning"]) if self.config["tuning"] else None
-        method = self._method(self.config["options"])
-        nothing = asdict(Cost())
-        gene, spent = None, {"ancestors": nothing, "prepare": nothing}
-        if "gene" in self.inputs:
-            gene, spent = self._load_gene(self.inputs["gene"])
-        model = self._new_model(target, tuning.drop_path if tuning else 0.0)
-        context = self._context(self.config["recipes"], {}, {})
-        with torch.random.fork_rng([]):
-            method.initialize(model, target, gene, context)
-        weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
-        for name, tensor in weights.items():
-            if not tensor.isfinite().all():
-                raise MethodFailure(f"initialize() left numbers in {name} that are not finite")
+        model, cost = self.initialized()
+        initial = describe({name: parameter.detach() for name, parameter in model.named_parameters()})
         model = model.to(self.device)
         held_out = self._held_out()
         phase = Phase(
@@ -201,20 +203,48 @@ class _Stage:
             evaluate=lambda trained: top1(trained, held_out, self.compute),
             measure_start=True,
             checkpoint=self.folder.checkpoints / "tuning.pt",
-            forward_flops=target.forward_flops(),
+            forward_flops=ModelSpec(**self.config["target"]).forward_flops(),
             progress=self._progress,
         )
-        initial = describe(weights)
-        recipe = tuning or Recipe(iterations=0, batch_size=1, learning_rate=1.0)
+        recipe = self._tuning or Recipe(iterations=0, batch_size=1, learning_rate=1.0)
         trained = train(model, self._train(recipe), recipe, phase)
+        kept = self.folder.path / MODEL_FILE
+        _save_tensors(model.cpu().state_dict(), kept)
         return {
             **self.execution["about"],
             "metrics": {"top1": trained.curve[-1]["top1"], "top1_initial": trained.curve[0]["top1"]},
             "curve": trained.curve,
-            "cost": {**spent, "initialize": asdict(context.cost), "tune": asdict(trained.cost)},
+            "cost": {**cost, "tune": asdict(trained.cost)},
             "initial_weights": initial,
+            "model": {"sha256": file_hash(kept), "mean": list(self.splits.mean), "std": list(self.splits.std)},
             "evaluation": {"split": self.config["evaluation_split"], "images": len(held_out)},
         }
+
+    def initialized(self) -> tuple[nn.Module, dict[str, Any]]:
+        """A cell's target as its method initializes it, on the CPU, and the cost of every phase up to there.
+
+        Raises:
+            MethodFailure: it has weights that are not finite.
+        """
+        target = ModelSpec(**self.config["target"])
+        method = self._method(self.config["options"])
+        nothing = asdict(Cost())
+        gene, spent = None, {"ancestors": nothing, "prepare": nothing}
+        if "gene" in self.inputs:
+            gene, spent = self._load_gene(self.inputs["gene"])
+        model = self._new_model(target, self._tuning.drop_path if self._tuning else 0.0)
+        context = self._context(self.config["recipes"], {}, {})
+        with torch.random.fork_rng([]):
+            method.initialize(model, target, gene, context)
+        for name, parameter in model.named_parameters():
+            if not parameter.isfinite().all():
+                raise MethodFailure(f"initialize() left numbers in {name} that are not finite")
+        return model, {**spent, "initialize": asdict(context.cost)}
+
+    @property
+    def _tuning(self) -> Recipe | None:
+        """How a cell's target is trained in the end; None where its gene is the finished model."""
+        return Recipe(**self.config["tuning"]) if self.config["tuning"] else None
 
     def provenance(self, started: str) -> dict[str, Any]:
         return {
@@ -235,9 +265,7 @@ class _Stage:
         return registered.create(dict(options))
 
     def _new_model(self, spec: ModelSpec, drop_path: float) -> nn.Module:
-        model = build_model(spec, drop_path=drop_path)
-        write_weights(model, base_weights(spec, self.base, Streams(self.seed).generator("weights")))
-        return model
+        return new_model(spec, self.base, self.seed, drop_path)
 
     def _context(
         self, recipes: Mapping[str, Any], ancestors: Mapping[str, nn.Module], flops: Mapping[str, float]
@@ -251,30 +279,21 @@ class _Stage:
             recipes=made,
             ancestors=ancestors,
             ancestor_flops=flops,
-            source=SourceData(
-                train={name: self._train(recipe) for name, recipe in made.items()},
-                plain=DeviceImages(self.splits.train, self._normalization(), self.device),
-                validation=self._validation(),
-                classes=self.facts.classes,
-            ),
-            checkpoints=self.folder.checkpoints,
-            progress=self._progress,
+            source=source_data(self.splits, self.facts.classes, made, self.device),
+            checkpoints=self.folder.checkpoints if self.writes else None,
+            progress=self._progress if self.writes else None,
         )
 
-    def _normalization(self) -> Normalization:
-        return Normalization(self.splits.mean, self.splits.std)
-
     def _train(self, recipe: Recipe) -> DeviceImages:
-        augmentations = tuple(a for a in (recipe.augmentation, self.splits.task) if a != Augmentation())
-        return DeviceImages(self.splits.train, self._normalization(), self.device, augmentations)
+        return training_images(self.splits, recipe, self.device)
 
     def _validation(self) -> DeviceImages:
-        return DeviceImages(self.splits.validation, self._normalization(), self.device)
+        return plain_images(self.splits.validation, self.splits, self.device)
 
     def _held_out(self) -> DeviceImages:
         """The split that numbers are reported on; only `cell` calls this, after the method is through."""
         split = self.splits.test if self.config["evaluation_split"] == "test" else self.splits.validation
-        return DeviceImages(split, self._normalization(), self.device)
+        return plain_images(split, self.splits, self.device)
 
     def _load_ancestor(self, address: str) -> tuple[nn.Module, float, Cost]:
         folder = self.runs.folder("ancestor", address)
@@ -290,13 +309,17 @@ class _Stage:
         _check_hash(folder, result)
         return Gene.load(folder.tensors), result["cost"]
 
-    def _save_tensors(self, tensors: Mapping[str, Tensor]) -> None:
-        kept = {name: tensor.contiguous() for name, tensor in tensors.items()}
-        write_whole(self.folder.tensors, lambda temporary: save_file(kept, temporary))
+    @property
+    def _progress(self) -> Progress:
+        """Not a method: through a bound one, what holds it (a method's context) could reach the test split."""
+        return partial(_write_progress, self.folder.progress)
 
-    def _progress(self, phase: str, step: int, steps: int, epoch: float, epochs: float, top1: float | None) -> None:
-        state = {"phase": phase, "step": step, "steps": steps, "epoch": epoch, "epochs": epochs, "top1": top1}
-        write_json(self.folder.progress, {**state, "time": time.time()})
+
+def _write_progress(
+    path: Path, phase: str, step: int, steps: int, epoch: float, epochs: float, top1: float | None
+) -> None:
+    state = {"phase": phase, "step": step, "steps": steps, "epoch": epoch, "epochs": epochs, "top1": top1}
+    write_json(path, {**state, "time": time.time()})
 
 
 def choose_device(name: str) -> torch.device:
@@ -329,6 +352,11 @@ def describe(weights: Mapping[str, Tensor]) -> dict[str, Any]:
             "norm": float(value.norm()),
         }
     return {"sha256": digest.hexdigest(), "tensors": tensors}
+
+
+def _save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    kept = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    write_whole(path, lambda temporary: save_file(kept, temporary))
 
 
 def _load_tensors(folder: StageFolder, result: Mapping[str, Any]) -> dict[str, Tensor]:

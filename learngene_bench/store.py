@@ -4,6 +4,7 @@
         config.json       what the stage is; written before it starts
         progress.json     how far it is
         checkpoints/      to continue from; removed at the end
+        tensors.safetensors, model.safetensors   an ancestor or gene; a cell's model after tuning
         result.json       written last, atomically: the stage is done if and only if it exists
         failed.json       the error of the last try
         log.txt           what the worker printed

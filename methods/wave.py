@@ -84,6 +84,8 @@ class Wave(Initializer[WaveOptions]):
             return f"its templates of width {base.width} are wider than the target"
         if target.head_dimension != base.head_dimension:
             return f"its templates hold heads of dimension {base.head_dimension}"
+        if target.hidden * base.width != base.hidden * target.width:
+            return f"its templates hold an MLP of ratio {base.mlp_ratio:g}"
         size = self._template_size(target, base)
         if base.width % size or target.width % size:
             return f"templates of side {size} tile neither width {base.width} nor {target.width} evenly"
@@ -141,7 +143,7 @@ class Wave(Initializer[WaveOptions]):
         assert gene is not None
         family, own = gene.family, dict(model.named_parameters())
         layout = Layout(family, gene.facts["template_size"], gene.facts["per_position"])
-        templates, learned, stem = (_under(part, gene.tensors) for part in ("templates", "scalers", "stem"))
+        templates, learned, stem = (gene.part(part) for part in ("templates", "scalers", "stem"))
         # Scalers are learned on the source task, so by a model with the family's image size and classes.
         learner = replace(family, depth=target.depth, width=target.width, heads=target.heads)
         generator = context.generator("scalers")
@@ -292,8 +294,3 @@ def over_relative_depth(scalers: Tensor, depth: int) -> Tensor:
 def components(spec: ModelSpec, parts: Collection[str]) -> list[str]:
     """Names of a block's parameters that belong to these parts, and so are made of templates."""
     return [name for name in spec.block_shapes() if PARTS[name.removesuffix(".weight").removesuffix(".bias")] in parts]
-
-
-def _under(part: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of a gene under `part/`, by the rest of their names."""
-    return {name.removeprefix(f"{part}/"): tensor for name, tensor in tensors.items() if name.startswith(f"{part}/")}

@@ -7,7 +7,7 @@ import traceback
 
 import typer
 
-from learngene_bench.cli import info, list_, plan, report, run, status
+from learngene_bench.cli import check, export, info, list_, new, plan, report, run, status
 from learngene_bench.errors import UserError
 
 app = typer.Typer(
@@ -23,6 +23,9 @@ app.command("list")(list_.list_)
 app.command("info")(info.info)
 app.command("status")(status.status)
 app.command("report")(report.report)
+app.command("check")(check.check)
+app.command("new")(new.new)
+app.command("export")(export.export)
 
 STOPPED = 130
 """Exit status after Ctrl-C."""
@@ -43,7 +46,7 @@ def _status(arguments: list[str]) -> int:
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
     try:
-        returned = typer.main.get_command(app).main(arguments, prog_name="lgbench", standalone_mode=False)
+        returned = typer.main.get_command(app).main(arguments, prog_name="lgbench", standalone_mode=False, obj=debug)
         if returned == STOPPED:  # what typer makes of Ctrl-C
             raise KeyboardInterrupt
         return returned if isinstance(returned, int) else 0

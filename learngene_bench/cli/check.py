@@ -1,0 +1,92 @@
+"""`lgbench check METHOD`: whether an initializer keeps the contract, check by check."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from learngene_bench.cli import common
+from learngene_bench.planner import parse_methods
+from learngene_bench.registry import Registry
+
+if TYPE_CHECKING:
+    from learngene_bench.conformance import Outcome, Report
+
+STYLES = {"passed": "green", "failed": "bold red", "note": "yellow", "skipped": "dim"}
+
+
+def check(
+    context: typer.Context,
+    method: Annotated[str, typer.Argument(help="A name, several, 'all', or NAME:OPTION=VALUE for a variant.")],
+    plugin: common.PluginOption = None,
+    format: common.FormatOption = common.Format.TABLE,
+) -> int:
+    """Test whether a method keeps the contract of an initializer, on models and data in miniature.
+
+    Exit status 0: every check passed; 1: one failed; 2: no such method. With --debug every problem is shown with its
+    traceback, not only the first of each check, and what was refused and written.
+    """
+    choices = parse_methods(method, Registry(plugin or []), {})
+    console, reports = common.console(), []
+
+    from learngene_bench.conformance import check as conformance_of
+
+    for choice in choices:
+        report = conformance_of(choice.registered, choice.options)
+        reports.append(report)
+        if format is common.Format.TABLE:
+            _print(report, console, debug=bool(context.obj))
+    if format is common.Format.JSON:
+        print(json.dumps([_as_json(report) for report in reports], indent=1))
+    elif len(reports) > 1:
+        failed = [report.method for report in reports if not report.passed]
+        console.print(f"{len(reports) - len(failed)} of {len(reports)} methods passed")
+    return 0 if all(report.passed for report in reports) else 1
+
+
+def _print(report: Report, console: Console, debug: bool) -> None:
+    options = ", ".join(f"{name}={value}" for name, value in report.options.items())
+    console.print(Text(f"{report.method}{f' ({options})' * bool(options)}, from {report.origin}", style="bold"))
+    for outcome in report.outcomes:
+        console.print(Text.assemble((f"{_shown(outcome):8}", STYLES[outcome.status]), f"{outcome.check:13} "), end="")
+        first, *more = outcome.detail.splitlines() or [""]
+        console.print(Text.assemble(outcome.promise, (f" ({first})" * bool(first), "dim")), soft_wrap=True)
+        for line in more if debug else []:
+            console.print(Text(f"    {line}", style="dim"), soft_wrap=True)
+        _print_problems(outcome, console, debug)
+    failed = sum(outcome.status == "failed" for outcome in report.outcomes)
+    passed = sum(outcome.status == "passed" for outcome in report.outcomes)
+    summary = f"{passed} passed, {failed} failed in {report.seconds:.0f} s"
+    if not debug:
+        summary += "; --debug shows " + ("every problem and the tracebacks" if failed else "more")
+    console.print(Text(summary), "")
+
+
+def _shown(outcome: Outcome) -> str:
+    """The status, so that a failure is seen without colours too."""
+    return outcome.status.upper() if outcome.status == "failed" else outcome.status
+
+
+def _print_problems(outcome: Outcome, console: Console, debug: bool) -> None:
+    for problem in outcome.problems if debug else outcome.problems[:1]:
+        console.print(Text(f"    {problem.where}: {problem.what}"), soft_wrap=True)
+        if debug and problem.traceback:
+            console.print(Text(problem.traceback, style="dim"), soft_wrap=True)
+    if not debug and len(outcome.problems) > 1:
+        console.print(Text(f"    and {len(outcome.problems) - 1} more like this", style="dim"))
+
+
+def _as_json(report: Report) -> dict[str, Any]:
+    return {
+        "method": report.method,
+        "options": dict(report.options),
+        "origin": report.origin,
+        "passed": report.passed,
+        "seconds": round(report.seconds, 3),
+        "checks": [asdict(outcome) for outcome in report.outcomes],
+    }

@@ -1,0 +1,150 @@
+"""`lgbench export CELL`: a cell's model as a file that timm loads."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from learngene_bench.cli import common
+from learngene_bench.errors import DamagedFile, MethodFailure, UserError
+from learngene_bench.files import file_hash, read_json, write_json, write_whole
+from learngene_bench.registry import Registry
+from learngene_bench.spec import ModelSpec
+from learngene_bench.store import Runs, StageFolder, State
+
+ARCHITECTURE = "vit_tiny_patch16_224"
+"""Any name of timm's plain Vision Transformers would do, as the keyword arguments set all sizes."""
+
+
+def export(
+    cell: Annotated[list[str], typer.Argument(help="The beginning of its address, or words of its label, in order.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The file of weights; must end in .safetensors.")],
+    runs: common.RunsOption = Path("runs"),
+    initial: Annotated[
+        bool, typer.Option("--initial", help="As the method initialized it (computed again), not as tuned.")
+    ] = False,
+    plugin: common.PluginOption = None,
+) -> None:
+    """Write a cell's model as safetensors, and beside it, as JSON, how timm.create_model loads it."""
+    if output.suffix != ".safetensors":
+        raise UserError(f"{output}: timm knows the format by the name, which must end in .safetensors")
+    folder = find_cell(Runs(runs), " ".join(cell))
+    config, record = folder.read_config(), folder.read_result()
+    target = ModelSpec(**config["config"]["target"])
+    kept = folder.path / "model.safetensors"
+    if target.irpe:
+        raise UserError(f"{config['label']}: timm has no iRPE, so it cannot load this model; its weights are in {kept}")
+    if "model" not in record:
+        raise UserError(f"{folder.path}: measured before models were kept; delete this folder and run again")
+    if initial:
+        _write_initial(folder, Runs(runs), Registry(plugin or []), record, output)
+    else:
+        _copy(kept, record["model"]["sha256"], output)
+    description = output.with_suffix(".json")
+    write_json(description, _description(config, record, target, output, initial))
+    console = common.console()
+    console.print(Text(f"{config['label']}, {'initial' if initial else 'tuned'} weights: {output}"), soft_wrap=True)
+    console.print(Text(f"how timm loads it: {description}"), soft_wrap=True)
+
+
+def find_cell(runs: Runs, query: str) -> StageFolder:
+    """The one finished cell that is meant.
+
+    Args:
+        query: the beginning of an address, at least 4 digits; or words that its label has in this order.
+
+    Raises:
+        UserError: no cell or several fit, or the one that does is not done.
+    """
+    labels = {}
+    for path in sorted((runs.root / "cell").glob("*/config.json")):
+        config = read_json(path, "configuration")
+        labels[str(config.get("address"))] = str(config.get("label"))
+    if not labels:
+        raise UserError(f"{runs.root}: no cells here (lgbench run --runs {runs.root} makes some)")
+    fitting = [address for address, label in labels.items() if _fits(query, address, label)]
+    states = {address: runs.folder("cell", address).state() for address in fitting}
+    done = [address for address in fitting if states[address] is State.DONE]
+    if len(done) == 1:
+        return runs.folder("cell", done[0])
+    shown = "; ".join(f"{address[:8]} {labels[address]}" for address in (done or list(labels))[:6])
+    more = ", ..." if len(done or labels) > 6 else ""
+    if done:
+        raise UserError(f"{query!r} fits {len(done)} cells, give more words or an address: {shown}{more}")
+    if fitting:
+        raise UserError(f"{labels[fitting[0]]}: not done ({states[fitting[0]]}), so there is no model yet")
+    raise UserError(f"no cell fits {query!r}; there are: {shown}{more}")
+
+
+def _fits(query: str, address: str, label: str) -> bool:
+    if re.fullmatch("[0-9a-f]{4,}", query) and address.startswith(query):
+        return True
+    words = iter(label.split())
+    return all(word in words for word in query.split())  # `in` goes on where the last word was found
+
+
+def _copy(kept: Path, expected: str, output: Path) -> None:
+    if not kept.is_file():
+        raise DamagedFile(f"{kept} is missing; delete its folder and run again")
+    if file_hash(kept) != expected:
+        raise DamagedFile(f"{kept}: damaged (its hash differs); delete its folder and run again")
+    write_whole(output, lambda temporary: shutil.copyfile(kept, temporary))
+
+
+def _write_initial(folder: StageFolder, runs: Runs, registry: Registry, record: dict[str, Any], output: Path) -> None:
+    from safetensors.torch import save_file
+
+    from learngene_bench.stages import describe, initial_model
+
+    try:
+        model = initial_model(runs, folder.address, registry)
+    except MethodFailure as error:
+        raise UserError(f"the method fails this time: {error}") from error
+    if describe(dict(model.named_parameters()))["sha256"] != record["initial_weights"]["sha256"]:
+        print("lgbench: on this machine the initial weights differ from the recorded ones", file=sys.stderr)
+    write_whole(output, lambda temporary: save_file(model.state_dict(), temporary))
+
+
+def _description(
+    config: dict[str, Any], record: dict[str, Any], target: ModelSpec, output: Path, initial: bool
+) -> dict[str, Any]:
+    """What a user of the file needs to know."""
+    kwargs = timm_arguments(target)
+    arguments = ", ".join(f"{name}={value!r}" for name, value in kwargs.items())
+    return {
+        "architecture": ARCHITECTURE,
+        "kwargs": kwargs,
+        "python": f'timm.create_model("{ARCHITECTURE}", checkpoint_path="{output.name}", {arguments})',
+        "input": {"mean": record["model"]["mean"], "std": record["model"]["std"], "of": "pixels scaled to 0..1"},
+        "cell": {
+            "label": config["label"],
+            "address": config["address"],
+            "weights": "initial" if initial else "tuned",
+            "top1": record["metrics"]["top1_initial" if initial else "top1"],
+            "split": record["evaluation"]["split"],
+        },
+        "versions": record["provenance"]["versions"],
+    }
+
+
+def timm_arguments(spec: ModelSpec) -> dict[str, Any]:
+    """Keyword arguments that make any of timm's plain Vision Transformers the model of this spec."""
+    return {
+        "img_size": spec.image_size,
+        "patch_size": spec.patch_size,
+        "in_chans": spec.channels,
+        "num_classes": spec.classes,
+        "embed_dim": spec.width,
+        "depth": spec.depth,
+        "num_heads": spec.heads,
+        "mlp_ratio": spec.mlp_ratio,
+        "class_token": spec.class_token,
+        "global_pool": "token" if spec.class_token else "avg",
+        "fc_norm": False,
+    }

@@ -148,7 +148,7 @@ class Preset(Section):
     title: str
     data: dict[str, Any] = Field(description="`name` of the data set, and that data set's own options")
     model: Architecture
-    sizes: dict[str, Size]
+    sizes: dict[str, Size] = Field(min_length=1)
     base: BaseInitialization = BaseInitialization()
     teacher: Teacher
     ancestor: AncestorSource = AncestorSource()
@@ -189,7 +189,7 @@ class Grid(Section):
     title: str
     axis: Literal["depth", "width"]
     depths: list[int] = Field(min_length=1)
-    sizes: list[str] | None = Field(None, description="names of the preset's sizes; all when absent")
+    sizes: list[str] | None = Field(None, min_length=1, description="names of the preset's sizes; all when absent")
 
 
 SectionType = TypeVar("SectionType", bound=Section)

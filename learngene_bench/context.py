@@ -94,6 +94,8 @@ class Context:
         """
         if self.source is None or recipe not in self.recipes:
             raise KeyError(f"recipe {recipe!r}: this method did not say that it trains by it")
+        if recipe in self.curves:
+            raise KeyError(f"recipe {recipe!r}: a method trains by it once, and has done so")
         source = self.source
         network.to(self.device)
         distiller = self.ancestors[teacher].to(self.device).eval() if teacher else None

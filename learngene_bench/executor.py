@@ -9,10 +9,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from learngene_bench.config import Compute
 from learngene_bench.errors import UserError
 from learngene_bench.plan import Stage
 from learngene_bench.store import Runs, State
@@ -27,7 +29,8 @@ class Execution:
 
     Attributes:
         reused: stages that were done before this run.
-        failed: label and error by address; a stage that could not be started because an input failed is in `blocked`.
+        failed: error by address; a stage that could not be started because an input failed is in `blocked`.
+        elsewhere: stages that another run was computing when last asked for; they are asked for again after all others.
     """
 
     stages: Mapping[str, Stage]
@@ -36,6 +39,7 @@ class Execution:
     running: set[str] = field(default_factory=set)
     failed: dict[str, str] = field(default_factory=dict)
     blocked: set[str] = field(default_factory=set)
+    elsewhere: set[str] = field(default_factory=set)
 
     def ready(self) -> list[Stage]:
         """Stages that can start now: those that most work waits for first."""
@@ -43,7 +47,7 @@ class Execution:
         waiting = [stage for address, stage in self.stages.items() if address not in settled]
         order = {"ancestor": 0, "gene": 1, "cell": 2}
         ready = [stage for stage in waiting if all(address in self.done for address in stage.inputs.values())]
-        return sorted(ready, key=lambda stage: (order[stage.kind], -stage.flops))
+        return sorted(ready, key=lambda stage: (stage.address in self.elsewhere, order[stage.kind], -stage.flops))
 
     def block(self) -> None:
         """Marks what can no longer be computed."""
@@ -91,7 +95,10 @@ def execute_plan(
     with _Pool(runs, workers, plugins) as pool:
         while not state.finished:
             for stage in state.ready()[: pool.free()]:
-                runs.enter(stage, execution_of(stage))
+                if stage.address in state.elsewhere:
+                    time.sleep(TICK)
+                else:
+                    runs.enter(stage, execution_of(stage))
                 pool.start(stage)
                 state.running.add(stage.address)
             watch(state)
@@ -105,8 +112,8 @@ def execute_plan(
                     state.failed[address] = answer["error"]
                 elif answer["state"] == "refused":
                     raise UserError(answer["error"])
-                else:  # busy: another run computes it, so it stays ready and is asked for again
-                    time.sleep(TICK)
+                else:
+                    state.elsewhere.add(address)
             state.block()
     watch(state)
     return state
@@ -134,7 +141,7 @@ class _Pool:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for worker in [*self.idle, *self.busy.values()]:
+        for worker in {*self.idle, *self.busy.values()}:
             worker.end()
         self.selector.close()
 
@@ -143,14 +150,19 @@ class _Pool:
 
     def start(self, stage: Stage) -> None:
         worker = self.idle.pop() if self.idle else self._new_worker()
-        worker.ask(stage)
         self.busy[stage.address] = worker
+        with suppress(BrokenPipeError):  # it died while it was idle, which its output tells next
+            worker.ask(stage)
 
     def answers(self, timeout: float) -> Iterable[tuple[str, dict[str, Any]]]:
         """Addresses and answers of workers that are through, after at most `timeout` seconds."""
         for key, _ in self.selector.select(timeout):
             worker: _Worker = key.data
-            address = next(address for address, other in self.busy.items() if other is worker)
+            address = next((address for address, other in self.busy.items() if other is worker), None)
+            if address is None:  # an idle one died
+                self.selector.unregister(worker.output)
+                self.idle.remove(worker)
+                continue
             del self.busy[address]
             answer = worker.answer()
             if answer is None:
@@ -162,11 +174,11 @@ class _Pool:
                 yield address, answer
 
     def _new_worker(self) -> _Worker:
-        # One GPU for each worker in turn; without a GPU the variable means nothing.
         environment = dict(os.environ)
-        gpus = gpu_count()
-        if gpus and "CUDA_VISIBLE_DEVICES" not in environment:
-            environment["CUDA_VISIBLE_DEVICES"] = str((len(self.busy) + len(self.idle)) % gpus)
+        gpus = visible_gpus()
+        if gpus:  # each worker sees one: that which the fewest living workers have
+            taken = [worker.gpu for worker in [*self.idle, *self.busy.values()]]
+            environment["CUDA_VISIBLE_DEVICES"] = min(gpus, key=taken.count)
         worker = _Worker(self.command, environment, self.log)
         self.selector.register(worker.output, selectors.EVENT_READ, worker)
         return worker
@@ -187,6 +199,7 @@ class _Worker:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.input, self.output = self.process.stdin, self.process.stdout
+        self.gpu = environment.get("CUDA_VISIBLE_DEVICES")
 
     def ask(self, stage: Stage) -> None:
         self.input.write(json.dumps({"kind": stage.kind, "address": stage.address}) + "\n")
@@ -202,20 +215,22 @@ class _Worker:
 
     def end(self) -> None:
         """Closes its input, which ends it at once."""
-        self.input.close()
+        with suppress(BrokenPipeError):
+            self.input.close()
         self.output.close()
         self.process.wait()
 
 
-def gpu_count() -> int:
-    """GPUs of this machine as far as device files tell, without importing torch."""
+def visible_gpus() -> list[str]:
+    """GPUs that this process may use, by the names that CUDA_VISIBLE_DEVICES takes; without importing torch."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
-        return len([device for device in visible.split(",") if device.strip() not in ("", "-1")])
-    return len(list(Path("/dev").glob("nvidia[0-9]*")))
+        return [device.strip() for device in visible.split(",") if device.strip() not in ("", "-1")]
+    return [str(number) for number, _ in enumerate(Path("/dev").glob("nvidia[0-9]*"))]
 
 
-def default_workers(threads: int) -> int:
+def default_workers(compute: Compute) -> int:
     """As many workers as GPUs, or as fit on the cores of the machine."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return gpu_count() or max(1, cores // threads)
+    gpus = 0 if compute.device == "cpu" else len(visible_gpus())
+    return gpus or max(1, cores // compute.threads)

@@ -38,9 +38,17 @@ def unwritable(path: Path, error: OSError) -> UserError:
     return UserError(f"{path}: cannot be written: {error.strerror}; what is done is kept, run again when it can be")
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes bytes whole or not at all.
+
+    What other libraries would write themselves comes through here too: of a full disk they tell in words of their own.
+    """
+    write_whole(path, lambda temporary: temporary.write_bytes(content))
+
+
 def write_text(path: Path, text: str) -> None:
     """Writes UTF-8 text whole or not at all."""
-    write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    write_bytes(path, text.encode("utf-8"))
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from learngene_bench.errors import DamagedFile, UserError
-from learngene_bench.files import write_whole
+from learngene_bench.files import write_bytes
 from learngene_bench.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -46,13 +46,13 @@ class Gene:
 
     def save(self, path: Path) -> None:
         """Writes the gene whole or not at all."""
-        from safetensors.torch import save_file
+        from safetensors.torch import save
 
         description = {"method": self.method, "family": self.family.as_dict(), "facts": dict(self.facts)}
         # One entry only: safetensors writes several in an order that changes from process to process.
         metadata = {FORMAT: json.dumps(description, sort_keys=True)}
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.tensors.items()}
-        write_whole(path, lambda temporary: save_file(tensors, temporary, metadata))
+        write_bytes(path, save(tensors, metadata))
 
     @staticmethod
     def load(path: Path) -> Gene:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -101,7 +102,9 @@ class _Planner:
 
     def plan(self) -> Plan:
         targets = [
-            (size, base, base.with_depth(depth)) for size, base in self._bases().items() for depth in self.grid.depths
+            (size, base, base.with_depth(depth))
+            for size, base in self._bases().items()
+            for depth in dict.fromkeys(self.grid.depths)
         ]
         for choice in self.request.choices:
             method = choice.registered.create(dict(choice.options))
@@ -151,7 +154,7 @@ class _Planner:
             used += ["teacher"] * any(distilled) + ["pretraining", "ancestor"] * (not all(distilled))
         default = type(method).Options()
         options = [f"{key}={_text(value)}" for key, value in method.options if value != getattr(default, key)]
-        changed = [f"{key}={_text(value)}" for key, value in self.request.changes.items() if key.split(".")[0] in used]
+        changed = [f"{key}={_text(value)}" for key, value in self.request.changes.items() if _section_of(key) in used]
         version = str(method.version) + (
             f"+{choice.registered.source_hash[:8]}" if choice.registered.source_hash else ""
         )
@@ -180,7 +183,7 @@ class _Planner:
         trained = [*recipes.values(), *([tuning] if tuning else [])]
         flops = sum(self._training_flops(target, recipe) for recipe in trained)
         address = self._add(Stage("cell", label, config, inputs, flops))
-        epochs = preset.pretraining.epochs if method.is_trained else None
+        epochs = preset.recipe_of("pretraining", base.width).epochs if method.is_trained else None
         if request and request.trains:
             epochs = preset.recipe_of("condensation", request.family.width).epochs
         stored = count(dict(method.stored_shapes(target, base)))
@@ -286,14 +289,22 @@ def parse_methods(text: str, registry: Registry, options: Mapping[str, Mapping[s
         UserError: an unknown name or option.
     """
     choices = []
-    for item in [part.strip() for part in text.split(",") if part.strip()]:
+    # Not at the commas of a list, as in wave:parts=["attention", "mlp"].
+    for item in [part.strip() for part in re.split(r",(?![^\[]*\])", text) if part.strip()]:
         name, *settings = item.split(":")
         names = registry.names() if name == "all" else [name]
         own = dict(parse_override(setting) for setting in settings)
-        choices += [Choice(registry.get(n), {**options.get(n, {}), **own}) for n in names]
+        chosen = [Choice(registry.get(n), {**options.get(n, {}), **own}) for n in names]
+        choices += [choice for choice in chosen if choice not in choices]
     if not choices:
         raise UserError(f"--method is empty (valid: all, {', '.join(registry.names())})")
     return choices
+
+
+def _section_of(key: str) -> str:
+    """The section of a dotted preset key that a row may use: `condensation`, also of `sizes.ti.condensation.epochs`."""
+    parts = key.split(".")
+    return parts[2] if parts[0] == "sizes" and len(parts) > 2 else parts[0]
 
 
 def _text(value: object) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import inspect
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -12,12 +13,12 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from learngene_bench.config import build_options
+from learngene_bench.config import Preset, build_options
 from learngene_bench.datasets import Dataset
 from learngene_bench.errors import UserError, unknown
-from learngene_bench.initializer import Initializer
+from learngene_bench.initializer import Group, Initializer
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class Registry:
         kind = _load(found)
         if not (inspect.isclass(kind) and issubclass(kind, Initializer)):
             raise UserError(f"method {name!r}: {found.value} is not an Initializer")
+        check_identity(kind, f"method {name!r}")
         return Registered(kind, found.dist.name if found.dist else found.value)
 
 
@@ -124,9 +126,20 @@ def _load_plugin(path: Path) -> list[tuple[type[Initializer], str]]:
     if not concrete:
         raise UserError(f"plugin {path}: defines no Initializer with an initialize() method")
     for kind in concrete:
-        if not isinstance(getattr(kind, "name", None), str) or not isinstance(getattr(kind, "title", None), str):
-            raise UserError(f"plugin {path}: class {kind.__name__} needs a name and a title")
+        check_identity(kind, f"plugin {path}")
     return [(kind, source_hash) for kind in concrete]
+
+
+def check_identity(kind: type[Initializer], where: str) -> None:
+    """Raises `UserError` if a method cannot be called by its name, or tables have no place for it."""
+    if not isinstance(getattr(kind, "name", None), str) or not isinstance(getattr(kind, "title", None), str):
+        raise UserError(f"{where}: class {kind.__name__} needs a name and a title")
+    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", kind.name):
+        raise UserError(f"{where}: name {kind.name!r}: lower-case letters, digits and single hyphens, as in my-init")
+    if kind.name in {*Preset.model_fields, "grid", "all"}:
+        raise UserError(f"{where}: name {kind.name!r} is taken: it means something else in --set or --method")
+    if kind.group not in get_args(Group):
+        raise unknown(f"group of {where}, class {kind.__name__},", kind.group, get_args(Group))
 
 
 def _one_line(error: BaseException) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import lru_cache, partial
 from pathlib import Path
@@ -14,7 +16,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from learngene_bench import PROTOCOL, provenance
@@ -24,7 +26,7 @@ from learngene_bench.config import BaseInitialization, Compute, Recipe, Teacher
 from learngene_bench.context import Context
 from learngene_bench.datasets import DatasetFacts, Splits
 from learngene_bench.errors import DamagedFile, MethodFailure, UserError
-from learngene_bench.files import canonical, file_hash, write_json, write_whole
+from learngene_bench.files import canonical, file_hash, write_bytes, write_json
 from learngene_bench.gene import Gene
 from learngene_bench.initializer import GeneRequest, Initializer
 from learngene_bench.materials import new_model, plain_images, source_data, training_images
@@ -52,7 +54,9 @@ def execute(runs: Runs, kind: str, address: str, registry: Registry) -> str:
             return "busy"
         if folder.result.exists():
             return "done"
-        folder.failed.unlink(missing_ok=True)
+        if folder.failed.exists():  # a retry starts afresh: the checkpoint may be what went wrong
+            folder.failed.unlink()
+            shutil.rmtree(folder.checkpoints, ignore_errors=True)
         started = provenance.now()
         stage = _Stage(runs, folder, registry)
         try:
@@ -180,7 +184,8 @@ class _Stage:
             ancestors[role], flops[role], cost = self._load_ancestor(address)
             spent = spent + cost
         context = self._context(self.config["recipes"], ancestors, flops)
-        gene = method.prepare(request, context)
+        with self._global_stream():
+            gene = method.prepare(request, context)
         gene.save(self.folder.tensors)
         return {
             "metrics": {},
@@ -234,12 +239,19 @@ class _Stage:
             gene, spent = self._load_gene(self.inputs["gene"])
         model = self._new_model(target, self._tuning.drop_path if self._tuning else 0.0)
         context = self._context(self.config["recipes"], {}, {})
-        with torch.random.fork_rng([]):
+        with self._global_stream():
             method.initialize(model, target, gene, context)
         for name, parameter in model.named_parameters():
             if not parameter.isfinite().all():
                 raise MethodFailure(f"initialize() left numbers in {name} that are not finite")
         return model, {**spent, "initialize": asdict(context.cost)}
+
+    @contextmanager
+    def _global_stream(self) -> Iterator[None]:
+        """torch's global random numbers, for a method that draws from them all the same: they depend on the seed."""
+        with torch.random.fork_rng([]):
+            torch.manual_seed(Streams(self.seed).number("method", "global"))
+            yield
 
     @property
     def _tuning(self) -> Recipe | None:
@@ -356,7 +368,7 @@ def describe(weights: Mapping[str, Tensor]) -> dict[str, Any]:
 
 def _save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
     kept = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    write_whole(path, lambda temporary: save_file(kept, temporary))
+    write_bytes(path, save(kept))
 
 
 def _load_tensors(folder: StageFolder, result: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -79,21 +79,28 @@ class StageFolder:
             return State.DONE
         if not self.config.exists():
             return State.WAITING
-        with self._lock() as held:
-            if not held:
-                return State.RUNNING
+        if self._is_locked():
+            return State.RUNNING
         if self.failed.exists():
             return State.FAILED
         return State.INTERRUPTED if self.checkpoints.exists() or self.progress.exists() else State.WAITING
 
+    def _is_locked(self) -> bool:
+        """Whether a process computes the stage; asks without writing, and without being taken for such a process."""
+        try:
+            stream = (self.path / "lock").open()
+        except OSError:
+            return False
+        with stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
     @contextmanager
     def lock(self) -> Iterator[bool]:
         """Holds the stage for this process; yields False if another process holds it."""
-        with self._lock() as held:
-            yield held
-
-    @contextmanager
-    def _lock(self) -> Iterator[bool]:
         try:
             stream = (self.path / "lock").open("a")
         except OSError as error:
@@ -126,6 +133,8 @@ class StageFolder:
         self.failed.unlink(missing_ok=True)
         self.progress.unlink(missing_ok=True)
         shutil.rmtree(self.checkpoints, ignore_errors=True)
+        for leftover in self.path.glob(".*.tmp"):  # of a process that was killed while it wrote
+            leftover.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)

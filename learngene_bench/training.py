@@ -7,6 +7,7 @@ was never killed.
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,8 +25,8 @@ from torch import Tensor, nn
 
 from learngene_bench.augment import DeviceImages
 from learngene_bench.config import Compute, Recipe
-from learngene_bench.errors import MethodFailure
-from learngene_bench.files import write_whole
+from learngene_bench.errors import DamagedFile, MethodFailure
+from learngene_bench.files import write_bytes
 from learngene_bench.streams import Streams
 
 Evaluate = Callable[[nn.Module], float]
@@ -241,6 +242,7 @@ class _Run:
         if self.phase.checkpoint is not None:
             state: dict[str, Any] = {
                 "step": self.step,
+                "device": self.device.type,
                 "network": self.network.state_dict(),
                 "cost": asdict(self.trained.cost),
                 "curve": self.trained.curve,
@@ -256,7 +258,9 @@ class _Run:
                     "cuda": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
                     "mixup": self.mixup.state() if self.mixup else None,
                 }
-            write_whole(self.phase.checkpoint, lambda temporary: torch.save(state, temporary))
+            content = io.BytesIO()
+            torch.save(state, content)
+            write_bytes(self.phase.checkpoint, content.getvalue())
         self.saved = time.monotonic()
 
     def restore(self) -> None:
@@ -264,7 +268,12 @@ class _Run:
         path = self.phase.checkpoint
         if path is None or not path.exists():
             return
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:
+            raise DamagedFile(f"{path}: damaged checkpoint; delete its folder and run again") from error
+        if state["device"] != self.device.type and "training" in state:
+            return  # random numbers of another kind of device: start afresh
         self.step = state["step"]
         self.network.load_state_dict(state["network"])
         self.trained = Trained(Cost(**state["cost"]), state["curve"])

@@ -12,7 +12,6 @@ import queue
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,7 +40,7 @@ def main(arguments: list[str]) -> None:
             with _output_to(folder.log):
                 answer = {"state": execute(runs, request["kind"], request["address"], registry)}
         except UserError as error:
-            answer = {"state": "refused", "error": str(error), "traceback": traceback.format_exc()}
+            answer = {"state": "refused", "error": str(error)}
         try:
             print(json.dumps(answer), file=answers, flush=True)
         except BrokenPipeError:  # the parent stopped meanwhile

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from learngene_bench.config import Section
 from learngene_bench.expansion import Expansion
@@ -46,6 +46,12 @@ class WaveOptions(Section):
     inheritance: Literal["padding", "interpolate"] = Field("padding", description="where a target's scalers start")
     learn_scalers: bool = Field(True, description="false: the control without scaler learning")
     noise: float = Field(1e-6, ge=0, description="standard deviation of the noise on a target's first scalers (Eq. 7)")
+
+    @model_validator(mode="after")
+    def _one_layer_for_each_power(self) -> WaveOptions:
+        if self.auxiliary_depth < self.per_position:
+            raise ValueError("auxiliary_depth must be at least per_position")
+        return self
 
 
 class Wave(Initializer[WaveOptions]):
@@ -87,8 +93,9 @@ class Wave(Initializer[WaveOptions]):
         if target.hidden * base.width != base.hidden * target.width:
             return f"its templates hold an MLP of ratio {base.mlp_ratio:g}"
         size = self._template_size(target, base)
-        if base.width % size or target.width % size:
-            return f"templates of side {size} tile neither width {base.width} nor {target.width} evenly"
+        for length in (base.width, base.hidden, target.width):
+            if length % size:
+                return f"templates of side {size} do not tile a side of {length} evenly"
         return None
 
     def _template_size(self, target: ModelSpec, base: ModelSpec) -> int:

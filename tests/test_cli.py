@@ -106,6 +106,16 @@ def test_mistakes_in_a_file(capsys: pytest.CaptureFixture[str], text: str, messa
             "class Mine(Initializer):\n    def initialize(self, *a): ...",
             "plugin mine.py: class Mine needs a name and a title",
         ),
+        (
+            "from learngene_bench.initializer import Initializer\n"
+            "class Mine(Initializer):\n    name, title, group = 'mine', 'Mine', 'mine'\n    def initialize(self, *a): ...",
+            "unknown group of plugin mine.py, class Mine, 'mine': (valid: direct, learngene,",
+        ),
+        (
+            "from learngene_bench.initializer import Initializer\n"
+            "class Mine(Initializer):\n    name, title = 'teacher', 'Mine'\n    def initialize(self, *a): ...",
+            "plugin mine.py: name 'teacher' is taken",
+        ),
     ],
 )
 def test_mistakes_in_a_plugin(capsys: pytest.CaptureFixture[str], text: str, message: str) -> None:

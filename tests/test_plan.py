@@ -192,3 +192,18 @@ def test_an_ancestor_from_a_file_is_told_apart_by_its_content(tmp_path: Path) ->
 def test_widths_that_heads_do_not_divide() -> None:
     with pytest.raises(UserError, match="width 50 is not a multiple of the head dimension 16"):
         plan_of("he", "sizes.micro.width=50")
+
+
+def test_nothing_is_planned_twice() -> None:
+    plan = plan_of("wave,wave,he", "grid.depths=[4,4]")
+    assert len(plan.cells) == len(addresses(plan, "cell")) == 2
+
+
+def test_a_variants_list_keeps_its_commas() -> None:
+    plan = plan_of('wave:parts=["attention", "mlp"],he')
+    assert [row.variant for row in plan.rows] == ["parts=attention+mlp", ""]
+
+
+def test_a_recipe_of_a_size_names_the_rows_that_use_it() -> None:
+    plan = plan_of("wave,he", "sizes.micro.condensation.epochs=7")
+    assert [row.variant for row in plan.rows] == ["sizes.micro.condensation.epochs=7", ""]

@@ -199,7 +199,7 @@ def test_other_tasks_keep_their_own_head_and_class_token(generator: torch.Genera
     [
         (replace(FAMILY, width=4, heads=1), None, "wider than the target"),
         (replace(FAMILY, width=16, heads=2), None, "heads of dimension 4"),
-        (replace(FAMILY, width=12, heads=3), 8, "tile neither"),
+        (replace(FAMILY, width=12, heads=3), 8, "do not tile"),
         (replace(FAMILY, width=12, heads=3), None, None),
     ],
 )

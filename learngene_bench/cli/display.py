@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
+from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -67,7 +68,8 @@ class Display:
         finished = len(execution.done) + len(execution.failed)
         count = f"[dim]{finished:>{len(str(len(self.work)))}}/{len(self.work)}[/]"
         if stage.address in execution.failed:
-            self.console.print(f"{count} [red]failed[/] {stage.label}: {execution.failed[stage.address]}")
+            error = execution.failed[stage.address]
+            self.console.print(f"{count} [red]failed[/] {escape(stage.label)}: {escape(error)}")
             return
         metrics = self.runs.of(stage).read_result().get("metrics", {})
         accuracy = ""
@@ -75,7 +77,7 @@ class Display:
             accuracy = f"  top-1 {metrics['top1_initial']:.1f} -> {metrics['top1']:.1f}"
         elif metrics.get("validation_top1") is not None:
             accuracy = f"  top-1 {metrics['validation_top1']:.1f} (validation)"
-        self.console.print(f"{count} {stage.label}{accuracy}")
+        self.console.print(f"{count} {escape(stage.label)}{accuracy}")
 
     def _panel(self, execution: Execution) -> Group:
         table = Table.grid(padding=(0, 1))
@@ -88,7 +90,7 @@ class Display:
             progress = read_progress(self.runs.of(stage).progress)
             share = progress["step"] / max(1, progress["steps"]) if progress else 0.0
             running += share * self.work[address]
-            table.add_row(stage.label, _epochs(progress), ProgressBar(total=1.0, completed=share, width=12))
+            table.add_row(Text(stage.label), _epochs(progress), ProgressBar(total=1.0, completed=share, width=12))
         table.expand = True
         new = [address for address in execution.done if address not in execution.reused]
         computed = sum(self.work[address] for address in new) + running

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from learngene_bench.cli import common
 from learngene_bench.cli.display import duration
-from learngene_bench.executor import default_workers, gpu_count
+from learngene_bench.executor import default_workers, visible_gpus
 from learngene_bench.manifest import cell_facts, cell_parameters
 from learngene_bench.plan import Cell, Plan
 from learngene_bench.planner import make_plan
@@ -62,8 +62,14 @@ def _estimate(plan: Plan, runs: Runs, states: dict[str, State]) -> dict[str, Any
                 seconds += cost[phase]["seconds"]
     measured = seconds > 0 and flops > 0
     threads = plan.preset.compute.threads
-    workers = default_workers(threads)
-    rate = flops / seconds if measured else GPU_RATE if gpu_count() else CPU_RATE * threads
+    workers = default_workers(plan.preset.compute)
+    rate = (
+        flops / seconds
+        if measured
+        else GPU_RATE
+        if visible_gpus() and plan.preset.compute.device != "cpu"
+        else CPU_RATE * threads
+    )
     waiting = sum(state is not State.DONE for state in states.values())
     # The longest chain cannot be shared between workers.
     chain = _longest_chain(plan, states)
@@ -116,7 +122,7 @@ def _as_json(plan: Plan, states: dict[str, State], estimate: dict[str, Any]) -> 
 
 def _print(plan: Plan, states: dict[str, State], estimate: dict[str, Any], console: Console) -> None:
     costs = console.width >= WIDE
-    table = Table(title=f"{plan.grid.title}, preset {plan.setting_description}", title_justify="left", box=None)
+    table = Table(title=Text(f"{plan.grid.title}, preset {plan.setting_description}"), title_justify="left", box=None)
     table.add_column("method", overflow="fold", min_width=max(len(row.name) for row in plan.rows))
     table.add_column("size", no_wrap=True)
     for depth in plan.grid.depths:

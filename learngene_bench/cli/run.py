@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from learngene_bench.cli import common
 from learngene_bench.executor import Execution, default_workers, execute_plan
@@ -52,7 +53,7 @@ def run(
             plan.stages,
             folder,
             _execution_of(plan, command),
-            workers=workers or default_workers(plan.preset.compute.threads),
+            workers=workers or default_workers(plan.preset.compute),
             plugins=plugin or [],
             retry_failed=retry_failed,
             watch=display.update,
@@ -89,7 +90,7 @@ def _conclude(plan: Plan, execution: Execution, runs: Runs, manifest: Path, cons
             console.print(f"{kind:10}{path}", soft_wrap=True)
     failures = [(plan.stages[address].label, error) for address, error in execution.failed.items()]
     for label, error in failures:
-        console.print(f"[red]failed[/]    {label}: {error}", soft_wrap=True)
+        console.print(f"[red]failed[/]    {escape(label)}: {escape(error)}", soft_wrap=True)
     if execution.blocked:
         console.print(f"not run   {len(execution.blocked)} stages whose input failed")
     if failures:

@@ -108,7 +108,8 @@ def test_mistakes_in_a_file(capsys: pytest.CaptureFixture[str], text: str, messa
         ),
         (
             "from learngene_bench.initializer import Initializer\n"
-            "class Mine(Initializer):\n    name, title, group = 'mine', 'Mine', 'mine'\n    def initialize(self, *a): ...",
+            "class Mine(Initializer):\n    name, title, group = 'mine', 'Mine', 'mine'\n"
+            "    def initialize(self, *a): ...",
             "unknown group of plugin mine.py, class Mine, 'mine': (valid: direct, learngene,",
         ),
         (

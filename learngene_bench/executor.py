@@ -129,7 +129,8 @@ class _Pool:
     """Worker processes, started when first needed, ended with the `with` block."""
 
     def __init__(self, runs: Runs, size: int, plugins: Sequence[Path]) -> None:
-        self.command = [sys.executable, "-m", "learngene_bench.worker", str(runs.root.resolve())]
+        # -P: the code of this process, not that of another checkout in the current folder.
+        self.command = [sys.executable, "-P", "-m", "learngene_bench.worker", str(runs.root.resolve())]
         self.command += [str(Path(plugin).resolve()) for plugin in plugins]
         self.size = size
         self.log = runs.root / "workers.log"

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from learngene_bench.config import shipped
 
@@ -283,4 +285,26 @@ def test_a_folder_of_images(images: Path, tmp_path: Path) -> None:
     shutil.rmtree(images)
     error = lgbench("run", *arguments, status=2).stderr
     assert str(images) in error
+    assert len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
+def test_an_ancestor_from_a_file(preset: Path, reference: Path, tmp_path: Path, suffix: str) -> None:
+    """Loaded instead of trained, the same model gives the same number; another one is refused by name."""
+    labels = {path.parent: json.loads(path.read_text())["label"] for path in reference.glob("ancestor/*/config.json")}
+    trained = next(folder for folder, label in labels.items() if "depth 4" in label)
+    weights = tmp_path / f"mine{suffix}"
+    state = load_file(trained / "tensors.safetensors")
+    if suffix == ".pt":
+        torch.save({"model": state}, weights)
+    else:
+        save_file(state, weights)
+    arguments = ["-m", "direct-pt", "--set", f"ancestor.checkpoint={weights}", "--workers", "1"]
+    run(preset, tmp_path / "runs", *arguments, "--set", "grid.depths=[4]")
+    record = json.loads(next((tmp_path / "runs").glob("cell/*/result.json")).read_text())
+    before = [json.loads(path.read_text()) for path in reference.glob("cell/*/result.json")]
+    same = [r for r in before if (r["cell"]["method"], r["cell"]["target"]["depth"]) == ("direct-pt", 4)]
+    assert (record["metrics"], record["initial_weights"]) == (same[0]["metrics"], same[0]["initial_weights"])
+    error = run(preset, tmp_path / "runs", *arguments, "--set", "grid.depths=[6]", status=2).stderr
+    assert f"{weights} is not the model that is needed: blocks.4." in error
     assert len(error.splitlines()) == 1

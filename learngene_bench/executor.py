@@ -16,6 +16,7 @@ from typing import Any
 
 from learngene_bench.config import Compute
 from learngene_bench.errors import UserError
+from learngene_bench.files import read_json
 from learngene_bench.plan import Stage
 from learngene_bench.store import Runs, State
 
@@ -88,8 +89,7 @@ def execute_plan(
         if found is State.DONE:
             state.done.add(address)
         elif found is State.FAILED and not retry_failed:
-            failure = runs.of(stage)
-            state.failed[address] = _error_of(failure.failed)
+            state.failed[address] = _error_of(runs.of(stage).failed)
     state.reused = set(state.done)
     state.block()
     with _Pool(runs, workers, plugins) as pool:
@@ -120,8 +120,6 @@ def execute_plan(
 
 
 def _error_of(failed: Path) -> str:
-    from learngene_bench.files import read_json
-
     return str(read_json(failed, "failure").get("error", "unknown error"))
 
 

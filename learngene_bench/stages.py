@@ -32,6 +32,7 @@ from learngene_bench.initializer import GeneRequest, Initializer
 from learngene_bench.materials import new_model, plain_images, source_data, training_images
 from learngene_bench.registry import Registry, dataset
 from learngene_bench.spec import ModelSpec
+from learngene_bench.stopping import Stopped
 from learngene_bench.store import SCHEMA_VERSION, Runs, StageFolder
 from learngene_bench.streams import Streams
 from learngene_bench.training import Cost, Phase, Progress, top1, train
@@ -41,15 +42,16 @@ MODEL_FILE = "model.safetensors"
 
 
 def execute(runs: Runs, kind: str, address: str, registry: Registry) -> str:
-    """Computes a stage, continuing an interrupted one; returns "done", "failed" or "busy" (another process has it).
+    """Computes a stage, continuing an interrupted one.
 
-    A failure of the method is written to the stage's folder with its traceback.
+    Returns "done", "failed", "busy" (another process has it) or "stopped" (it was asked to, see `stopping`). A failure
+    of the method is written to the stage's folder with its traceback.
 
     Raises:
         UserError: an input is damaged, the disk is full: nothing is recorded, as the user can put it right.
     """
     folder = runs.folder(kind, address)
-    with folder.lock() as held:
+    with folder.claim() as held:
         if not held:
             return "busy"
         if folder.result.exists():
@@ -61,6 +63,8 @@ def execute(runs: Runs, kind: str, address: str, registry: Registry) -> str:
         stage = _Stage(runs, folder, registry)
         try:
             result = {"ancestor": stage.ancestor, "gene": stage.gene, "cell": stage.cell}[kind]()
+        except Stopped:
+            return "stopped"
         except UserError:
             raise
         except Exception as error:
@@ -328,10 +332,17 @@ class _Stage:
 
 
 def _write_progress(
-    path: Path, phase: str, step: int, steps: int, epoch: float, epochs: float, top1: float | None
+    path: Path,
+    phase: str,
+    step: int,
+    steps: int,
+    epoch: float,
+    epochs: float,
+    top1: float | None,
+    seconds_left: float | None,
 ) -> None:
     state = {"phase": phase, "step": step, "steps": steps, "epoch": epoch, "epochs": epochs, "top1": top1}
-    write_json(path, {**state, "time": time.time()})
+    write_json(path, {**state, "seconds_left": seconds_left, "time": time.time()})
 
 
 def choose_device(name: str) -> torch.device:

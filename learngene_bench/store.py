@@ -9,23 +9,23 @@
         failed.json       the error of the last try
         log.txt           what the worker printed
 
-State is never asked of a scheduler or a process. A stage that runs holds a file lock, which the operating system
-releases when its process dies, however it dies.
+State is never asked of a scheduler. A stage that runs is claimed by its process (`claims.py`).
 """
 
 from __future__ import annotations
 
-import fcntl
+import os
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from learngene_bench.claims import Claim, claimed, last_claim
 from learngene_bench.errors import DamagedFile
-from learngene_bench.files import address_of, read_json, unwritable, write_json
+from learngene_bench.files import address_of, read_json, write_json
 from learngene_bench.plan import Stage
 
 SCHEMA_VERSION = 1
@@ -75,43 +75,29 @@ class StageFolder:
         return self.path / "log.txt"
 
     def state(self) -> State:
-        if self.result.exists():
-            return State.DONE
-        if not self.config.exists():
+        try:
+            names = os.listdir(self.path)
+        except FileNotFoundError:
             return State.WAITING
-        if self._is_locked():
+        if self.result.name in names:
+            return State.DONE
+        if self.config.name not in names:
+            return State.WAITING
+        last = last_claim(self.path, names)
+        if last and last.holds():
             return State.RUNNING
-        if self.failed.exists():
+        if self.failed.name in names:
             return State.FAILED
-        return State.INTERRUPTED if self.checkpoints.exists() or self.progress.exists() else State.WAITING
+        begun = {self.checkpoints.name, self.progress.name} & set(names)
+        return State.INTERRUPTED if begun else State.WAITING
 
-    def _is_locked(self) -> bool:
-        """Whether a process computes the stage; asks without writing, and without being taken for such a process."""
-        try:
-            stream = (self.path / "lock").open()
-        except OSError:
-            return False
-        with stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
-        return False
+    def claim(self) -> AbstractContextManager[bool]:
+        """Holds the stage for this process; gives False if another process holds it."""
+        return claimed(self.path)
 
-    @contextmanager
-    def lock(self) -> Iterator[bool]:
-        """Holds the stage for this process; yields False if another process holds it."""
-        try:
-            stream = (self.path / "lock").open("a")
-        except OSError as error:
-            raise unwritable(self.path / "lock", error) from error
-        with stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-            else:
-                yield True
+    def claimant(self) -> Claim | None:
+        """Who has computed the stage last, or does."""
+        return last_claim(self.path)
 
     def read_config(self) -> dict[str, Any]:
         """Raises `DamagedFile` if the configuration does not have the address that the folder stands for."""

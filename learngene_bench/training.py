@@ -23,6 +23,7 @@ from timm.optim import create_optimizer_v2
 from timm.scheduler import CosineLRScheduler
 from torch import Tensor, nn
 
+from learngene_bench import stopping
 from learngene_bench.augment import DeviceImages
 from learngene_bench.config import Compute, Recipe
 from learngene_bench.errors import DamagedFile, MethodFailure
@@ -55,9 +56,21 @@ class Cost:
 
 
 class Progress(Protocol):
-    """Where a phase reports how far it is; called at most a few times a second."""
+    """Where a phase reports how far it is; called at most a few times a second.
 
-    def __call__(self, phase: str, step: int, steps: int, epoch: float, epochs: float, top1: float | None) -> None: ...
+    Seconds left are those of this phase, at the pace since it started or continued; None before there is a pace.
+    """
+
+    def __call__(
+        self,
+        phase: str,
+        step: int,
+        steps: int,
+        epoch: float,
+        epochs: float,
+        top1: float | None,
+        seconds_left: float | None,
+    ) -> None: ...
 
 
 @dataclass
@@ -152,7 +165,8 @@ class _Run:
         self.losses = torch.zeros((), device=self.device)
         self.loss_count = 0
         self.trained = Trained()
-        self.started = self.reported = self.saved = time.monotonic()
+        self.first_step = 0
+        self.began = self.started = self.reported = self.saved = time.monotonic()
 
     def loop(self) -> None:
         if self.step == 0 and self.phase.measure_start and not self.trained.curve:
@@ -169,10 +183,18 @@ class _Run:
             if self.step % self.steps_per_epoch == 0 or self.step == self.steps:
                 self.end_of_epoch()
             self.tell()
+            if stopping.asked():
+                self.stop()
             if time.monotonic() - self.saved > self.phase.compute.checkpoint_seconds:
                 self.save()
         self.network.eval()
         self.save()
+
+    def stop(self) -> None:
+        """Leaves the work for another process, or for this one later."""
+        if stopping.keeps():
+            self.save()
+        raise stopping.Stopped
 
     def one_step(self, index: Tensor) -> None:
         self.network.train()
@@ -222,7 +244,11 @@ class _Run:
         self.reported = now
         top1 = next((entry["top1"] for entry in reversed(self.trained.curve) if entry["top1"] is not None), None)
         per_epoch = self.steps_per_epoch
-        self.phase.progress(self.phase.name, self.step, self.steps, self.step / per_epoch, self.steps / per_epoch, top1)
+        gone = self.step - self.first_step
+        left = (now - self.began) / gone * (self.steps - self.step) if gone else None
+        self.phase.progress(
+            self.phase.name, self.step, self.steps, self.step / per_epoch, self.steps / per_epoch, top1, left
+        )
 
     def cost(self) -> Cost:
         images = self.step * self.batch_size
@@ -274,7 +300,7 @@ class _Run:
             raise DamagedFile(f"{path}: damaged checkpoint; delete its folder and run again") from error
         if state["device"] != self.device.type and "training" in state:
             return  # random numbers of another kind of device: start afresh
-        self.step = state["step"]
+        self.step = self.first_step = state["step"]
         self.network.load_state_dict(state["network"])
         self.trained = Trained(Cost(**state["cost"]), state["curve"])
         if "training" in state:

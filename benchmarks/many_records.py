@@ -1,0 +1,220 @@
+"""A runs folder as large as a real grid's, and the seconds that `plan`, `status` and `report` take on it.
+
+    python benchmarks/many_records.py [--seeds 157] [--preset imagenet] [--folder runs-10000]
+
+The claim under test: each command answers within 3 s at 10,000 cells. Beside it stands what merely reading and parsing
+all those files takes, in the same run. Best of three, as a machine may be busy.
+
+The records are synthetic and have all that real ones have: a real `lgbench run --quick` makes one of every kind, which
+is copied for each stage of the plan, with that stage's address, facts, tensors and epochs, and random numbers. With the
+default options it is a plan of 10,048 cells and 3,000 genes and ancestors. Some cells are failed, running, interrupted
+or not begun.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import math
+import os
+import platform
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from learngene_bench.cli.common import build_request
+from learngene_bench.files import read_json, write_json
+from learngene_bench.manifest import about, write_manifest
+from learngene_bench.plan import Cell, Plan, Stage
+from learngene_bench.planner import make_plan
+from learngene_bench.registry import Registry
+from learngene_bench.store import Runs, State
+
+LGBENCH = str(Path(sys.executable).with_name("lgbench"))
+ROUNDS = 3
+UNFINISHED = 0.05
+"""Share of cells that are not done: as many failed as interrupted as not begun."""
+RUNNING = 4
+"""Interrupted cells that run while the commands are timed."""
+
+FAILING = """
+from learngene_bench.initializer import Initializer
+
+class Failing(Initializer):
+    name, title = "failing", "Failing"
+
+    def initialize(self, model, target, gene, context):
+        raise ValueError("the singular values did not converge")
+"""
+
+PARSE = """
+import json, pathlib, sys
+runs = pathlib.Path(sys.argv[1])
+for path in [*runs.glob("*/*/result.json"), *runs.glob("*/*/failed.json"), *runs.glob("plans/*.json")]:
+    json.loads(path.read_bytes())
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--method", default="all")
+    parser.add_argument("--grid", default="depth")
+    parser.add_argument("--preset", default="digits")
+    parser.add_argument("--seeds", type=int, default=157)
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as of `lgbench plan`")
+    parser.add_argument("--folder", type=Path, help="keep the runs folder here, and take the one that is here")
+    parser.add_argument("--command", action="append", metavar="'report RUNS --format csv'", help="time these instead")
+    parser.add_argument("--only-make", action="store_true", help="time nothing")
+    options = parser.parse_args()
+    request = build_request(
+        options.method, options.grid, options.preset, options.seeds, options.set, Registry(), quick=False
+    )
+    plan = make_plan(request)
+    asked = ["--method", options.method, "--grid", options.grid, "--preset", options.preset]
+    asked += ["--seeds", str(options.seeds), *(part for text in options.set for part in ("--set", text))]
+    with tempfile.TemporaryDirectory() as temporary, ExitStack() as claims:
+        runs = Runs(options.folder or Path(temporary) / "runs")
+        if not (runs.root / "plans").is_dir():
+            fill(runs, plan, ["lgbench", "run", *asked])
+        if options.only_make:
+            return
+        folders = [runs.of(stage) for stage in plan.stages.values()]
+        for folder in [folder for folder in folders if folder.state() is State.INTERRUPTED][:RUNNING]:
+            claims.enter_context(folder.claim())
+        print(about_the_machine())
+        print(about_the_records(runs, plan))
+        measure(runs, options.command or default_commands(asked), Path(temporary) / "nothing")
+
+
+def fill(runs: Runs, plan: Plan, command: Sequence[str]) -> None:
+    """Writes the files of all stages of a plan, as they stand when a large run is nearly through."""
+    with tempfile.TemporaryDirectory() as temporary:
+        samples = Samples(Path(temporary))
+    draw = random.Random(0)
+    cells = {cell.address: cell for cell in plan.cells}
+    for address, stage in plan.stages.items():
+        cell = cells.get(address)
+        states = (
+            [State.FAILED, State.INTERRUPTED, State.WAITING] if cell and draw.random() < UNFINISHED else [State.DONE]
+        )
+        state = draw.choice(states)
+        if state is State.WAITING:
+            continue
+        execution = samples.configs[stage.kind]["execution"]
+        folder = runs.enter(stage, {**execution, "about": about(cell, plan) if cell else None})
+        if state is State.FAILED:
+            write_json(folder.failed, {**samples.failure, "address": address, "label": stage.label})
+        elif state is State.INTERRUPTED:
+            write_json(folder.progress, samples.progress)
+        else:
+            folder.finish(samples.cell(stage, cell, plan, draw) if cell else samples.stage(stage))
+    write_manifest(plan, runs, list(command))
+
+
+class Samples:
+    """Files of real stages, and records made after them."""
+
+    def __init__(self, folder: Path) -> None:
+        runs, plugin = folder / "runs", folder / "failing.py"
+        plugin.write_text(FAILING, encoding="utf-8")
+        command = [LGBENCH, "run", "--quick", "--method", "wave,failing", "--plugin", str(plugin)]
+        ran = subprocess.run([*command, "--runs", str(runs)], capture_output=True, text=True, check=False)
+        if ran.returncode != 1:  # as one method fails
+            sys.exit(f"{' '.join(command)}: {ran.stderr}")
+        done = {kind: next((runs / kind).glob("*/result.json")) for kind in ("ancestor", "gene", "cell")}
+        self.records = {kind: read_json(path, "record") for kind, path in done.items()}
+        self.configs = {kind: read_json(path.with_name("config.json"), "config") for kind, path in done.items()}
+        self.failure = read_json(next(runs.glob("cell/*/failed.json")), "failure")
+        where = {"phase": "tuning", "step": 40, "steps": 95, "epoch": 2.1, "epochs": 5.0, "top1": 20.0}
+        self.progress = {**where, "time": time.time()}
+
+    def stage(self, stage: Stage) -> dict[str, Any]:
+        """The record of a stage: that of the sample, with what is this stage's own."""
+        record = copy.deepcopy(self.records[stage.kind])
+        return {**record, "address": stage.address, "inputs": dict(stage.inputs)}
+
+    def cell(self, stage: Stage, cell: Cell, plan: Plan, draw: random.Random) -> dict[str, Any]:
+        """The record of a cell, with as many epochs and tensors as it has, and random numbers."""
+        record = {**self.stage(stage), **about(cell, plan)}
+        nothing = dict.fromkeys(record["cost"]["tune"], 0)
+        spent = record["cost"] if stage.inputs else dict.fromkeys(record["cost"], nothing)
+        tune = {**record["cost"]["tune"], "flops": stage.flops, "seconds": stage.flops * 3e-11 * (1 + draw.random())}
+        curve = learning_curve(cell, plan, record["curve"][-1], draw)
+        metrics = {"top1": curve[-1]["top1"], "top1_initial": curve[0]["top1"]}
+        initial, (statistics, *_) = record["initial_weights"], record["initial_weights"]["tensors"].values()
+        tensors = {
+            name: {statistic: draw.gauss(0, 1) for statistic in statistics}
+            for name in sorted(cell.target.parameter_shapes())
+        }
+        return {
+            **record,
+            "metrics": {**record["metrics"], **metrics},
+            "curve": curve,
+            "cost": {**spent, "tune": tune},
+            "initial_weights": {**initial, "tensors": tensors},
+        }
+
+
+def learning_curve(cell: Cell, plan: Plan, point: dict[str, Any], draw: random.Random) -> list[dict[str, Any]]:
+    """A point for each epoch; the deeper the model and the later in the plan the method, the higher the end."""
+    epochs = math.ceil(plan.preset.tuning.epochs or 1)
+    start = 10 + draw.gauss(0, 1)
+    rise = 20 + cell.target.depth + plan.rows.index(cell.row) + draw.gauss(0, 1)
+    curve = []
+    for epoch in range(epochs + 1):
+        top1 = min(100.0, max(0.0, start + rise * (1 - math.exp(-3 * epoch / epochs))))
+        loss = None if epoch == 0 else 3 - top1 / 50
+        curve.append({**point, "epoch": float(epoch), "iterations": 19 * epoch, "top1": top1, "loss": loss})
+    return curve
+
+
+def default_commands(asked: Sequence[str]) -> list[str]:
+    """What is timed; RUNS stands for the folder, NOTHING for one that is not there."""
+    plan = " ".join(["plan", *asked])
+    report = [f"report RUNS --format {name}" for name in ("table", "csv", "markdown", "json")]
+    return [f"{plan} --runs NOTHING", f"{plan} --runs RUNS", "status --runs RUNS", *report]
+
+
+def about_the_machine() -> str:
+    cpu = "unknown processor"
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        cpu = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), cpu)
+    packages = ", ".join(f"{name} {version(name)}" for name in ("learngene-bench", "pydantic", "rich", "typer"))
+    return f"{os.cpu_count()} cores of {cpu}, {platform.system()}, Python {platform.python_version()}, {packages}"
+
+
+def about_the_records(runs: Runs, plan: Plan) -> str:
+    files = [*runs.root.glob("*/*/result.json"), *runs.root.glob("plans/*.json")]
+    size = sum(path.stat().st_size for path in files) / 1e6
+    return f"{len(plan.cells)} cells, {len(plan.stages)} stages, {len(plan.rows)} rows; {size:.0f} MB of JSON to read"
+
+
+def measure(runs: Runs, commands: Sequence[str], nothing: Path) -> None:
+    """Times the commands and the peer in turns, and prints the best of each."""
+    peer = "(reading and parsing all of it with json)"
+    lines = {peer: [sys.executable, "-c", PARSE, str(runs.root)]}
+    names = {"RUNS": str(runs.root), "NOTHING": str(nothing)}
+    for text in commands:
+        lines[text] = [LGBENCH, *(names.get(word, word) for word in text.split())]
+    seconds: dict[str, list[float]] = {text: [] for text in lines}
+    for _ in range(ROUNDS):
+        for text, line in lines.items():
+            started = time.perf_counter()
+            done = subprocess.run(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
+            if done.returncode:
+                sys.exit(f"{text}: {done.stderr}")
+            seconds[text].append(time.perf_counter() - started)
+    for text, times in seconds.items():
+        print(f"{min(times):7.2f} s  {min(times) / min(seconds[peer]):5.2f} x json  {text}")
+
+
+if __name__ == "__main__":
+    main()

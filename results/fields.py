@@ -47,6 +47,9 @@ class Fields:
             raise self._wrong(key, value, "a text")
         return printable(value)
 
+    def text_or_none(self, key: str) -> str | None:
+        return None if self._value(key) is None else self.text(key)
+
     def choice(self, key: str, valid: tuple[str, ...]) -> str:
         value = self.text(key)
         if value not in valid:
@@ -68,6 +71,16 @@ class Fields:
 
     def number_or_none(self, key: str) -> float | None:
         return None if self._value(key) is None else self.number(key)
+
+    def truth_or_none(self, key: str) -> bool | None:
+        value = self._value(key)
+        if not (value is None or isinstance(value, bool)):
+            raise self._wrong(key, value, "a truth value")
+        return value
+
+    def content(self) -> dict[str, Any]:
+        """The whole object as it is, for what only its writer knows the shape of."""
+        return dict(self._data)
 
     def scalars(self) -> dict[str, Scalar]:
         """The whole object, when every value in it is a text, a number, a truth value or null."""

@@ -4,6 +4,7 @@ The files, with folders named by the first 20 digits of an address:
 
     cell/<folder>/result.json                      a record: one cell, done
     {cell,gene,ancestor}/<folder>/failed.json      a cell, or what a cell needs, whose last attempt failed
+    gene/<folder>/tensors.safetensors              what a method stores once for many targets: only its size counts here
     plans/<folder>.json                            a manifest: what one `lgbench run` intended
 """
 
@@ -47,6 +48,7 @@ def load(runs: Sequence[Path]) -> Results:
     """
     records: dict[str, Record] = {}
     failures: dict[str, Failure] = {}
+    gene_bytes: dict[str, int] = {}
     manifests: list[Manifest] = []
     for folder in runs:
         if not folder.is_dir():
@@ -67,12 +69,15 @@ def load(runs: Sequence[Path]) -> Results:
         for path in [*_entries(folder / "gene"), *_entries(folder / "ancestor")]:
             if not (path / "result.json").exists() and (failure := _read(path / "failed.json", _failure)):
                 failures.setdefault(path.name, failure)
+        for path in _entries(folder / "gene"):
+            if size := _size(path / "tensors.safetensors"):
+                gene_bytes[path.name] = size
         plans = [path for path in _entries(folder / "plans") if path.suffix == ".json"]
         manifests += filter(None, (_read(path, _manifest) for path in plans))
     manifests.sort(key=lambda manifest: (manifest.created, manifest.path.name))
     _check_agreement(records, manifests)
     inputs = {name: needed for manifest in manifests for name, needed in manifest.inputs.items()}
-    return Results(records, failures, tuple(manifests), inputs)
+    return Results(records, failures, tuple(manifests), inputs, gene_bytes)
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -80,6 +85,14 @@ def _entries(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     return [folder / name for name in sorted(os.listdir(folder)) if not name.startswith(".")]
+
+
+def _size(path: Path) -> int | None:
+    """Of a file, in bytes; None if there is none."""
+    try:
+        return path.stat().st_size
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def _read(path: Path, parse: Callable[[Path, Fields], _Item]) -> _Item | None:
@@ -99,6 +112,7 @@ def _record(path: Path, fields: Fields) -> Record:
     if not address.startswith(path.parent.name):
         raise ValueError(f"it holds the cell {address[:FOLDER_DIGITS]}, not that of its folder")
     metrics, cost = fields.fields("metrics"), fields.fields("cost")
+    gene = fields.fields("inputs").scalars().get("gene")
     return Record(
         path=path,
         cell=_cell(address, fields.fields("cell"), details=fields),
@@ -110,6 +124,9 @@ def _record(path: Path, fields: Fields) -> Record:
         cost={phase: _cost(cost.fields(phase)) for phase in PHASES},
         test_images=fields.fields("evaluation").whole("images"),
         equal_budget=_equal_budget(fields),
+        gene=None if gene is None else str(gene)[:FOLDER_DIGITS],
+        initial_sha256=fields.fields("initial_weights").text("sha256"),
+        model_sha256=fields.fields("model").text("sha256"),
     )
 
 

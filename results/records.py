@@ -11,7 +11,8 @@ from learngene_bench.results.fields import Scalar
 GROUPS = ("direct", "transfer", "learngene", "pre-training", "other")
 AXES = ("depth", "width", "task")
 METRICS = ("top1", "top1_initial")
-PHASES = ("prepare", "initialize", "tune")
+PHASES = ("ancestors", "prepare", "initialize", "tune")
+"""Of a cell's cost; the first two are those of its gene, which other cells may share."""
 
 FOLDER_DIGITS = 20
 """Digits of an address that name its folder."""
@@ -84,7 +85,10 @@ class Record:
 
     Attributes:
         metrics: percent of the test images; not finite when the method gave no usable number.
-        cost: by phase: prepare, initialize, tune.
+        cost: by phase: training the ancestors that the gene draws from, preparing the gene, initializing, tuning.
+        gene: folder name of the gene that the target was initialized from; None where the method needs none.
+        initial_sha256: of the weights as initialized, so that two records can be told to start alike.
+        model_sha256: of the file with the weights after tuning.
     """
 
     path: Path
@@ -97,6 +101,9 @@ class Record:
     cost: Mapping[str, Cost]
     test_images: int
     equal_budget: EqualBudget | None
+    gene: str | None
+    initial_sha256: str
+    model_sha256: str
 
 
 @dataclass(frozen=True)
@@ -148,12 +155,14 @@ class Results:
         failures: likewise; also of the genes and ancestors that cells need.
         manifests: from old to new.
         inputs: those of all manifests together.
+        gene_bytes: size of what each gene stores, by the name of its folder; of the genes that are there.
     """
 
     records: Mapping[str, Record]
     failures: Mapping[str, Failure]
     manifests: tuple[Manifest, ...]
     inputs: Mapping[str, tuple[str, ...]]
+    gene_bytes: Mapping[str, int]
 
     def of_setting(self, setting: str) -> Results:
         """What plans of one setting ask for, and those of the same at equal budget, and nothing else."""
@@ -169,6 +178,10 @@ class Results:
     def outcome(self, cell: Cell) -> Record | Failure | None:
         """The cell's record, else what failed, be it a gene that the cell needs, else None: not run yet."""
         return self.records.get(cell.folder) or self.failures.get(cell.folder) or self._failed_input(cell.folder)
+
+    def stored_bytes(self, record: Record) -> int | None:
+        """Size of the gene that the record's target was initialized from; None if the runs folders do not hold it."""
+        return 0 if record.gene is None else self.gene_bytes.get(record.gene)
 
     def _failed_input(self, folder: str) -> Failure | None:
         for name in self.inputs.get(folder, ()):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from learngene_bench.results.records import METRICS, PHASES, Cell, Failure, Record, Results, Subject
+from learngene_bench.results.records import METRICS, Cell, Failure, Record, Results, Subject
 from learngene_bench.results.selection import Grid, grids
 
 if TYPE_CHECKING:
@@ -35,16 +35,23 @@ COLUMNS = (
     "stored_parameters",
     "model_parameters",
     "prepare_epochs",
-    *(f"cost_{phase}_{name}" for phase in PHASES for name in _SPENT),
+    *(f"cost_{phase}_{name}" for phase in ("prepare", "initialize", "tune") for name in _SPENT),
     "address",
     "equal_budget_iterations",
+    *(f"cost_ancestors_{name}" for name in _SPENT),
+    "stored_bytes",
+    "gene",
+    "initial_weights_sha256",
+    "model_sha256",
 )
 """Names and order of the columns. New ones are only ever added at the end.
 
 state is done, failed, pending, or dash (the method does not support the target; it has no seed); reason says why a cell
 failed or is a dash. prepare_epochs is the table's "Epoch". cost_PHASE_NAME is what a phase spent. A metric that is not
 finite stays so. equal_budget_iterations is there in an equal-budget setting; a cell that it shares with the ordinary
-one (of a pre-trained model, which is not tuned) has a row in each.
+one (of a pre-trained model, which is not tuned) has a row in each. cost_ancestors and cost_prepare are those of the
+gene, the folder of which is named: cells with one gene share them. stored_bytes is the size of the gene's file, 0 for a
+method without one, none where the runs folder does not hold it.
 """
 
 
@@ -71,7 +78,7 @@ def _grid_rows(grid: Grid, results: Results) -> Iterator[tuple[object, dict[str,
     table["equal_budget_iterations"] = grid.equal_budget and grid.equal_budget.iterations
     for cells in grid.cells.values():
         for _, cell in sorted(cells.items()):
-            outcome = _outcome(results.outcome(cell))
+            outcome = _outcome(results.outcome(cell), results)
             yield (grid.setting, cell.address), {**table, **_subject(cell.subject), **_cell(cell), **outcome}
     for place, dash in grid.dashes.items():
         if not grid.cells.get(place):
@@ -91,10 +98,19 @@ def _cell(cell: Cell) -> dict[str, Any]:
     return {name: getattr(cell, name) for name in names}
 
 
-def _outcome(outcome: Record | Failure | None) -> dict[str, Any]:
+def _outcome(outcome: Record | Failure | None, results: Results) -> dict[str, Any]:
     if outcome is None:
         return {"state": "pending"}
     if isinstance(outcome, Failure):
         return {"state": "failed", "reason": outcome.error}
     costs = {f"cost_{phase}_{name}": getattr(cost, name) for phase, cost in outcome.cost.items() for name in _SPENT}
-    return {"state": "done", "test_images": outcome.test_images, **outcome.metrics, **costs}
+    return {
+        "state": "done",
+        "test_images": outcome.test_images,
+        **outcome.metrics,
+        **costs,
+        "stored_bytes": results.stored_bytes(outcome),
+        "gene": outcome.gene,
+        "initial_weights_sha256": outcome.initial_sha256,
+        "model_sha256": outcome.model_sha256,
+    }

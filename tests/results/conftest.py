@@ -32,6 +32,15 @@ TITLES = {
 }
 WIDTHS = {"micro": 48, "mini": 96}
 NO_COST = {"epochs": 0.0, "iterations": 0, "images": 0, "flops": 0.0, "seconds": 0.0}
+PROVENANCE = {
+    "command": ["lgbench", "run", "--grid", "depth"],
+    "versions": {"python": "3.11.7", "torch": "2.15.0"},
+    "hardware": {"device": "cpu", "accelerator": None, "cpu": "a processor", "cores": 2, "threads": 1},
+    "git": {"commit": "c0ffee" * 6 + "c0ff", "dirty": False},
+    "started": "2026-11-20T12:00:00Z",
+    "finished": "2026-11-20T12:00:07Z",
+    "data": {"name": "digits", "canvas": 12},
+}
 
 
 class Runs:
@@ -86,14 +95,24 @@ class Runs:
             "setting": "5d1e" * 16,
             "setting_description": "digits, tuning.epochs=2",
             "metrics": {"top1": top1, "top1_initial": top1_initial},
-            "curve": [{"epoch": 0, "iterations": 0, "top1": top1_initial, "loss": None}],
+            "curve": [
+                {"epoch": 0.0, "iterations": 0, "loss": None, "top1": top1_initial},
+                {"epoch": 1.0, "iterations": 19, "loss": 1.5, "top1": (top1_initial + top1) / 2},
+                {"epoch": 2.0, "iterations": 38, "loss": 1.25, "top1": top1},
+            ],
             "parameters": cell["parameters"],
             "prepare_epochs": cell["prepare_epochs"],
-            "cost": {"prepare": NO_COST, "initialize": fitting, "tune": {**NO_COST, "epochs": 2.0, "seconds": 4.0}},
+            "cost": {
+                "ancestors": NO_COST,
+                "prepare": NO_COST,
+                "initialize": fitting,
+                "tune": {**NO_COST, "epochs": 2.0, "seconds": 4.0},
+            },
             "initial_weights": {"sha256": "0" * 64, "tensors": {}},
+            "model": {"sha256": "1" * 64, "mean": [0.5], "std": [0.5]},
             "evaluation": {"split": "test", "images": 1440},
             "inputs": {},
-            "provenance": {},
+            "provenance": PROVENANCE,
             **changes,
         }
 
@@ -125,6 +144,14 @@ class Runs:
         }
         text = json.dumps(manifest)
         return self.write(self.folder / "plans" / f"{hashlib.sha256(text.encode()).hexdigest()[:20]}.json", text)
+
+    def gene(self, name: str, size: int) -> str:
+        """A gene of so many bytes; its address, to stand in the inputs of records."""
+        address = hashlib.sha256(name.encode()).hexdigest()
+        folder = self.folder / "gene" / address[:20]
+        folder.mkdir(parents=True)
+        (folder / "tensors.safetensors").write_bytes(bytes(size))
+        return address
 
     def path(self, cell: dict[str, Any]) -> Path:
         return self.folder / "cell" / cell["address"][:20] / "result.json"

@@ -11,6 +11,7 @@ import pytest
 
 from learngene_bench.errors import DamagedFile, UserError
 from learngene_bench.results import load
+from learngene_bench.results.details import Point, details
 from learngene_bench.results.records import Record
 
 
@@ -37,6 +38,9 @@ def without(key: str) -> Callable[[dict[str, Any]], str]:
         (change(metrics={"top1": None, "top1_initial": 10.0}), "'metrics.top1' is None, not a number"),
         (change(metrics={"top1": True, "top1_initial": 10.0}), "'metrics.top1' is True, not a number"),
         (change(address="f" * 64), "not that of its folder"),
+        (without("model"), "lacks 'model'"),
+        (change(cost={"ancestors": 3}), "cost.ancestors is a number or truth value, not an object"),
+        (change(inputs=[]), "inputs is a list, not an object"),
     ],
 )
 def test_a_damaged_record_is_named_in_one_line(runs: Any, damage: Callable[[dict[str, Any]], str], reason: str) -> None:
@@ -121,3 +125,49 @@ def test_a_record_that_contradicts_its_plan_is_refused(runs: Any, lie: dict[str,
     runs.write(runs.path(cell), json.dumps(record))
     with pytest.raises(DamagedFile, match=r"is not the cell that .* planned"):
         load([runs.folder])
+
+
+def test_what_is_stored_is_the_size_of_the_gene_in_whichever_folder_it_lies(runs: Any, tmp_path: Path) -> None:
+    other = type(runs)(tmp_path / "other")
+    here, there = runs.gene("here", 1000), other.gene("there", 2000)
+    inputs = {"wave": {"gene": here}, "telg": {"gene": there}, "sws": {"gene": "f" * 64}, "he": {}}
+    for method, needed in inputs.items():
+        runs.done(runs.cell(method), 90.0, inputs=needed)
+    results = load([runs.folder, other.folder])
+    stored = {record.cell.subject.method: results.stored_bytes(record) for record in results.records.values()}
+    assert stored == {"wave": 1000, "telg": 2000, "sws": None, "he": 0}
+
+
+def test_details_are_those_of_the_file(runs: Any) -> None:
+    runs.done(runs.cell("wave"), 90.0, 70.0)
+    (record,) = load([runs.folder]).records.values()
+    found = details(record)
+    assert found.curve == (Point(0.0, 0, None, 70.0), Point(1.0, 19, 1.5, 80.0), Point(2.0, 38, 1.25, 90.0))
+    assert found.provenance.command == ("lgbench", "run", "--grid", "depth")
+    assert found.provenance.hardware["cores"] == 2
+    assert (found.provenance.commit, found.provenance.dirty) == ("c0ffee" * 6 + "c0ff", False)
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        ({"curve": [{"epoch": 0.0, "iterations": 0.5, "loss": None, "top1": 10.0}]}, "'curve[0].iterations' is 0.5"),
+        ({"curve": {}}, "'curve' is {}, not a list"),
+        ({"provenance": {}}, "lacks 'provenance.git'"),
+    ],
+)
+def test_damaged_details_are_named_when_they_are_read(runs: Any, damage: dict[str, Any], reason: str) -> None:
+    path = runs.path(runs.done(runs.cell("wave"), 90.0, **damage))
+    (record,) = load([runs.folder]).records.values()
+    with pytest.raises(DamagedFile) as error:
+        details(record)
+    assert str(error.value).startswith(f"{path} is damaged (")
+    assert reason in str(error.value)
+
+
+def test_a_record_that_has_gone_meanwhile_is_said_to(runs: Any) -> None:
+    runs.done(runs.cell("wave"), 90.0)
+    (record,) = load([runs.folder]).records.values()
+    shutil.rmtree(record.path.parent)
+    with pytest.raises(UserError, match="is gone"):
+        details(record)

@@ -57,7 +57,7 @@ def repeats(table: Table, others: Sequence[Table]) -> bool:
     """Whether the table is another's sibling and has only numbers that stand in the other one as well."""
     budget = table.equal_budget
     return budget is not None and any(
-        (other.protocol, other.axis, other.setting) == (table.protocol, table.axis, budget.of)
+        (other.protocol, other.grid, other.axis, other.setting) == (table.protocol, table.grid, table.axis, budget.of)
         and _numbers(table).items() <= _numbers(other).items()
         for other in others
     )

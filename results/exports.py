@@ -56,7 +56,7 @@ def finite(value: Any) -> Any:
 
 
 def _table(table: Table) -> dict[str, Any]:
-    names = ("title", "metric", "axis", "preset", "setting", "setting_description", "protocol")
+    names = ("title", "metric", "grid", "axis", "preset", "setting", "setting_description", "protocol")
     return {
         **{name: getattr(table, name) for name in names},
         "equal_budget": table.equal_budget and asdict(table.equal_budget),

@@ -141,6 +141,7 @@ def _manifest(path: Path, fields: Fields) -> Manifest:
         protocol=fields.whole("protocol"),
         created=fields.text("created"),
         preset=fields.text("preset"),
+        grid=fields.text("grid"),
         axis=fields.choice("axis", AXES),
         setting=fields.text("setting"),
         setting_description=fields.text("setting_description"),

@@ -256,7 +256,7 @@ def _caption(table: Table) -> str:
 
 
 def _file_name(table: Table) -> str:
-    words = ["accuracy", table.axis, table.preset, table.setting[:8], f"protocol{table.protocol}"]
+    words = ["accuracy", table.grid, table.preset, table.setting[:8], f"protocol{table.protocol}"]
     return "-".join(re.sub(r"[^A-Za-z0-9._]+", "_", word).strip("._") for word in words)
 
 

@@ -125,9 +125,10 @@ class Dash:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What one `lgbench run` intended; cells of several manifests with one setting belong into one table.
+    """What one `lgbench run` intended; cells of several manifests with one setting and grid belong into one table.
 
     Attributes:
+        grid: name of the grid of targets.
         methods: order of the rows within their groups.
         inputs: what each cell, gene and ancestor needs first; folder names.
     """
@@ -136,6 +137,7 @@ class Manifest:
     protocol: int
     created: str
     preset: str
+    grid: str
     axis: str
     setting: str
     setting_description: str

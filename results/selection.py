@@ -1,4 +1,4 @@
-"""Which cells belong into one table: those that plans with one protocol, setting and axis ask for.
+"""Which cells belong into one table: those that plans with one protocol, setting, grid and axis ask for.
 
 A table is the union of such plans, so methods run on different days stand side by side. Where two plans ask for
 different cells (another address) at the same place and seed, as after a change of a method, the newer plan decides
@@ -8,10 +8,10 @@ and the older one's cells at that place are left out: a mean never mixes two ver
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from learngene_bench.errors import DamagedFile
+from learngene_bench.errors import DamagedFile, unknown
 from learngene_bench.results.fields import Scalar
 from learngene_bench.results.records import Cell, Dash, EqualBudget, Manifest, Record, Results, Subject
 
@@ -33,6 +33,9 @@ class ColumnKey(NamedTuple):
 
 Place = tuple[RowKey, ColumnKey]
 
+_GRIDS = {"depth": "depth", "width": "width", "task": "transfer"}
+"""The shipped grid of each axis: where records come without a plan, theirs."""
+
 
 @dataclass
 class Grid:
@@ -49,6 +52,7 @@ class Grid:
     setting_description: str
     equal_budget: EqualBudget | None
     preset: str
+    name: str
     axis: str
     methods: list[str]
     subjects: dict[RowKey, Subject] = field(default_factory=dict)
@@ -63,8 +67,8 @@ class Grid:
 
     def is_sibling_of(self, other: Grid) -> bool:
         """Whether this is the other at equal budget."""
-        mine = self.equal_budget and (self.protocol, self.axis, self.equal_budget.of)
-        return mine == (other.protocol, other.axis, other.setting)
+        mine = self.equal_budget and (self.protocol, self.name, self.axis, self.equal_budget.of)
+        return mine == (other.protocol, other.name, other.axis, other.setting)
 
 
 def row_key(subject: Subject) -> RowKey:
@@ -76,10 +80,11 @@ def column_key(subject: Subject) -> ColumnKey:
 
 
 def grids(results: Results) -> list[Grid]:
-    """One grid per protocol, setting and axis, from the oldest to the newest; siblings right after what they are of."""
-    together: dict[tuple[int, str, str], list[Manifest]] = {}
-    for manifest in [*_unplanned(results), *results.manifests]:
-        together.setdefault((manifest.protocol, manifest.setting, manifest.axis), []).append(manifest)
+    """One per protocol, setting, grid and axis, the oldest first, siblings right after what they are of."""
+    together: dict[tuple[int, str, str, str], list[Manifest]] = {}
+    for manifest in _manifests(results):
+        key = manifest.protocol, manifest.setting, manifest.grid, manifest.axis
+        together.setdefault(key, []).append(manifest)
     made = [_merged(manifests) for manifests in together.values()]
 
     def place(index: int) -> tuple[int, bool]:
@@ -87,6 +92,25 @@ def grids(results: Results) -> list[Grid]:
         return (index, False) if base is None else (base, True)
 
     return [made[index] for index in sorted(range(len(made)), key=place)]
+
+
+def of_grid(results: Results, name: str) -> Results:
+    """What plans of one grid ask for, and nothing else.
+
+    Raises:
+        UserError: there is no such plan.
+    """
+    every = _manifests(results)
+    manifests = tuple(manifest for manifest in every if manifest.grid == name)
+    if not manifests:
+        raise unknown("grid", name, {manifest.grid for manifest in every})
+    planned = {cell.folder for manifest in manifests for cell in manifest.cells}
+    records = {folder: record for folder, record in results.records.items() if folder in planned}
+    return replace(results, records=records, manifests=manifests)
+
+
+def _manifests(results: Results) -> list[Manifest]:
+    return [*_unplanned(results), *results.manifests]
 
 
 def _merged(manifests: list[Manifest]) -> Grid:
@@ -103,6 +127,7 @@ def _merged(manifests: list[Manifest]) -> Grid:
             default=None,
         ),
         preset=newest.preset,
+        name=newest.grid,
         axis=newest.axis,
         methods=list(dict.fromkeys(method for manifest in by_length for method in manifest.methods)),
     )
@@ -145,23 +170,27 @@ def _unplanned(results: Results) -> list[Manifest]:
     for record in sorted(results.records.values(), key=_reading_order):
         if record.cell.folder not in planned:
             groups.setdefault((record.protocol, record.setting), []).append(record)
-    return [
-        Manifest(
-            path=records[0].path.parent.parent,
-            protocol=protocol,
-            created="",
-            preset=records[0].preset,
-            axis=_varying_axis([record.cell.subject for record in records]),
-            setting=setting,
-            setting_description=records[0].setting_description,
-            equal_budget=records[0].equal_budget,
-            cells=tuple(record.cell for record in records),
-            dashes=(),
-            methods=tuple(sorted({record.cell.subject.method for record in records})),
-            inputs={},
-        )
-        for (protocol, setting), records in sorted(groups.items())
-    ]
+    return [_guessed(protocol, setting, records) for (protocol, setting), records in sorted(groups.items())]
+
+
+def _guessed(protocol: int, setting: str, records: list[Record]) -> Manifest:
+    """A plan that asks for these records of one setting."""
+    axis = _varying_axis([record.cell.subject for record in records])
+    return Manifest(
+        path=records[0].path.parent.parent,
+        protocol=protocol,
+        created="",
+        preset=records[0].preset,
+        grid=_GRIDS[axis],
+        axis=axis,
+        setting=setting,
+        setting_description=records[0].setting_description,
+        equal_budget=records[0].equal_budget,
+        cells=tuple(record.cell for record in records),
+        dashes=(),
+        methods=tuple(sorted({record.cell.subject.method for record in records})),
+        inputs={},
+    )
 
 
 def _reading_order(record: Record) -> tuple[object, ...]:

@@ -120,9 +120,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """One metric of the cells with one protocol, setting and axis.
+    """One metric of the cells with one protocol, setting, grid and axis.
 
     Attributes:
+        grid: name of the grid of targets; axis is what differs between these.
         equal_budget: what it is the equal-budget sibling of, if it is one.
         budgets: iterations of its own equal-budget siblings, beside whose means its own stand.
         test_images: the different sizes of the test splits, ascending.
@@ -132,6 +133,7 @@ class Table:
 
     title: str
     metric: str
+    grid: str
     axis: str
     preset: str
     setting: str

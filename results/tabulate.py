@@ -24,7 +24,7 @@ _FOOTNOTE_LENGTH = 200
 
 
 def tables(results: Results, metric: str = "top1") -> list[Table]:
-    """One table per protocol, setting and axis, the oldest first, equal-budget siblings right after what they are of.
+    """One per protocol, setting, grid and axis, the oldest first, equal-budget siblings right after what they are of.
 
     Those would repeat their numbers as initialized, which no tuning has touched: then they are left out.
 
@@ -86,8 +86,9 @@ def _table(grid: Grid, siblings: Sequence[Grid], results: Results, metric: str) 
     budget = [grid.equal_budget] if grid.equal_budget else []
     records = [results.records.get(cell.folder) for cells in grid.cells.values() for cell in cells.values()]
     return Table(
-        title=", ".join([_METRIC_TITLES[metric], f"by {grid.axis}", *map(at_equal_budget, budget)]),
+        title=", ".join([_METRIC_TITLES[metric], _along(grid), *map(at_equal_budget, budget)]),
         metric=metric,
+        grid=grid.name,
         axis=grid.axis,
         preset=grid.preset,
         setting=grid.setting,
@@ -103,6 +104,11 @@ def _table(grid: Grid, siblings: Sequence[Grid], results: Results, metric: str) 
         superseded=sum(cell.folder in results.records for cell in grid.superseded.values()),
         footnotes=tuple(footnotes.numbers),
     )
+
+
+def _along(grid: Grid) -> str:
+    """What the columns differ in; the grid's name says more where it is another."""
+    return f"by {grid.axis}" if grid.name == grid.axis else f"by {grid.axis} (grid {grid.name})"
 
 
 class _Footnotes:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from learngene_bench.errors import DamagedFile, UserError
-from learngene_bench.results import load, tables
+from learngene_bench.results import load, tables, tidy
+from learngene_bench.results.selection import of_grid
 from learngene_bench.results.table import Entry, Table
 
 
@@ -76,13 +77,31 @@ def test_plans_of_one_setting_share_a_table_across_folders(runs: Any, tmp_path: 
     assert entry(table, "WAVE", 1).state == "not planned"
 
 
-@pytest.mark.parametrize("difference", [{"protocol": 2}, {"setting": "ffff"}])
-def test_protocols_and_settings_never_share_a_table(runs: Any, difference: dict[str, Any]) -> None:
+@pytest.mark.parametrize("difference", [{"protocol": 2}, {"setting": "ffff"}, {"grid": "components"}])
+def test_protocols_settings_and_grids_never_share_a_table(runs: Any, difference: dict[str, Any]) -> None:
     runs.plan([runs.done(runs.cell("he"), 80.0)])
     runs.plan([runs.done(runs.cell("wave"), 90.0, **difference)], created="2026-12-01T00:00:00Z", **difference)
     first, second = tables(load([runs.folder]))
     assert [[row.label for row in table.rows] for table in (first, second)] == [["He-Init"], ["WAVE"]]
-    assert first.subtitle != second.subtitle
+    assert (first.title, first.subtitle) != (second.title, second.subtitle)
+
+
+def test_a_grid_by_its_name(runs: Any) -> None:
+    runs.plan([runs.done(runs.cell("he"), 80.0), runs.done(runs.cell("wave"), 90.0)])
+    runs.plan([runs.done(runs.cell("wave"), 90.0), runs.done(runs.cell("wave", variant="a=1"), 85.0)], grid="parts")
+    results = load([runs.folder])
+    (table,) = tables(of_grid(results, "parts"))
+    assert [row.label for row in table.rows] == ["WAVE", "WAVE (a=1)"]
+    assert {cell["method"] for cell in tidy.rows(of_grid(results, "parts"))} == {"wave"}
+    with pytest.raises(UserError, match=r"unknown grid 'part': did you mean 'parts'\? \(valid: depth, parts\)"):
+        of_grid(results, "part")
+
+
+def test_records_without_a_plan_belong_to_the_grid_of_what_they_differ_in(runs: Any) -> None:
+    for task in ("cifar10", "flowers102"):
+        runs.done(runs.cell("he", 6, task=task), 80.0)
+    (table,) = tables(of_grid(load([runs.folder]), "transfer"))
+    assert [column.label for column in table.columns] == ["cifar10", "flowers102"]
 
 
 def test_a_newer_plan_replaces_an_older_one_and_never_mixes_with_it(runs: Any) -> None:

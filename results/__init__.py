@@ -9,10 +9,24 @@ Importing this is fast: scipy, matplotlib and pandas load only inside the functi
 
 from learngene_bench.results import plots, published, render
 from learngene_bench.results.comparison import comparisons
+from learngene_bench.results.comparison_formats import comparison_json, comparison_sheets
 from learngene_bench.results.loading import load
 from learngene_bench.results.records import METRICS, Results
 from learngene_bench.results.table import Table
 from learngene_bench.results.tabulate import tables
 from learngene_bench.results.tidy import to_frame
 
-__all__ = ["METRICS", "Results", "Table", "comparisons", "load", "plots", "published", "render", "tables", "to_frame"]
+__all__ = [
+    "METRICS",
+    "Results",
+    "Table",
+    "comparison_json",
+    "comparison_sheets",
+    "comparisons",
+    "load",
+    "plots",
+    "published",
+    "render",
+    "tables",
+    "to_frame",
+]

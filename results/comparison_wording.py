@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from learngene_bench.results.comparison import ComparedRow, Comparison, Correlation
+from learngene_bench.results.sheet import Heading
 from learngene_bench.results.wording import NOTHING, on_axis, printed, superscript
 
 PAPER = "WAVE paper (arXiv 2406.17503)"
 
-HEADERS = ("Mean here", "Mean paper", "Mean diff.", "Rank here", "Rank paper", "Rank diff.")
+HEADINGS = tuple(Heading(span, label) for span in ("Mean", "Rank") for label in ("here", "paper", "diff."))
 
 
 def title(comparison: Comparison) -> str:
     return f"{comparison.table.title}: beside the paper"
 
 
-def beside(comparison: Comparison) -> str:
-    """What the size stands beside."""
-    return f"beside {comparison.series.title}"
-
-
 def entries(row: ComparedRow) -> list[str]:
-    """The numbers of a row, under `HEADERS`."""
+    """The numbers of a row, under `HEADINGS`."""
     means = [NOTHING if mean is None else printed(mean) for mean in (row.measured_mean, row.published_mean)]
     ranks = [NOTHING if rank is None else f"{rank:g}" for rank in (row.measured_rank, row.published_rank)]
     return [*means, _signed(row.difference, ".1f"), *ranks, _signed(row.rank_difference, "g")]

@@ -50,17 +50,18 @@ def report(
     metrics = [metric] if metric else list(Metric)
     made = [table for name in metrics for table in results.tables(found, metric=name)]
     compared = results.comparisons(made) if compare else []
+    sheets = results.comparison_sheets(compared)
     if format is ReportFormat.TABLE and output is None:
         render.terminal(made, common.console())
-        render.comparison_terminal(compared, common.console())
+        render.sheet_terminal(sheets, common.console())
         return
     if format is ReportFormat.CSV:
-        text = render.comparison_csv(compared) if compare else render.csv(found)
+        text = render.sheet_csv(sheets) if compare else render.csv(found)
     elif format is ReportFormat.JSON:
-        more = {"comparisons": render.comparison_json(compared)} if compare else {}
+        more = {"comparisons": results.comparison_json(compared)} if compare else {}
         text = render.json(made, found, **more)
     else:
-        text = "\n".join(filter(None, [render.markdown(made), render.comparison_markdown(compared)]))
+        text = "\n".join(filter(None, [render.markdown(made), render.sheet_markdown(sheets)]))
     if output is None:
         print(text, end="" if text.endswith("\n") else "\n")
     else:

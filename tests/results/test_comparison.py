@@ -14,7 +14,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from scipy import stats
 
-from learngene_bench.results import comparisons, load, published, render, tables
+from learngene_bench.results import comparison_json, comparison_sheets, comparisons, load, published, render, tables
 from learngene_bench.results.comparison import ComparedRow, Comparison
 from learngene_bench.results.statistics import rank_correlation, ranks
 
@@ -31,7 +31,7 @@ def rows(comparison: Comparison) -> dict[str, ComparedRow]:
 
 def printed(found: list[Comparison], width: int) -> str:
     output = io.StringIO()
-    render.comparison_terminal(found, Console(file=output, width=width))
+    render.sheet_terminal(comparison_sheets(found), Console(file=output, width=width))
     return "\n".join(line.rstrip() for line in output.getvalue().splitlines()) + "\n"
 
 
@@ -41,15 +41,15 @@ def test_terminal(budgets: Any, golden: Callable[[str, str], None], width: int) 
 
 
 def test_markdown(budgets: Any, golden: Callable[[str, str], None]) -> None:
-    golden("comparison.md", render.comparison_markdown(compared(budgets)))
+    golden("comparison.md", render.sheet_markdown(comparison_sheets(compared(budgets))))
 
 
 def test_csv(budgets: Any, golden: Callable[[str, str], None]) -> None:
-    golden("comparison.csv", render.comparison_csv(compared(budgets)))
+    golden("comparison.csv", render.sheet_csv(comparison_sheets(compared(budgets))))
 
 
 def test_json(budgets: Any, golden: Callable[[str, str], None]) -> None:
-    text = json.dumps(render.comparison_json(compared(budgets)), indent=1, allow_nan=False) + "\n"
+    text = json.dumps(comparison_json(compared(budgets)), indent=1, allow_nan=False) + "\n"
     golden("comparison.json", text)
 
 
@@ -158,7 +158,7 @@ def test_nothing_measured_yet(runs: Any) -> None:
     (found,) = compared(runs)
     assert {row.remarks for row in found.rows} == {("without depth 4: incomplete here",)}
     assert "fewer than three methods (n = 0 methods)" in printed([found], 110)
-    assert render.comparison_csv([found]).count("\n") == 3
+    assert render.sheet_csv(comparison_sheets([found])).count("\n") == 3
 
 
 def test_no_depth_in_common(runs: Any) -> None:
@@ -166,7 +166,9 @@ def test_no_depth_in_common(runs: Any) -> None:
     (found,) = compared(runs)
     sentence = "Table 1 of the WAVE paper (arXiv 2406.17503) has depth 4, 6, 8, 10, 12 and this table depth 2, 3."
     assert sentence in printed([found], 140)
-    assert sentence.replace("(", "").split("arXiv")[0] in render.comparison_markdown([found]).replace("(", "")
+    assert sentence.replace("(", "").split("arXiv")[0] in render.sheet_markdown(comparison_sheets([found])).replace(
+        "(", ""
+    )
     assert found.correlations[0].ranks.n == 0
 
 
@@ -222,16 +224,16 @@ def test_hostile_names(runs: Any) -> None:
     cells = [runs.done(runs.cell(method, depth, **names), 50.0) for method in ("wave", "evil\x1b|") for depth in (4, 5)]
     runs.plan(cells, setting_description=HOSTILE, preset=HOSTILE)
     found = compared(runs)
-    text = render.comparison_markdown(found)
+    text = render.sheet_markdown(comparison_sheets(found))
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert len({line.replace("\\\\", "").replace("\\|", "").count("|") for line in lines}) == 1
     assert "<script>" not in text.replace("\\<", "")
     assert "\x1b" not in text + printed(found, 200)
     assert "[red]|`x`*_<script>$&\\" in printed(found, 200)
-    csv_rows = list(csv.DictReader(io.StringIO(render.comparison_csv(found))))
+    csv_rows = list(csv.DictReader(io.StringIO(render.sheet_csv(comparison_sheets(found)))))
     assert len(csv_rows) == 2
     assert not any(text.startswith(("=", "+", "@")) for row in csv_rows for text in row.values())
-    json.dumps(render.comparison_json(found), allow_nan=False)
+    json.dumps(comparison_json(found), allow_nan=False)
 
 
 @pytest.mark.parametrize("width", [110, 60, 40])

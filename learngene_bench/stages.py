@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import time
 import traceback
 from collections.abc import Iterator, Mapping
@@ -56,9 +55,8 @@ def execute(runs: Runs, kind: str, address: str, registry: Registry) -> str:
             return "busy"
         if folder.result.exists():
             return "done"
-        if folder.failed.exists():  # a retry starts afresh: the checkpoint may be what went wrong
-            folder.failed.unlink()
-            shutil.rmtree(folder.checkpoints, ignore_errors=True)
+        if folder.failed.exists():
+            folder.forget_failure()
         started = provenance.now()
         stage = _Stage(runs, folder, registry)
         try:
@@ -70,8 +68,7 @@ def execute(runs: Runs, kind: str, address: str, registry: Registry) -> str:
         except Exception as error:
             text = str(error).strip().splitlines() or [""]
             line = text[0] if isinstance(error, MethodFailure) else f"{type(error).__name__}: {text[0]}"
-            failure = {"label": stage.label, "error": line, "traceback": traceback.format_exc()}
-            write_json(folder.failed, {"schema_version": SCHEMA_VERSION, "address": address, **failure})
+            folder.fail(stage.label, line, traceback.format_exc())
             return "failed"
         folder.finish(
             {

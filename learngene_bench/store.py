@@ -113,6 +113,26 @@ class StageFolder:
     def read_result(self) -> dict[str, Any]:
         return read_json(self.result, "record")
 
+    def read_failure(self) -> dict[str, Any]:
+        return read_json(self.failed, "failure")
+
+    def fail(self, label: str, error: str, details: str, *, died: bool = False) -> None:
+        """Records that the last try went wrong.
+
+        Args:
+            error: one line.
+            details: the traceback, or what a process printed last.
+            died: whether the process died, for a reason that may lie outside of the stage, such as little memory.
+        """
+        failure = {"label": label, "error": error, "traceback": details, "died": died}
+        write_json(self.failed, {"schema_version": SCHEMA_VERSION, "address": self.address, **failure})
+
+    def forget_failure(self) -> None:
+        """Makes way for another try, from the start: the checkpoint may be what went wrong, unless the process died."""
+        if not self.read_failure().get("died"):
+            shutil.rmtree(self.checkpoints, ignore_errors=True)
+        self.failed.unlink()
+
     def finish(self, result: Mapping[str, Any]) -> None:
         """Writes the result, which makes the stage done, and removes what only an unfinished stage needs."""
         write_json(self.result, result)

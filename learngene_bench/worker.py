@@ -1,7 +1,11 @@
-"""A worker process: computes one stage after another, as the parent asks. `python -m learngene_bench.worker RUNS`.
+"""A worker process: computes one stage after another, as the parent asks.
 
-It reads one JSON object per line (`{"kind": ..., "address": ...}`) and answers with one. It lives exactly as long as
-its parent: when its standard input ends, it ends, in the middle of a stage too, whose checkpoint the next run finds.
+    python -m learngene_bench.worker RUNS PROCESSES [PLUGIN...]
+
+
+It reads one JSON object per line (`{"kind": ..., "address": ...}`) and answers with one; `{"stop": true}` makes it
+save where it is and answer so. It lives exactly as long as its parent: when its standard input ends, it ends, in the
+middle of a stage too, whose checkpoint the next run finds.
 """
 
 from __future__ import annotations
@@ -9,7 +13,6 @@ from __future__ import annotations
 import json
 import os
 import queue
-import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -17,12 +20,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from learngene_bench import stopping
 from learngene_bench.errors import UserError
 
 
 def main(arguments: list[str]) -> None:
-    # The terminal sends Ctrl-C to the whole process group; the parent decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     answers = os.fdopen(os.dup(1), "w")
     requests: queue.Queue[dict[str, Any]] = queue.Queue()
     threading.Thread(target=_read, args=(requests,), daemon=True).start()
@@ -32,7 +34,7 @@ def main(arguments: list[str]) -> None:
     from learngene_bench.store import Runs
 
     runs = Runs(Path(arguments[0]))
-    registry = Registry([Path(plugin) for plugin in arguments[1:]])
+    registry = Registry([Path(plugin) for plugin in arguments[2:]])
     while True:
         request = requests.get()
         folder = runs.folder(request["kind"], request["address"])
@@ -41,6 +43,8 @@ def main(arguments: list[str]) -> None:
                 answer = {"state": execute(runs, request["kind"], request["address"], registry)}
         except UserError as error:
             answer = {"state": "refused", "error": str(error)}
+        if not stopping.keeps():  # another process has that stage now
+            stopping.forget()
         try:
             print(json.dumps(answer), file=answers, flush=True)
         except BrokenPipeError:  # the parent stopped meanwhile
@@ -49,7 +53,11 @@ def main(arguments: list[str]) -> None:
 
 def _read(requests: queue.Queue[dict[str, Any]]) -> None:
     for line in sys.stdin:
-        requests.put(json.loads(line))
+        request = json.loads(line)
+        if "stop" in request:
+            stopping.ask()
+        else:
+            requests.put(request)
     os._exit(0)
 
 

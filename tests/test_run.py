@@ -161,6 +161,12 @@ def test_a_worker_that_dies_is_a_failure_of_its_stage_alone(preset: Path, tmp_pa
     done = run(preset, tmp_path / "runs", "-m", "mine,he", "--plugin", str(plugin), "--workers", "1", status=1)
     assert "its worker ended with exit status 7" in done.stdout
     assert done.stdout.count("top-1") == 3  # he at both depths, mine at the depth where it lives
+    assert (
+        "failed       mine micro depth 6 seed 0: its worker ended"
+        in lgbench("status", "--runs", str(tmp_path / "runs")).stdout
+    )
+    again = run(preset, tmp_path / "runs", "-m", "mine,he", "--plugin", str(plugin), status=1)
+    assert "4/4 failed mine" in again.stdout  # tried again: what killed it may be gone
 
 
 PLUGIN = """

@@ -44,6 +44,7 @@ class Display:
         self.live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
         self.started = time.monotonic()
         self.told: set[str] = set()
+        self.stopping = False
         self.work = {address: stage.flops or 1e9 for address, stage in plan.stages.items()}
 
     def __enter__(self) -> Display:
@@ -60,6 +61,9 @@ class Display:
             if address not in self.told and address not in execution.reused:
                 self._tell(self.plan.stages[address], execution)
             self.told.add(address)
+        if execution.stopping and not self.stopping and not self.live:
+            self.console.print("stopping: workers save where they are (Ctrl-C again: at once)")
+        self.stopping = execution.stopping
         if self.live:
             self.live.update(self._panel(execution), refresh=True)
 
@@ -98,7 +102,9 @@ class Display:
         left = sum(work for address, work in self.work.items() if address not in settled) - computed
         elapsed = time.monotonic() - self.started
         summary = f"{len(execution.done)} of {len(self.work)} stages, {duration(elapsed)}"
-        if computed > 0.02 * (computed + left) and elapsed > 5:
+        if execution.stopping:
+            summary += ", stopping: workers save where they are (Ctrl-C again: at once)"
+        elif computed > 0.02 * (computed + left) and elapsed > 5:
             summary += f", about {duration(elapsed * left / computed)} left"
         return Group(table, Text(summary, style="dim"))
 

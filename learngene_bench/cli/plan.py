@@ -13,18 +13,16 @@ from rich.text import Text
 
 from learngene_bench.cli import common
 from learngene_bench.cli.display import duration
-from learngene_bench.executor import default_workers, visible_gpus
+from learngene_bench.estimate import longest_chain, rate
 from learngene_bench.manifest import cell_facts, cell_parameters
 from learngene_bench.plan import Cell, Plan
 from learngene_bench.planner import make_plan
 from learngene_bench.registry import Registry
+from learngene_bench.slots import slots
 from learngene_bench.store import Runs, State
 
 WIDE = 60
 """Columns of a terminal from which on the cost columns are shown."""
-
-CPU_RATE, GPU_RATE = 4e10, 2e13
-"""Operations per second assumed of one thread and of one GPU where no finished stage tells better."""
 
 
 def plan(
@@ -53,42 +51,20 @@ def plan(
 def _estimate(plan: Plan, runs: Runs, states: dict[str, State]) -> dict[str, Any]:
     """Operations and seconds of what is not done; the rate from finished stages of this plan where there are any."""
     left = sum(stage.flops for address, stage in plan.stages.items() if states[address] is not State.DONE)
-    flops = seconds = 0.0
-    for address, stage in plan.stages.items():
-        if states[address] is State.DONE:
-            cost = runs.of(stage).read_result()["cost"]
-            for phase in {"ancestor": ["train"], "gene": ["prepare"], "cell": ["initialize", "tune"]}[stage.kind]:
-                flops += cost[phase]["flops"]
-                seconds += cost[phase]["seconds"]
-    measured = seconds > 0 and flops > 0
-    threads = plan.preset.compute.threads
-    workers = default_workers(plan.preset.compute)
-    rate = (
-        flops / seconds
-        if measured
-        else GPU_RATE
-        if visible_gpus() and plan.preset.compute.device != "cpu"
-        else CPU_RATE * threads
-    )
+    compute = plan.preset.compute
+    places = slots(compute, workers=None)
+    found = rate(plan, runs, states, compute, on_gpu=bool(places[0].gpus))
     waiting = sum(state is not State.DONE for state in states.values())
     # The longest chain cannot be shared between workers.
-    chain = _longest_chain(plan, states)
+    most = max(left / len(places), longest_chain(plan, states))
     return {
         "stages": waiting,
         "flops": left,
-        "seconds": max(left / rate / workers, chain / rate) if waiting else 0.0,
-        "workers": workers,
-        "rate": rate,
-        "rate_from": "finished stages" if measured else "an assumption",
+        "seconds": most / found.flops if waiting else 0.0,
+        "workers": len(places),
+        "rate": found.flops,
+        "rate_from": found.source,
     }
-
-
-def _longest_chain(plan: Plan, states: dict[str, State]) -> float:
-    longest: dict[str, float] = {}
-    for address, stage in plan.stages.items():
-        own = 0.0 if states[address] is State.DONE else stage.flops
-        longest[address] = own + max((longest[needed] for needed in stage.inputs.values()), default=0.0)
-    return max(longest.values(), default=0.0)
 
 
 def _as_json(plan: Plan, states: dict[str, State], estimate: dict[str, Any]) -> dict[str, Any]:

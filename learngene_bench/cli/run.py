@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,12 +11,14 @@ import typer
 from rich.markup import escape
 
 from learngene_bench.cli import common
-from learngene_bench.executor import Execution, default_workers, execute_plan
+from learngene_bench.executor import Execution, execute_plan
 from learngene_bench.files import write_text
 from learngene_bench.manifest import about, write_manifest
 from learngene_bench.plan import Plan, Stage
 from learngene_bench.planner import make_plan
+from learngene_bench.pool import Crew
 from learngene_bench.registry import Registry
+from learngene_bench.slots import slots
 from learngene_bench.store import Runs
 
 if TYPE_CHECKING:
@@ -31,6 +34,9 @@ def run(
     workers: Annotated[
         int | None, typer.Option("--workers", min=1, help="Processes; by default as many as fit on this machine.")
     ] = None,
+    per_gpu: Annotated[
+        int | None, typer.Option("--per-gpu", min=1, help="Workers that share a GPU; 1 by default.")
+    ] = None,
     settings: common.SetOption = None,
     plugin: common.PluginOption = None,
     quick: common.QuickOption = False,
@@ -42,20 +48,25 @@ def run(
 
     registry = Registry(plugin or [])
     plan = make_plan(common.build_request(method, grid, preset, seeds, settings, registry, quick, equal_budget))
+    compute = plan.preset.compute
+    crew = Crew(slots(compute, workers, per_gpu), cores=compute.threads)
     folder = Runs(runs)
     folder.check_writable()
     command = common.command_line()
     manifest = write_manifest(plan, folder, command)
     console = common.console()
     display = Display(plan, folder, console)
+    execution_of = _execution_of(plan, command)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     with display:
         execution = execute_plan(
             plan.stages,
             folder,
-            _execution_of(plan, command),
-            workers=workers or default_workers(plan.preset.compute),
+            crew,
+            enter=lambda stage: folder.enter(stage, execution_of(stage)),
             plugins=plugin or [],
-            retry_failed=retry_failed,
+            retry="failed" if retry_failed else "died",
             watch=display.update,
         )
     return _conclude(plan, execution, folder, manifest, console)
@@ -95,7 +106,9 @@ def _conclude(plan: Plan, execution: Execution, runs: Runs, manifest: Path, cons
         console.print(f"not run   {len(execution.blocked)} stages whose input failed")
     if failures:
         console.print(
-            "run again with --retry-failed to try once more; failed.json and log.txt tell more", soft_wrap=True
+            "run again with --retry-failed to try once more (what died is tried again without); "
+            "failed.json and log.txt tell more",
+            soft_wrap=True,
         )
     return 1 if failures else 0
 

@@ -114,6 +114,8 @@ def fill(runs: Runs, plan: Plan, command: Sequence[str]) -> None:
         elif state is State.INTERRUPTED:
             write_json(folder.progress, samples.progress)
         else:
+            if cell:
+                write_json(folder.initial_weights, samples.initial_weights(cell, draw))
             folder.finish(samples.cell(stage, cell, plan, draw) if cell else samples.stage(stage))
     write_manifest(plan, runs, list(command))
 
@@ -131,6 +133,8 @@ class Samples:
         done = {kind: next((runs / kind).glob("*/result.json")) for kind in ("ancestor", "gene", "cell")}
         self.records = {kind: read_json(path, "record") for kind, path in done.items()}
         self.configs = {kind: read_json(path.with_name("config.json"), "config") for kind, path in done.items()}
+        weights = read_json(done["cell"].with_name("initial_weights.json"), "statistics")
+        self.statistics = next(iter(weights.values()))
         self.failure = read_json(next(runs.glob("cell/*/failed.json")), "failure")
         where = {"phase": "tuning", "step": 40, "steps": 95, "epoch": 2.1, "epochs": 5.0, "top1": 20.0}
         self.progress = {**where, "time": time.time()}
@@ -148,18 +152,17 @@ class Samples:
         tune = {**record["cost"]["tune"], "flops": stage.flops, "seconds": stage.flops * 3e-11 * (1 + draw.random())}
         curve = learning_curve(cell, plan, record["curve"][-1], draw)
         metrics = {"top1": curve[-1]["top1"], "top1_initial": curve[0]["top1"]}
-        initial, (statistics, *_) = record["initial_weights"], record["initial_weights"]["tensors"].values()
-        tensors = {
-            name: {statistic: draw.gauss(0, 1) for statistic in statistics}
-            for name in sorted(cell.target.parameter_shapes())
-        }
         return {
             **record,
             "metrics": {**record["metrics"], **metrics},
             "curve": curve,
             "cost": {**spent, "tune": tune},
-            "initial_weights": {**initial, "tensors": tensors},
         }
+
+    def initial_weights(self, cell: Cell, draw: random.Random) -> dict[str, Any]:
+        """Statistics of each tensor."""
+        names = sorted(cell.target.parameter_shapes())
+        return {name: {statistic: draw.gauss(0, 1) for statistic in self.statistics} for name in names}
 
 
 def learning_curve(cell: Cell, plan: Plan, point: dict[str, Any], draw: random.Random) -> list[dict[str, Any]]:

@@ -216,12 +216,13 @@ class _Stage:
         trained = train(model, self._train(recipe), recipe, phase)
         kept = self.folder.path / MODEL_FILE
         _save_tensors(model.cpu().state_dict(), kept)
+        write_json(self.folder.initial_weights, initial["tensors"])
         return {
             **self.execution["about"],
             "metrics": {"top1": trained.curve[-1]["top1"], "top1_initial": trained.curve[0]["top1"]},
             "curve": trained.curve,
             "cost": {**cost, "tune": asdict(trained.cost)},
-            "initial_weights": initial,
+            "initial_weights": {"sha256": initial["sha256"]},
             "model": {"sha256": file_hash(kept), "mean": list(self.splits.mean), "std": list(self.splits.std)},
             "evaluation": {"split": self.config["evaluation_split"], "images": len(held_out)},
         }

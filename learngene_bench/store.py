@@ -5,6 +5,7 @@
         progress.json     how far it is
         checkpoints/      to continue from; removed at the end
         tensors.safetensors, model.safetensors   an ancestor or gene; a cell's model after tuning
+        initial_weights.json   of a cell: statistics of each tensor before tuning; large, so no part of the result
         result.json       written last, atomically: the stage is done if and only if it exists
         failed.json       the error of the last try
         log.txt           what the worker printed
@@ -69,6 +70,10 @@ class StageFolder:
     @property
     def tensors(self) -> Path:
         return self.path / "tensors.safetensors"
+
+    @property
+    def initial_weights(self) -> Path:
+        return self.path / "initial_weights.json"
 
     @property
     def log(self) -> Path:

@@ -15,6 +15,7 @@ from torch import nn
 from learngene_bench.cli.export import find_cell
 from learngene_bench.cli.main import _status
 from learngene_bench.errors import UserError
+from learngene_bench.files import read_json
 from learngene_bench.registry import dataset
 from learngene_bench.store import Runs
 
@@ -99,7 +100,9 @@ def test_initial_weights_are_those_of_the_record(
     path = tmp_path / "model.safetensors"
     assert _status(["export", "wave", "depth", "4", "--runs", str(runs), "-o", str(path), "--initial"]) == 0
     assert capsys.readouterr().err == ""
-    assert describe(load_file(path))["sha256"] == record_of(runs, "wave depth 4")["initial_weights"]["sha256"]
+    described = describe(load_file(path))
+    assert described["sha256"] == record_of(runs, "wave depth 4")["initial_weights"]["sha256"]
+    assert described["tensors"] == read_json(find_cell(Runs(runs), "wave depth 4").initial_weights, "statistics")
 
 
 def test_cells_are_found_by_words_and_addresses(runs: Path) -> None:

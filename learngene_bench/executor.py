@@ -57,10 +57,12 @@ class Execution:
 
     def block(self) -> None:
         """Marks what can no longer be computed."""
+        lost = self.failed.keys() | self.blocked
+        settled = lost | self.done  # a cell may be done whose gene is computed again, as its folder was deleted
         for address, stage in self.stages.items():  # inputs come before those that need them
-            lost = self.failed.keys() | self.blocked
-            if address not in lost and any(needed in lost for needed in stage.inputs.values()):
+            if address not in settled and any(needed in lost for needed in stage.inputs.values()):
                 self.blocked.add(address)
+                lost.add(address)
 
     @property
     def finished(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from learngene_bench.errors import UserError
@@ -147,7 +147,7 @@ class ModelSpec:
         return self.depth * (linear + attention + irpe) + patch_embedding + 2 * d * self.classes
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return dict(vars(self))  # not `asdict`, which copies deeply: a large plan asks tens of thousands of times
 
     def __str__(self) -> str:
         return f"depth {self.depth}, width {self.width}"

@@ -15,7 +15,7 @@ from learngene_bench.cli import common
 from learngene_bench.cli.display import duration
 from learngene_bench.estimate import longest_chain, rate
 from learngene_bench.manifest import cell_facts, cell_parameters
-from learngene_bench.plan import Cell, Plan
+from learngene_bench.plan import Cell, Plan, Row
 from learngene_bench.planner import make_plan
 from learngene_bench.registry import Registry
 from learngene_bench.slots import slots
@@ -106,9 +106,13 @@ def _print(plan: Plan, states: dict[str, State], estimate: dict[str, Any], conso
     for heading in ("Para. (M)", "Epoch") if costs else ():
         table.add_column(heading, justify="right", no_wrap=True)
     reasons: list[str] = []
+    sizes = plan.sizes()
+    cells_of: dict[tuple[Row, str], list[Cell]] = {}
+    for cell in plan.cells:
+        cells_of.setdefault((cell.row, cell.size), []).append(cell)
     for row in plan.rows:
-        for size in plan.sizes():
-            cells = [cell for cell in plan.cells if (cell.row, cell.size) == (row, size)]
+        for size in sizes:
+            cells = cells_of.get((row, size), [])
             dashes = {d.target.depth: d.reason for d in plan.dashes if (d.row, d.size) == (row, size)}
             if not cells and not dashes:
                 continue

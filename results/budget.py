@@ -6,11 +6,10 @@ has its means, so that a method that is ahead only because it trains longer can 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from learngene_bench.results.fields import Scalar
-from learngene_bench.results.records import Record, Results
+from learngene_bench.results.records import Record, Results, is_accuracy
 from learngene_bench.results.selection import ColumnKey, Grid, RowKey
 from learngene_bench.results.statistics import mean
 from learngene_bench.results.table import Mean, Table
@@ -23,23 +22,24 @@ def means(
     row: RowKey,
     labels: Mapping[ColumnKey, str],
     results: Results,
+    metric: str,
     footnote: Callable[[str], int],
 ) -> tuple[Mean, ...]:
-    """The row's mean over the columns after tuning, and the means of the same targets and seeds in each sibling.
+    """The row's mean over the columns, and the means of the same targets and seeds in each sibling.
 
     Args:
         labels: the columns with what stands above them.
         footnote: the number of a footnote with this text.
     """
     seeds = {column: cells.keys() for column in labels if (cells := grid.cells.get((row, column)))}
-    found = [_mean(source, row, seeds, results) for source in (grid, *siblings)]
+    found = [_mean(source, row, seeds, results, metric) for source in (grid, *siblings)]
     if not seeds or len(seeds) == len(labels) or all(mean.value is None for mean in found):
         return tuple(found)
     note = footnote(f"mean over {on_axis(grid.axis, [labels[column] for column in seeds])} only")
     return tuple(mean if mean.value is None else Mean(mean.value, mean.done, mean.expected, (note,)) for mean in found)
 
 
-def _mean(grid: Grid, row: RowKey, seeds: Mapping[ColumnKey, Collection[int]], results: Results) -> Mean:
+def _mean(grid: Grid, row: RowKey, seeds: Mapping[ColumnKey, Collection[int]], results: Results, metric: str) -> Mean:
     """The mean over the columns of the means over these seeds; what the grid has no plan for is missing like others."""
     planned = {column: grid.cells.get((row, column), {}) for column in seeds}
     if not any(planned.values()):
@@ -47,8 +47,8 @@ def _mean(grid: Grid, row: RowKey, seeds: Mapping[ColumnKey, Collection[int]], r
     values = []
     for column, wanted in seeds.items():
         outcomes = [results.outcome(cell) for seed, cell in sorted(planned[column].items()) if seed in wanted]
-        accuracies = [outcome.metrics["top1"] for outcome in outcomes if isinstance(outcome, Record)]
-        values.append([accuracy for accuracy in accuracies if math.isfinite(accuracy)])
+        accuracies = [outcome.metrics[metric] for outcome in outcomes if isinstance(outcome, Record)]
+        values.append([accuracy for accuracy in accuracies if is_accuracy(accuracy)])
     done, expected = sum(map(len, values)), sum(map(len, seeds.values()))
     return Mean(mean([mean(column) for column in values]) if done == expected else None, done, expected)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import reprlib
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,16 @@ class Fields:
         if not isinstance(value, int | float) or isinstance(value, bool):
             raise self._wrong(key, value, "a number")
         return value
+
+    def amount(self, key: str) -> float:
+        """Of something that is spent or counted: finite, and not below zero."""
+        value = self.number(key)
+        if not 0 <= value < math.inf:
+            raise self._wrong(key, value, "an amount")
+        return value
+
+    def amount_or_none(self, key: str) -> float | None:
+        return None if self._value(key) is None else self.amount(key)
 
     def number_or_none(self, key: str) -> float | None:
         return None if self._value(key) is None else self.number(key)

@@ -168,7 +168,7 @@ def _cell(address: str, fields: Fields, details: Fields) -> Cell:
         seed=fields.whole("seed"),
         stored_parameters=parameters.whole("stored"),
         model_parameters=parameters.whole("model"),
-        prepare_epochs=details.number_or_none("prepare_epochs"),
+        prepare_epochs=details.amount_or_none("prepare_epochs"),
     )
 
 
@@ -198,7 +198,7 @@ def _equal_budget(fields: Fields) -> EqualBudget | None:
 
 
 def _cost(fields: Fields) -> Cost:
-    return Cost(*(fields.number(name) for name in ("epochs", "iterations", "images", "flops", "seconds")))
+    return Cost(*(fields.amount(name) for name in ("epochs", "iterations", "images", "flops", "seconds")))
 
 
 def _check_schema(path: Path, fields: Fields) -> None:

@@ -18,6 +18,11 @@ FOLDER_DIGITS = 20
 """Digits of an address that name its folder."""
 
 
+def is_accuracy(value: float) -> bool:
+    """Whether the value of a metric can be a percentage of images: NaN, infinities and others are failures."""
+    return 0.0 <= value <= 100.0
+
+
 @dataclass(frozen=True)
 class Subject:
     """What is measured, seeds apart: a method (with its non-default options) on a target and a task."""

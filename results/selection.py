@@ -26,6 +26,12 @@ class ColumnKey(NamedTuple):
     task: str
     target: tuple[tuple[str, Scalar], ...]
 
+    @property
+    def extent(self) -> tuple[int, int]:
+        """Width and depth of the target."""
+        facts = dict(self.target)
+        return int(facts["width"] or 0), int(facts["depth"] or 0)
+
     def fact(self, name: str) -> Scalar:
         """The task, or a number of the target; None if this target has no such number."""
         return self.task if name == "task" else dict(self.target).get(name)

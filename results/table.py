@@ -105,7 +105,8 @@ class Row:
         prepare_epochs: "Epoch"; the different values among its cells, ascending, none where nothing is prepared.
         costs: by size.
         entries: in the order of the table's columns.
-        means: by size, of the row itself and then at each of the table's `budgets`; empty where there are none.
+        means: by size, of the row itself and then at each of the table's `budgets`; empty where there are none, but for
+            tables of tasks.
     """
 
     group: str
@@ -126,6 +127,7 @@ class Table:
         grid: name of the grid of targets; axis is what differs between these.
         equal_budget: what it is the equal-budget sibling of, if it is one.
         budgets: iterations of its own equal-budget siblings, beside whose means its own stand.
+        other_protocols: versions of which there are results too, in tables of their own.
         test_images: the different sizes of the test splits, ascending.
         superseded: results of older plans that a newer plan replaces, left out.
         footnotes: reasons of dashes and failures; entries refer to them by number, from 1.
@@ -143,6 +145,7 @@ class Table:
     budgets: tuple[int, ...]
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
+    other_protocols: tuple[int, ...]
     test_images: tuple[int, ...]
     superseded: int
     footnotes: tuple[str, ...]

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
 
 from learngene_bench.errors import unknown
 from learngene_bench.results.budget import means, repeats
-from learngene_bench.results.records import GROUPS, METRICS, Cell, Failure, Record, Results
+from learngene_bench.results.marks import marked
+from learngene_bench.results.records import GROUPS, METRICS, Cell, Failure, Record, Results, is_accuracy
 from learngene_bench.results.selection import ColumnKey, Grid, Place, RowKey, grids
 from learngene_bench.results.statistics import mean
 from learngene_bench.results.table import Column, Costs, Entry, Row, State, Table
-from learngene_bench.results.wording import at_equal_budget, printed
+from learngene_bench.results.wording import at_equal_budget
 
 _METRIC_TITLES = {
     "top1": "Top-1 accuracy (%) after tuning",
@@ -48,15 +47,18 @@ def panels(results: Results) -> list[tuple[Table, Table]]:
 
 def _tables(results: Results, metric: str) -> list[Table]:
     every = grids(results)
+    protocols = {grid.protocol for grid in every}
     made = []
     for grid in every:
         siblings = [other for other in every if other.is_sibling_of(grid)] if metric == "top1" else []
         siblings.sort(key=lambda sibling: sibling.iterations)
-        made.append(_table(grid, siblings, results, metric))
+        made.append(_table(grid, siblings, protocols - {grid.protocol}, results, metric))
     return made
 
 
-def _table(grid: Grid, siblings: Sequence[Grid], results: Results, metric: str) -> Table:
+def _table(
+    grid: Grid, siblings: Sequence[Grid], other_protocols: Iterable[int], results: Results, metric: str
+) -> Table:
     keys = _ordered_columns(grid)
     labels = _labels(grid, keys)
     names = _row_labels(grid)
@@ -64,6 +66,7 @@ def _table(grid: Grid, siblings: Sequence[Grid], results: Results, metric: str) 
     for column, label in zip(keys, labels, strict=True):
         sizes.setdefault(column.size, {})[column] = label
     footnotes = _Footnotes()
+    planned = _planned(grid)
     rows = []
     for key in _ordered_rows(grid):
         entries = [_entry(grid, (key, column), results, metric, footnotes) for column in keys]
@@ -73,13 +76,13 @@ def _table(grid: Grid, siblings: Sequence[Grid], results: Results, metric: str) 
                 method=key.method,
                 variant=key.variant,
                 label=names[key],
-                prepare_epochs=_prepare_epochs(grid, key),
-                costs={size: _costs(_cells(grid, key, size), results) for size in sizes},
+                prepare_epochs=_prepare_epochs(planned.get(key, {})),
+                costs={size: _costs(planned.get(key, {}).get(size, []), results) for size in sizes},
                 entries=tuple(entries),
                 means={
-                    size: means(grid, siblings, key, columns, results, footnotes.number)
+                    size: means(grid, siblings, key, columns, results, metric, footnotes.number)
                     for size, columns in sizes.items()
-                    if siblings
+                    if siblings or grid.axis == "task"
                 },
             )
         )
@@ -99,7 +102,8 @@ def _table(grid: Grid, siblings: Sequence[Grid], results: Results, metric: str) 
         columns=tuple(
             Column(key.size, label, key.task, dict(key.target)) for key, label in zip(keys, labels, strict=True)
         ),
-        rows=_marked(rows),
+        rows=marked(rows),
+        other_protocols=tuple(sorted(other_protocols)),
         test_images=tuple(sorted({record.test_images for record in records if record})),
         superseded=sum(cell.folder in results.records for cell in grid.superseded.values()),
         footnotes=tuple(footnotes.numbers),
@@ -134,7 +138,7 @@ def _entry(grid: Grid, place: Place, results: Results, metric: str, footnotes: _
         outcome = results.outcome(cell)
         if isinstance(outcome, Failure):
             troubles.append(f"failed: {outcome.error}")
-        elif outcome and math.isfinite(outcome.metrics[metric]):
+        elif outcome and is_accuracy(outcome.metrics[metric]):
             values[seed] = outcome.metrics[metric]
         elif outcome:
             troubles.append(f"{metric} is {outcome.metrics[metric]}, which is no accuracy")
@@ -145,13 +149,12 @@ def _entry(grid: Grid, place: Place, results: Results, metric: str, footnotes: _
     return Entry(state, values, len(cells), footnotes=numbers)
 
 
-def _cells(grid: Grid, row: RowKey, size: str) -> list[Cell]:
-    return [
-        cell
-        for (key, column), cells in grid.cells.items()
-        if key == row and column.size == size
-        for cell in cells.values()
-    ]
+def _planned(grid: Grid) -> dict[RowKey, dict[str, list[Cell]]]:
+    """The cells by row and size."""
+    planned: dict[RowKey, dict[str, list[Cell]]] = {}
+    for (row, column), cells in grid.cells.items():
+        planned.setdefault(row, {}).setdefault(column.size, []).extend(cells.values())
+    return planned
 
 
 def _costs(cells: Sequence[Cell], results: Results) -> Costs:
@@ -167,8 +170,8 @@ def _costs(cells: Sequence[Cell], results: Results) -> Costs:
     )
 
 
-def _prepare_epochs(grid: Grid, row: RowKey) -> tuple[float, ...]:
-    epochs = {cell.prepare_epochs for (key, _), cells in grid.cells.items() if key == row for cell in cells.values()}
+def _prepare_epochs(planned: Mapping[str, Iterable[Cell]]) -> tuple[float, ...]:
+    epochs = {cell.prepare_epochs for cells in planned.values() for cell in cells}
     return tuple(sorted(value for value in epochs if value is not None))
 
 
@@ -198,56 +201,28 @@ def _row_labels(grid: Grid) -> dict[RowKey, str]:
 def _ordered_columns(grid: Grid) -> list[ColumnKey]:
     """Sizes from narrow to wide, and within them the axis' values: numbers ascending, tasks as planned."""
     keys = list(dict.fromkeys(column for _, column in [*grid.cells, *grid.dashes]))
-    tasks = list(dict.fromkeys(column.task for column in keys))
-
-    def extent(key: ColumnKey) -> tuple[object, ...]:
-        return key.fact("width"), key.fact("depth")
-
-    smallest = {key.size: min(extent(other) for other in keys if other.size == key.size) for key in keys}
+    tasks = {task: position for position, task in enumerate(dict.fromkeys(column.task for column in keys))}
+    smallest: dict[str, tuple[int, int]] = {}
+    for key in keys:
+        smallest[key.size] = min(smallest.get(key.size, key.extent), key.extent)
 
     def order(key: ColumnKey) -> tuple[object, ...]:
-        value = tasks.index(key.task) if grid.axis == "task" else key.fact(grid.axis)
-        return smallest[key.size], key.size, value, tasks.index(key.task), keys.index(key)
+        value = tasks[key.task] if grid.axis == "task" else key.fact(grid.axis)
+        return smallest[key.size], key.size, value, tasks[key.task]
 
     return sorted(keys, key=order)
 
 
 def _labels(grid: Grid, keys: Sequence[ColumnKey]) -> list[str]:
     """Each column's value on the axis; columns that share it within a size also say what else tells them apart."""
-    labels = []
+    namesakes: dict[tuple[str, str], list[ColumnKey]] = {}
     for key in keys:
-        label = str(key.fact(grid.axis))
-        namesakes = [other for other in keys if other.size == key.size and str(other.fact(grid.axis)) == label]
-        if len(namesakes) > 1:
-            names = dict.fromkeys(["task", *(name for other in namesakes for name in dict(other.target))])
-            different = [name for name in names if len({other.fact(name) for other in namesakes}) > 1]
-            label += " (" + ", ".join(f"{name} {key.fact(name)}" for name in different) + ")"
-        labels.append(label)
-    return labels
-
-
-def _marked(rows: Sequence[Row]) -> tuple[Row, ...]:
-    """The rows with the best and the second of each column marked.
-
-    Only a column in which every planned entry is done is marked: what is missing might be the best. Rows of the group
-    pre-training are a reference that trains longer and take no mark. Means that print alike share the mark of the best,
-    and leave no second. The second is marked among three or more, since among two it would be the worst.
-    """
-    marked = [list(row.entries) for row in rows]
-    for index in range(len(rows[0].entries) if rows else 0):
-        column = [row.entries[index] for row in rows if row.group != "pre-training"]
-        if any(entry.state in ("incomplete", "failed", "pending") for entry in column):
-            continue
-        means = sorted((printed(entry.mean) for entry in column if entry.mean is not None), key=float, reverse=True)
-        if len(means) < 2:
-            continue
-        second = means[1] if len(means) > 2 and means[1] != means[0] else None
-        for row, entries in zip(rows, marked, strict=True):
-            entry = entries[index]
-            if entry.mean is None or row.group == "pre-training":
-                continue
-            if printed(entry.mean) == means[0]:
-                entries[index] = replace(entry, mark="best")
-            elif printed(entry.mean) == second:
-                entries[index] = replace(entry, mark="second")
-    return tuple(replace(row, entries=tuple(entries)) for row, entries in zip(rows, marked, strict=True))
+        namesakes.setdefault((key.size, str(key.fact(grid.axis))), []).append(key)
+    labels: dict[ColumnKey, str] = {}
+    for (_, label), alike in namesakes.items():
+        names = dict.fromkeys(["task", *(name for key in alike for name, _ in key.target)])
+        different = [name for name in names if len({key.fact(name) for key in alike}) > 1]
+        for key in alike:
+            details = ", ".join(f"{name} {key.fact(name)}" for name in different)
+            labels[key] = f"{label} ({details})" if details else label
+    return [labels[key] for key in keys]

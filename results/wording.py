@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 
 from learngene_bench.results.records import EqualBudget
@@ -69,8 +69,10 @@ def mean(mean: Mean) -> str:
 
 def mean_titles(table: Table) -> list[str]:
     """Headers of the means over a size's columns: ordinary, and at equal budget."""
+    if not any(row.means for row in table.rows):
+        return []
     if len(table.budgets) < 2:
-        return ["Mean", *("Mean =budget" for _ in table.budgets)] if table.budgets else []
+        return ["Mean", *("Mean =budget" for _ in table.budgets)]
     return ["Mean", *(f"Mean ={iterations}" for iterations in table.budgets)]
 
 
@@ -120,26 +122,22 @@ def notes(table: Table, best: str, second: str) -> list[str]:
     """
     states = {entry.state for row in table.rows for entry in row.entries}
     incomplete = any(mean.value is None and mean.expected for row in table.rows for mean in chain(*row.means.values()))
-    marks = {entry.mark for row in table.rows for entry in row.entries}
-    lines = [_seeds(table)]
-    if marks > {""}:
-        shown = f"{best}: best of its column" + (f"; {second}: second" if "second" in marks else "")
-        reference = (
-            "; pre-training is a reference without marks"
-            if any(row.group == "pre-training" for row in table.rows)
-            else ""
-        )
-        lines.append(f"{shown}; only in columns where every planned cell is done{reference}.")
+    lines = [_seeds(table), *_marks(table, best, second)]
     if incomplete or states & {"incomplete", "failed", "pending"}:
         lines.append("k/n: only k of n seeds have a result, so no mean is printed.")
     lines.append(
         "Epoch: epochs spent on preparing, once for all targets. Para.: parameters that are stored and inherited. "
         "Init.: iterations and seconds that the method itself spends on one target, mean over targets and seeds."
     )
-    if table.budgets:
+    if mean_titles(table):
         lines.append(_means(table))
     if table.equal_budget:
         lines.append(f"Equal budget: {_equal(table, str(table.equal_budget.iterations))}.")
+    if table.other_protocols:
+        versions = ", ".join(map(str, table.other_protocols))
+        lines.append(
+            f"Numbers of other protocol versions (here: {versions}) cannot be compared with these and stand apart."
+        )
     if table.superseded:
         lines.append(f"{table.superseded} results of older plans are left out: a newer plan replaces them.")
     return lines
@@ -151,9 +149,32 @@ def footnotes(table: Table) -> list[str]:
 
 def _means(table: Table) -> str:
     """What the means over a size's columns are, in one sentence."""
+    if not table.budgets:
+        return "Mean: over the columns of the size."
     titles = " and ".join(mean_titles(table)[1:])
     many = f"{table.budgets[0]}" if len(table.budgets) == 1 else "that many"
     return f"Mean: over the columns of the size; {titles}: of the same targets and seeds where {_equal(table, many)}."
+
+
+def _marks(table: Table, best: str, second: str) -> Iterator[str]:
+    """What the marks mean, if there are any; `marks.py` has the rule."""
+    entries = [entry for row in table.rows for entry in row.entries]
+    if not any(entry.mark for entry in entries):
+        return
+    seeds = {entry.expected for entry in entries if entry.expected}
+    test = "a paired t-test over the seeds (two-sided, 5 %, taking differences to be normal)"
+    rule, others = f"{best}: best of its column, with all that {test} cannot tell from it", "the same of the others"
+    unmarked = ["columns in which nothing can be told apart"]
+    if seeds == {1}:
+        rule, others = f"With one seed no difference can be tested. {best}: highest of its column", "second"
+        unmarked = []
+    elif 1 in seeds:
+        unmarked.append("rows with one seed")
+    unmarked.append("columns with planned cells missing")
+    if any(row.group == "pre-training" for row in table.rows):
+        unmarked.append("pre-training, which is a reference")
+    seconds = f"; {second}: {others}" if any(entry.mark == "second" for entry in entries) else ""
+    yield f"{rule}{seconds}. Without marks: {', '.join(unmarked)}."
 
 
 def _equal(table: Table, many: str) -> str:

@@ -23,6 +23,10 @@ def without(key: str) -> Callable[[dict[str, Any]], str]:
     return lambda record: json.dumps({name: value for name, value in record.items() if name != key})
 
 
+def spent(record: dict[str, Any], seconds: float) -> dict[str, Any]:
+    return {**record["cost"], "tune": {**record["cost"]["tune"], "seconds": seconds}}
+
+
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
@@ -37,6 +41,8 @@ def without(key: str) -> Callable[[dict[str, Any]], str]:
         (lambda record: change(cell={**record["cell"], "target": {"width": 48}})(record), "lacks 'cell.target.depth'"),
         (change(metrics={"top1": None, "top1_initial": 10.0}), "'metrics.top1' is None, not a number"),
         (change(metrics={"top1": True, "top1_initial": 10.0}), "'metrics.top1' is True, not a number"),
+        (lambda record: change(cost=spent(record, math.nan))(record), "'cost.tune.seconds' is nan, not an amount"),
+        (change(prepare_epochs=-math.inf), "'prepare_epochs' is -inf, not an amount"),
         (change(address="f" * 64), "not that of its folder"),
         (without("model"), "lacks 'model'"),
         (change(cost={"ancestors": 3}), "cost.ancestors is a number or truth value, not an object"),

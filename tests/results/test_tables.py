@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from learngene_bench.errors import DamagedFile, UserError
-from learngene_bench.results import load, tables, tidy
+from learngene_bench.results import load, render, tables, tidy
 from learngene_bench.results.selection import of_grid
-from learngene_bench.results.table import Entry, Table
+from learngene_bench.results.table import Entry, Mean, Table
 
 
 def only(runs: Any, metric: str = "top1") -> Table:
@@ -44,8 +44,8 @@ def test_a_mean_is_over_all_planned_seeds_or_there_is_none(runs: Any) -> None:
     assert (done.state, done.mean, done.standard_deviation) == ("done", 92.0, 2.0)
 
 
-@pytest.mark.parametrize("accuracy", [math.nan, math.inf])
-def test_a_metric_that_is_not_finite_is_a_missing_seed_with_a_footnote(runs: Any, accuracy: float) -> None:
+@pytest.mark.parametrize("accuracy", [math.nan, math.inf, -math.inf, -0.5, 100.5, 1e308])
+def test_a_metric_that_is_no_percentage_is_a_missing_seed_with_a_footnote(runs: Any, accuracy: float) -> None:
     runs.plan([runs.done(runs.cell("wave", seed=0), 90.0), runs.done(runs.cell("wave", seed=1), accuracy)])
     table = only(runs)
     assert (entry(table, "WAVE").state, entry(table, "WAVE").footnotes) == ("incomplete", (1,))
@@ -127,7 +127,7 @@ def test_records_without_a_plan_make_a_table_too(runs: Any) -> None:
     assert entry(table, "WAVE").mean == 90.0
 
 
-def test_best_and_second(runs: Any) -> None:
+def test_best_and_second_of_one_seed_go_by_what_is_printed(runs: Any) -> None:
     accuracies = {"he": 80.0, "mimetic": 81.0, "wave": 90.0, "direct-pt": 99.0}
     cells = {method: runs.done(runs.cell(method), accuracy) for method, accuracy in accuracies.items()}
     plan = runs.plan(list(cells.values()))
@@ -137,6 +137,69 @@ def test_best_and_second(runs: Any) -> None:
     plan.unlink()
     runs.plan([*cells.values(), runs.failed(runs.cell("ligo"), "boom")])
     assert set(marks(only(runs)).values()) == {""}
+
+
+def plan_seeds(runs: Any, accuracies: dict[str, list[float]]) -> dict[str, str]:
+    runs.plan(
+        [
+            runs.done(runs.cell(method, seed=seed), accuracy)
+            for method, values in accuracies.items()
+            for seed, accuracy in enumerate(values)
+        ]
+    )
+    return marks(only(runs))
+
+
+def test_best_and_second_of_several_seeds_go_by_a_paired_test(runs: Any) -> None:
+    found = plan_seeds(
+        runs,
+        {
+            "wave": [90.0, 92.0, 94.0],
+            "sws": [89.95, 91.96, 93.94],  # less than a tenth below, and always: significant
+            "telg": [91.0, 89.0, 93.5],  # 0.83 below, sometimes above: not
+            "auto-lg": [80.0, 82.0, 84.0],
+            "direct-pt": [99.0, 99.1, 99.2],
+        },
+    )
+    assert found == {"WAVE": "best", "SWS": "second", "TELG": "best", "Auto-LG": "", "Direct PT": ""}
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "expected"),
+    [
+        ({"he": [80.0, 81.0], "wave": [81.0, 80.5]}, ["", ""]),  # nothing to tell apart
+        ({"he": [80.0, 81.0], "wave": [90.0, 91.0]}, ["", "best"]),  # a second would be the worst
+        ({"he": [80.0, 81.0], "telg": [80.0, 81.0], "wave": [90.0, 91.0]}, ["", "", "best"]),
+        ({"he": [85.0], "telg": [80.0, 81.0], "wave": [90.0, 91.0]}, ["", "", "best"]),  # one seed tells nothing
+        ({"he": [95.0], "telg": [80.0, 81.0], "wave": [90.0, 91.0]}, ["", "", ""]),  # not even that it is the best
+    ],
+)
+def test_what_no_test_tells_is_not_marked(runs: Any, accuracies: dict[str, list[float]], expected: list[str]) -> None:
+    assert list(plan_seeds(runs, accuracies).values()) == expected
+
+
+def test_tasks_have_a_mean_beside_them(runs: Any) -> None:
+    cells = [
+        runs.done(runs.cell("he", 6, seed, task=task), accuracy + seed, 10.0 + seed)
+        for task, accuracy in (("cifar10", 90.0), ("flowers102", 50.0))
+        for seed in range(2)
+    ]
+    cells += [runs.done(runs.cell("ligo", 6, seed, task="cifar10"), 80.0) for seed in range(2)]
+    runs.plan(cells, [runs.dash("ligo", 6, "too small", task="flowers102")], grid="transfer", axis="task")
+    for metric, expected in (("top1", 70.5), ("top1_initial", 10.5)):
+        table = only(runs, metric)
+        he, ligo = table.rows
+        assert he.means["micro"] == (Mean(expected, 4, 4),)
+        assert table.footnotes[ligo.means["micro"][0].footnotes[0] - 1] == "mean over cifar10 only"
+
+
+def test_protocols_say_that_they_stand_apart(runs: Any) -> None:
+    runs.plan([runs.done(runs.cell("he"), 80.0)])
+    assert "protocol versions" not in render.markdown(tables(load([runs.folder])))
+    runs.plan([runs.done(runs.cell("he", version=1), 90.0, protocol=2)], protocol=2)
+    first, second = render.markdown(tables(load([runs.folder]))).split("###")[1:]
+    assert "other protocol versions (here: 2) cannot be compared" in first
+    assert "other protocol versions (here: 1) cannot be compared" in second
 
 
 def test_columns_and_rows_can_always_be_told_apart(runs: Any) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from rich.console import Console
 
 from learngene_bench.errors import DamagedFile
 from learngene_bench.results import load, plots, render, tables
+from learngene_bench.results.plots.page import Page
 from learngene_bench.results.table import Mean, Table
 from learngene_bench.results.tidy import to_frame
 
@@ -143,12 +145,14 @@ def test_records_without_a_plan_know_their_budget(runs: Any) -> None:
 
 def test_figures_say_which_budget(budgets: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     titles: list[str] = []
-    monkeypatch.setattr(plots, "_lines", lambda *args: None)
-    monkeypatch.setattr(plots, "_names", lambda *args: None)
-    monkeypatch.setattr("matplotlib.figure.Figure.text", lambda *args, **options: titles.append(args[3]))
-    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda *args, **options: None)
-    assert len(plots.accuracy(load([budgets.folder]), tmp_path / "figures")) == 4
-    assert sum("at equal budget (245 iterations)" in title for title in titles) == 1
+
+    def keep_title(page: Page, folder: Path, name: str) -> list[Path]:
+        titles.append(page.figure.texts[0].get_text())
+        return []
+
+    monkeypatch.setattr(Page, "save", keep_title)
+    plots.accuracy(load([budgets.folder]), tmp_path)
+    assert ["at equal budget (245 iterations)" in title for title in titles] == [False, True]
 
 
 def test_no_width_cuts_a_mean(runs: Any) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from learngene_bench.errors import UserError
 from learngene_bench.results import load, plots
+from learngene_bench.results.plots import names
 
 
 def test_the_same_results_give_the_same_bytes(example: Any, tmp_path: Path) -> None:
@@ -36,11 +37,11 @@ def test_nothing_complete_gives_no_figure(runs: Any, tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_to(example: Any, tmp_path: Path) -> None:
     (tmp_path / "figures").write_text("a file")
-    with pytest.raises(UserError, match=r"cannot write .*figures"):
+    with pytest.raises(UserError, match=r"figures.* cannot be written"):
         plots.accuracy(load([example.folder]), tmp_path / "figures")
 
 
 def test_names_at_the_line_ends_keep_apart() -> None:
-    assert plots._apart([0.1, 0.1, 0.98, 0.99], [0.1] * 4) == pytest.approx([0.1, 0.2, 0.9, 1.0])
+    assert names.apart([0.1, 0.1, 0.98, 0.99], [0.1] * 4) == pytest.approx([0.1, 0.2, 0.9, 1.0])
     # A name on two lines takes twice the room, half of it on either side.
-    assert plots._apart([0.1, 0.1, 0.1], [0.1, 0.2, 0.1]) == pytest.approx([0.1, 0.25, 0.4])
+    assert names.apart([0.1, 0.1, 0.1], [0.1, 0.2, 0.1]) == pytest.approx([0.1, 0.25, 0.4])

@@ -1,0 +1,132 @@
+"""A figure laid out in inches: title, panels, legend, caption; and how it becomes files."""
+
+from __future__ import annotations
+
+import io
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from learngene_bench.files import write_bytes
+from learngene_bench.results.plots.style import GREY, SMALL_SIZE, TITLE_SIZE, WIDTHS, Look
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_DPI = 300
+_MARGIN = 0.08
+_LEFT, _ABOVE, _BETWEEN = 0.42, 0.2, 0.1
+_LETTER_WIDTH, _LINE_HEIGHT, _LEGEND_LINE = 0.0071, 0.0196, 0.024
+"""Inches for each point of the letters' size."""
+_KEY = 0.3
+"""Inches: of a line with its marker in the legend."""
+
+
+class Page:
+    """Panels of one size, row by row, between a title and a caption that stand alone, without a text around them.
+
+    Args:
+        title: what is shown of what.
+        caption: how to read it.
+        count: how many panels.
+        across: how many of them stand side by side, at most.
+        height: of each, in inches, without what stands above and below it.
+        columns: 1 or 2 of a two-column paper, how wide the whole is.
+        beside: room right of each, in inches, for names.
+        below: room below each, for its axis.
+        legend: what the lines and markers are, by name; nothing if names stand at the lines.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        caption: str,
+        count: int,
+        across: int,
+        height: float,
+        columns: int,
+        beside: float = 0.0,
+        below: float = 0.42,
+        legend: Mapping[str, Look] = MappingProxyType({}),
+    ) -> None:
+        from matplotlib.figure import Figure
+
+        self._across, self._height, self._beside, self._below = min(across, count), height, beside, below
+        self._width = WIDTHS[columns]
+        above, under = self._wrapped(title, TITLE_SIZE), self._wrapped(caption, SMALL_SIZE)
+        self._top = _MARGIN + _LINE_HEIGHT * TITLE_SIZE * len(above) + 0.04
+        rows = -(-count // self._across)
+        foot = _MARGIN + _LINE_HEIGHT * SMALL_SIZE * len(under)
+        entries = self._legend_rows(legend)
+        keys = _LEGEND_LINE * SMALL_SIZE * len(entries)
+        self._total = self._top + rows * (_ABOVE + height + below) + keys + foot
+        self.figure = Figure(figsize=(self._width, self._total), dpi=_DPI)
+        self._write(above, 1 - _MARGIN / self._total, va="top", size=TITLE_SIZE)
+        self._write(under, _MARGIN / self._total, va="bottom", size=SMALL_SIZE, color=GREY)
+        for number, row in enumerate(entries):
+            self._draw_legend(row, foot + keys - (number + 0.5) * _LEGEND_LINE * SMALL_SIZE)
+
+    def panel(self, index: int, title: str) -> Axes:
+        """The axes of one panel, from 0."""
+        row, column = divmod(index, self._across)
+        share = (self._width - _MARGIN) / self._across
+        width = share - _LEFT - self._beside - _BETWEEN
+        top = self._top + row * (_ABOVE + self._height + self._below) + _ABOVE
+        left = column * share + _LEFT
+        axes = self.figure.add_axes(
+            (
+                left / self._width,
+                (self._total - top - self._height) / self._total,
+                width / self._width,
+                self._height / self._total,
+            )
+        )
+        axes.set_title(title, pad=4)
+        return axes
+
+    def save(self, folder: Path, name: str) -> list[Path]:
+        """Writes NAME.png and NAME.pdf, whole or not at all and without the time of day: same figure, same bytes.
+
+        Raises:
+            UserError: the folder cannot be written to.
+        """
+        written = []
+        for suffix, metadata in ((".png", {"Software": None}), (".pdf", {"CreationDate": None})):
+            content = io.BytesIO()
+            self.figure.savefig(content, format=suffix[1:], metadata=metadata)
+            path = folder / f"{name}{suffix}"
+            write_bytes(path, content.getvalue())
+            written.append(path)
+        return written
+
+    def _write(self, lines: Sequence[str], y: float, **how: Any) -> None:
+        self.figure.text(_MARGIN / self._width, y, "\n".join(lines), linespacing=1.2, **how)
+
+    def _legend_rows(self, looks: Mapping[str, Look]) -> list[list[tuple[float, str, Look]]]:
+        """The legend's entries in columns, row by row, each with how far from the left it stands."""
+        if not looks:
+            return []
+        step = _KEY + 0.2 + _LETTER_WIDTH * SMALL_SIZE * max(map(len, looks))
+        across = max(1, int((self._width - _MARGIN) / step))
+        down = -(-len(looks) // across)
+        entries = list(looks.items())
+        return [
+            [(_MARGIN + number * step, *entry) for number, entry in enumerate(entries[row::down])]
+            for row in range(down)
+        ]
+
+    def _draw_legend(self, row: Sequence[tuple[float, str, Look]], height: float) -> None:
+        from matplotlib.lines import Line2D
+
+        y = height / self._total
+        for left, name, look in row:
+            key = [(left + part * _KEY) / self._width for part in (0, 0.5, 1)]
+            line = Line2D(key, [y] * 3, linestyle=look.line, markevery=[1], **look.markers)
+            self.figure.add_artist(line)
+            self.figure.text((left + _KEY + 0.06) / self._width, y, name, va="center_baseline", size=SMALL_SIZE)
+
+    def _wrapped(self, text: str, size: float) -> list[str]:
+        letters = int((self._width - 2 * _MARGIN) / (_LETTER_WIDTH * size))
+        return textwrap.wrap(text, letters, break_on_hyphens=False)

@@ -36,7 +36,7 @@ class Rate:
 
 
 def rate(plan: Plan, runs: Runs, states: Mapping[str, State], compute: Compute, on_gpu: bool) -> Rate:
-    """The rate of this plan's finished stages, of a hundred of each kind at most; an assumption where there are none."""
+    """The rate of this plan's finished stages, a hundred of each kind at most; an assumption where there are none."""
     flops = seconds = 0.0
     for kind, phases in _PHASES.items():
         done = [stage for address, stage in plan.stages.items() if stage.kind == kind and states[address] is State.DONE]

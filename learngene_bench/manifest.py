@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ def write_manifest(plan: Plan, runs: Runs, command: list[str]) -> Path:
         ],
     }
     path = runs.root / "plans" / f"{address_of(body)[:20]}.json"
-    write_json(path, {**body, "created": provenance.now(), "command": command})
+    write_json(path, {**body, "created": provenance.now(), "command": command, "folder": os.getcwd()})
     return path
 
 

@@ -99,7 +99,7 @@ class Cores:
         with suppress(OSError):
             self.folder.mkdir(exist_ok=True, mode=0o700)
             for core in self.free:
-                stream = (self.folder / f"{core}.lock").open("w")
+                stream: IO[str] = (self.folder / f"{core}.lock").open("w")
                 try:
                     fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import time
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console, Group
@@ -16,15 +14,8 @@ from rich.text import Text
 
 from learngene_bench.executor import Execution
 from learngene_bench.plan import Plan, Stage
+from learngene_bench.situation import read_progress
 from learngene_bench.store import Runs
-
-
-def read_progress(path: Path) -> dict[str, Any]:
-    """How far a stage is; empty when it has not said so yet."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError):
-        return {}
 
 
 def duration(seconds: float) -> str:

@@ -7,7 +7,7 @@ import traceback
 
 import typer
 
-from learngene_bench.cli import check, export, info, list_, new, plan, report, run, status
+from learngene_bench.cli import cancel, check, export, info, list_, logs, new, plan, report, retry, run, status
 from learngene_bench.errors import UserError
 
 app = typer.Typer(
@@ -22,6 +22,9 @@ app.command("plan")(plan.plan)
 app.command("list")(list_.list_)
 app.command("info")(info.info)
 app.command("status")(status.status)
+app.command("retry")(retry.retry)
+app.command("cancel")(cancel.cancel)
+app.command("logs")(logs.logs)
 app.command("report")(report.report)
 app.command("check")(check.check)
 app.command("new")(new.new)
@@ -38,10 +41,11 @@ def options(debug: bool = typer.Option(False, "--debug", help="Show the tracebac
 
 def main() -> None:
     """Runs `lgbench`; exit status 0 done, 1 something failed, 2 the user must put something right, 130 Ctrl-C."""
-    sys.exit(_status(sys.argv[1:]))
+    sys.exit(run_command(sys.argv[1:]))
 
 
-def _status(arguments: list[str]) -> int:
+def run_command(arguments: list[str]) -> int:
+    """Runs a command line without its first word; gives its exit status, and prints what went wrong."""
     # Read here too, so that --debug works before and after the verb.
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]

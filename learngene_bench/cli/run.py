@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 
-from learngene_bench.cli import common
-from learngene_bench.executor import Execution, execute_plan
+from learngene_bench.cli import common, submit
+from learngene_bench.cli import slurm_options as on_slurm
+from learngene_bench.executor import Execution, Retry, execute_plan
 from learngene_bench.files import write_text
 from learngene_bench.manifest import about, write_manifest
 from learngene_bench.plan import Plan, Stage
@@ -19,6 +21,7 @@ from learngene_bench.planner import make_plan
 from learngene_bench.pool import Crew
 from learngene_bench.registry import Registry
 from learngene_bench.slots import slots
+from learngene_bench.slurm.settings import SlurmSettings, slurm_settings
 from learngene_bench.store import Runs
 
 if TYPE_CHECKING:
@@ -42,34 +45,111 @@ def run(
     quick: common.QuickOption = False,
     equal_budget: common.EqualBudgetOption = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try again what failed before.")] = False,
+    processes: Annotated[
+        int | None,
+        typer.Option("--processes-per-model", min=1, help="That train one model together, on a GPU each."),
+    ] = None,
+    executor: on_slurm.ExecutorOption = on_slurm.Executor.LOCAL,
+    partition: on_slurm.PartitionOption = None,
+    account: on_slurm.AccountOption = None,
+    time: on_slurm.TimeOption = None,
+    nodes: on_slurm.NodesOption = None,
+    gpus_per_node: on_slurm.GpusOption = None,
+    cpus_per_task: on_slurm.CpusOption = None,
+    mem: on_slurm.MemOption = None,
+    cells_per_job: on_slurm.CellsPerJobOption = None,
+    max_parallel: on_slurm.MaxParallelOption = None,
+    set_slurm: on_slurm.SetSlurmOption = None,
+    snapshot: on_slurm.SnapshotOption = False,
+    wait: on_slurm.WaitOption = False,
+    dry_run: on_slurm.DryRunOption = False,
+    format: common.FormatOption = common.Format.TABLE,
 ) -> int:
     """Measure methods on a grid; what is done already is not done again, what was interrupted continues."""
-    from learngene_bench.cli.display import Display
-
+    asked = {
+        "partition": partition,
+        "account": account,
+        "time": time,
+        "nodes": nodes,
+        "gpus_per_node": gpus_per_node,
+        "cpus_per_task": cpus_per_task,
+        "mem": mem,
+        "cells_per_job": cells_per_job,
+        "max_parallel": max_parallel,
+    }
+    if executor is on_slurm.Executor.LOCAL:
+        on_slurm.refuse({**asked, "set_slurm": set_slurm, "snapshot": snapshot, "wait": wait, "dry_run": dry_run})
     registry = Registry(plugin or [])
     plan = make_plan(common.build_request(method, grid, preset, seeds, settings, registry, quick, equal_budget))
-    compute = plan.preset.compute
-    crew = Crew(slots(compute, workers, per_gpu), cores=compute.threads)
-    folder = Runs(runs)
-    folder.check_writable()
-    command = common.command_line()
-    manifest = write_manifest(plan, folder, command)
+    work = _Work(plan, Runs(runs), plugin or [], "failed" if retry_failed else "died", common.command_line())
+    if executor is on_slurm.Executor.LOCAL:
+        return _run_here(work, workers, per_gpu, processes or 1)
+    more = {"per_gpu": per_gpu, "processes_per_model": processes}
+    resources = slurm_settings({**asked, **more}, set_slurm or [])
+    if dry_run:
+        as_json = format is common.Format.JSON
+        submit.dry_run(plan, work.runs, resources, common.console(), retry=work.retry, as_json=as_json)
+        return 0
+    return _run_on_slurm(work, resources, snapshot=snapshot, wait=wait)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What is to be computed, wherever."""
+
+    plan: Plan
+    runs: Runs
+    plugins: list[Path]
+    retry: Retry
+    command: list[str]
+
+    def begin(self) -> Callable[[Stage], object]:
+        """Writes down what this run intends; gives what writes the configuration of a stage."""
+        self.runs.check_writable()
+        write_manifest(self.plan, self.runs, self.command)
+        execution_of = _execution_of(self.plan, self.command)
+        return lambda stage: self.runs.enter(stage, execution_of(stage))
+
+
+def _run_here(work: _Work, workers: int | None, per_gpu: int | None, processes: int) -> int:
+    from learngene_bench.cli.display import Display
+
+    compute = work.plan.preset.compute
+    crew = Crew(slots(compute, workers, per_gpu, processes), compute.threads * processes, processes)
+    enter = work.begin()
     console = common.console()
-    display = Display(plan, folder, console)
-    execution_of = _execution_of(plan, command)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
+    display = Display(work.plan, work.runs, console)
     with display:
         execution = execute_plan(
-            plan.stages,
-            folder,
+            work.plan.stages,
+            work.runs,
             crew,
-            enter=lambda stage: folder.enter(stage, execution_of(stage)),
-            plugins=plugin or [],
-            retry="failed" if retry_failed else "died",
+            enter=enter,
+            plugins=work.plugins,
+            retry=work.retry,
             watch=display.update,
         )
-    return _conclude(plan, execution, folder, manifest, console)
+    return _conclude(work.plan, execution, work.runs, console)
+
+
+def _run_on_slurm(work: _Work, resources: SlurmSettings, *, snapshot: bool, wait: bool) -> int:
+    console = common.console()
+    submit.submit(
+        work.plan,
+        work.runs,
+        resources,
+        console,
+        begin=work.begin,
+        plugins=work.plugins,
+        retry=work.retry,
+        command=work.command,
+        snapshot=snapshot,
+    )
+    if not wait:
+        return 0
+    return _conclude(work.plan, submit.follow(work.plan, work.runs, console), work.runs, console)
 
 
 def _execution_of(plan: Plan, command: list[str]) -> Any:
@@ -89,7 +169,7 @@ def _execution_of(plan: Plan, command: list[str]) -> Any:
     return execution_of
 
 
-def _conclude(plan: Plan, execution: Execution, runs: Runs, manifest: Path, console: Any) -> int:
+def _conclude(plan: Plan, execution: Execution, runs: Runs, console: Any) -> int:
     """Prints the tables of this run, writes them beside the records, says where everything lies."""
     from learngene_bench import results
     from learngene_bench.results import render

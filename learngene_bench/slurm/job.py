@@ -1,0 +1,167 @@
+"""What a job does on its node: it computes its stages in a pool of workers, like a run on one machine.
+
+Inputs that are not there, as the job that was to compute them is lost, are computed first; an input that another job
+computes is waited for; a stage whose input failed is left out. So a job only needs files, and may be started again at
+any time, by submitit, by `scontrol requeue` or after the death of its node.
+
+The process that submitit starts never imports torch: it is the parent of the workers and hears the scheduler's signals.
+
+    USR2 (preemption, end of the time limit)    the workers save where they are; submitit requeues the job
+    TERM (scancel, requeue from outside)        the workers save where they are; the scheduler does the rest
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from submitit.helpers import DelayedSubmission
+
+from learngene_bench import codebase
+from learngene_bench.config import Compute
+from learngene_bench.executor import Execution, execute_plan
+from learngene_bench.files import address_of
+from learngene_bench.plan import Stage
+from learngene_bench.pool import Crew
+from learngene_bench.slots import slots, visible_gpus
+from learngene_bench.store import Runs
+
+PATIENCE = 600
+"""Seconds after SIGTERM in which the scheduler ends the job, or says that it is to be requeued."""
+TURNS = 3
+"""Turns in a row without progress after which a job is not requeued again."""
+
+
+@dataclass
+class Job:
+    """The work of one job; submitit writes it to a file and runs it on a node.
+
+    Attributes:
+        stages: kind and address of each.
+        workers: that compute side by side, where there are no GPUs.
+        processes: that compute one stage together, each a task of this job; 1 for a pool of workers.
+        code: the identity of the code at submission.
+        seen: how far its stages were when it was requeued last.
+        turns: how often it was requeued in a row without getting any further.
+    """
+
+    runs: Path
+    stages: list[tuple[str, str]]
+    plugins: list[Path]
+    compute: Compute
+    workers: int
+    per_gpu: int
+    processes: int
+    code: dict[str, Any]
+    seen: str = ""
+    turns: int = 0
+    told: set[str] = field(default_factory=set)
+
+    def __call__(self) -> None:
+        if codebase.differs(self.code):
+            _say(f"WARNING: the code changed since submission: {self.code} -> {codebase.identity()}")
+        stages = with_inputs(Runs(self.runs), self.stages)
+        if self.processes > 1:
+            self._compute_together(list(stages.values()))
+        else:
+            self._compute_in_a_pool(stages)
+
+    def checkpoint(self) -> DelayedSubmission | None:
+        """What submitit submits in this job's place; None, for no more turns, if it does not get any further."""
+        reached = self._reached()
+        self.turns = self.turns + 1 if reached == self.seen else 0
+        self.seen = reached
+        return DelayedSubmission(self) if self.turns < TURNS else None
+
+    def _compute_in_a_pool(self, stages: dict[str, Stage]) -> None:
+        places = slots(self.compute, None, self.per_gpu if visible_gpus() else None)
+        if not places[0].gpus:
+            places = places[:1] * self.workers
+        with _scheduler_signals() as heard:
+            try:
+                # The scheduler has chosen the cores. What failed before this turn is not tried again in it.
+                crew = Crew(places[: len(stages)], cores=0)
+                execute_plan(stages, Runs(self.runs), crew, plugins=self.plugins, retry="nothing", watch=self._tell)
+            except KeyboardInterrupt:
+                heard.obey()
+
+    def _tell(self, execution: Execution) -> None:
+        for address in [*execution.done, *execution.failed]:
+            if address not in self.told:
+                error = execution.failed.get(address)
+                _say(f"{execution.stages[address].label}: {f'failed: {error}' if error else 'done'}")
+        self.told = {*execution.done, *execution.failed}
+
+    def _compute_together(self, stages: list[Stage]) -> None:
+        """All tasks of the job compute one stage after the other; every task comes here."""
+
+    def _reached(self) -> str:
+        """Changes whenever a stage of this job gets further."""
+        folders = [Runs(self.runs).folder(kind, address) for kind, address in self.stages]
+        states = [
+            (folder.state(), folder.progress.read_text() if folder.progress.exists() else "") for folder in folders
+        ]
+        return address_of(states)
+
+
+def with_inputs(runs: Runs, wanted: list[tuple[str, str]]) -> dict[str, Stage]:
+    """The stages of these kinds and addresses and all that they need, inputs first, read from their files."""
+    found: dict[str, Stage] = {}
+
+    def add(kind: str, address: str) -> None:
+        if address in found:
+            return
+        values = runs.folder(kind, address).read_config()
+        stage = Stage(values["kind"], values["label"], values["config"], values["inputs"])
+        for needed in stage.inputs.values():
+            add("gene" if runs.folder("gene", needed).config.exists() else "ancestor", needed)
+        found[address] = stage
+
+    for kind, address in wanted:
+        add(kind, address)
+    return found
+
+
+class _Heard:
+    """Signals of the scheduler, which stop the work like Ctrl-C, and what is to be done then."""
+
+    def __init__(self) -> None:
+        self.requeue: Any = signal.getsignal(signal.SIGUSR2)  # submitit's
+        self.numbers: list[int] = []
+
+    def note(self, number: int, frame: Any) -> None:
+        self.numbers.append(number)
+        if len(self.numbers) == 1:
+            raise KeyboardInterrupt
+
+    def obey(self) -> None:
+        """Called when the workers have saved where they are."""
+        if not self.numbers:
+            raise KeyboardInterrupt
+        limit = time.monotonic() + PATIENCE
+        while signal.SIGUSR2 not in self.numbers and time.monotonic() < limit:
+            time.sleep(0.1)  # a job that ended by itself now would count as complete, and not be requeued
+        if signal.SIGUSR2 in self.numbers:
+            self.requeue(signal.SIGUSR2, None)
+        sys.exit(128 + signal.SIGTERM)
+
+
+@contextmanager
+def _scheduler_signals() -> Iterator[_Heard]:
+    heard = _Heard()
+    before = {number: signal.signal(number, heard.note) for number in (signal.SIGUSR2, signal.SIGTERM)}
+    try:
+        yield heard
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _say(text: str) -> None:
+    print(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {text}", flush=True)

@@ -5,6 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
+
+LEVEL = 0.05
+"""What counts as significant, everywhere."""
+
+DIGITS = 9
+"""Numbers that differ only behind these are equal: the same ones, added up or rounded in another way."""
 
 
 def mean(values: Sequence[float]) -> float:
@@ -22,60 +29,42 @@ def standard_error(values: Sequence[float]) -> float:
     return standard_deviation(values) / math.sqrt(len(values))
 
 
-@dataclass(frozen=True)
-class PairedDifference:
-    """The mean difference of two methods over the seeds they share.
-
-    Attributes:
-        standard_error: of the mean difference; None with a single seed, which says nothing of the spread.
-        seeds: over which seeds, ascending.
-    """
-
-    mean: float
-    standard_error: float | None
-    seeds: tuple[int, ...]
-
-    @property
-    def n(self) -> int:
-        return len(self.seeds)
-
-
-def paired_difference(first: Mapping[int, float], second: Mapping[int, float]) -> PairedDifference:
+def paired_differences(first: Mapping[int, float], second: Mapping[int, float]) -> list[float]:
     """First minus second, seed by seed: the same seed gave both the same batches, so most of the noise cancels.
 
     Args:
         first: values by seed.
         second: values by seed; seeds that only one of the two has are left out.
-
-    Raises:
-        ValueError: no seed in common.
     """
-    seeds = tuple(sorted(first.keys() & second.keys()))
-    if not seeds:
-        raise ValueError("no seed in common")
-    differences = [first[seed] - second[seed] for seed in seeds]
-    return PairedDifference(mean(differences), standard_error(differences) if len(seeds) > 1 else None, seeds)
+    return [round(first[seed] - second[seed], DIGITS) for seed in sorted(first.keys() & second.keys())]
 
 
-LEVEL = 0.05
-"""What counts as significant, everywhere."""
-
-_DIGITS = 9
-"""Differences that begin only behind these digits are rounding, not results."""
-
-
-def paired_t_p(first: Mapping[int, float], second: Mapping[int, float]) -> float | None:
-    """The two-sided p of a paired t-test over the seeds that both have; None with fewer than two.
+def t_test_p(differences: Sequence[float]) -> float | None:
+    """The two-sided p of a paired t-test, from the differences by seed; None with fewer than two.
 
     It takes the differences to be normally distributed, which so few seeds cannot show to be wrong. Differences that
     are all the same have p = 0, or 1 if they are zero.
     """
-    differences = [round(first[seed] - second[seed], _DIGITS) for seed in first.keys() & second.keys()]
     if len(differences) < 2:
         return None
     if len(set(differences)) == 1:
         return 0.0 if differences[0] else 1.0
     return t_distribution_p(mean(differences) / standard_error(differences), len(differences) - 1)
+
+
+class Interval(NamedTuple):
+    lower: float
+    upper: float
+
+
+def t_interval(values: Sequence[float]) -> Interval | None:
+    """The 95 % interval of the mean by Student's t; None of a single value."""
+    if len(values) < 2:
+        return None
+    from scipy import stats
+
+    reach = float(stats.t.ppf(1 - LEVEL / 2, len(values) - 1)) * standard_error(values)
+    return Interval(mean(values) - reach, mean(values) + reach)
 
 
 def t_distribution_p(t: float, degrees: int) -> float:
@@ -115,8 +104,8 @@ def indistinguishable_from_best(column: Sequence[Mapping[int, float]]) -> frozen
     rows = {index: values for index, values in enumerate(column) if values}
     if not rows:
         return frozenset()
-    best = max(rows, key=lambda index: round(mean(list(rows[index].values())), _DIGITS))
-    p_values = {index: paired_t_p(rows[best], values) for index, values in rows.items()}
+    best = max(rows, key=lambda index: round(mean(list(rows[index].values())), DIGITS))
+    p_values = {index: t_test_p(paired_differences(rows[best], values)) for index, values in rows.items()}
     return frozenset(index for index, p in p_values.items() if p is None or p > LEVEL)
 
 

@@ -8,12 +8,13 @@ from scipy import stats
 from learngene_bench.results.statistics import (
     indistinguishable_from_best,
     mean,
-    paired_difference,
-    paired_t_p,
+    paired_differences,
     smallest_sign_flip_p,
     standard_deviation,
     standard_error,
     t_distribution_p,
+    t_interval,
+    t_test_p,
 )
 
 
@@ -23,22 +24,6 @@ def test_spread_agrees_with_scipy() -> None:
     assert mean(values) == pytest.approx(stats.tmean(values))
     assert standard_deviation(values) == pytest.approx(stats.tstd(values))
     assert standard_error(values) == pytest.approx(stats.sem(values))
-
-
-def test_the_paired_difference_is_that_of_a_paired_t_test() -> None:
-    first = {0: 91.0, 1: 92.5, 2: 90.0, 7: 50.0}
-    second = {2: 88.5, 1: 91.5, 0: 90.5, 9: 10.0}
-    difference = paired_difference(first, second)
-    reference = stats.ttest_rel([91.0, 92.5, 90.0], [90.5, 91.5, 88.5])
-    assert (difference.seeds, difference.n) == ((0, 1, 2), 3)
-    assert difference.standard_error is not None
-    assert difference.mean / difference.standard_error == pytest.approx(reference.statistic)
-
-
-def test_few_seeds_say_what_they_cannot() -> None:
-    assert paired_difference({0: 1.0}, {0: 0.5}).standard_error is None
-    with pytest.raises(ValueError, match="no seed in common"):
-        paired_difference({0: 1.0}, {1: 1.0})
 
 
 @pytest.mark.parametrize("n", [2, 3, 6])
@@ -61,10 +46,17 @@ def test_students_distribution_is_that_of_scipy(t: float, degrees: int) -> None:
 def test_the_paired_t_test_is_that_of_scipy() -> None:
     first = {0: 91.0, 1: 92.5, 2: 90.0, 7: 50.0}
     second = {2: 88.5, 1: 91.5, 0: 90.5, 9: 10.0}
-    assert paired_t_p(first, second) == pytest.approx(stats.ttest_rel([91.0, 92.5, 90.0], [90.5, 91.5, 88.5]).pvalue)
-    assert paired_t_p({0: 0.1 + 0.2, 1: 1.0}, {0: 0.3, 1: 1.0}) == 1.0  # what differs by rounding does not differ
-    assert paired_t_p({0: 2.0, 1: 3.0}, {0: 1.0, 1: 2.0}) == 0.0
-    assert paired_t_p({0: 2.0, 1: 3.0}, {0: 1.0}) is None
+    differences = paired_differences(first, second)
+    reference = stats.ttest_rel([91.0, 92.5, 90.0], [90.5, 91.5, 88.5])
+    assert t_test_p(differences) == pytest.approx(reference.pvalue)
+    assert t_interval(differences) == pytest.approx(reference.confidence_interval(0.95))
+
+
+def test_differences_without_spread() -> None:
+    assert t_test_p(paired_differences({0: 0.1 + 0.2, 1: 1.0}, {0: 0.3, 1: 1.0})) == 1.0  # only rounding
+    assert t_test_p([2.0, 2.0]) == 0.0
+    assert t_test_p([2.0]) is None
+    assert t_interval([2.0]) is None
 
 
 def test_ties_with_the_best_are_by_the_noise_of_the_differences() -> None:

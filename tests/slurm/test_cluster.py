@@ -1,0 +1,130 @@
+"""What the other tests rely on: the cluster runs submitit's jobs, breaks as it should, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import guard
+import pytest
+import submitit
+from cluster import Cluster
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def executor(tmp_path: Path) -> submitit.SlurmExecutor:
+    executor = submitit.SlurmExecutor(folder=tmp_path / "jobs")
+    executor.update_parameters(time=10, stderr_to_stdout=True)
+    return executor
+
+
+def result(cluster: Cluster, job: submitit.Job[object]) -> object:
+    cluster.wait(lambda: job.done(force_check=True), f"job {job.job_id}")
+    return job.result()
+
+
+def test_a_job_runs_on_the_node_and_sees_its_gpus(cluster: Cluster, executor: submitit.SlurmExecutor) -> None:
+    def place() -> list[str]:
+        return [os.environ[name] for name in ("SLURM_JOB_PARTITION", "SLURM_JOB_NODELIST", "CUDA_VISIBLE_DEVICES")]
+
+    executor.update_parameters(gres="gpu:2", mem="1G")
+    job = executor.submit(place)
+    assert result(cluster, job) == ["main", "localhost", "0,1"]
+    cluster.wait(lambda: cluster.sacct(job.job_id) == {job.job_id: "COMPLETED"}, "the accounting")
+
+
+def test_what_depends_on_an_array_runs_after_all_of_it(
+    cluster: Cluster, executor: submitit.SlurmExecutor, tmp_path: Path
+) -> None:
+    def write(name: int) -> None:
+        (tmp_path / f"{name}.done").touch()
+
+    def found() -> list[str]:
+        return sorted(file.name for file in tmp_path.glob("*.done"))
+
+    array = executor.map_array(write, range(5))
+    executor.update_parameters(dependency=f"afterok:{array[0].job_id.split('_')[0]}")
+    after = executor.submit(found)
+    assert result(cluster, after) == ["0.done", "1.done", "2.done", "3.done", "4.done"]
+    states = {job.job_id: "COMPLETED" for job in array}
+    cluster.wait(lambda: cluster.sacct(*states) == states, "the accounting")
+
+
+def test_a_job_that_dies_without_a_word_is_reported_failed(cluster: Cluster, executor: submitit.SlurmExecutor) -> None:
+    def die() -> None:
+        os._exit(7)
+
+    job = executor.submit(die)
+    cluster.wait(lambda: cluster.sacct(job.job_id) == {job.job_id: "FAILED"}, "the accounting")
+
+
+def test_a_requeued_job_starts_again(cluster: Cluster, executor: submitit.SlurmExecutor, tmp_path: Path) -> None:
+    def restarts() -> str:
+        count = os.environ.get("SLURM_RESTART_COUNT", "0")
+        (tmp_path / count).touch()
+        if count == "0":
+            time.sleep(600)
+        return count
+
+    job = executor.submit(restarts)
+    cluster.wait((tmp_path / "0").exists, "the first start")
+    cluster.run("scontrol", "requeue", job.job_id)
+    assert result(cluster, job) == "1"
+
+
+def test_jobs_of_a_lost_node_wait_until_it_is_back(
+    cluster: Cluster, executor: submitit.SlurmExecutor, tmp_path: Path
+) -> None:
+    def started() -> None:
+        (tmp_path / os.environ.get("SLURM_RESTART_COUNT", "0")).touch()
+        time.sleep(600)
+
+    job = executor.submit(started)
+    cluster.wait((tmp_path / "0").exists, "the first start")
+    cluster.kill_slurmd()
+    cluster.wait(lambda: cluster.squeue() == {job.job_id: "PENDING"}, "the controller to give the node up")
+    cluster.start_slurmd()
+    cluster.wait((tmp_path / "1").exists, "the second start")
+
+
+def test_arrays_are_limited_where_a_test_asks_for_it(small_arrays: Cluster) -> None:
+    def submit(indices: str) -> None:
+        small_arrays.run("sbatch", f"--array={indices}", "--output=/dev/null", "--wrap=true")
+
+    submit("0-3")
+    with pytest.raises(RuntimeError, match="Invalid job array specification"):
+        submit("0-4")
+
+
+OWNER = """
+import sys, time
+from pathlib import Path
+from cluster import Cluster
+
+folder, running = Path(sys.argv[1]), Path(sys.argv[2])
+with Cluster(folder) as second:
+    second.run("sbatch", "--output=/dev/null", f"--wrap=srun sh -c 'touch {running}; sleep 600'")
+    time.sleep(600)
+"""
+
+
+def test_a_second_cluster_stands_beside_the_first_and_nothing_of_it_outlives_its_killed_owner(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    folder, running = tmp_path / "second", tmp_path / "running"
+    owner = subprocess.Popen([sys.executable, "-c", OWNER, folder, running], cwd=Path(__file__).parent)
+    try:
+        cluster.wait(running.exists, "a job of the second cluster")
+        commands = {Path(f"/proc/{process}/comm").read_text().strip() for process in guard.processes(folder)}
+        assert commands >= {"munged", "mariadbd", "slurmdbd", "slurmctld", "slurmd", "slurmstepd", "srun", "sleep"}
+    finally:
+        owner.kill()
+        owner.wait()
+    cluster.wait(lambda: os.listdir(folder) == ["log"], "the guard")
+    assert guard.processes(folder) == []
+    assert cluster.squeue() == {}

@@ -8,6 +8,7 @@ from typing import Any
 from learngene_bench.results import comparison_wording as wording
 from learngene_bench.results.comparison import ComparedRow, Comparison
 from learngene_bench.results.sheet import Heading, Line, Sheet
+from learngene_bench.results.table import slug
 
 
 def comparison_sheets(comparisons: Sequence[Comparison]) -> list[Sheet]:
@@ -27,6 +28,7 @@ def _sheet(comparison: Comparison) -> Sheet:
     ]
     return Sheet(
         name="comparison",
+        slug=slug("comparison", comparison.table.slug, comparison.size),
         title=wording.title(comparison),
         subtitle=comparison.table.subtitle,
         corner=Heading(comparison.size, f"beside {comparison.series.title}"),

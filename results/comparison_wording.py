@@ -96,4 +96,4 @@ def _signed(value: float | None, form: str) -> str:
     if value is None:
         return NOTHING
     value = round(value, 1) or 0.0
-    return f"{value:{'+' if value else ''}{form}}"
+    return f"{value:{'+' if value else ''}{form}}".replace("-", "−")

@@ -13,6 +13,7 @@ from typing import Any
 from learngene_bench.results import tidy
 from learngene_bench.results.records import Results
 from learngene_bench.results.table import Entry, Row, Table
+from learngene_bench.results.wording import epochs, on_axis
 
 JSON_SCHEMA_VERSION = 1
 
@@ -25,6 +26,36 @@ def csv(results: Results) -> str:
     for row in tidy.rows(results):
         writer.writerow([harmless(row[name]) for name in tidy.COLUMNS])
     return text.getvalue()
+
+
+def wide_csv(tables: Sequence[Table]) -> str:
+    """One line for each row of a table; for each target its mean, sample standard deviation and number of seeds.
+
+    A mean that is not of all planned seeds is left empty; `missing` counts the cells that are planned and not there.
+    """
+    rows = [_wide(table, row) for table in tables for row in table.rows]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO()
+    writer = csv_format.writer(text, lineterminator="\n")
+    writer.writerow(map(harmless, names))
+    writer.writerows([harmless(row.get(name)) for name in names] for row in rows)
+    return text.getvalue()
+
+
+def _wide(table: Table, row: Row) -> dict[str, Any]:
+    about = ("protocol", "setting", "setting_description", "preset", "grid", "axis", "metric")
+    facts: dict[str, Any] = {name: getattr(table, name) for name in about}
+    facts["equal_budget_iterations"] = table.equal_budget and table.equal_budget.iterations
+    facts |= {name: getattr(row, name) for name in ("group", "method", "variant")}
+    facts["title"] = row.label
+    facts["prepare_epochs"] = epochs(row) if row.prepare_epochs else None
+    facts["missing"] = sum(entry.expected - len(entry.values) for entry in row.entries)
+    for size, indices in table.sizes().items():
+        facts[f"{size} stored_parameters"] = row.costs[size].stored_parameters
+        for index in indices:
+            entry, target = row.entries[index], f"{size} {on_axis(table.axis, [table.columns[index].label])}"
+            facts |= {target: entry.mean, f"{target} sd": entry.standard_deviation, f"{target} n": len(entry.values)}
+    return facts
 
 
 def json(tables: Sequence[Table], results: Results, **more: Any) -> str:

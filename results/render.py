@@ -1,8 +1,26 @@
 """One function for each format that `lgbench report` writes."""
 
-from learngene_bench.results.exports import csv, json
+from learngene_bench.results.exports import csv, json, wide_csv
+from learngene_bench.results.latex import document as latex_document
+from learngene_bench.results.latex import floats as latex_floats
+from learngene_bench.results.latex import latex
+from learngene_bench.results.latex_macros import macros as latex_macros
 from learngene_bench.results.markdown import markdown
 from learngene_bench.results.sheet_formats import sheet_csv, sheet_json, sheet_markdown, sheet_terminal
 from learngene_bench.results.terminal import terminal
 
-__all__ = ["csv", "json", "markdown", "sheet_csv", "sheet_json", "sheet_markdown", "sheet_terminal", "terminal"]
+__all__ = [
+    "csv",
+    "json",
+    "latex",
+    "latex_document",
+    "latex_floats",
+    "latex_macros",
+    "markdown",
+    "sheet_csv",
+    "sheet_json",
+    "sheet_markdown",
+    "sheet_terminal",
+    "terminal",
+    "wide_csv",
+]

@@ -39,6 +39,7 @@ class Sheet:
 
     Attributes:
         name: what kind it is, such as "instinct"; every sheet of a kind has the same keys in its data.
+        slug: names its file and label, made by `table.slug`.
         subtitle: what the numbers are comparable within.
         corner: above the labels of the lines.
         headings: one for each column.
@@ -50,6 +51,7 @@ class Sheet:
     """
 
     name: str
+    slug: str
     title: str
     subtitle: str
     corner: Heading

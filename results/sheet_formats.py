@@ -16,7 +16,7 @@ from learngene_bench.results.exports import finite, harmless
 from learngene_bench.results.markdown import escaped, line
 from learngene_bench.results.sheet import Sheet
 from learngene_bench.results.terminal import label, width
-from learngene_bench.results.wording import GROUP_TITLES, superscript
+from learngene_bench.results.wording import GROUP_TITLES, numbered
 
 
 def sheet_terminal(sheets: Sequence[Sheet], console: Console) -> None:
@@ -35,7 +35,7 @@ def sheet_terminal(sheets: Sequence[Sheet], console: Console) -> None:
             if note not in told:
                 console.print(Text(note, style="dim"))
         told.update(sheet.notes)
-        for note in _footnotes(sheet):
+        for note in numbered(sheet.footnotes):
             console.print(Text(note, style="dim"))
         console.print()
 
@@ -89,7 +89,7 @@ def _markdown(sheet: Sheet) -> Iterable[str]:
         yield ""
     for sentence in sheet.findings:
         yield f"- **{escaped(sentence)}**"
-    for note in [*sheet.notes, *_footnotes(sheet)]:
+    for note in [*sheet.notes, *numbered(sheet.footnotes)]:
         yield f"- {escaped(note)}"
     yield ""
 
@@ -116,7 +116,3 @@ def sheet_json(sheets: Sequence[Sheet]) -> list[dict[str, Any]]:
         }
         for sheet in sheets
     ]
-
-
-def _footnotes(sheet: Sheet) -> list[str]:
-    return [f"{superscript(number)} {text}" for number, text in enumerate(sheet.footnotes, start=1)]

@@ -8,6 +8,7 @@ Table
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +21,11 @@ from learngene_bench.results.statistics import mean, standard_deviation
 
 State = Literal["done", "incomplete", "failed", "pending", "dash", "not planned"]
 Mark = Literal["", "best", "second"]
+
+
+def slug(*words: str) -> str:
+    """A name for files and labels, in letters, digits and hyphens."""
+    return "-".join(re.sub(r"[^A-Za-z0-9]+", "-", word).strip("-") for word in words)
 
 
 @dataclass(frozen=True)
@@ -154,6 +160,10 @@ class Table:
     def subtitle(self) -> str:
         """What the numbers are comparable within."""
         return f"{self.setting_description} (setting {self.setting[:8]}, protocol {self.protocol})"
+
+    @property
+    def slug(self) -> str:
+        return slug(self.grid, self.metric, self.setting[:8], f"protocol{self.protocol}")
 
     def sizes(self) -> dict[str, range]:
         """Each size with the indices of its columns, which stand side by side."""

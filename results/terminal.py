@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -16,7 +15,6 @@ from learngene_bench.results import wording
 from learngene_bench.results.table import Costs, Entry, Mean, Row, Table
 
 _LABEL_WIDTH = 14
-_WORD_WIDTH = 18
 
 
 @dataclass(frozen=True)
@@ -141,12 +139,8 @@ def _grid(table: Table, part: _Part, detail: _Detail, marks: _Marks) -> Grid:
 
 
 def label(name: str) -> Text:
-    """The name on lines of _LABEL_WIDTH characters; only a word of more than _WORD_WIDTH is broken."""
-    lines: list[str] = []
-    for line in textwrap.wrap(name, _LABEL_WIDTH, break_long_words=False, break_on_hyphens=False):
-        breakable = line.replace("=", "= ") if len(line) > _WORD_WIDTH else line
-        lines += textwrap.wrap(breakable, _WORD_WIDTH)
-    return Text("\n".join(f" {line}" for line in lines))
+    """The name, below that of its group."""
+    return Text("\n".join(f" {line}" for line in wording.wrapped(name, _LABEL_WIDTH)))
 
 
 def _headers(table: Table, part: _Part, detail: _Detail) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
@@ -45,6 +46,15 @@ def compact(value: float) -> str:
         if value < 999.95:
             return f"{value:.1f}{unit}"
     return f"{value / 1000:.1f}G"
+
+
+def wrapped(name: str, width: int) -> list[str]:
+    """The name on lines of so many characters; only a word that is longer by more than 4 is broken, first after a =."""
+    lines: list[str] = []
+    for line in textwrap.wrap(name, width, break_long_words=False, break_on_hyphens=False):
+        breakable = line.replace("=", "= ") if len(line) > width + 4 else line
+        lines += textwrap.wrap(breakable, width + 4)
+    return lines
 
 
 def value(entry: Entry) -> str:
@@ -112,13 +122,14 @@ def initialize(costs: Costs, amount: float | None) -> str:
     return f"{costs.done}/{costs.expected}" if amount is None else compact(amount)
 
 
-def notes(table: Table, best: str, second: str) -> list[str]:
+def notes(table: Table, best: str, second: str, init: bool = True) -> list[str]:
     """What a reader must know of the numbers above.
 
     Args:
         table: which table.
         best: how the format shows the best of a column, such as "bold".
         second: how it shows the second.
+        init: whether it shows what initializing costs.
     """
     states = {entry.state for row in table.rows for entry in row.entries}
     incomplete = any(mean.value is None and mean.expected for row in table.rows for mean in chain(*row.means.values()))
@@ -126,9 +137,12 @@ def notes(table: Table, best: str, second: str) -> list[str]:
     if incomplete or states & {"incomplete", "failed", "pending"}:
         lines.append("k/n: only k of n seeds have a result, so no mean is printed.")
     lines.append(
-        "Epoch: epochs spent on preparing, once for all targets. Para.: parameters that are stored and inherited. "
-        "Init.: iterations and seconds that the method itself spends on one target, mean over targets and seeds."
+        "Epoch: epochs spent on preparing, once for all targets. Para.: parameters that are stored and inherited."
     )
+    if init:
+        lines.append(
+            "Init.: what the method itself trains for one target (iterations, seconds), mean over targets and seeds."
+        )
     if mean_titles(table):
         lines.append(_means(table))
     if table.equal_budget:
@@ -144,7 +158,12 @@ def notes(table: Table, best: str, second: str) -> list[str]:
 
 
 def footnotes(table: Table) -> list[str]:
-    return [f"{superscript(number)} {text}" for number, text in enumerate(table.footnotes, start=1)]
+    return numbered(table.footnotes)
+
+
+def numbered(texts: Sequence[str]) -> list[str]:
+    """Footnotes as superscript numbers refer to them."""
+    return [f"{superscript(number)} {text}" for number, text in enumerate(texts, start=1)]
 
 
 def _means(table: Table) -> str:

@@ -35,6 +35,17 @@ def test_csv(example: Any, golden: Callable[[str, str], None]) -> None:
     golden("cells.csv", render.csv(load([example.folder])))
 
 
+def test_wide_csv(example: Any, golden: Callable[[str, str], None]) -> None:
+    results = load([example.folder])
+    golden("wide.csv", render.wide_csv([*tables(results), *tables(results, "top1_initial")]))
+
+
+def test_wide_csv_of_hostile_names_runs_no_formula(hostile: Any) -> None:
+    first, *rows = csv.reader(io.StringIO(render.wide_csv(tables(hostile))))
+    assert {len(row) for row in rows} == {len(first)} == {len(set(first))}
+    assert not any(text.startswith(("=", "+", "-", "@")) for row in [first, *rows] for text in row)
+
+
 def test_json(example: Any, golden: Callable[[str, str], None]) -> None:
     results = load([example.folder])
     golden("report.json", render.json(tables(results), results))

@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from learngene_bench.results import comparison_sheets, comparisons, load, render, tables
+from learngene_bench.results.latex_text import escaped
+from learngene_bench.results.table import Table
+
+HOSTILE = "=1+1 [red]|`x`*_<script>$&\\\x1b[31m\n2 \\input{/etc/passwd} ^^4d %~#{}\"'' -- Müller 中 λ ±²"
+
+BARE = r"""\documentclass%s{article}
+\usepackage{booktabs,graphicx,multirow}
+\begin{document}
+%s
+\end{document}
+"""
+
+
+def both(runs: Any) -> list[Table]:
+    results = load([runs.folder])
+    return [*tables(results), *tables(results, "top1_initial")]
+
+
+def typeset(folder: Path, document: str) -> str:
+    """What pdflatex has to say of a document: overfull boxes, characters that its fonts lack."""
+    (folder / "document.tex").write_text(document, encoding="ascii")
+    command = ["pdflatex", "-no-shell-escape", "-interaction=nonstopmode", "-halt-on-error", "document.tex"]
+    ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace")
+    log = (folder / "document.log").read_text(errors="replace")
+    assert ran.returncode == 0, log[-3000:]
+    return log
+
+
+def lacks_tex() -> str:
+    if not shutil.which("pdflatex"):
+        return "no pdflatex (Debian: texlive-latex-base)"
+    for package in ("booktabs", "graphicx", "multirow"):
+        if not subprocess.run(["kpsewhich", f"{package}.sty"], capture_output=True, text=True).stdout:
+            return f"no LaTeX package {package} (Debian: texlive-latex-recommended, texlive-latex-extra)"
+    return ""
+
+
+needs_tex = pytest.mark.skipif(bool(lacks_tex()), reason=lacks_tex())
+
+
+def test_tables(example: Any, golden: Callable[[str, str], None]) -> None:
+    golden("tables.tex", render.latex(both(example)))
+
+
+def test_comparison(budgets: Any, golden: Callable[[str, str], None]) -> None:
+    golden("comparison.tex", render.latex(comparison_sheets(comparisons(tables(load([budgets.folder]))))))
+
+
+def test_macros(example: Any, golden: Callable[[str, str], None]) -> None:
+    golden("numbers.tex", render.latex_macros(both(example)))
+
+
+@needs_tex
+def test_golden_files_are_a_page_in_a_bare_article_and_a_document(example: Any, budgets: Any, tmp_path: Path) -> None:
+    items = [*both(example), *comparison_sheets(comparisons(tables(load([budgets.folder]))))]
+    for number, document in enumerate([BARE % ("", render.latex(items)), render.latex_document(render.latex(items))]):
+        (folder := tmp_path / str(number)).mkdir()
+        log = typeset(folder, document)
+        assert not re.findall(r"Overfull|Missing character|Float too large|multiply defined", log)
+
+
+@pytest.fixture
+def three_sizes(runs: Any) -> Any:
+    """As large as the paper's Table 1: three sizes, five depths, twelve methods."""
+    methods = (
+        "he",
+        "mimetic",
+        "timm",
+        "ghn3",
+        "ligo",
+        "share",
+        "heru-lg",
+        "auto-lg",
+        "telg",
+        "sws",
+        "wave",
+        "direct-pt",
+    )
+    cells = [
+        runs.done(runs.cell(method, depth, seed, size=size, target={"width": width}), 50 + row + depth / 2 + seed / 4)
+        for row, method in enumerate(methods)
+        for size, width in (("ti", 192), ("s", 384), ("b", 768))
+        for depth in (4, 6, 8, 10, 12)
+        for seed in range(2)
+    ]
+    runs.plan(cells)
+    return runs
+
+
+@needs_tex
+@pytest.mark.parametrize(("options", "before"), [("", ""), ("[twocolumn]", r"\newcommand{\lgbenchtable}{table*}")])
+def test_sizes_side_by_side_fit_the_page(three_sizes: Any, tmp_path: Path, options: str, before: str) -> None:
+    text = render.latex(tables(load([three_sizes.folder])))
+    assert r"\multicolumn{7}{c}{ti, depth} & \multicolumn{7}{c}{s, depth} & \multicolumn{7}{c}{b, depth}" in text
+    assert "Overfull" not in typeset(tmp_path, BARE % (options, before + text))
+
+
+@needs_tex
+def test_a_table_higher_than_the_page_is_shrunk(runs: Any, tmp_path: Path) -> None:
+    runs.plan([runs.done(runs.cell("wave", variant=f"a={number}"), 50.0) for number in range(120)])
+    log = typeset(tmp_path, BARE % ("", render.latex(tables(load([runs.folder])))))
+    assert not re.findall(r"Overfull|Float too large", log)
+
+
+@needs_tex
+def test_the_paper_may_leave_out_deviations(example: Any, tmp_path: Path) -> None:
+    changed = r"\newcommand{\lgbenchcell}[2]{#1\typeout{left out: #2}}"
+    assert "left out: 0.3" in typeset(tmp_path, BARE % ("", changed + render.latex(tables(load([example.folder])))))
+
+
+@needs_tex
+def test_hostile_names(runs: Any, tmp_path: Path) -> None:
+    names = {"title": HOSTILE, "task": HOSTILE, "size": HOSTILE, "variant": HOSTILE}
+    cells = [runs.done(runs.cell("evil", **names), 50.0), runs.done(runs.cell("\\evil", **names), 60.0)]
+    cells += [runs.failed(runs.cell("evil", 6, **names), HOSTILE), runs.done(runs.cell("nan", **names), float("nan"))]
+    dashes = [runs.dash("evil", 8, HOSTILE, **names)]
+    runs.plan(cells, dashes, setting_description=HOSTILE, grid=HOSTILE, preset=HOSTILE)
+    runs.plan(cells[:1], setting_description=HOSTILE, grid="../" + HOSTILE, created="2027-01-01T00:00:00Z")
+    made = both(runs)
+    items = [*made, *comparison_sheets(comparisons(made))]
+    names_of_files = render.latex_floats(items).keys()
+    assert len(names_of_files) == len(items)
+    assert all(re.fullmatch(r"[A-Za-z0-9-]+", name) for name in names_of_files)
+    log = typeset(tmp_path, BARE % ("", render.latex_macros(made) + render.latex(items)))
+    assert not re.findall(r"Missing character|root:", log)
+
+
+@needs_tex
+def test_any_text_can_be_set(tmp_path: Path) -> None:
+    ranges = [
+        range(0x20, 0x7F),
+        range(0xA0, 0x250),
+        range(0x370, 0x400),
+        range(0x2010, 0x2060),
+        range(0x1F600, 0x1F603),
+    ]
+    letters = [chr(code) for codes in ranges for code in codes]
+    pairs = [f"{first}{second}" for first in "-'`\"<>?!,[]*" for second in "-'`\"<>?!,[]*"]
+    text = "\n\n".join(map(escaped, [*letters, *pairs]))
+    assert "Missing character" not in typeset(tmp_path, BARE % ("", text))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("learn_scalers=50% & {more}", r"learn\_scalers=50\% \& \{more\}"),
+        ("a--b, c---d, 'e''", r"a-{}-b, c-{}-{}-d, 'e'{}'"),
+        ("91.0±0.3¹², —", r"91.0$\pm$0.3\textsuperscript{12}, ---"),
+        ("Müller, Øster, Erdős", r"M\"{u}ller, \O{}ster, Erd\H {o}s"),
+        ("λ=0.1, 中", r"$\lambda$=0.1, [U+4E2D]"),
+        ("\\end{document}", r"\textbackslash{}end\{document\}"),
+    ],
+)
+def test_escaping(text: str, expected: str) -> None:
+    assert escaped(text) == expected
+
+
+def defined(text: str) -> dict[str, str]:
+    lines = [re.fullmatch(r"\\newcommand\{\\([A-Za-z]+)\}\{(.*)\}", line) for line in text.splitlines()]
+    assert all(lines)
+    return {line[1]: line[2] for line in lines if line}
+
+
+def test_a_macro_is_the_number_in_the_table_or_says_that_there_is_none(example: Any) -> None:
+    found = defined(render.latex_macros(both(example)))
+    assert found["lgbenchDepthMiniWaveFour"] == "94.3"
+    assert found["lgbenchDepthMiniWaveFourDeviation"] == "0.3"
+    assert found["lgbenchDepthInitialMicroWaveFour"] == "75.0"
+    assert found["lgbenchDepthMicroWaveSix"] == r"\textbf{??}"
+    assert found["lgbenchDepthMicroWaveInheritanceInterpolateTwo"] == r"\textbf{??}"
+    assert found["lgbenchDepthMicroLigoTwo"] == "---"
+    assert "lgbenchDepthMicroWaveInheritanceInterpolateFour" not in found
+
+
+def test_macros_that_would_be_the_same_differ_whatever_the_order(runs: Any) -> None:
+    def names(order: int) -> dict[str, str]:
+        cells = [
+            runs.done(runs.cell(method), accuracy) for method, accuracy in (("a-b", 50.0), ("a_b", 60.0), ("c", 70.0))
+        ]
+        plan = runs.plan(cells[::order], created="2027-01-01T00:00:00Z" if order > 0 else "2026-01-01T00:00:00Z")
+        found = defined(render.latex_macros(tables(load([runs.folder]))))
+        plan.unlink()
+        return found
+
+    first, second = names(1), names(-1)
+    assert first == second
+    assert sorted(first.values()) == ["50.0", "60.0", "70.0"]
+    assert "lgbenchDepthMicroCFour" in first
+    assert sum(name.startswith("lgbenchDepthMicroABFour") for name in first) == 2
+
+
+def test_settings_and_protocols_have_macros_of_their_own(budgets: Any, own_budgets: Any) -> None:
+    found = defined(render.latex_macros(tables(load([budgets.folder]))))
+    assert (found["lgbenchDepthMicroHeFour"], found["lgbenchDepthEqualBudgetMicroHeFour"]) == ("82.2", "85.2")
+    assert (found["lgbenchDepthMicroHeMean"], found["lgbenchDepthMicroHeMeanBudget"]) == ("82.7", "85.7")
+    own_budgets.plan([own_budgets.done(own_budgets.cell("he", version=5), 1.0, protocol=2)], protocol=2)
+    two = defined(render.latex_macros(tables(load([own_budgets.folder]))))
+    assert len(two) == len(found) + 1
+    assert "lgbenchDepthMicroHeFour" not in two

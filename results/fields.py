@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 import reprlib
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +73,7 @@ class Fields:
     def amount(self, key: str) -> float:
         """Of something that is spent or counted: finite, and not below zero."""
         value = self.number(key)
-        if not 0 <= value < math.inf:
+        if not 0 <= value <= sys.float_info.max:
             raise self._wrong(key, value, "an amount")
         return value
 

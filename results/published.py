@@ -11,7 +11,7 @@ from learngene_bench.errors import unknown
 
 TABLES = ("depth", "width", "transfer", "ablation_components", "ablation_templates")
 
-_SIZE_TITLES = {"ti": "DeiT-Ti", "s": "DeiT-S", "b": "DeiT-B"}
+SIZE_TITLES = {"ti": "DeiT-Ti", "s": "DeiT-S", "b": "DeiT-B"}
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def series(axis: str, size: str) -> Series:
     if name != "width":
         chosen = size if any(row["size"] == size for row in rows) else "ti"
         rows = [row for row in rows if row["size"] == chosen]
-        title = _SIZE_TITLES[chosen]
+        title = SIZE_TITLES[chosen]
     values: dict[str, dict[object, float | None]] = {}
     for row in rows:
         values.setdefault(str(row["method"]), {})[row[column]] = _number(row["top1"])

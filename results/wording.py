@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
+from learngene_bench.results.leads import lost_leads
 from learngene_bench.results.records import EqualBudget
 from learngene_bench.results.statistics import smallest_sign_flip_p
 from learngene_bench.results.table import Costs, Entry, Mean, Row, Table
@@ -41,11 +42,11 @@ def compact(value: float) -> str:
         return f"{value:.1f}"
     if value < 999.5:
         return f"{value:.0f}"
-    for unit in ("k", "M"):
+    for unit in ("k", "M", "G", "T", "P"):
         value /= 1000
         if value < 999.95:
             return f"{value:.1f}{unit}"
-    return f"{value / 1000:.1f}G"
+    return f"{value / 1000:.1f}E"
 
 
 def wrapped(name: str, width: int) -> list[str]:
@@ -145,6 +146,7 @@ def notes(table: Table, best: str, second: str, init: bool = True) -> list[str]:
         )
     if mean_titles(table):
         lines.append(_means(table))
+        lines += [sentence for size in table.sizes() for sentence in leads(table, size)]
     if table.equal_budget:
         lines.append(f"Equal budget: {_equal(table, str(table.equal_budget.iterations))}.")
     if table.other_protocols:
@@ -155,6 +157,16 @@ def notes(table: Table, best: str, second: str, init: bool = True) -> list[str]:
     if table.superseded:
         lines.append(f"{table.superseded} results of older plans are left out: a newer plan replaces them.")
     return lines
+
+
+def leads(table: Table, size: str) -> list[str]:
+    """Who is ahead only because it trains longer, in the means over the columns of a size."""
+    where = f"{size}: " if len(table.sizes()) > 1 else ""
+    return [
+        f"{where}{lead.label} is ahead of {', '.join(lead.over)} only with more iterations, "
+        f"not where all have {lead.iterations}."
+        for lead in lost_leads(table, size)
+    ]
 
 
 def footnotes(table: Table) -> list[str]:

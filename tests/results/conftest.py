@@ -149,7 +149,7 @@ class Runs:
         """A gene of so many bytes; its address, to stand in the inputs of records."""
         address = hashlib.sha256(name.encode()).hexdigest()
         folder = self.folder / "gene" / address[:20]
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         (folder / "tensors.safetensors").write_bytes(bytes(size))
         return address
 

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-fast lint format install clean
+.PHONY: demo test test-fast slurm-test lint format install clean
 
 demo: install
 	$(BIN)/lgbench run --method wave,he --grid depth --seeds 3
@@ -12,6 +12,11 @@ test: install
 
 test-fast: install
 	$(BIN)/pytest -m "not slow"
+
+# The tests of the SLURM executor alone, on a cluster of their own. Installs what that needs where it can.
+slurm-test: install
+	tools/system-packages
+	$(BIN)/pytest tests/slurm
 
 lint: install
 	$(BIN)/ruff check .

@@ -144,15 +144,16 @@ class Cluster:
             self._launch("slurmd", "-D", "-N", "localhost")
 
     def configure(self, **settings: str | int) -> None:
-        """Restarts the controller with lines of slurm.conf added or replaced; jobs are kept.
+        """Restarts controller and node with lines of slurm.conf added or replaced; jobs are kept.
 
         MaxArraySize=4, for example: some settings are not changed by `scontrol reconfigure`.
         """
         self._settings = {**self._settings, **settings}
-        self._daemons["slurmctld"].terminate()
-        self._daemons["slurmctld"].wait(30)
+        for name in ("slurmctld", "slurmd"):
+            self._daemons[name].terminate()
+            self._daemons[name].wait(30)
         slurm_conf.write(self.folder, self._ports, self._settings)
-        self._start_slurmctld()
+        self._start_slurm()
 
     def log_tails(self, lines: int = 40) -> dict[str, str]:
         """The last lines of the controller's and the node's log."""
@@ -202,9 +203,7 @@ class Cluster:
         self._wait_for("mariadbd", (database / "sock").exists)
         self._launch("slurmdbd", "-D", MYSQL_UNIX_PORT=str(database / "sock"))
         self._wait_for_port("slurmdbd")
-        self._start_slurmctld()
-        self.start_slurmd()
-        self._wait_for("slurmd", lambda: self._node() == "idle")
+        self._start_slurm()
 
     def _launch(self, name: str, *options: str, **variables: str) -> None:
         """Starts a daemon in a session of its own, where a Ctrl-C typed at the tests does not reach it."""
@@ -235,9 +234,11 @@ class Cluster:
 
         self._wait_for(name, answers)
 
-    def _start_slurmctld(self) -> None:
+    def _start_slurm(self) -> None:
         self._launch("slurmctld", "-D")
         self._wait_for_port("slurmctld")
+        self.start_slurmd()
+        self._wait_for("slurmd", lambda: self._node() in ("idle", "mixed", "allocated", "completing"))
 
     def _node(self) -> str:
         """State of the node as `sinfo` says it: idle, mixed, allocated, completing, down*; empty if none answers."""

@@ -42,8 +42,6 @@ def write(folder: Path, ports: Mapping[str, int], settings: Mapping[str, str | i
         "SwitchType": "switch/none",
         "MpiDefault": "none",
         "MailProg": "/bin/true",
-        # A restarted controller may have other settings than the node's daemon knows.
-        "DebugFlags": "NO_CONF_HASH",
         "SelectType": "select/cons_tres",
         "SelectTypeParameters": "CR_Core",
         # Quick to schedule, to give up a node (10 s) and to kill (5 s after SIGTERM).

@@ -32,6 +32,7 @@ _SPECIAL = {
     "≤": r"$\leq$",
     "≥": r"$\geq$",
     "∞": r"$\infty$",
+    "•": r"$\bullet$",
     "…": r"\ldots{}",
     "‘": "`{}",
     "’": "'{}",
@@ -94,7 +95,7 @@ def _changed(found: str) -> str:
     digits = found.translate(_SUPERSCRIPTS)
     if digits != found:
         return rf"\textsuperscript{{{digits}}}"
-    base, *accents = unicodedata.normalize("NFD", found)
+    base, *accents = list(unicodedata.normalize("NFD", found))
     if base.isascii() and len(accents) == 1 and accents[0] in _ACCENTS:
         return rf"\{_ACCENTS[accents[0]]}{{{base}}}"
     return f"[U+{ord(found):04X}]"

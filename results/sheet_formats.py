@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv as csv_format
 import io
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -17,6 +18,9 @@ from learngene_bench.results.markdown import escaped, line
 from learngene_bench.results.sheet import Sheet
 from learngene_bench.results.terminal import label, width
 from learngene_bench.results.wording import GROUP_TITLES, numbered
+
+_SPAN_WIDTH = 9
+"""Of what stands above several columns, on a terminal: it is above each."""
 
 
 def sheet_terminal(sheets: Sequence[Sheet], console: Console) -> None:
@@ -59,15 +63,27 @@ def _parts(sheet: Sheet, console: Console) -> list[list[int]]:
 
 def _grid(sheet: Sheet, indices: Sequence[int]) -> Grid:
     grid = Grid(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    grid.add_column(Text(f"{sheet.corner.span}\n{sheet.corner.label}"), no_wrap=True)
-    for index in indices:
-        heading = sheet.headings[index]
-        grid.add_column(Text(f"{heading.span}\n{heading.label}"), justify="right", no_wrap=True)
+    headers = [
+        [
+            *textwrap.wrap(sheet.headings[index].span, _SPAN_WIDTH, break_long_words=False, break_on_hyphens=False),
+            sheet.headings[index].label,
+        ]
+        for index in indices
+    ]
+    corner = [text for text in (sheet.corner.span, sheet.corner.label) if text]
+    height = max(map(len, [corner, *headers]))
+    grid.add_column(_bottom(corner, height), no_wrap=True)
+    for header in headers:
+        grid.add_column(_bottom(header, height), justify="right", no_wrap=True)
     for group, lines in sheet.groups():
         grid.add_row(Text(GROUP_TITLES[group], style="italic"))
         for row in lines:
             grid.add_row(label(row.label), *(Text(row.cells[index]) for index in indices))
     return grid
+
+
+def _bottom(lines: list[str], height: int) -> Text:
+    return Text("\n".join([*[""] * (height - len(lines)), *lines]))
 
 
 def sheet_markdown(sheets: Sequence[Sheet]) -> str:

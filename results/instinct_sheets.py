@@ -1,0 +1,142 @@
+"""Instinct and learning ability as sheets for every format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from learngene_bench.results.instinct import InstinctTable, Learning, instinct_tables
+from learngene_bench.results.records import Results
+from learngene_bench.results.sheet import Heading, Line, Sheet
+from learngene_bench.results.statistics import standard_deviation
+from learngene_bench.results.table import Row, slug
+from learngene_bench.results.wording import NOTHING, compact, on_axis, printed, superscript
+
+
+def instinct_sheets(results: Results) -> list[Sheet]:
+    """One for every size of every table; in their data a row is one target after one epoch."""
+    return [_sheet(found) for found in instinct_tables(results)]
+
+
+def _sheet(found: InstinctTable) -> Sheet:
+    table = found.table
+    footnotes: dict[str, int] = {}
+    lines = tuple(
+        Line(learning.row.group, _label(found, learning, footnotes), tuple(_cells(found, learning)))
+        for learning in found.rows
+    )
+    return Sheet(
+        name="instinct",
+        slug=slug("instinct", table.slug, found.size),
+        title=f"Instinct: {table.title.replace('after tuning', 'in the first epochs')}",
+        subtitle=table.subtitle,
+        corner=Heading(found.size, ""),
+        headings=(
+            Heading("Init.", "epochs"),
+            *(Heading("Epoch", f"{epoch:g}") for epoch in found.epochs),
+            *([Heading("", "Final")] if _has_more(found) else []),
+            *(
+                Heading(f"To {reference.label}", table.columns[index].label)
+                for reference in found.references
+                for index in found.indices
+            ),
+        ),
+        lines=lines,
+        findings=(),
+        notes=tuple(_notes(found)),
+        footnotes=tuple(footnotes),
+        data=tuple(_data(found)),
+    )
+
+
+def _has_more(found: InstinctTable) -> bool:
+    """Whether anything is tuned for longer than the epochs that are shown."""
+    lasts = [course.last for learning in found.rows for course in learning.courses.values()]
+    return bool(lasts) and max(lasts) > max(found.epochs)
+
+
+def _label(found: InstinctTable, learning: Learning, footnotes: dict[str, int]) -> str:
+    planned = learning.planned(found.indices)
+    if not planned or len(planned) == len(found.indices):
+        return learning.row.label
+    labels = [found.table.columns[index].label for index in planned]
+    text = f"means over {on_axis(found.table.axis, labels)} only"
+    return learning.row.label + superscript(footnotes.setdefault(text, len(footnotes) + 1))
+
+
+def _cells(found: InstinctTable, learning: Learning) -> Iterator[str]:
+    entries = [learning.row.entries[index] for index in learning.planned(found.indices)]
+    done, expected = sum(len(entry.values) for entry in entries), sum(entry.expected for entry in entries)
+    if done < expected or not expected:
+        missing = f"{done}/{expected}" if expected else NOTHING
+        yield from [missing] * (1 + len(found.epochs) + _has_more(found))
+    else:
+        yield NOTHING if learning.initialize_epochs is None else compact(learning.initialize_epochs)
+        for epoch in found.epochs:
+            value = learning.mean_at(epoch, found.indices)
+            yield "" if value is None else printed(value)
+        if _has_more(found):
+            finals = [entry.mean for entry in entries if entry.mean is not None]
+            yield printed(sum(finals) / len(finals))
+    for reference in found.references:
+        for index in found.indices:
+            yield _reaches(learning, reference, index)
+
+
+def _reaches(learning: Learning, reference: Row, index: int) -> str:
+    """After how many epochs of tuning one row is where another ends."""
+    entry, goal = learning.row.entries[index], reference.entries[index].mean
+    if entry.state == "not planned":
+        return ""
+    if index not in learning.courses:
+        return NOTHING if entry.state == "dash" else f"{len(entry.values)}/{entry.expected}"
+    course = learning.courses[index]
+    if goal is None or course.last == 0:
+        return NOTHING
+    epochs = course.reaches(goal)
+    return f">{round(course.last, 1):g}" if epochs is None else f"{round(epochs, 1):g}"
+
+
+def _notes(found: InstinctTable) -> Iterator[str]:
+    yield (
+        "Epoch: top-1 accuracy (%) after so many epochs of tuning, 0 as initialized; mean over seeds and over the "
+        "columns of the size. Init.: epochs that the method itself trains before that."
+    )
+    if found.references:
+        names = " and ".join(f"to {reference.label}" for reference in found.references)
+        yield (
+            f"{names[0].upper()}{names[1:]}: the first epoch of tuning after which the mean over seeds is at least the "
+            "mean with which that row ends at the same target; >n: not within the n epochs of tuning. It is not "
+            "tested, and may be chance."
+        )
+
+
+def _data(found: InstinctTable) -> Iterator[dict[str, Any]]:
+    table = found.table
+    names = ("protocol", "setting", "setting_description", "preset", "grid", "axis")
+    about = {name: getattr(table, name) for name in names}
+    about["equal_budget_iterations"] = table.equal_budget and table.equal_budget.iterations
+    for learning in found.rows:
+        for index, course in learning.courses.items():
+            column, row = table.columns[index], learning.row
+            goals = {reference.method: reference.entries[index].mean for reference in found.references}
+            reached = {method: None if goal is None else course.reaches(goal) for method, goal in goals.items()}
+            for epoch, values in course.values.items():
+                seeds = list(values.values())
+                yield {
+                    **about,
+                    "size": found.size,
+                    "column": column.label,
+                    "group": row.group,
+                    "method": row.method,
+                    "variant": row.variant,
+                    "title": row.label,
+                    "initialize_epochs": learning.initialize_epochs,
+                    "epoch": epoch,
+                    "top1": course.at(epoch),
+                    "top1_sd": standard_deviation(seeds) if len(seeds) > 1 else None,
+                    "seeds": len(seeds),
+                    "last_epoch": course.last,
+                    "epochs_to_he": reached.get("he"),
+                    "epochs_to_direct_pt": reached.get("direct-pt"),
+                }

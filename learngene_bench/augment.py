@@ -15,6 +15,7 @@ from torch import Tensor
 
 from learngene_bench.config import Augmentation
 from learngene_bench.datasets import Images
+from learngene_bench.distributed import Part
 
 
 @dataclass(frozen=True)
@@ -53,42 +54,61 @@ class DeviceImages:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def batch(self, index: Tensor, generator: torch.Generator, noise: torch.Generator) -> tuple[Tensor, Tensor]:
-        """The augmented, normalised images (B, C, H, W) and labels (B,) at `index`, a CPU tensor."""
-        index = index.to(self.images.device, non_blocking=True)
+    def batch(
+        self, index: Tensor, generator: torch.Generator, noise: torch.Generator, part: Part | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The augmented, normalised images (B, C, H, W) and labels (B,) at `index`, a CPU tensor.
+
+        Args:
+            part: which of them are wanted; all when absent.
+        """
+        part = part or Part.whole(len(index))
+        index = part.select(index).to(self.images.device, non_blocking=True)
         images = self.images[index].float().div_(255)
         for augmentation in self.augmentations:
-            images = augment(images, augmentation, generator, noise)
+            images = augment(images, augmentation, generator, noise, part)
         return self.normalization(images), self.labels[index]
 
-    def in_order(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """All images, normalised but not augmented, for evaluation."""
-        for images, labels in zip(self.images.split(batch_size), self.labels.split(batch_size), strict=True):
-            yield self.normalization(images.float().div_(255)), labels
+    def in_order(self, batch_size: int, first: int = 0, end: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """The images from `first` to `end`, all by default, normalised but not augmented, for evaluation."""
+        end = len(self) if end is None else end
+        for start in range(first, end, batch_size):
+            some = slice(start, min(start + batch_size, end))
+            yield self.normalization(self.images[some].float().div_(255)), self.labels[some]
 
 
-def augment(images: Tensor, settings: Augmentation, generator: torch.Generator, noise: torch.Generator) -> Tensor:
+def augment(
+    images: Tensor,
+    settings: Augmentation,
+    generator: torch.Generator,
+    noise: torch.Generator,
+    part: Part | None = None,
+) -> Tensor:
     """Draws each image of a batch anew.
 
     Args:
         images: (B, C, H, W) in 0..1.
         generator: on the CPU; a few numbers per image.
         noise: on the images' device; a number per pixel.
+        part: which images of a batch these are; numbers are drawn for all of it. The whole batch when absent.
     """
+    part = part or Part.whole(len(images))
     if settings.shift:
-        offsets = torch.randint(2 * settings.shift + 1, (len(images), 2), generator=generator)
-        images = _shift(images, offsets, settings.shift)
+        offsets = torch.randint(2 * settings.shift + 1, (part.drawn, 2), generator=generator)
+        images = _shift(images, part.select(offsets), settings.shift)
     if settings.flip:
-        flipped = torch.rand(len(images), generator=generator) < 0.5
+        flipped = part.select(torch.rand(part.drawn, generator=generator) < 0.5)
         images = torch.where(_to(flipped, images).view(-1, 1, 1, 1), images.flip(-1), images)
     if settings.color_jitter:
-        factors = 1 + settings.color_jitter * (2 * torch.rand(3, len(images), generator=generator) - 1)
-        images = _color_jitter(images, _to(factors, images))
+        factors = 1 + settings.color_jitter * (2 * torch.rand(3, part.drawn, generator=generator) - 1)
+        images = _color_jitter(images, _to(part.select(factors, 1), images))
     if settings.random_erasing:
-        images = _erase(images, torch.rand(5, len(images), generator=generator), settings.random_erasing)
+        drawn = torch.rand(5, part.drawn, generator=generator)
+        images = _erase(images, part.select(drawn, 1), settings.random_erasing)
     if settings.noise:
-        drawn = torch.randn(images.shape, generator=noise, device=images.device, dtype=images.dtype)
-        images = (images + settings.noise * drawn).clamp_(0, 1)
+        shape = (part.drawn, *images.shape[1:])
+        drawn = torch.randn(shape, generator=noise, device=images.device, dtype=images.dtype)
+        images = (images + settings.noise * part.select(drawn)).clamp_(0, 1)
     return images
 
 

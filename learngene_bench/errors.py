@@ -29,3 +29,9 @@ def unknown(kind: str, name: str, valid: Iterable[str]) -> UserError:
     hint = f"did you mean {' or '.join(repr(n) for n in near)}? " if near else ""
     listing = ", ".join(choices) or "none"
     return UserError(f"unknown {kind} {name!r}: {hint}(valid: {listing})")
+
+
+def one_line(error: Exception) -> str:
+    """The first line of an error, with its type where that is not one of ours."""
+    text = (str(error).strip().splitlines() or [""])[0]
+    return text if isinstance(error, UserError | MethodFailure) else f"{type(error).__name__}: {text}"

@@ -49,8 +49,13 @@ def git() -> dict[str, Any]:
     return {"commit": ask("rev-parse", "HEAD"), "dirty": bool(changed)}
 
 
-def hardware(device: str, threads: int) -> dict[str, Any]:
-    """The machine, without its name."""
+def hardware(device: str, threads: int, processes: int) -> dict[str, Any]:
+    """The machine, without its name.
+
+    Args:
+        threads: of one process.
+        processes: that computed the stage together.
+    """
     import torch
 
     accelerator = torch.cuda.get_device_name() if device == "cuda" else None
@@ -60,6 +65,7 @@ def hardware(device: str, threads: int) -> dict[str, Any]:
         "cpu": _cpu_model(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "threads": threads,
+        "processes": processes,
         "system": f"{platform.system()} {platform.machine()}",
     }
 

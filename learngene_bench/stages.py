@@ -18,13 +18,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from learngene_bench import PROTOCOL, provenance
+from learngene_bench import PROTOCOL, codebase, distributed, provenance
 from learngene_bench.ancestors import build_teacher, forward_flops, load_checkpoint, load_from_timm
 from learngene_bench.augment import DeviceImages
 from learngene_bench.config import BaseInitialization, Compute, Recipe, Teacher
 from learngene_bench.context import Context
 from learngene_bench.datasets import DatasetFacts, Splits
-from learngene_bench.errors import DamagedFile, MethodFailure, UserError
+from learngene_bench.errors import DamagedFile, MethodFailure, UserError, one_line
 from learngene_bench.files import canonical, file_hash, write_bytes, write_json
 from learngene_bench.gene import Gene
 from learngene_bench.initializer import GeneRequest, Initializer
@@ -40,36 +40,40 @@ MODEL_FILE = "model.safetensors"
 """In a cell's folder: the weights after tuning, by timm's names."""
 
 
-def execute(runs: Runs, kind: str, address: str, registry: Registry) -> str:
-    """Computes a stage, continuing an interrupted one.
+def execute(runs: Runs, kind: str, address: str, registry: Registry, *, retry_failed: bool = True) -> str:
+    """Computes a stage, continuing an interrupted one; each of several processes that compute it together calls this.
 
     Returns "done", "failed", "busy" (another process has it) or "stopped" (it was asked to, see `stopping`). A failure
     of the method is written to the stage's folder with its traceback.
 
     Raises:
         UserError: an input is damaged, the disk is full: nothing is recorded, as the user can put it right.
+        LostProcess: of several processes, one was killed or failed alone: nothing is recorded.
     """
     folder = runs.folder(kind, address)
-    with folder.claim() as held:
+    agreement = distributed.Agreement(distributed.world())
+    if not distributed.world().leads:
+        return agreement.follow(lambda: _Stage(runs, folder, registry).result(kind))
+    with agreement.leading(), folder.claim() as held:
         if not held:
-            return "busy"
+            return agreement.conclude("busy")
         if folder.result.exists():
-            return "done"
+            return agreement.conclude("done")
         if folder.failed.exists():
+            if not retry_failed:
+                return agreement.conclude("failed")
             folder.forget_failure()
         started = provenance.now()
         stage = _Stage(runs, folder, registry)
         try:
-            result = {"ancestor": stage.ancestor, "gene": stage.gene, "cell": stage.cell}[kind]()
+            result = agreement.lead(lambda: stage.result(kind))
         except Stopped:
-            return "stopped"
-        except UserError:
+            return agreement.conclude("stopped")
+        except (UserError, distributed.LostProcess):
             raise
         except Exception as error:
-            text = str(error).strip().splitlines() or [""]
-            line = text[0] if isinstance(error, MethodFailure) else f"{type(error).__name__}: {text[0]}"
-            folder.fail(stage.label, line, traceback.format_exc())
-            return "failed"
+            folder.fail(stage.label, one_line(error), traceback.format_exc())
+            return agreement.conclude("failed")
         folder.finish(
             {
                 "schema_version": SCHEMA_VERSION,
@@ -81,7 +85,7 @@ def execute(runs: Runs, kind: str, address: str, registry: Registry) -> str:
                 "provenance": stage.provenance(started),
             }
         )
-        return "done"
+        return agreement.conclude("done")
 
 
 def initial_model(runs: Runs, address: str, registry: Registry) -> nn.Module:
@@ -121,6 +125,11 @@ class _Stage:
             raise UserError(f"the images of {self.config['data']['name']} changed since this was planned; run again")
         self.seed: int = self.config.get("seed", 0)
         self.writes = True  # checkpoints and progress, in its folder
+        self.processes = distributed.world()
+
+    def result(self, kind: str) -> dict[str, Any]:
+        """The stage's result; nothing where another process leads, which has it too and writes it."""
+        return {"ancestor": self.ancestor, "gene": self.gene, "cell": self.cell}[kind]()
 
     def ancestor(self) -> dict[str, Any]:
         """Trains or loads a network; its weights are the result."""
@@ -143,6 +152,8 @@ class _Stage:
         else:
             self._load_weights(network)
         accuracy = curve[-1]["top1"] if curve else top1(network.to(self.device), self._validation(), self.compute)
+        if not self.processes.leads:
+            return {}
         _save_tensors(network.cpu().state_dict(), self.folder.tensors)
         return {
             "metrics": {"validation_top1": accuracy},
@@ -187,6 +198,8 @@ class _Stage:
         context = self._context(self.config["recipes"], ancestors, flops)
         with self._global_stream():
             gene = method.prepare(request, context)
+        if not self.processes.leads:
+            return {}
         gene.save(self.folder.tensors)
         return {
             "metrics": {},
@@ -214,6 +227,8 @@ class _Stage:
         )
         recipe = self._tuning or Recipe(iterations=0, batch_size=1, learning_rate=1.0)
         trained = train(model, self._train(recipe), recipe, phase)
+        if not self.processes.leads:
+            return {}
         kept = self.folder.path / MODEL_FILE
         _save_tensors(model.cpu().state_dict(), kept)
         write_json(self.folder.initial_weights, initial["tensors"])
@@ -264,8 +279,9 @@ class _Stage:
         return {
             "command": self.execution["command"],
             "versions": provenance.versions(),
-            "hardware": provenance.hardware(self.device.type, self.compute.threads),
+            "hardware": provenance.hardware(self.device.type, self.compute.threads, self.processes.size),
             "git": provenance.git(),
+            "code": {"sha256": codebase.identity()["sha256"], "submitted": self.execution.get("code")},
             "started": started,
             "finished": provenance.now(),
             "data": self.config["data"],
@@ -344,11 +360,13 @@ def _write_progress(
 
 
 def choose_device(name: str) -> torch.device:
-    """Raises `UserError` if CUDA is asked for and not there."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """Raises `UserError` if CUDA is asked for and not there, or fewer GPUs are than processes."""
     if name == "cuda" and not torch.cuda.is_available():
         raise UserError("compute.device is 'cuda', but torch sees no GPU (valid here: auto, cpu)")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and distributed.world().size > 1:
+        torch.cuda.set_device(distributed.world().gpu())
     return torch.device(name)
 
 

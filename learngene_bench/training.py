@@ -3,10 +3,14 @@
 The loop never waits for the device inside an epoch, and everything that is random in it comes from a stream of its
 own, so that a run which is killed and continues from its checkpoint ends, on a CPU, with the same bits as one that
 was never killed.
+
+Several processes that compute a stage together (`distributed`) each call `train`, and share out every batch; what is
+written and kept is the same as with one.
 """
 
 from __future__ import annotations
 
+import inspect
 import io
 import time
 from collections.abc import Callable, Iterator
@@ -22,15 +26,21 @@ from timm.data import Mixup
 from timm.optim import create_optimizer_v2
 from timm.scheduler import CosineLRScheduler
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
-from learngene_bench import stopping
+from learngene_bench import distributed, stopping
 from learngene_bench.augment import DeviceImages
 from learngene_bench.config import Compute, Recipe
+from learngene_bench.distributed import Part
+from learngene_bench.distributed.layers import whole_batch
 from learngene_bench.errors import DamagedFile, MethodFailure
 from learngene_bench.files import write_bytes
 from learngene_bench.streams import Streams
 
 Evaluate = Callable[[nn.Module], float]
+
+LOOK = 1.0
+"""Seconds of training between two moments when several processes agree whether to stop or to save."""
 
 
 @dataclass
@@ -124,11 +134,12 @@ def train(network: nn.Module, data: DeviceImages, recipe: Recipe, phase: Phase) 
 
     Raises:
         MethodFailure: the loss is not finite.
+        UserError: the batch is too small to be shared out.
     """
     run = _Run(network, data, recipe, phase)
     # Drop path draws from torch's global stream: fork it, so that nobody else's numbers change.
     cuda = [data.images.device] if data.images.is_cuda else []
-    with torch.random.fork_rng(cuda):
+    with torch.random.fork_rng(cuda), whole_batch(network, run.part, run.world):
         torch.manual_seed(phase.streams.number(phase.name, "drop path"))
         run.restore()
         run.loop()
@@ -140,6 +151,7 @@ class _Run:
 
     def __init__(self, network: nn.Module, data: DeviceImages, recipe: Recipe, phase: Phase) -> None:
         self.network, self.data, self.recipe, self.phase = network, data, recipe, phase
+        self.world = distributed.world()
         self.steps = recipe.steps(len(data))
         self.steps_per_epoch = recipe.steps_per_epoch(len(data))
         self.batch_size = min(recipe.batch_size, len(data))
@@ -160,13 +172,29 @@ class _Run:
         self.small_draws = phase.streams.generator(phase.name, "augmentation")
         self.noise = phase.streams.generator(phase.name, "noise", device=self.device.type)
         self.mixup = _Mixup(recipe, phase) if recipe.mixup or recipe.cutmix else None
-        self.compiled: nn.Module = torch.compile(network) if phase.compute.compile else network  # type: ignore[assignment]
-        self.step = 0
+        # timm mixes a batch with its own reverse and refuses odd ones.
+        used = self.batch_size - self.batch_size % 2 if self.mixup else self.batch_size
+        shared_by = self.world.size if self.steps else 1
+        self.part = Part.of(self.batch_size, used, self.world.rank, shared_by)
+        parallel = self._shared_out(network)
+        self.compiled: nn.Module = torch.compile(parallel) if phase.compute.compile else parallel  # type: ignore[assignment]
+        self.step = self.next_look = 0
         self.losses = torch.zeros((), device=self.device)
         self.loss_count = 0
         self.trained = Trained()
         self.first_step = 0
         self.began = self.started = self.reported = self.saved = time.monotonic()
+
+    def _shared_out(self, network: nn.Module) -> nn.Module:
+        """The network whose gradients are averaged over all processes, and whose weights are those of rank 0."""
+        if self.world.size == 1 or not self.steps:
+            return network
+        # Each process updates its buffers by the whole batch's statistics itself. torch 2.15 renamed the option.
+        renamed = "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters
+        return DistributedDataParallel(
+            network,
+            **{"forward_sync_buffers" if renamed else "broadcast_buffers": False},  # type: ignore[arg-type]
+        )
 
     def loop(self) -> None:
         if self.step == 0 and self.phase.measure_start and not self.trained.curve:
@@ -183,23 +211,35 @@ class _Run:
             if self.step % self.steps_per_epoch == 0 or self.step == self.steps:
                 self.end_of_epoch()
             self.tell()
-            if stopping.asked():
-                self.stop()
-            if time.monotonic() - self.saved > self.phase.compute.checkpoint_seconds:
-                self.save()
+            if self.step >= self.next_look:
+                self.look()
         self.network.eval()
         self.save()
 
-    def stop(self) -> None:
-        """Leaves the work for another process, or for this one later."""
-        if stopping.keeps():
+    def look(self) -> None:
+        """Stops if that is asked for, saves if it is time: all processes after the same step, which rank 0 decides."""
+        due, next_look = 0, self.step + 1
+        if self.world.leads:
+            due = int(time.monotonic() - self.saved > self.phase.compute.checkpoint_seconds)
+        if self.world.size > 1:  # agreeing is a wait for all of them
+            seconds = min(LOOK, self.phase.compute.checkpoint_seconds)
+            next_look = self.step + max(1, int(seconds / self.seconds_per_step())) if self.world.leads else 0
+        asked, lost, due, self.next_look = self.world.largest(stopping.asked(), not stopping.keeps(), due, next_look)
+        if asked:
+            # The work is left for another process, or for this one later.
+            if not lost:
+                self.save()
+            raise stopping.Stopped
+        if due:
             self.save()
-        raise stopping.Stopped
+
+    def seconds_per_step(self) -> float:
+        return (time.monotonic() - self.began) / (self.step - self.first_step)
 
     def one_step(self, index: Tensor) -> None:
         self.network.train()
         self.schedule.step_update(self.step)
-        images, labels = self.data.batch(index, self.small_draws, self.noise)
+        images, labels = self.data.batch(index, self.small_draws, self.noise, self.part)
         targets = labels
         if self.mixup:
             images, targets = self.mixup(images, labels)
@@ -213,12 +253,28 @@ class _Run:
                     wanted = self.phase.teacher(images)
                 loss = loss + distillation_loss(logits, wanted)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        # A mean over the own images, and gradients are averaged over processes that may have fewer or more of them.
+        (loss * (self.part.share * self.world.size)).backward()
+        if self.step == self.first_step:
+            self.check_gradients()
         if self.recipe.clip_gradient is not None:
             nn.utils.clip_grad_norm_(self.trainable, self.recipe.clip_gradient)
         self.optimizer.step()
-        self.losses += loss.detach()
+        self.losses += loss.detach() * self.part.share
         self.loss_count += 1
+
+    def check_gradients(self) -> None:
+        """A parameter that the loss does not depend on would leave its neighbours' gradients unaveraged.
+
+        Looking for such parameters at every step, as `find_unused_parameters` does, costs time that no method of the
+        suite needs.
+        """
+        if self.world.size > 1 and any(parameter.grad is None for parameter in self.trainable):
+            names = [name for name, p in self.network.named_parameters() if p.requires_grad and p.grad is None]
+            raise MethodFailure(
+                f"{self.phase.name}: the loss does not depend on {names[0]}, which is to be trained; "
+                f"with several processes it must not require a gradient"
+            )
 
     def end_of_epoch(self) -> None:
         epoch = self.step // self.steps_per_epoch
@@ -227,7 +283,7 @@ class _Run:
             self.measure()
 
     def measure(self) -> None:
-        loss = float(self.losses) / self.loss_count if self.loss_count else None
+        loss = float(self.world.sum_(self.losses)) / self.loss_count if self.loss_count else None
         if loss is not None and not np.isfinite(loss):
             raise MethodFailure(f"{self.phase.name}: the training loss is {loss} at iteration {self.step}")
         top1 = self.phase.evaluate(self.network) if self.phase.evaluate else None
@@ -239,13 +295,12 @@ class _Run:
 
     def tell(self, force: bool = False) -> None:
         now = time.monotonic()
-        if self.phase.progress is None or (now - self.reported < 0.5 and not force):
+        if self.phase.progress is None or not self.world.leads or (now - self.reported < 0.5 and not force):
             return
         self.reported = now
         top1 = next((entry["top1"] for entry in reversed(self.trained.curve) if entry["top1"] is not None), None)
         per_epoch = self.steps_per_epoch
-        gone = self.step - self.first_step
-        left = (now - self.began) / gone * (self.steps - self.step) if gone else None
+        left = self.seconds_per_step() * (self.steps - self.step) if self.step > self.first_step else None
         self.phase.progress(
             self.phase.name, self.step, self.steps, self.step / per_epoch, self.steps / per_epoch, top1, left
         )
@@ -265,7 +320,10 @@ class _Run:
         """Writes a checkpoint; the last one, of a finished phase, without what only training needs."""
         self.trained.cost = self.cost()
         self.started = time.monotonic()
-        if self.phase.checkpoint is not None:
+        self.world.sum_(self.losses)
+        if not self.world.leads:
+            self.losses.zero_()
+        elif self.phase.checkpoint is not None:
             state: dict[str, Any] = {
                 "step": self.step,
                 "device": self.device.type,
@@ -292,10 +350,14 @@ class _Run:
     def restore(self) -> None:
         """Continues from the checkpoint if there is one."""
         path = self.phase.checkpoint
-        if path is None or not path.exists():
+        if path is None:
+            return
+        # One process reads it: on a network file system the others may not see it yet.
+        content = self.world.from_lead(path.read_bytes() if self.world.leads and path.exists() else None)
+        if content is None:
             return
         try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         except Exception as error:
             raise DamagedFile(f"{path}: damaged checkpoint; delete its folder and run again") from error
         if state["device"] != self.device.type and "training" in state:
@@ -306,7 +368,8 @@ class _Run:
         if "training" in state:
             training = state["training"]
             self.optimizer.load_state_dict(training["optimizer"])
-            self.losses.copy_(training["losses"])
+            if self.world.leads:
+                self.losses.copy_(training["losses"])
             self.loss_count = training["loss_count"]
             self.small_draws.set_state(training["small_draws"])
             self.noise.set_state(training["noise"])
@@ -333,8 +396,6 @@ class _Mixup:
         outer = np.random.get_state()  # noqa: NPY002
         np.random.set_state(self.random.get_state())  # noqa: NPY002
         try:
-            if len(images) % 2:  # timm mixes a batch with its own reverse and refuses odd ones
-                images, labels = images[:-1], labels[:-1]
             return self.mix(images, labels)
         finally:
             self.random.set_state(np.random.get_state())  # noqa: NPY002
@@ -362,15 +423,20 @@ def distillation_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
 @torch.no_grad()
 def top1(network: nn.Module, data: DeviceImages, compute: Compute, batch_size: int = 512) -> float:
-    """Top-1 accuracy in percent on all images of a split, one wait for the device in all."""
+    """Top-1 accuracy in percent on all images of a split, one wait for the device in all.
+
+    Several processes share the images out.
+    """
     training = network.training
     network.eval()
     correct = torch.zeros((), dtype=torch.int64, device=data.images.device)
+    world = distributed.world()
+    first, end = (rank * len(data) // world.size for rank in (world.rank, world.rank + 1))
     with autocast(compute, data.images.device):
-        for images, labels in data.in_order(batch_size):
+        for images, labels in data.in_order(batch_size, first, end):
             correct += (network(images).argmax(-1) == labels).sum()
     network.train(training)
-    return 100.0 * int(correct) / len(data)
+    return 100.0 * int(world.sum_(correct)) / len(data)
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from torch import Tensor
 from learngene_bench.augment import DeviceImages
 from learngene_bench.context import Context, SourceData
 from learngene_bench.datasets import Dataset
+from learngene_bench.distributed import Part
 from learngene_bench.expanded import MaterialisedModel
 from learngene_bench.stages import load_data
 from learngene_bench.training import Cost, Trained
@@ -131,12 +132,14 @@ class _Counted(DeviceImages):
         self.__dict__.update(images.__dict__)
         self.observed = observed
 
-    def batch(self, index: Tensor, generator: torch.Generator, noise: torch.Generator) -> tuple[Tensor, Tensor]:
+    def batch(
+        self, index: Tensor, generator: torch.Generator, noise: torch.Generator, part: Part | None = None
+    ) -> tuple[Tensor, Tensor]:
         self.observed.count_images(len(index))
-        return super().batch(index, generator, noise)
+        return super().batch(index, generator, noise, part)
 
-    def in_order(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        for images, labels in super().in_order(batch_size):
+    def in_order(self, batch_size: int, first: int = 0, end: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        for images, labels in super().in_order(batch_size, first, end):
             self.observed.count_images(len(labels))
             yield images, labels
 

@@ -1,0 +1,191 @@
+"""What a cell costs beside its training: the same training with and without stages, records and checkpoints.
+
+    python benchmarks/overhead.py [--minutes 0.15] [--rounds 3] [--depth 12] [--set sizes.micro.width=192]
+
+The claim under test: under 2 % at ten minutes of work (`--minutes 10 --rounds 1`), and under 1 s beside the imports.
+
+Both ways run in this process with the same threads, data, recipe and seed, in turns, and must end with the same
+learning curve. Directly: the target is made, initialized and trained by `learngene_bench.training.train`, measured
+every epoch. As a cell: what a worker of `lgbench run` does, from the cell's configuration to its record. The first
+round warms up and is not counted; it shows what the first cell of a process pays once.
+
+On a busy machine the difference of two long times says little. Processor time says more, but leaves out waiting for
+the disk. So the parts of a cell that training alone does not have are also timed one by one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import torch
+
+from learngene_bench import claims, stages, store, training
+from learngene_bench.cli.common import build_request
+from learngene_bench.context import Context
+from learngene_bench.files import canonical
+from learngene_bench.manifest import about
+from learngene_bench.materials import new_model, plain_images, training_images
+from learngene_bench.plan import Plan
+from learngene_bench.planner import make_plan
+from learngene_bench.provenance import versions
+from learngene_bench.registry import Registry
+from learngene_bench.stages import choose_device, execute, load_data
+from learngene_bench.store import Runs
+from learngene_bench.streams import Streams
+from learngene_bench.training import Phase, top1, train
+
+METHOD = "he"
+PARTS: dict[str, list[tuple[Any, str]]] = {
+    "claim": [(claims, "_take"), (claims, "_release")],
+    "configuration": [(store.StageFolder, "read_config")],
+    "hash and statistics of initial weights": [(stages, "describe")],
+    "checkpoints": [(training._Run, "save")],
+    "progress": [(stages, "_write_progress")],
+    "the tuned model's file and hash": [(stages, "_save_tensors"), (stages, "file_hash")],
+    "provenance": [(stages._Stage, "provenance")],
+    "record": [(stages, "write_json"), (store.StageFolder, "finish")],
+}
+"""What a cell does beside training, and by which functions; none of them calls another."""
+
+Curve = list[dict[str, Any]]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=0.15, help="work of one cell, about")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--depth", type=int, default=12)
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as of `lgbench run`")
+    options = parser.parse_args()
+    settings = [f"grid.depths=[{options.depth}]", *options.set]
+    plan = plan_of([*settings, f"tuning.iterations={iterations_for(60 * options.minutes, settings)}"])
+    seconds: dict[str, list[float]] = {"direct": [], "cell": []}
+    processor: dict[str, list[float]] = {"direct": [], "cell": []}
+    shares: list[dict[str, float]] = []
+    for number in range(options.rounds + 1):
+        ways = ["direct", "cell"] if number % 2 == 0 else ["cell", "direct"]
+        curves, parts = {}, {}
+        for way in ways:
+            with timed() as parts_of_way:
+                started, used = time.perf_counter(), time.process_time()
+                curves[way] = directly(plan) if way == "direct" else as_a_cell(plan)
+                seconds[way].append(time.perf_counter() - started)
+                processor[way].append(time.process_time() - used)
+            parts[way] = parts_of_way
+        assert curves["direct"] == curves["cell"], "the two ways did not do the same"
+        shares.append(parts["cell"])
+    print(f"torch {torch.__version__}, Python {versions()['python']}, {plan.preset.compute.threads} threads, ", end="")
+    print(f"{plan.cells[0].target}, {curves['cell'][-1]['iterations']} iterations")
+    compare("seconds", seconds)
+    compare("processor seconds", processor)
+    explain(shares, min(seconds["direct"][1:]))
+
+
+def plan_of(settings: list[str]) -> Plan:
+    return make_plan(build_request(METHOD, "depth", "digits", 1, settings, Registry(), quick=False))
+
+
+def iterations_for(seconds: float, settings: list[str]) -> int:
+    """How many iterations of tuning take so long, judged by the second of two short trainings."""
+    few = 38
+    for _ in range(2):
+        started = time.perf_counter()
+        directly(plan_of([*settings, f"tuning.iterations={few}"]))
+        each = (time.perf_counter() - started) / few
+    return max(few, round(seconds / each))
+
+
+def directly(plan: Plan) -> Curve:
+    """The cell's training and nothing else."""
+    cell, preset = plan.cells[0], plan.preset
+    torch.set_num_threads(preset.compute.threads)
+    device = choose_device(preset.compute.device)
+    facts, splits, _ = load_data(canonical(preset.data))
+    recipe = preset.recipe_of("tuning", cell.target.width)
+    model = new_model(cell.target, preset.base, cell.seed, recipe.drop_path)
+    context = Context(cell.seed, device, preset.compute, preset.base)
+    Registry().get(METHOD).create({}).initialize(model, cell.target, None, context)
+    held_out = plain_images(splits.test, splits, device)
+    phase = Phase(
+        name="tuning",
+        streams=Streams(cell.seed),
+        compute=preset.compute,
+        classes=facts.classes,
+        evaluate=lambda trained: top1(trained, held_out, preset.compute),
+        measure_start=True,
+    )
+    return train(model.to(device), training_images(splits, recipe, device), recipe, phase).curve
+
+
+def as_a_cell(plan: Plan) -> Curve:
+    """The same as `lgbench run` does it, in a new runs folder."""
+    cell, preset = plan.cells[0], plan.preset
+    with tempfile.TemporaryDirectory() as folder:
+        runs = Runs(Path(folder))
+        entered = runs.enter(
+            plan.stages[cell.address],
+            {
+                "command": ["lgbench", "run"],
+                "device": preset.compute.device,
+                "checkpoint_seconds": preset.compute.checkpoint_seconds,
+                "data": preset.data,
+                "files": {},
+                "about": about(cell, plan),
+            },
+        )
+        assert execute(runs, "cell", cell.address, Registry()) == "done"
+        return entered.read_result()["curve"]
+
+
+@contextmanager
+def timed() -> Iterator[dict[str, float]]:
+    """Gives the seconds spent in each of the parts."""
+    spent = dict.fromkeys(PARTS, 0.0)
+
+    def wrapper(part: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            started = time.perf_counter()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                spent[part] += time.perf_counter() - started
+
+        return wrapped
+
+    with ExitStack() as patches:
+        for part, functions in PARTS.items():
+            for owner, name in functions:
+                patches.enter_context(patch.object(owner, name, wrapper(part, getattr(owner, name))))
+        yield spent
+
+
+def compare(what: str, times: dict[str, list[float]]) -> None:
+    """Prints the best of each way, and how each pair of neighbours differs."""
+    direct, cell = times["direct"][1:], times["cell"][1:]
+    pairs = ", ".join(f"{b / a - 1:+.2%}" for a, b in zip(direct, cell, strict=True))
+    print(f"{what}: directly {min(direct):.3f}, as a cell {min(cell):.3f}, {min(cell) / min(direct) - 1:+.2%} ", end="")
+    print(f"(best of {len(direct)}; pairs of neighbours: {pairs})")
+
+
+def explain(shares: list[dict[str, float]], alone: float) -> None:
+    """Prints the parts: their medians, and those of the first cell of a process."""
+    medians = {part: statistics.median(share[part] for share in shares[1:]) for part in PARTS}
+    print("\n   median    first cell of a process")
+    for part, spent in medians.items():
+        print(f"{1e3 * spent:6.1f} ms  {1e3 * shares[0][part]:6.1f} ms  {part}")
+    every, first = sum(medians.values()), sum(shares[0].values())
+    print(f"{1e3 * every:6.1f} ms  {1e3 * first:6.1f} ms  together: {every / alone:.2%} of the training alone")
+
+
+if __name__ == "__main__":
+    main()

@@ -12,10 +12,10 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from learngene_bench.results.records import PHASES, Cell, Record, Results
-from learngene_bench.results.selection import ColumnKey, Grid, RowKey, grids
+from learngene_bench.results.records import PHASES, Record, Results
+from learngene_bench.results.selection import Grid, grids
 from learngene_bench.results.statistics import mean
-from learngene_bench.results.table import Column, Row, Table
+from learngene_bench.results.table import Row, Table
 from learngene_bench.results.tabulate import tables
 
 RESOURCES = ("flops", "epochs", "images", "seconds", "iterations")
@@ -175,7 +175,7 @@ def _cost_table(grid: Grid, table: Table, size: str, results: Results) -> CostTa
 
 
 def _method_cost(grid: Grid, table: Table, row: Row, indices: tuple[int, ...], results: Results) -> MethodCost:
-    planned = [_cells(grid, row, table.columns[index]) for index in indices]
+    planned = [grid.cells[row.key, table.columns[index].key] for index in indices]
     by_target = [
         {seed: record for seed, cell in cells.items() if (record := results.records.get(cell.folder))}
         for cells in planned
@@ -200,11 +200,6 @@ def _method_cost(grid: Grid, table: Table, row: Row, indices: tuple[int, ...], r
         done=done,
         expected=expected,
     )
-
-
-def _cells(grid: Grid, row: Row, column: Column) -> Mapping[int, Cell]:
-    key = ColumnKey(column.size, column.task, tuple(sorted(column.target.items())))
-    return grid.cells[RowKey(row.method, row.variant), key]
 
 
 def _spent(runs: Sequence[Sequence[Record]], resource: str, of_genes: Sequence[str], results: Results) -> Amount:

@@ -17,6 +17,7 @@ from typing import Literal
 
 from learngene_bench.results.fields import Scalar
 from learngene_bench.results.records import EqualBudget
+from learngene_bench.results.selection import ColumnKey, RowKey
 from learngene_bench.results.statistics import mean, standard_deviation
 
 State = Literal["done", "incomplete", "failed", "pending", "dash", "not planned"]
@@ -36,6 +37,11 @@ class Column:
     label: str
     task: str
     target: Mapping[str, Scalar]
+
+    @property
+    def key(self) -> ColumnKey:
+        """What the grid that the table is of calls it."""
+        return ColumnKey(self.size, self.task, tuple(sorted(self.target.items())))
 
 
 @dataclass(frozen=True)
@@ -123,6 +129,11 @@ class Row:
     costs: Mapping[str, Costs]
     entries: tuple[Entry, ...]
     means: Mapping[str, tuple[Mean, ...]]
+
+    @property
+    def key(self) -> RowKey:
+        """What the grid that the table is of calls it."""
+        return RowKey(self.method, self.variant)
 
 
 @dataclass(frozen=True)

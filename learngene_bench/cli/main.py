@@ -7,7 +7,7 @@ import traceback
 
 import typer
 
-from learngene_bench.cli import cancel, check, export, info, list_, logs, new, plan, report, retry, run, status
+from learngene_bench.cli import cancel, check, export, info, list_, logs, new, plan, plot, report, retry, run, status
 from learngene_bench.errors import UserError
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app.command("retry")(retry.retry)
 app.command("cancel")(cancel.cancel)
 app.command("logs")(logs.logs)
 app.command("report")(report.report)
+app.command("plot")(plot.plot)
 app.command("check")(check.check)
 app.command("new")(new.new)
 app.command("export")(export.export)

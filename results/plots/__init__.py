@@ -1,5 +1,19 @@
 """Figures for a paper, PNG and PDF; one file for each kind of figure, all in the style of `style.py`."""
 
-from learngene_bench.results.plots.accuracy import accuracy
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
-__all__ = ["accuracy"]
+from learngene_bench.results.plots.accuracy import accuracy
+from learngene_bench.results.plots.costs import front, targets
+from learngene_bench.results.plots.curves import curves
+from learngene_bench.results.records import Results
+
+KINDS: Mapping[str, Callable[[Results, Path, int], list[Path]]] = {
+    "accuracy": accuracy,
+    "curves": curves,
+    "front": front,
+    "targets": targets,
+}
+"""Every kind of figure, as `lgbench plot` calls it: of results, into a folder, across so many columns of a paper."""
+
+__all__ = ["KINDS", "accuracy", "curves", "front", "targets"]

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 _DPI = 300
 _MARGIN = 0.08
-_LEFT, _ABOVE, _BETWEEN = 0.42, 0.2, 0.1
+_LEFT, _ABOVE, _BETWEEN = 0.5, 0.2, 0.08
+_LABEL = 0.37
+"""Inches: of what stands left of a panel, above it, between two; and where the vertical axis has its label."""
 _LETTER_WIDTH, _LINE_HEIGHT, _LEGEND_LINE = 0.0071, 0.0196, 0.024
 """Inches for each point of the letters' size."""
 _KEY = 0.3
@@ -33,10 +35,12 @@ class Page:
         count: how many panels.
         across: how many of them stand side by side, at most.
         height: of each, in inches, without what stands above and below it.
-        columns: 1 or 2 of a two-column paper, how wide the whole is.
+        columns: 1 or 2 of a two-column paper, how wide the whole is; one panel never needs more than one unless wide.
         beside: room right of each, in inches, for names.
         below: room below each, for its axis.
         legend: what the lines and markers are, by name; nothing if names stand at the lines.
+        left: room left of each, for its axis.
+        wide: whether even one panel is as wide as the whole.
     """
 
     def __init__(
@@ -50,11 +54,14 @@ class Page:
         beside: float = 0.0,
         below: float = 0.42,
         legend: Mapping[str, Look] = MappingProxyType({}),
+        left: float = _LEFT,
+        wide: bool = False,
     ) -> None:
         from matplotlib.figure import Figure
 
         self._across, self._height, self._beside, self._below = min(across, count), height, beside, below
-        self._width = WIDTHS[columns]
+        self._left = left
+        self._width = WIDTHS[columns if wide else min(columns, count)]
         above, under = self._wrapped(title, TITLE_SIZE), self._wrapped(caption, SMALL_SIZE)
         self._top = _MARGIN + _LINE_HEIGHT * TITLE_SIZE * len(above) + 0.04
         rows = -(-count // self._across)
@@ -72,9 +79,9 @@ class Page:
         """The axes of one panel, from 0."""
         row, column = divmod(index, self._across)
         share = (self._width - _MARGIN) / self._across
-        width = share - _LEFT - self._beside - _BETWEEN
+        width = share - self._left - self._beside - _BETWEEN
         top = self._top + row * (_ABOVE + self._height + self._below) + _ABOVE
-        left = column * share + _LEFT
+        left = column * share + self._left
         axes = self.figure.add_axes(
             (
                 left / self._width,
@@ -84,6 +91,7 @@ class Page:
             )
         )
         axes.set_title(title, pad=4)
+        axes.yaxis.set_label_coords(-_LABEL / width, 0.5)
         return axes
 
     def save(self, folder: Path, name: str) -> list[Path]:
@@ -105,17 +113,17 @@ class Page:
         self.figure.text(_MARGIN / self._width, y, "\n".join(lines), linespacing=1.2, **how)
 
     def _legend_rows(self, looks: Mapping[str, Look]) -> list[list[tuple[float, str, Look]]]:
-        """The legend's entries in columns, row by row, each with how far from the left it stands."""
-        if not looks:
-            return []
-        step = _KEY + 0.2 + _LETTER_WIDTH * SMALL_SIZE * max(map(len, looks))
-        across = max(1, int((self._width - _MARGIN) / step))
-        down = -(-len(looks) // across)
+        """The legend's entries in as many columns as fit, row by row, each with how far from the left it stands."""
         entries = list(looks.items())
-        return [
-            [(_MARGIN + number * step, *entry) for number, entry in enumerate(entries[row::down])]
-            for row in range(down)
-        ]
+        for across in range(len(entries), 0, -1):
+            down = -(-len(entries) // across)
+            columns = [entries[start : start + down] for start in range(0, len(entries), down)]
+            widths = [_KEY + 0.2 + _LETTER_WIDTH * SMALL_SIZE * max(len(name) for name, _ in c) for c in columns]
+            if sum(widths) <= self._width - _MARGIN or across == 1:
+                lefts = [_MARGIN + sum(widths[:number]) for number in range(len(columns))]
+                placed = [[(left, *entry) for entry in c] for left, c in zip(lefts, columns, strict=True)]
+                return [[c[row] for c in placed if row < len(c)] for row in range(down)]
+        return []
 
     def _draw_legend(self, row: Sequence[tuple[float, str, Look]], height: float) -> None:
         from matplotlib.lines import Line2D

@@ -120,7 +120,7 @@ def conditions(table: Table) -> str:
     return f"{budget}: {table.subtitle}"
 
 
-def file_name(kind: str, table: Table) -> str:
+def file_name(kind: str, table: Table, *more: str) -> str:
     """A name that is safe as a file's, whatever a preset is called."""
-    words = [kind, table.grid, table.preset, table.setting[:8], f"protocol{table.protocol}"]
+    words = [kind, table.grid, *more, table.preset, table.setting[:8], f"protocol{table.protocol}"]
     return "-".join(re.sub(r"[^A-Za-z0-9._]+", "_", word).strip("._") for word in words)

@@ -1,0 +1,38 @@
+"""`lgbench plot`: figures from records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from learngene_bench.errors import UserError, unknown
+
+
+def plot(
+    kind: Annotated[
+        str,
+        typer.Argument(help="Which figures: accuracy, curves, front (accuracy against cost), targets (cost), or all."),
+    ],
+    runs: Annotated[list[Path] | None, typer.Argument(help="Runs folders; several are merged. Default: runs.")] = None,
+    output: Annotated[Path, typer.Option("-o", "--output", help="The folder for the figures, PNG and PDF.")] = Path(
+        "figures"
+    ),
+    columns: Annotated[
+        int, typer.Option("--columns", min=1, max=2, help="How wide: one or both columns of a two-column paper.")
+    ] = 2,
+) -> None:
+    """Draw the figures of a runs folder."""
+    from learngene_bench import results
+
+    kinds = results.plots.KINDS
+    if kind not in (*kinds, "all"):
+        raise unknown("kind of figure", kind, (*kinds, "all"))
+    found = results.load(runs or [Path("runs")])
+    chosen = kinds.values() if kind == "all" else [kinds[kind]]
+    written = [path for draw in chosen for path in draw(found, output, columns)]
+    if not written:
+        raise UserError("nothing to draw: no cell has all its seeds yet (lgbench status says what is missing)")
+    for path in written:
+        print(path)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import selectors
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 from learngene_bench.plan import Stage
 from learngene_bench.slots import Cores, Slot, usable_cores
 from learngene_bench.store import Runs
+from learngene_bench.worker import IGNORED
 
 
 @dataclass(frozen=True)
@@ -113,10 +115,20 @@ class _Place:
     cores: frozenset[int]
 
 
+@contextmanager
+def _held_back(numbers: Iterable[signal.Signals]) -> Iterator[None]:
+    """Holds signals back until the end, also from a process started meanwhile: until it lets them through itself."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class _Worker:
     def __init__(self, command: Sequence[str], place: _Place, log: Path) -> None:
         self.place = place
-        with log.open("a") as errors:
+        with log.open("a") as errors, _held_back(IGNORED):
             self.process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
@@ -125,7 +137,7 @@ class _Worker:
                 env=os.environ | place.slot.environment(),
                 text=True,
                 bufsize=1,
-                process_group=0,  # signals of the terminal or the scheduler are for the parent, which tells its workers
+                process_group=0,  # what the terminal sends is for the parent, which tells its workers
             )
         if place.cores:
             with suppress(OSError):  # it is dead already, which its output tells next

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -59,12 +59,14 @@ class Scheduler:
 
     Attributes:
         job_of: by address, the job that was to compute a stage last.
+        other_code: jobs that found other code than was submitted.
         trouble: why the scheduler could not be asked; then nothing is known of jobs.
     """
 
     job_of: Mapping[str, str] = field(default_factory=dict)
     live: Mapping[str, Job] = field(default_factory=dict)
     ended: Mapping[str, Job] = field(default_factory=dict)
+    other_code: Sequence[str] = ()
     trouble: str = ""
 
 
@@ -77,9 +79,10 @@ def ask_scheduler(runs: Runs, unfinished: Iterable[str]) -> Scheduler:
     try:
         live = {name: job for user in submissions.users(made) for name, job in scheduler.queue(user).items()}
     except UserError as error:
-        return Scheduler(job_of, trouble=str(error))
+        return Scheduler(job_of, other_code=submissions.jobs_of_other_code(made), trouble=str(error))
     gone = {job_of[address] for address in unfinished if address in job_of} - live.keys()
-    return Scheduler(job_of, live, scheduler.history(job.partition("_")[0] for job in gone))
+    ended = scheduler.history(job.partition("_")[0] for job in gone)
+    return Scheduler(job_of, live, ended, submissions.jobs_of_other_code(made))
 
 
 def situations(runs: Runs, stages: Iterable[Mapping[str, Any]], asked: Scheduler | None = None) -> list[Situation]:

@@ -13,34 +13,46 @@ from __future__ import annotations
 import json
 import os
 import queue
+import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from learngene_bench import stopping
 from learngene_bench.errors import UserError
 
+if TYPE_CHECKING:
+    from learngene_bench.store import Runs
+
+IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2)
+"""Signals that schedulers send to every process of a job: the parent hears them too, and tells its workers."""
+
+Compute = Callable[[str, str], dict[str, Any]]
+"""Kind and address of a stage -> the answer."""
+
 
 def main(arguments: list[str]) -> None:
+    for number in IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED)  # the parent held them back until here
     answers = os.fdopen(os.dup(1), "w")
     requests: queue.Queue[dict[str, Any]] = queue.Queue()
     threading.Thread(target=_read, args=(requests,), daemon=True).start()
 
-    from learngene_bench.registry import Registry
-    from learngene_bench.stages import execute
     from learngene_bench.store import Runs
 
-    runs = Runs(Path(arguments[0]))
-    registry = Registry([Path(plugin) for plugin in arguments[2:]])
+    runs, processes = Runs(Path(arguments[0])), int(arguments[1])
+    plugins = [Path(plugin) for plugin in arguments[2:]]
+    compute = _alone(runs, plugins) if processes == 1 else _with_others(runs, plugins, processes)
     while True:
         request = requests.get()
         folder = runs.folder(request["kind"], request["address"])
         try:
-            with _output_to(folder.log):
-                answer = {"state": execute(runs, request["kind"], request["address"], registry)}
+            with output_to(folder.log):
+                answer = compute(request["kind"], request["address"])
         except UserError as error:
             answer = {"state": "refused", "error": str(error)}
         if not stopping.keeps():  # another process has that stage now
@@ -49,6 +61,21 @@ def main(arguments: list[str]) -> None:
             print(json.dumps(answer), file=answers, flush=True)
         except BrokenPipeError:  # the parent stopped meanwhile
             os._exit(0)
+
+
+def _alone(runs: Runs, plugins: list[Path]) -> Compute:
+    from learngene_bench.registry import Registry
+    from learngene_bench.stages import execute
+
+    registry = Registry(plugins)
+    return lambda kind, address: {"state": execute(runs, kind, address, registry)}
+
+
+def _with_others(runs: Runs, plugins: list[Path], processes: int) -> Compute:
+    """This process only starts those that compute, and never imports torch."""
+    from learngene_bench.distributed import launch
+
+    return lambda kind, address: launch(processes, runs.root, kind, address, plugins)
 
 
 def _read(requests: queue.Queue[dict[str, Any]]) -> None:
@@ -62,7 +89,7 @@ def _read(requests: queue.Queue[dict[str, Any]]) -> None:
 
 
 @contextmanager
-def _output_to(log: Path) -> Iterator[None]:
+def output_to(log: Path) -> Iterator[None]:
     """Sends what methods and libraries print, also from C, to the stage's log."""
     kept = os.dup(1), os.dup(2)
     with log.open("a") as stream:

@@ -8,58 +8,22 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
-
-from learngene_bench.config import shipped
+from whole_runs import LGBENCH, PLUGIN, alive, children, command, lgbench, numbers, run, short_preset, wait_until
 
 pytestmark = pytest.mark.slow
-
-LGBENCH = [sys.executable, "-c", "from learngene_bench.cli.main import main; main()"]
 
 
 @pytest.fixture(scope="module")
 def preset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The digits, trained for about half a second each stage, with checkpoints all the time."""
-    text = shipped("preset")["digits"].read_text()
-    text = text.replace('name = "digits"\ntitle', 'name = "short"\ntitle').replace("epochs = 60", "epochs = 2")
-    text = text.replace("epochs = 15", "epochs = 3").replace("checkpoint_seconds = 5.0", "checkpoint_seconds = 0.05")
-    path = tmp_path_factory.mktemp("preset") / "short.toml"
-    path.write_text(text.replace("epochs = 5", "epochs = 2").replace("iterations = 150", "iterations = 10"))
-    return path
-
-
-def command(preset: Path, runs: Path, *arguments: str) -> list[str]:
-    return [*LGBENCH, "run", "--preset", str(preset), "--runs", str(runs), "--set", "grid.depths=[4,6]", *arguments]
-
-
-def lgbench(*arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run([*LGBENCH, *arguments], capture_output=True, text=True, timeout=300)
-    assert done.returncode == status, done.stderr + done.stdout
-    return done
-
-
-def run(preset: Path, runs: Path, *arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
-    return lgbench(*command(preset, runs, *arguments)[len(LGBENCH) :], status=status)
-
-
-def numbers(runs: Path) -> dict[str, Any]:
-    """All that must be the same in two runs of the same thing: everything but times."""
-    found = {}
-    for path in runs.glob("*/*/result.json"):
-        record = json.loads(path.read_text())
-        kept = {key: record[key] for key in record.keys() & {"metrics", "curve", "initial_weights", "tensors", "cell"}}
-        cost = {phase: {k: v for k, v in cost.items() if k != "seconds"} for phase, cost in record["cost"].items()}
-        found[str(path.relative_to(runs))] = {**kept, "cost": cost}
-    return found
+    return short_preset(tmp_path_factory.mktemp("preset"))
 
 
 @pytest.fixture(scope="module")
@@ -112,25 +76,6 @@ def test_killed_again_and_again(preset: Path, reference: Path, tmp_path: Path) -
     assert leftovers == []
 
 
-def children(pid: int) -> list[int]:
-    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True)
-    return [int(line) for line in found.stdout.split()]
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def wait_until(condition: Any, seconds: float = 20) -> None:
-    limit = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < limit
-        time.sleep(0.05)
-
-
 def test_ctrl_c_stops_everything_and_says_how_to_go_on(preset: Path, reference: Path, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     process = subprocess.Popen(
@@ -167,17 +112,6 @@ def test_a_worker_that_dies_is_a_failure_of_its_stage_alone(preset: Path, tmp_pa
     )
     again = run(preset, tmp_path / "runs", "-m", "mine,he", "--plugin", str(plugin), status=1)
     assert "4/4 failed mine" in again.stdout  # tried again: what killed it may be gone
-
-
-PLUGIN = """
-from learngene_bench.initializer import Initializer
-
-class Mine(Initializer):
-    name, title = "mine", "Mine [x]"
-    def initialize(self, model, target, gene, context):
-        if target.depth == 6:
-            {body}
-"""
 
 
 def test_a_method_that_fails_stops_nobody_else(preset: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
+from learngene_bench import codebase
 from learngene_bench.cli import common, submit
 from learngene_bench.cli import slurm_options as on_slurm
 from learngene_bench.executor import Execution, Retry, execute_plan
@@ -159,6 +160,7 @@ def _execution_of(plan: Plan, command: list[str]) -> Any:
     def execution_of(stage: Stage) -> Mapping[str, Any]:
         return {
             "command": command,
+            "code": codebase.identity(),
             "device": plan.preset.compute.device,
             "checkpoint_seconds": plan.preset.compute.checkpoint_seconds,
             "data": plan.preset.data,

@@ -88,8 +88,13 @@ def _view(found: Sequence[Situation], asked: Scheduler) -> Group:
         lines += [Text(f"{standing:12} {one.label}: {_words(one)}") for one in these[:LINES]]
         if len(these) > LINES:
             lines.append(Text(f"{'':12} and {len(these) - LINES} more (--format json lists all)", style="dim"))
-    reasons = Counter(one.remark for one in found if one.standing is Standing.QUEUED and one.remark)
+    reasons = Counter(one.remark for one in found if one.standing is Standing.QUEUED and one.remark not in ("", "None"))
     lines += [Text(f"{'queued':12} {count} for {reason}") for reason, count in reasons.most_common()]
+    if asked.other_code:
+        jobs = ", ".join(asked.other_code)
+        lines.append(
+            Text(f"jobs that found other code than was submitted: {jobs} (--snapshot freezes it)", style="yellow")
+        )
     if asked.trouble:
         lines.append(Text(f"from the files alone: {asked.trouble}", style="yellow"))
     if any(one.standing in (Standing.FAILED, Standing.LOST, Standing.CANCELLED) for one in found):

@@ -12,28 +12,33 @@ The process that submitit starts never imports torch: it is the parent of the wo
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from submitit.helpers import DelayedSubmission
 
-from learngene_bench import codebase
+from learngene_bench import codebase, stopping
 from learngene_bench.config import Compute
-from learngene_bench.executor import Execution, execute_plan
+from learngene_bench.executor import GRACE, Execution, execute_plan
 from learngene_bench.files import address_of
 from learngene_bench.plan import Stage
 from learngene_bench.pool import Crew
 from learngene_bench.slots import slots, visible_gpus
+from learngene_bench.slurm import submissions
 from learngene_bench.store import Runs
+from learngene_bench.worker import output_to
 
 PATIENCE = 600
 """Seconds after SIGTERM in which the scheduler ends the job, or says that it is to be requeued."""
+BUSY = 10
+"""Seconds between two looks at a stage that another job computes."""
 TURNS = 3
 """Turns in a row without progress after which a job is not requeued again."""
 
@@ -65,7 +70,8 @@ class Job:
 
     def __call__(self) -> None:
         if codebase.differs(self.code):
-            _say(f"WARNING: the code changed since submission: {self.code} -> {codebase.identity()}")
+            submissions.note_other_code(Path(os.environ["SUBMITIT_FOLDER"]).parent, self.code)
+            _say("WARNING: this is not the code that was submitted (--snapshot freezes it)")
         stages = with_inputs(Runs(self.runs), self.stages)
         if self.processes > 1:
             self._compute_together(list(stages.values()))
@@ -92,14 +98,42 @@ class Job:
                 heard.obey()
 
     def _tell(self, execution: Execution) -> None:
+        self.told |= execution.reused
         for address in [*execution.done, *execution.failed]:
             if address not in self.told:
                 error = execution.failed.get(address)
                 _say(f"{execution.stages[address].label}: {f'failed: {error}' if error else 'done'}")
-        self.told = {*execution.done, *execution.failed}
+                self.told.add(address)
 
     def _compute_together(self, stages: list[Stage]) -> None:
-        """All tasks of the job compute one stage after the other; every task comes here."""
+        """One stage after the other, by all tasks of the job, each of which comes here.
+
+        What happens to a stage is agreed on by all, so that they take the same way through this.
+        """
+        from learngene_bench.distributed import join_job
+        from learngene_bench.registry import Registry
+        from learngene_bench.stages import execute
+
+        world, registry = join_job(), Registry(self.plugins)
+        ends: dict[str, str] = {}
+        with _scheduler_signals(ask_only=True) as heard:
+            while stages:
+                stage = stages.pop(0)
+                if any(ends.get(needed) in ("failed", "blocked") for needed in stage.inputs.values()):
+                    ends[stage.address] = "blocked"
+                    continue
+                log = Runs(self.runs).folder(stage.kind, stage.address).log
+                with output_to(log) if world.leads else nullcontext():
+                    state = execute(Runs(self.runs), stage.kind, stage.address, registry, retry_failed=False)
+                _say(f"{stage.label}: {state}")
+                ends[stage.address] = state
+                if state == "stopped":
+                    break
+                if state == "busy":
+                    stages.insert(0, stage)
+                    time.sleep(BUSY)
+            if heard.numbers and world.leads:
+                heard.obey()
 
     def _reached(self) -> str:
         """Changes whenever a stage of this job gets further."""
@@ -135,13 +169,21 @@ class _Heard:
         self.requeue: Any = signal.getsignal(signal.SIGUSR2)  # submitit's
         self.numbers: list[int] = []
 
-    def note(self, number: int, frame: Any) -> None:
+    def interrupt(self, number: int, frame: Any) -> None:
+        """For a process that has workers."""
         self.numbers.append(number)
         if len(self.numbers) == 1:
             raise KeyboardInterrupt
 
-    def obey(self) -> None:
-        """Called when the workers have saved where they are."""
+    def ask(self, number: int, frame: Any) -> None:
+        """For a process that computes: it comes to a safe point soon, or is not waited for."""
+        self.numbers.append(number)
+        stopping.ask()
+        signal.signal(signal.SIGALRM, self.obey)
+        signal.alarm(int(GRACE))
+
+    def obey(self, *_: Any) -> None:
+        """Called when all is saved."""
         if not self.numbers:
             raise KeyboardInterrupt
         limit = time.monotonic() + PATIENCE
@@ -153,14 +195,16 @@ class _Heard:
 
 
 @contextmanager
-def _scheduler_signals() -> Iterator[_Heard]:
+def _scheduler_signals(ask_only: bool = False) -> Iterator[_Heard]:
     heard = _Heard()
-    before = {number: signal.signal(number, heard.note) for number in (signal.SIGUSR2, signal.SIGTERM)}
+    handler = heard.ask if ask_only else heard.interrupt
+    before = {number: signal.signal(number, handler) for number in (signal.SIGUSR2, signal.SIGTERM)}
     try:
         yield heard
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        signal.alarm(0)
+        for number, previous in before.items():
+            signal.signal(number, previous)
 
 
 def _say(text: str) -> None:

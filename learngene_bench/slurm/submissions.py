@@ -9,6 +9,7 @@ runs/slurm/<time and a random part>/
 from __future__ import annotations
 
 import getpass
+import os
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from learngene_bench import codebase
 from learngene_bench.files import read_json, write_json
 from learngene_bench.store import SCHEMA_VERSION, Runs
 
@@ -71,3 +73,16 @@ def job_of_stage(submissions: Iterable[Submission]) -> dict[str, str]:
 
 def users(submissions: Iterable[Submission]) -> set[str]:
     return {str(submission.values["user"]) for submission in submissions}
+
+
+def note_other_code(folder: Path, submitted: Mapping[str, Any]) -> None:
+    """Called in a job whose code is not what its submission had."""
+    job = os.environ.get("SLURM_ARRAY_JOB_ID", os.environ["SLURM_JOB_ID"])
+    task = os.environ.get("SLURM_ARRAY_TASK_ID")
+    name = f"{job}_{task}" if task else job
+    write_json(folder / "other-code" / f"{name}.json", {"submitted": submitted, "found": codebase.identity()})
+
+
+def jobs_of_other_code(made: Iterable[Submission]) -> list[str]:
+    """Jobs that computed with other code than was submitted."""
+    return sorted(path.stem for one in made for path in (one.folder / "other-code").glob("*.json"))

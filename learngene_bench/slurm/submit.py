@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import shlex
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +49,7 @@ def submit(
         executor = SlurmExecutor(folder=folder / "jobs", max_num_timeout=TURNS)
         executor.update_parameters(**parameters(array, made, settings, code_folder))
         try:
-            with executor.batch():
+            with redirect_stderr(io.StringIO()), executor.batch():  # submitit prints what it raises, too
                 jobs = [executor.submit(make_job(task.stages)) for task in array.tasks]
         except (FailedJobError, FailedSubmissionError, OSError) as error:
             raise UserError(_refusal(error, array, made)) from error
@@ -108,6 +110,6 @@ def _python_path(code_folder: Path | None) -> list[str]:
 
 def _refusal(error: Exception, array: Array, made: Sequence[dict[str, Any]]) -> str:
     lines = [line for line in str(error).splitlines() if "sbatch: error" in line or "rror:" in line] or [str(error)]
-    said = " ".join(lines[-1].split())
+    said = " ".join(lines[-1].removeprefix("sbatch: error: ").split())
     before = f"; {len(made)} arrays were submitted before (lgbench cancel takes them back)" if made else ""
     return f"the scheduler refuses {array.name}: {said}{before}"

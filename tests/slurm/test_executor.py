@@ -1,0 +1,242 @@
+"""Runs on a real cluster end with the numbers of a run on one machine, whatever happens to their jobs."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cluster import Cluster
+from whole_runs import PLUGIN, command, lgbench, numbers, run, short_preset
+
+pytestmark = pytest.mark.slow
+
+SLURM = ("--executor", "slurm", "--partition", "main", "--mem", "1G")
+LONG = ("-m", "direct-pt", "--set", "grid.depths=[4]", "--set", "pretraining.epochs=30")
+"""One pre-training of some seconds, then a cell of no training: what is interrupted is the pre-training."""
+
+
+@pytest.fixture(scope="module")
+def preset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return short_preset(tmp_path_factory.mktemp("preset"))
+
+
+@pytest.fixture(scope="module")
+def reference(preset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    runs = tmp_path_factory.mktemp("reference") / "runs"
+    run(preset, runs, "-m", "wave,he")
+    return runs
+
+
+@pytest.fixture(scope="module")
+def long_reference(preset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    runs = tmp_path_factory.mktemp("reference") / "runs"
+    run(preset, runs, *LONG)
+    return runs
+
+
+def standings(runs: Path) -> dict[str, str]:
+    """How each stage stands, by its label."""
+    stages = json.loads(lgbench("status", "--runs", str(runs), "--format", "json").stdout)["stages"]
+    return {stage["label"]: stage["standing"] for stage in stages}
+
+
+def wait_for_end(cluster: Cluster, seconds: float = 120) -> None:
+    cluster.wait(lambda: not cluster.squeue(), "the end of all jobs", seconds)
+
+
+def submitted(runs: Path) -> list[dict[str, Any]]:
+    files = sorted(runs.glob("slurm/*/submission.json"))
+    return [array for file in files for array in json.loads(file.read_text())["arrays"]]
+
+
+def begin_long_run(cluster: Cluster, preset: Path, runs: Path, *arguments: str) -> str:
+    """Submits one, and waits until its first job is in the middle of its training. Returns the job's id."""
+    run(preset, runs, *LONG, *SLURM, *arguments)
+    cluster.wait(lambda: any(runs.glob("ancestor/*/checkpoints/*.pt")), "a checkpoint", 90)
+    return str(submitted(runs)[0]["jobs"][0])
+
+
+def output(runs: Path, job: str) -> str:
+    return "".join(path.read_text() for path in sorted(runs.glob(f"slurm/*/jobs/{job}_*log.out")))
+
+
+def test_the_same_table_as_on_one_machine_and_nothing_twice(
+    cluster: Cluster, preset: Path, reference: Path, tmp_path: Path
+) -> None:
+    """Two submit the same at the same moment, a third while all is queued; a dry run says what will be."""
+    runs = tmp_path / "runs"
+    plan = json.loads(run(preset, runs, "-m", "wave,he", *SLURM, "--dry-run", "--format", "json").stdout)
+    assert not runs.exists()
+    both = [subprocess.Popen(command(preset, runs, "-m", "wave,he", *SLURM), stderr=subprocess.PIPE) for _ in range(2)]
+    ends = [(process.communicate(timeout=60)[1].decode(), process.returncode) for process in both]
+    assert {status for _, status in ends} <= {0, 2}
+    assert all(not error or "another lgbench run is submitting" in error for error, _ in ends)
+    again = run(preset, runs, "-m", "wave,he", *SLURM)
+    assert "submitted: 0 stages in 0 jobs" in again.stdout
+    assert [len(array["jobs"]) for array in submitted(runs)] == [len(array["tasks"]) for array in plan["arrays"]]
+    assert {"queued"} <= set(standings(runs).values()) <= {"queued", "running", "done"}
+    done = run(preset, runs, "-m", "wave,he", *SLURM, "--wait")
+    assert "WAVE" in done.stdout
+    assert numbers(runs) == numbers(reference)
+    assert set(standings(runs).values()) == {"done"}
+    assert not [path for path in runs.rglob("*") if path.suffix in (".tmp", ".pt") or path.name == "progress.json"]
+
+
+def test_told_to_end_it_saves_and_is_requeued(
+    cluster: Cluster, preset: Path, long_reference: Path, tmp_path: Path
+) -> None:
+    runs = tmp_path / "runs"
+    job = begin_long_run(cluster, preset, runs)
+    cluster.run("scancel", "--signal=USR2", job)
+    cluster.wait(lambda: "Requeued job" in output(runs, job), "the job to be requeued")
+    assert set(standings(runs).values()) == {"queued"}
+    wait_for_end(cluster)
+    assert "died" not in output(runs, job)
+    assert numbers(runs) == numbers(long_reference)
+
+
+def test_a_time_limit_is_a_pause(cluster: Cluster, preset: Path, tmp_path: Path) -> None:
+    """SLURM itself announces the end of the job, while a method does what cannot be interrupted."""
+    runs, plugin, go = tmp_path / "runs", tmp_path / "mine.py", tmp_path / "go"
+    plugin.write_text(
+        PLUGIN.format(body=f"import os, time\n            while not os.path.exists({str(go)!r}): time.sleep(0.1)")
+    )
+    run(preset, runs, "-m", "mine", "--set", "grid.depths=[6]", "--plugin", str(plugin), *SLURM)
+    (job,) = submitted(runs)[0]["jobs"]
+    cluster.wait(lambda: "running" in standings(runs).values(), "the job to start", 90)
+    cluster.run("scontrol", "update", f"job={job}", "TimeLimit=1")  # less than the notice that jobs ask for
+    cluster.wait(lambda: "Requeued job" in output(runs, job), "the job to be requeued", 120)
+    cluster.run("scontrol", "update", f"job={job}", "TimeLimit=10")
+    go.touch()
+    wait_for_end(cluster)
+    assert set(standings(runs).values()) == {"done"}
+
+
+def test_requeued_from_outside(cluster: Cluster, preset: Path, long_reference: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    job = begin_long_run(cluster, preset, runs)
+    cluster.run("scontrol", "requeue", job)
+    wait_for_end(cluster)
+    assert output(runs, job).count("Loading pickle") == 2
+    assert numbers(runs) == numbers(long_reference)
+
+
+def test_cancelled_and_taken_up_again(cluster: Cluster, preset: Path, long_reference: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    begin_long_run(cluster, preset, runs)
+    assert "cancelled 3 jobs" in lgbench("cancel", "--runs", str(runs)).stdout
+    wait_for_end(cluster)
+    cluster.wait(lambda: set(standings(runs).values()) == {"cancelled"}, "the accounting")
+    error = lgbench("cancel", "--runs", str(runs), status=2).stderr
+    assert "no job of this folder waits or runs" in error
+    lgbench("retry", "--runs", str(runs))
+    wait_for_end(cluster)
+    assert numbers(runs) == numbers(long_reference)
+
+
+def test_a_node_that_is_lost_while_its_processes_live_on(
+    cluster: Cluster, preset: Path, long_reference: Path, tmp_path: Path
+) -> None:
+    """SLURM starts the job a second time while the first still computes: the second waits for it, or takes over."""
+    runs = tmp_path / "runs"
+    job = begin_long_run(cluster, preset, runs, "--set", "pretraining.epochs=90")
+    cluster.kill_slurmd()
+    cluster.wait(lambda: cluster.squeue().get(job) == "PENDING", "the controller to give the node up", 60)
+    cluster.start_slurmd()
+    wait_for_end(cluster, 180)
+    again = tmp_path / "again"
+    run(preset, again, *LONG, "--set", "pretraining.epochs=90")
+    assert numbers(runs) == numbers(again)
+
+
+def test_a_job_that_dies_is_lost_and_retried(
+    cluster: Cluster, preset: Path, long_reference: Path, tmp_path: Path
+) -> None:
+    runs = tmp_path / "runs"
+    job = begin_long_run(cluster, preset, runs)
+    owner = json.loads(next(runs.glob("ancestor/*/owner-*.json")).read_text())
+    assert owner["job"] == job
+    os.kill(int(Path(f"/proc/{owner['process']}/stat").read_text().rsplit(")", 1)[1].split()[1]), signal.SIGKILL)
+    wait_for_end(cluster)  # what depended on it computes what it needs itself
+    assert numbers(runs) == numbers(long_reference)
+    for path in runs.glob("*/*/result.json"):
+        path.unlink()
+    assert set(standings(runs).values()) == {"lost"}
+    said = lgbench("logs", "pretrained depth 4", "--runs", str(runs)).stdout
+    assert f"job {job} is gone: FAILED" in said
+    assert "submitit" in said
+    lgbench("retry", "--runs", str(runs))
+    wait_for_end(cluster)
+    assert numbers(runs) == numbers(long_reference)
+
+
+def test_failures_stay_with_their_cells(cluster: Cluster, preset: Path, reference: Path, tmp_path: Path) -> None:
+    """A method whose process dies in one cell, in the same job as good ones; all of it from a frozen copy."""
+    runs, plugin = tmp_path / "runs", tmp_path / "mine.py"
+    plugin.write_text(PLUGIN.format(body="import os; os._exit(7)"))
+    arguments = ["-m", "mine,he", "--plugin", str(plugin), "--cells-per-job", "2", *SLURM]
+    run(preset, runs, *arguments, "--snapshot")
+    done = run(preset, runs, *arguments, "--wait", status=1)
+    assert "mine micro depth 6 seed 0: its worker ended with exit status 7" in done.stdout
+    found = standings(runs)
+    assert sorted(found.values()) == ["done", "done", "done", "failed"]
+    assert found["mine micro depth 6 seed 0"] == "failed"
+    (submission,) = runs.glob("slurm/*/submission.json")
+    assert submission.with_name("code").joinpath("learngene_bench/methods/wave.py").is_file()
+    he = {name: value for name, value in numbers(reference).items() if value.get("cell", {}).get("method") == "he"}
+    assert he.items() <= numbers(runs).items()
+    assert "he micro depth 6" in lgbench("logs", "he depth 6", "--runs", str(runs)).stdout
+
+
+def test_two_tasks_train_one_model(cluster: Cluster, preset: Path, reference: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    run(preset, runs, "-m", "wave", "--set", "grid.depths=[4]", *SLURM, "--processes-per-model", "2")
+    wait_for_end(cluster, 180)
+    (path,) = runs.glob("cell/*/result.json")
+    record = json.loads(path.read_text())
+    alone = json.loads((reference / path.relative_to(runs)).read_text())
+    assert record["initial_weights"].keys() == alone["initial_weights"].keys()
+    assert record["metrics"]["top1"] == pytest.approx(alone["metrics"]["top1"], abs=0.5)
+    assert record["cost"]["tune"]["images"] == alone["cost"]["tune"]["images"]
+    assert record["provenance"]["hardware"]["processes"] == 2
+
+
+def test_arrays_are_split_and_capped(small_arrays: Cluster, preset: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    arguments = ["-m", "he", "--seeds", "3", *SLURM, "--quick"]
+    run(preset, runs, *arguments)
+    assert [len(array["jobs"]) for array in submitted(runs)] == [4, 2]
+    wait_for_end(small_arrays)
+    assert len(list(runs.glob("cell/*/result.json"))) == 6
+    capped = tmp_path / "capped"
+    run(preset, capped, *arguments, "--max-parallel", "1")
+    highest = 0
+
+    def all_done() -> bool:
+        nonlocal highest
+        states = list(small_arrays.squeue().values())
+        highest = max(highest, states.count("RUNNING"))
+        return not states
+
+    small_arrays.wait(all_done, "the end of all jobs", 120)
+    assert highest == 1
+    assert len(list(capped.glob("cell/*/result.json"))) == 6
+
+
+def test_what_the_scheduler_refuses_is_one_line(cluster: Cluster, preset: Path, tmp_path: Path) -> None:
+    def refused(*arguments: str) -> str:
+        done = subprocess.run(
+            [*command(preset, tmp_path / "runs", "-m", "he", *SLURM), *arguments], capture_output=True, text=True
+        )
+        assert done.returncode == 2, done.stderr
+        (line,) = done.stderr.splitlines()
+        return line
+
+    assert "there is none (valid: main)" in refused("--partition", "gpu")
+    assert "the scheduler refuses cell-he-width48" in refused("--set-slurm", "constraint=a100")
+    assert "--set-slurm time: this has an option of its own" in refused("--set-slurm", "time=5")

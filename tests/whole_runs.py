@@ -1,0 +1,80 @@
+"""Whole runs in real processes, for tests: a short preset, the command, the numbers that must not change."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from learngene_bench.config import shipped
+
+LGBENCH = [sys.executable, "-c", "from learngene_bench.cli.main import main; main()"]
+
+
+def short_preset(folder: Path) -> Path:
+    """The digits, trained for about half a second each stage, with checkpoints all the time."""
+    text = shipped("preset")["digits"].read_text()
+    text = text.replace('name = "digits"\ntitle', 'name = "short"\ntitle').replace("epochs = 60", "epochs = 2")
+    text = text.replace("epochs = 15", "epochs = 3").replace("checkpoint_seconds = 5.0", "checkpoint_seconds = 0.05")
+    path = folder / "short.toml"
+    path.write_text(text.replace("epochs = 5", "epochs = 2").replace("iterations = 150", "iterations = 10"))
+    return path
+
+
+def command(preset: Path, runs: Path, *arguments: str) -> list[str]:
+    return [*LGBENCH, "run", "--preset", str(preset), "--runs", str(runs), "--set", "grid.depths=[4,6]", *arguments]
+
+
+def lgbench(*arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run([*LGBENCH, *arguments], capture_output=True, text=True, timeout=300)
+    assert done.returncode == status, done.stderr + done.stdout
+    return done
+
+
+def run(preset: Path, runs: Path, *arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+    return lgbench(*command(preset, runs, *arguments)[len(LGBENCH) :], status=status)
+
+
+def numbers(runs: Path) -> dict[str, Any]:
+    """All that must be the same in two runs of the same thing: everything but times."""
+    found = {}
+    for path in runs.glob("*/*/result.json"):
+        record = json.loads(path.read_text())
+        kept = {key: record[key] for key in record.keys() & {"metrics", "curve", "initial_weights", "tensors", "cell"}}
+        cost = {phase: {k: v for k, v in cost.items() if k != "seconds"} for phase, cost in record["cost"].items()}
+        found[str(path.relative_to(runs))] = {**kept, "cost": cost}
+    return found
+
+
+def children(pid: int) -> list[int]:
+    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True)
+    return [int(line) for line in found.stdout.split()]
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 20) -> None:
+    limit = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < limit
+        time.sleep(0.05)
+
+
+PLUGIN = """
+from learngene_bench.initializer import Initializer
+
+class Mine(Initializer):
+    name, title = "mine", "Mine [x]"
+    def initialize(self, model, target, gene, context):
+        if target.depth == 6:
+            {body}
+"""

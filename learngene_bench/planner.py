@@ -116,8 +116,7 @@ class _Planner:
                 if reason is not None:
                     self.result.dashes.append(Dash(row, size, self.task, target, reason))
                     continue
-                for seed in range(self.request.seeds):
-                    self._add_cell(choice, method, row, size, base, target, seed)
+                self._add_cells(choice, method, row, size, base, target)
         return self.result
 
     def _bases(self) -> dict[str, ModelSpec]:
@@ -160,11 +159,11 @@ class _Planner:
         )
         return Row(method.name, method.title, method.group, ", ".join(options + changed), version)
 
-    def _add_cell(
-        self, choice: Choice, method: Initializer, row: Row, size: str, base: ModelSpec, target: ModelSpec, seed: int
+    def _add_cells(
+        self, choice: Choice, method: Initializer, row: Row, size: str, base: ModelSpec, target: ModelSpec
     ) -> None:
+        """A cell for each seed."""
         request = method.gene_request(target, base)
-        inputs = {"gene": self._gene(choice, request, seed)} if request else {}
         preset = self.preset
         recipes = {name: preset.recipe_of(name, base.width) for name in method.trains()}
         tuning = None if method.is_trained else self._tuning(base.width, recipes)
@@ -177,17 +176,18 @@ class _Planner:
             "recipes": {name: recipe.model_dump() for name, recipe in recipes.items()},
             "tuning": tuning.model_dump() if tuning else None,
             "evaluation_split": preset.evaluation_split,
-            "seed": seed,
         }
-        label = f"{row.name}{f' ({row.variant})' if row.variant else ''} {size} depth {target.depth} seed {seed}"
+        label = f"{row.name}{f' ({row.variant})' if row.variant else ''} {size} depth {target.depth}"
         trained = [*recipes.values(), *([tuning] if tuning else [])]
         flops = sum(self._training_flops(target, recipe) for recipe in trained)
-        address = self._add(Stage("cell", label, config, inputs, flops))
         epochs = preset.recipe_of("pretraining", base.width).epochs if method.is_trained else None
         if request and request.trains:
             epochs = preset.recipe_of("condensation", request.family.width).epochs
         stored = count(dict(method.stored_shapes(target, base)))
-        self.result.cells.append(Cell(row, size, self.task, target, seed, address, stored, epochs))
+        for seed in range(self.request.seeds):
+            inputs = {"gene": self._gene(choice, request, seed)} if request else {}
+            address = self._add(Stage("cell", f"{label} seed {seed}", {**config, "seed": seed}, inputs, flops))
+            self.result.cells.append(Cell(row, size, self.task, target, seed, address, stored, epochs))
 
     def _tuning(self, width: int, own: Mapping[Literal["inheritance"], Recipe]) -> Recipe:
         """Ordinary training of a target.

@@ -15,9 +15,9 @@ from learngene_bench.results.wording import NOTHING, compact, on_axis, printed, 
 
 _SHOWN = {"flops": "FLOPs", "epochs": "Epochs", "images": "Images", "seconds": "Seconds"}
 _PHASE_HEADINGS = (
-    Heading("Once", "ancestors"),
+    Heading("Once", "anc."),
     Heading("Once", "prepare"),
-    Heading("Each", "initialize"),
+    Heading("Each", "init."),
     Heading("Each", "tune"),
 )
 _CLAIMANT = "wave"
@@ -29,16 +29,17 @@ _PAPER_TUNING_EPOCHS = 10
 """What each target of the paper's Table 1 is tuned for, unless it is pre-trained itself."""
 
 _SUMMARY_NOTES = (
-    "n targets need what genes cost once, ancestors included, and n times initializing and tuning. Every method bears "
-    "the whole cost of its ancestors, though some share them here; a loaded ancestor costs nothing.",
-    "Saving: how many times as much direct pre-training of the same targets needs; given anc.: of a method whose "
-    "ancestors are there already. Pays from: the least number of targets with which it needs no more FLOPs.",
-    "Stored: the files of the genes. Front: no other method has a higher mean for as many FLOPs, or as high a one for "
+    "A number above a column: of so many targets. They need what their genes cost once, ancestors included, and each "
+    "its initializing and tuning. Every method bears the whole cost of its ancestors, though some share them here; a "
+    "loaded ancestor costs nothing.",
+    "Saving: how many times as many FLOPs direct pre-training of the same targets needs. Given anc.: the same where a "
+    "method's ancestors are there already. Pays from: the least number of targets with which it needs no more.",
+    "Stored: bytes of the genes. Front: no other method has a higher mean for as many FLOPs, or as high a one for "
     "fewer.",
 )
 _PHASE_NOTES = (
-    "Once: of one target's gene; all targets that inherit from it share that. Each: initializing and tuning one "
-    "target. Means over targets and seeds.",
+    "Once: preparing one target's gene and training its ancestors (anc.), which all that inherit from it share. Each: "
+    "initializing and tuning one target. In all: until so many targets are tuned. Means over targets and seeds.",
     "Seconds depend on the machine and on what else ran there.",
 )
 
@@ -87,13 +88,11 @@ def _summary(costs: CostTable) -> Sheet:
         Heading("Top-1", "mean"),
         *(Heading("Top-1", f"={iterations}") for iterations in table.budgets),
         Heading("Iter.", "each"),
-        Heading("FLOPs", "1 target"),
-        *([Heading("FLOPs", f"{n} targets")] if n > 1 else []),
-        Heading("Saving", "1"),
-        *([Heading("Saving", f"{n}")] if n > 1 else []),
-        Heading("Saving", f"{n}, given anc."),
+        *(Heading("FLOPs", str(count)) for count in _counts(n)),
+        *(Heading("Saving", str(count)) for count in _counts(n)),
+        Heading("Given anc.", str(n)),
         Heading("Pays", "from"),
-        Heading("Stored", f"{n}"),
+        Heading("Stored", str(n)),
         Heading("Stored", "saving"),
         Heading("", "Front"),
     ]
@@ -141,8 +140,8 @@ def _resources(costs: CostTable) -> Iterator[Sheet]:
             corner=Heading(costs.size, ""),
             headings=(
                 *_PHASE_HEADINGS,
-                *(Heading("In all", _targets(count)) for count in _counts(n)),
-                *(Heading("Saving", _targets(count)) for count in _counts(n)),
+                *(Heading("In all", str(count)) for count in _counts(n)),
+                *(Heading("Saving", str(count)) for count in _counts(n)),
             ),
             lines=tuple(
                 Line(

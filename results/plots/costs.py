@@ -97,7 +97,7 @@ def _front(axes: Axes, costs: CostTable, count: int, looks: Mapping[str, Look]) 
 def _front_caption(sizes: Sequence[CostTable]) -> str:
     sentences = [
         "Means over the targets of a size and the seeds. FLOPs of all that is trained until the targets are tuned, "
-        "ancestors and genes included, divided by the number of targets. Grey: the Pareto front; what lies on it is "
+        "ancestors and genes included, divided by the number of targets. Steps: the Pareto front; what lies on it is "
         "more accurate than all that costs less.",
     ]
     for costs in sizes:

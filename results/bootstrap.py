@@ -46,6 +46,12 @@ def draws_of_seeds(strata: int, seeds: int) -> NDArray[np.float64] | None:
     return np.repeat(_draws(1, seeds), strata, axis=1) if seeds >= differences_needed() else None
 
 
+def draws(strata: int, seeds: int) -> NDArray[np.float64] | None:
+    """Those of whole seeds if these are enough, else those of runs, if any."""
+    whole = draws_of_seeds(strata, seeds)
+    return draws_of_runs(strata, seeds) if whole is None else whole
+
+
 def _draws(strata: int, seeds: int) -> NDArray[np.float64]:
     import numpy as np
 

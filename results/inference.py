@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from learngene_bench.results import bootstrap, profiles, ranking, testing
-from learngene_bench.results.samples import Sample
+from learngene_bench.results.samples import Sample, samples
 from learngene_bench.results.statistics import DIGITS, Interval, mean, t_interval, t_test_p
-from learngene_bench.results.table import Row
+from learngene_bench.results.table import Row, Table
 
 TESTS = ("t", "sign_flip", "wilcoxon")
 """The paired t-test over seeds, which takes differences to be normal; the exact sign-flip test over seeds; the exact
@@ -101,6 +101,12 @@ class Inference:
     def best(self) -> Row:
         """The method with the highest mean."""
         return self.pairs[0].first
+
+
+def inferences(tables: Sequence[Table]) -> list[Inference]:
+    """Of every sample of every table that has at least two methods."""
+    found = [inference(sample) for table in tables for sample in samples(table)]
+    return [each for each in found if each is not None]
 
 
 def inference(sample: Sample) -> Inference | None:

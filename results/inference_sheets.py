@@ -66,7 +66,7 @@ def _sheet(
 ) -> Sheet:
     return Sheet(
         name=kind,
-        slug=slug(kind, sample.table.slug, *(["common"] if sample.partial else [])),
+        slug=slug(kind, sample.table.slug, *sample.suffix),
         title=wording.title(sample, what),
         subtitle=sample.table.subtitle,
         corner=Heading("", ""),

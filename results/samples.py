@@ -57,6 +57,11 @@ class Sample:
         """Whether some columns of the table are not in it."""
         return len(self.columns) < len(self.table.columns)
 
+    @property
+    def suffix(self) -> tuple[str, ...]:
+        """What a file's name has that no other sample's of the table has."""
+        return ("common",) if self.partial else ()
+
 
 def samples(table: Table) -> list[Sample]:
     """The rows that have every column, and, if some have dashes, those that have every column without one.

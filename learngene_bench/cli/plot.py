@@ -13,7 +13,10 @@ from learngene_bench.errors import UserError, unknown
 def plot(
     kind: Annotated[
         str,
-        typer.Argument(help="Which figures: accuracy, curves, front (accuracy against cost), targets (cost), or all."),
+        typer.Argument(
+            help="Which figures: accuracy, curves, front (accuracy against cost), targets (cost), ranks (with critical "
+            "differences), profile, differences, or all."
+        ),
     ],
     runs: Annotated[list[Path] | None, typer.Argument(help="Runs folders; several are merged. Default: runs.")] = None,
     output: Annotated[Path, typer.Option("-o", "--output", help="The folder for the figures, PNG and PDF.")] = Path(
@@ -33,6 +36,6 @@ def plot(
     chosen = kinds.values() if kind == "all" else [kinds[kind]]
     written = [path for draw in chosen for path in draw(found, output, columns)]
     if not written:
-        raise UserError("nothing to draw: no cell has all its seeds yet (lgbench status says what is missing)")
+        raise UserError("nothing to draw: too few cells have all their seeds yet (lgbench status says what is missing)")
     for path in written:
         print(path)

@@ -5,7 +5,10 @@ from pathlib import Path
 
 from learngene_bench.results.plots.accuracy import accuracy
 from learngene_bench.results.plots.costs import front, targets
+from learngene_bench.results.plots.critical_difference import critical_difference
 from learngene_bench.results.plots.curves import curves
+from learngene_bench.results.plots.differences import differences
+from learngene_bench.results.plots.profile import profile
 from learngene_bench.results.records import Results
 
 KINDS: Mapping[str, Callable[[Results, Path, int], list[Path]]] = {
@@ -13,7 +16,19 @@ KINDS: Mapping[str, Callable[[Results, Path, int], list[Path]]] = {
     "curves": curves,
     "front": front,
     "targets": targets,
+    "ranks": critical_difference,
+    "profile": profile,
+    "differences": differences,
 }
 """Every kind of figure, as `lgbench plot` calls it: of results, into a folder, across so many columns of a paper."""
 
-__all__ = ["KINDS", "accuracy", "curves", "front", "targets"]
+__all__ = [
+    "KINDS",
+    "accuracy",
+    "critical_difference",
+    "curves",
+    "differences",
+    "front",
+    "profile",
+    "targets",
+]

@@ -136,5 +136,21 @@ class Page:
             self.figure.text((left + _KEY + 0.06) / self._width, y, name, va="center_baseline", size=SMALL_SIZE)
 
     def _wrapped(self, text: str, size: float) -> list[str]:
-        letters = int((self._width - 2 * _MARGIN) / (_LETTER_WIDTH * size))
-        return textwrap.wrap(text, letters, break_on_hyphens=False)
+        """The text in lines of so many letters as fit, however wide these are."""
+        room = self._width - 2 * _MARGIN
+        letters = int(room / (_LETTER_WIDTH * size))
+        lines = textwrap.wrap(text, letters, break_on_hyphens=False)
+        while any(_extent(line, size) > room for line in lines):
+            letters -= 1
+            lines = textwrap.wrap(text, letters, break_on_hyphens=False)
+        return lines
+
+
+def _extent(text: str, size: float) -> float:
+    """How wide a line of text is, in inches."""
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    font = get_font(findfont(FontProperties()))
+    font.set_size(size, _DPI)
+    font.set_text(text)
+    return float(font.get_width_height()[0]) / 64 / _DPI

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from learngene_bench.results.plots.page import Page
+
 GROUPS = {
     **dict.fromkeys(("he", "mimetic", "timm"), "direct"),
     **dict.fromkeys(("ligo", "share"), "transfer"),
@@ -228,6 +230,14 @@ def budgets(tmp_path_factory: pytest.TempPathFactory) -> Runs:
 def own_budgets(budgets: Runs, runs: Runs) -> Runs:
     shutil.copytree(budgets.folder, runs.folder, dirs_exist_ok=True)
     return runs
+
+
+@pytest.fixture
+def pages(monkeypatch: pytest.MonkeyPatch) -> list[Page]:
+    """The pages that would be written, instead of files."""
+    kept: list[Page] = []
+    monkeypatch.setattr(Page, "save", lambda page, folder, name: kept.append(page) or [])
+    return kept
 
 
 @pytest.fixture

@@ -1,0 +1,120 @@
+"""Mean ranks of the methods on one line, with bars over those that are too close to be told apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from learngene_bench.results import inference_wording as wording
+from learngene_bench.results.inference import Inference, inferences
+from learngene_bench.results.plots import names, style
+from learngene_bench.results.plots.page import Page
+from learngene_bench.results.plots.style import SMALL_SIZE
+from learngene_bench.results.ranking import alike
+from learngene_bench.results.records import Results
+from learngene_bench.results.tabulate import tables
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_AXIS, _BAR = 0.42, 0.075
+"""Inches: of the axis below the panel's top; of one level of bars."""
+_LETTERS = 20
+_MOST_TICKS = 16
+
+
+def critical_difference(results: Results, folder: Path, columns: int = 2) -> list[Path]:
+    """Draws the mean ranks of the methods over targets and tasks, with Nemenyi's critical difference (Demšar, 2006).
+
+    Arguments, result and errors are those of `accuracy`. A table has a second figure if some methods have dashes: of
+    all methods, over the columns without.
+    """
+    written = []
+    for found in inferences(tables(results)):
+        with style.drawing():
+            name = style.file_name("ranks", found.sample.table, *found.sample.suffix)
+            written += _page(found, columns).save(folder, name)
+    return written
+
+
+def _page(found: Inference, columns: int) -> Page:
+    sample, bars = found.sample, _bars(found)
+    beside, least = names.room([row.label for row in sample.rows], _LETTERS)
+    start = _AXIS + 0.1 + _BAR * len(bars)
+    page = Page(
+        f"Mean ranks of {len(sample.rows)} methods over {wording.columns(sample)}{style.conditions(sample.table)}",
+        _caption(found),
+        count=1,
+        across=1,
+        height=start + least,
+        columns=columns,
+        beside=beside,
+        below=0.1,
+        left=0.12,
+    )
+    axes = page.panel(0, "")
+    # Ranks from left to right, the best last, so that its name can stand on top; inches from top to bottom.
+    axes.set_xlim(len(sample.rows) + 0.3, 0.7)
+    axes.set_ylim(start + least, 0)
+    axes.axis("off")
+    _draw_axis(axes, found, bars)
+    _draw_methods(axes, found, start)
+    return page
+
+
+def _bars(found: Inference) -> list[tuple[float, float]]:
+    """From which mean rank to which the methods cannot be told apart; all of them where ranks do not differ at all."""
+    ranks = [standing.rank for standing in found.standings]
+    if found.critical_difference is None:
+        return [(min(ranks), max(ranks))]
+    return [(ranks[group[0]], ranks[group[-1]]) for group in alike(ranks, found.critical_difference)]
+
+
+def _draw_axis(axes: Axes, found: Inference, bars: Sequence[tuple[float, float]]) -> None:
+    line: dict[str, Any] = {"color": "black", "lw": 0.8, "solid_capstyle": "butt"}
+    last = len(found.standings)
+    axes.plot([1, last], [_AXIS] * 2, **line)
+    for rank in range(1, last + 1) if last <= _MOST_TICKS else [1, *range(5, last + 1, 5)]:
+        axes.plot([rank] * 2, [_AXIS - 0.05, _AXIS], **line)
+        axes.text(rank, _AXIS - 0.08, str(rank), ha="center", va="bottom", size=SMALL_SIZE)
+    for level, (best, worst) in enumerate(bars):
+        axes.plot([best, worst], [_AXIS + 0.1 + _BAR * level] * 2, color="black", lw=2.2, zorder=3)
+    if found.critical_difference is not None:
+        shown = min(found.critical_difference, last - 1)
+        axes.plot([last, last - shown], [0.16] * 2, marker="|", markersize=4, **line)
+        text = f"critical difference {found.critical_difference:.2f}"
+        axes.text(last, 0.1, text, va="bottom", size=SMALL_SIZE)
+
+
+def _draw_methods(axes: Axes, found: Inference, start: float) -> None:
+    """From each mean rank a line down to the height of its name."""
+    looks = style.looks(found.sample.table.rows)
+    top = start
+    ends = []
+    for standing in sorted(found.standings, key=lambda standing: standing.rank):
+        label, rank = standing.row.label, standing.rank
+        height = names.room([label], _LETTERS)[1]
+        y = top + height / 2
+        axes.plot([rank] * 2, [_AXIS, y], color=looks[label].color, lw=0.7, zorder=1)
+        axes.plot([rank], [_AXIS], clip_on=False, zorder=4, **looks[label].markers)
+        ends.append(names.End(label, looks[label], rank, y))
+        top += height
+    names.write(axes, ends, _LETTERS)
+
+
+def _caption(found: Inference) -> str:
+    if found.critical_difference is None:
+        together = "The bar joins all methods: by their ranks none can be told from another."
+    else:
+        together = "Bars join methods that are not told apart by Nemenyi's test at 5 %."
+    return " ".join(
+        [
+            "Rank 1 is the highest accuracy.",
+            together,
+            *wording.ranking(found)[:1],
+            "Both tests count targets and tasks, with the seeds as they are: other seeds may give another order.",
+            wording.over(found.sample),
+            *wording.left_out(found.sample),
+        ]
+    )

@@ -1,0 +1,117 @@
+"""Differences of every two methods' means as a triangle of cells, filled where they are significant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from learngene_bench.results import inference_wording as wording
+from learngene_bench.results.inference import Inference, inferences
+from learngene_bench.results.plots import style
+from learngene_bench.results.plots.page import Page
+from learngene_bench.results.plots.style import GREY, SMALL_SIZE, WIDTHS
+from learngene_bench.results.records import Results
+from learngene_bench.results.tabulate import tables
+from learngene_bench.results.wording import printed
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_HEIGHT, _WIDTH = 0.2, 0.27
+"""Inches: of a cell; a number that has less than that width is turned."""
+_FEW = 8
+"""So many methods have room in one column of a paper."""
+_LEFT, _INDENT = 0.12, 0.06
+_LETTER_WIDTH = 0.0083 * SMALL_SIZE
+
+
+def differences(results: Results, folder: Path, columns: int = 2) -> list[Path]:
+    """Draws the differences of every two methods' means, paired by seed, and whether a t-test calls them significant.
+
+    Arguments, result and errors are those of `accuracy`. A table has a second figure if some methods have dashes: of
+    all methods, over the columns without.
+    """
+    written = []
+    for found in inferences(tables(results)):
+        with style.drawing():
+            name = style.file_name("differences", found.sample.table, *found.sample.suffix)
+            written += _page(found, columns).save(folder, name)
+    return written
+
+
+def _page(found: Inference, columns: int) -> Page:
+    sample, labels = found.sample, _labels(found)
+    across = columns if len(labels) > _FEW else 1
+    room = WIDTHS[across] - _LEFT - 0.2
+    beside = _beside(labels, room)
+    turned = (room - beside) / len(labels) < _WIDTH
+    page = Page(
+        f"Differences of mean top-1 accuracy over {wording.columns(sample)}{style.conditions(sample.table)}",
+        _caption(found),
+        count=1,
+        across=1,
+        height=(_WIDTH if turned else _HEIGHT) * len(labels),
+        columns=across,
+        beside=beside,
+        below=0.1,
+        left=_LEFT,
+        wide=True,
+    )
+    _triangle(page.panel(0, ""), found, labels, turned)
+    return page
+
+
+def _beside(labels: Sequence[str], room: float) -> float:
+    """Inches right of the cells, so that names which begin on the diagonal end within the figure.
+
+    With n cells in what is left of the room, a name of length w that begins at cell i needs
+    w <= beside + (n - i) (room - beside) / n.
+    """
+    n = len(labels)
+    lengths = [_INDENT + _LETTER_WIDTH * len(label) for label in labels]
+    return max(0.0, *((length * n - (n - place) * room) / place for place, length in enumerate(lengths) if place))
+
+
+def _labels(found: Inference) -> list[str]:
+    """From the highest mean to the lowest."""
+    return [found.best.label, *(pair.second.label for pair in found.pairs if pair.first == found.best)]
+
+
+def _triangle(axes: Axes, found: Inference, labels: Sequence[str], turned: bool) -> None:
+    """A method's name stands at the end of its row, on top of its column."""
+    from matplotlib import colormaps
+    from matplotlib.patches import Rectangle
+
+    places = {label: place for place, label in enumerate(labels)}
+    most = max(pair.difference for pair in found.pairs)
+    inch = len(labels) * axes.figure.dpi / axes.bbox.width
+    number: dict[str, Any] = {"ha": "center", "va": "center", "size": 5.5 if turned else SMALL_SIZE}
+    for pair in found.pairs:
+        row, column = places[pair.second.label], places[pair.first.label]
+        significant = "t" in pair.tests and wording.significant(pair.tests["t"])
+        shade = 0.12 + 0.73 * pair.difference / most if significant else 0.0
+        face = colormaps["Greys"](shade) if significant else "white"
+        axes.add_patch(Rectangle((column, row), 1, 1, facecolor=face, edgecolor="#BBBBBB", linewidth=0.5))
+        color = "white" if shade > 0.5 else "black"
+        axes.text(
+            column + 0.5, row + 0.5, printed(pair.difference), color=color, rotation=90 if turned else 0, **number
+        )
+    for label, place in places.items():
+        axes.text(place + _INDENT * inch, place + 0.5, label, ha="left", va="center_baseline", size=SMALL_SIZE)
+        axes.plot([place, place + 1], [place + 1] * 2, color=GREY, lw=0.5, solid_capstyle="butt")
+    axes.set_xlim(0, len(labels))
+    axes.set_ylim(len(labels), 0)
+    axes.axis("off")
+
+
+def _caption(found: Inference) -> str:
+    sentences = [
+        "Points of accuracy by which the method above a column is ahead of the one right of a row, paired by seed.",
+        f"Filled, the darker the larger: significant at 5 % by the paired t-test over seeds, corrected for all "
+        f"{len(found.pairs)} pairs (Holm). White: not significant."
+        if len(found.sample.seeds) > 1
+        else "One seed: none can be called significant.",
+        wording.over(found.sample),
+    ]
+    return " ".join([*sentences, *wording.left_out(found.sample)])

@@ -1,0 +1,101 @@
+"""Performance profiles: of each method, the fraction of its runs above every accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from learngene_bench.results import bootstrap
+from learngene_bench.results import inference_wording as wording
+from learngene_bench.results.inference import Inference, Standing, inferences
+from learngene_bench.results.plots import style
+from learngene_bench.results.plots.page import Page
+from learngene_bench.results.plots.style import Look
+from learngene_bench.results.profiles import profile as fractions
+from learngene_bench.results.profiles import profile_band
+from learngene_bench.results.records import Results
+from learngene_bench.results.samples import Sample
+from learngene_bench.results.tabulate import tables
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_POINTS = 400
+_CROWDED = 5
+"""With more methods, those better than the median have a panel of their own."""
+
+
+def profile(results: Results, folder: Path, columns: int = 2) -> list[Path]:
+    """Draws the performance profiles of every table, with bootstrap bands (Agarwal et al., arXiv 2108.13264).
+
+    Arguments, result and errors are those of `accuracy`. A table has a second figure if some methods have dashes: of
+    all methods, over the columns without.
+    """
+    written = []
+    for found in inferences(tables(results)):
+        with style.drawing():
+            name = style.file_name("profile", found.sample.table, *found.sample.suffix)
+            written += _page(found, columns).save(folder, name)
+    return written
+
+
+def _page(found: Inference, columns: int) -> Page:
+    sample = found.sample
+    every = style.looks(sample.table.rows)
+    looks = {row.label: every[row.label] for row in sample.rows}
+    panels = {"all methods": found.standings}
+    if len(found.standings) > _CROWDED:
+        ordered = sorted(found.standings, key=lambda standing: -standing.mean)
+        panels["the better half"] = tuple(ordered[: -(-len(ordered) // 2)])
+    page = Page(
+        f"Fraction of runs above an accuracy, over {wording.columns(sample)}{style.conditions(sample.table)}",
+        _caption(found),
+        count=len(panels),
+        across=columns,
+        height=1.7,
+        columns=columns,
+        legend=looks,
+    )
+    for number, (title, standings) in enumerate(panels.items()):
+        _profiles(page.panel(number, title if len(panels) > 1 else ""), sample, standings, looks)
+    return page
+
+
+def _profiles(axes: Axes, sample: Sample, standings: Sequence[Standing], looks: Mapping[str, Look]) -> None:
+    import numpy as np
+
+    chosen = {standing.row.label for standing in standings}
+    drawn = [(row.label, values) for row, values in zip(sample.rows, sample.values, strict=True) if row.label in chosen]
+    least, greatest = min(values.min() for _, values in drawn), max(values.max() for _, values in drawn)
+    beyond = 0.03 * (greatest - least)
+    above = np.linspace(least - beyond, greatest + beyond, _POINTS).tolist()
+    draws = bootstrap.draws(*sample.values.shape[1:])
+    for label, values in drawn:
+        look = looks[label]
+        curve = fractions(values, above)
+        axes.step(above, curve, where="post", color=look.color, linestyle=look.line)
+        # Each marker stands where the curve passes one half: elsewhere the curves lie on each other.
+        axes.plot([np.median(values)], [0.5], **look.markers, zorder=4)
+        if draws is not None:
+            lower, upper = profile_band(values, above, draws)
+            axes.fill_between(above, lower, upper, step="post", color=look.color, alpha=0.12, linewidth=0)
+    axes.set_xlim(above[0], above[-1])
+    axes.set_ylim(-0.02, 1.02)
+    axes.set_xlabel("Top-1 accuracy (%)")
+    axes.set_ylabel("Fraction of runs above")
+
+
+def _caption(found: Inference) -> str:
+    sentences = ["Every target and task counts the same. Markers: where half of the runs are above, the median."]
+    if found.standings[0].by_seeds:
+        sentences.append("Bands: 95 % bootstrap intervals, drawing whole seeds.")
+    elif found.standings[0].by_runs:
+        sentences.append(
+            "Bands: 95 % bootstrap intervals, drawing single runs as if they were independent; too narrow where those "
+            "of one seed are off together."
+        )
+    else:
+        sentences.append("No bands: too few seeds to draw from.")
+    sentences += [style.line_styles(found.sample.rows), wording.over(found.sample), *wording.left_out(found.sample)]
+    return " ".join(sentences)

@@ -1,0 +1,130 @@
+"""What the figures of statistics show, read back from what is drawn."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.colors import same_color
+from matplotlib.patches import Rectangle
+from scipy import stats
+
+from learngene_bench.results import load, plots, tables
+from learngene_bench.results.inference import Inference, inferences
+from learngene_bench.results.inference_wording import significant
+from learngene_bench.results.plots.page import Page
+
+MEANS = {"he": 60.0, "mimetic": 61.0, "share": 80.0, "sws": 85.0, "wave": 86.0, "telg": 86.2}
+
+
+@pytest.fixture
+def found(runs: Any) -> Inference:
+    """Six methods, eight depths, four seeds."""
+    generator = random.Random(0)
+    cells = [
+        runs.done(runs.cell(method, depth, seed), round(mean + generator.gauss(0, 0.5), 2))
+        for method, mean in MEANS.items()
+        for depth in range(2, 18, 2)
+        for seed in range(4)
+    ]
+    runs.plan(cells)
+    (found,) = inferences(tables(load([runs.folder])))
+    return found
+
+
+def caption(page: Page) -> str:
+    return " ".join(" ".join(text.get_text().split()) for text in page.figure.texts)
+
+
+def test_ranks_stand_where_they_are_and_bars_over_what_is_alike(
+    found: Inference, runs: Any, pages: list[Page], tmp_path: Path
+) -> None:
+    plots.critical_difference(load([runs.folder]), tmp_path)
+    (page,) = pages
+    axes = page.figure.axes[0]
+    drawn = sorted(
+        line.get_xdata()[0] for line in axes.lines if len(line.get_xdata()) == 1 and line.get_clip_on() is False
+    )
+    ranks = sorted(standing.rank for standing in found.standings)
+    assert [rank for rank in drawn if rank in ranks] == pytest.approx(ranks)
+    assert found.critical_difference is not None
+    bars = [line.get_xdata() for line in axes.lines if line.get_linewidth() > 2]
+    for best, worst in bars:
+        assert worst - best <= found.critical_difference
+    apart = {(one, other) for one in ranks for other in ranks if other - one > found.critical_difference}
+    assert not any(best <= one and other <= worst for best, worst in bars for one, other in apart)
+    alike = [(one, other) for one in ranks for other in ranks if 0 < other - one <= found.critical_difference]
+    assert alike
+    assert all(any(best <= one and other <= worst for best, worst in bars) for one, other in alike)
+    assert f"critical difference {found.critical_difference:.2f}" in [text.get_text() for text in axes.texts]
+
+
+def test_ranks_that_are_no_evidence_are_all_joined(runs: Any, pages: list[Page], tmp_path: Path) -> None:
+    runs.plan([runs.done(runs.cell(method, 4, seed), 80.0 + seed) for method in ("he", "wave") for seed in (0, 1)])
+    plots.critical_difference(load([runs.folder]), tmp_path)
+    (page,) = pages
+    assert "by their ranks none can be told from another" in caption(page)
+    assert not any("critical" in text.get_text() for text in page.figure.axes[0].texts)
+
+
+def test_a_profile_is_one_minus_the_distribution(
+    found: Inference, runs: Any, pages: list[Page], tmp_path: Path
+) -> None:
+    plots.profile(load([runs.folder]), tmp_path)
+    (page,) = pages
+    every, better = page.figure.axes
+    assert (len(every.lines), len(better.lines)) == (2 * 6, 2 * 3)
+    curves = every.lines[::2]
+    for values, curve in zip(found.sample.values, curves, strict=True):
+        expected = 1 - stats.ecdf(values.ravel()).cdf.evaluate(curve.get_xdata())
+        np.testing.assert_allclose(curve.get_ydata(), expected, atol=1e-12)
+    assert "drawing single runs as if they were independent" in caption(page)
+
+
+def test_differences_are_filled_where_they_are_significant(
+    found: Inference, runs: Any, pages: list[Page], tmp_path: Path
+) -> None:
+    plots.differences(load([runs.folder]), tmp_path)
+    (page,) = pages
+    axes = page.figure.axes[0]
+    texts = {text.get_position(): text.get_text() for text in axes.texts}
+    cells = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
+    shown = [
+        (texts[cell.get_x() + 0.5, cell.get_y() + 0.5], not same_color(cell.get_facecolor(), "white")) for cell in cells
+    ]
+    expected = [(f"{pair.difference:.1f}", significant(pair.tests["t"])) for pair in found.pairs]
+    assert sorted(shown) == sorted(expected)
+    assert {filled for _, filled in expected} == {True, False}
+
+
+def test_with_one_seed_no_difference_is_filled(runs: Any, pages: list[Page], tmp_path: Path) -> None:
+    runs.plan([runs.done(runs.cell(method, 4), mean) for method, mean in MEANS.items()])
+    plots.differences(load([runs.folder]), tmp_path)
+    (page,) = pages
+    assert all(same_color(patch.get_facecolor(), "white") for patch in page.figure.axes[0].patches)
+    assert "One seed" in caption(page)
+    assert "significant at 5 %" not in caption(page)
+
+
+@pytest.mark.parametrize("kind", ["ranks", "profile", "differences"])
+@pytest.mark.parametrize("columns", [1, 2])
+def test_nothing_of_many_methods_leaves_the_figure(
+    runs: Any, pages: list[Page], tmp_path: Path, kind: str, columns: int
+) -> None:
+    methods = [f"method-{number}" + " of a long name" * (number % 3) for number in range(14)]
+    cells = [
+        runs.done(runs.cell(method, depth, seed), 50.0 + (7 * number) % 14 + seed)
+        for number, method in enumerate(methods)
+        for depth in (2, 4)
+        for seed in (0, 1)
+    ]
+    runs.plan(cells)
+    plots.KINDS[kind](load([runs.folder]), tmp_path, columns)
+    (page,) = pages
+    drawn = page.figure.get_tightbbox()  # inches
+    assert min(drawn.x0, drawn.y0) >= 0
+    assert drawn.x1 <= page.figure.get_figwidth()
+    assert drawn.y1 <= page.figure.get_figheight()

@@ -31,6 +31,8 @@ def missing() -> str | None:
     """Why a cluster cannot be started here, or None."""
     if not sys.platform.startswith("linux"):
         return "SLURM's daemons need Linux"
+    if not slurm_conf.user():
+        return "SLURM's daemons need a user with a name"
     absent = [name for name in DAEMONS + COMMANDS if not shutil.which(name, path=SYSTEM_PATH)]
     if absent or not TABLES.exists():
         return f"no {', '.join(absent) or TABLES} (Debian packages slurm-wlm slurmdbd munge mariadb-server-core)"
@@ -125,8 +127,10 @@ class Cluster:
         self.wait(lambda: not self.squeue() and self._node() == "idle", "an idle cluster", seconds)
 
     def cancel_all(self, seconds: float = 60) -> None:
-        """Cancels every job, and waits until the last process of them has ended."""
+        """Cancels every job, waits until the last process of them has ended, and takes a drained node back."""
         self.run("scancel", f"--user={slurm_conf.user()}")
+        if self._node().startswith("drain"):  # slurmctld does that where the old run of a requeued job still lives
+            self.run("scontrol", "update", "nodename=localhost", "state=resume")
         self.wait_idle(seconds)
 
     def kill_slurmd(self) -> None:

@@ -85,6 +85,9 @@ def write(folder: Path, ports: Mapping[str, int], settings: Mapping[str, str | i
     (folder / "gres.conf").write_text("Name=gpu File=/dev/null,/dev/zero\n")
 
 
-def user() -> str:
-    """Who runs the daemons and all jobs: whoever runs the tests."""
-    return pwd.getpwuid(os.getuid()).pw_name
+def user() -> str | None:
+    """Who runs the daemons and all jobs: whoever runs the tests; None where that user has no name (some containers)."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return None

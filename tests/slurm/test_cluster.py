@@ -94,6 +94,13 @@ def test_a_job_survives_a_short_absence_of_its_node(
     assert result(cluster, job) == "0"
 
 
+def test_a_drained_node_is_taken_back(cluster: Cluster) -> None:
+    cluster.run("scontrol", "update", "nodename=localhost", "state=drain", "reason=test")
+    cluster.cancel_all()
+    job = cluster.run("sbatch", "--parsable", "--output=/dev/null", "--wrap=true").strip()
+    cluster.wait(lambda: cluster.sacct(job) == {job: "COMPLETED"}, "a job on it")
+
+
 def test_arrays_are_limited_where_a_test_asks_for_it(small_arrays: Cluster) -> None:
     def submit(indices: str) -> None:
         small_arrays.run("sbatch", f"--array={indices}", "--hold", "--wrap=true")

@@ -136,7 +136,7 @@ class Cluster:
     def kill_slurmd(self) -> None:
         """Cuts the node off, by SIGKILL: its jobs go on, but nobody hears of them. `start_slurmd` brings it back.
 
-        The controller gives the node up after SlurmdTimeout, 10 s.
+        The controller gives the node up about 30 s later, when it next looks after SlurmdTimeout has passed.
         """
         self._daemons["slurmd"].kill()
         self._daemons["slurmd"].wait(10)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from learngene_bench.cli.main import _status
+from learngene_bench.cli.main import run_command
 
 
 def lgbench(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    status = _status(list(arguments))
+    status = run_command(list(arguments))
     captured = capsys.readouterr()
     return status, captured.out, captured.err
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from learngene_bench.cli.main import _status
+from learngene_bench.cli.main import run_command
 from learngene_bench.config import load_grid, load_preset
 from learngene_bench.conformance import Report, check
 from learngene_bench.context import Context
@@ -311,17 +311,17 @@ def test_nothing_in_a_context_leads_to_the_test_split(where: str, tmp_path: Path
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "mine.py"
     path.write_text(direct(TOO_SHALLOW))
-    assert _status(["check", "mine", "--plugin", str(path)]) == 1
+    assert run_command(["check", "mine", "--plugin", str(path)]) == 1
     out = capsys.readouterr().out
     assert f"mine, from {path}" in out
     assert "FAILED  initializes " in out
     assert "11 passed, 1 failed" in out
     assert "--debug shows every problem and the tracebacks" in out
     assert "Traceback" not in out
-    assert _status(["check", "mine", "--plugin", str(path), "--debug"]) == 1
+    assert run_command(["check", "mine", "--plugin", str(path), "--debug"]) == 1
     out = capsys.readouterr().out
     assert f'File "{path}", line' in out
-    assert _status(["check", "mine", "--plugin", str(path), "--format", "json"]) == 1
+    assert run_command(["check", "mine", "--plugin", str(path), "--format", "json"]) == 1
     (report,) = json.loads(capsys.readouterr().out)
     assert not report["passed"]
     statuses = {judged["check"]: judged["status"] for judged in report["checks"]}
@@ -329,7 +329,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_mistakes(capsys: pytest.CaptureFixture[str]) -> None:
-    assert _status(["check", "wav"]) == 2
+    assert run_command(["check", "wav"]) == 2
     assert "unknown method 'wav': did you mean 'wave'?" in capsys.readouterr().err
-    assert _status(["check", "wave:inheritance=x"]) == 2
+    assert run_command(["check", "wave:inheritance=x"]) == 2
     assert "inheritance: input should be 'padding' or 'interpolate'" in capsys.readouterr().err

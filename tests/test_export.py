@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from learngene_bench.cli.export import find_cell
-from learngene_bench.cli.main import _status
+from learngene_bench.cli.main import run_command
 from learngene_bench.errors import UserError
 from learngene_bench.files import read_json
 from learngene_bench.registry import dataset
@@ -33,7 +33,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ["-m", "he", "--set", "model.class_token=true", "--set", "tuning.learning_rate=4e-4"],
         ["-m", "he", "--set", "model.irpe=true", "--set", "tuning.learning_rate=3e-4"],
     ):
-        assert _status(["run", "--runs", str(folder), *QUICK, *arguments]) == 0
+        assert run_command(["run", "--runs", str(folder), *QUICK, *arguments]) == 0
     return folder
 
 
@@ -78,7 +78,7 @@ def test_timm_measures_what_the_record_says(
     before = sorted(path.name for path in find_cell(Runs(runs), address).path.iterdir())
     path = tmp_path / "model.safetensors"
     initial = ["--initial"] * (weights == "initial")
-    assert _status(["export", address[:12], "--runs", str(runs), "-o", str(path), *initial]) == 0
+    assert run_command(["export", address[:12], "--runs", str(runs), "-o", str(path), *initial]) == 0
     model, description = loaded_by_timm(path)
     assert description["cell"]["weights"] == weights
     expected = record["metrics"]["top1_initial" if initial else "top1"]
@@ -98,7 +98,7 @@ def test_initial_weights_are_those_of_the_record(
     from learngene_bench.stages import describe
 
     path = tmp_path / "model.safetensors"
-    assert _status(["export", "wave", "depth", "4", "--runs", str(runs), "-o", str(path), "--initial"]) == 0
+    assert run_command(["export", "wave", "depth", "4", "--runs", str(runs), "-o", str(path), "--initial"]) == 0
     assert capsys.readouterr().err == ""
     described = describe(load_file(path))
     assert described["sha256"] == record_of(runs, "wave depth 4")["initial_weights"]["sha256"]
@@ -131,7 +131,7 @@ def test_mistakes(
     Path("file").touch()
     output = ["-o", "model.safetensors"] if "-o" not in arguments else []
     folder = ["--runs", str(runs)] if "--runs" not in arguments else []
-    assert _status(["export", *arguments, *output, *folder]) == 2
+    assert run_command(["export", *arguments, *output, *folder]) == 2
     error = capsys.readouterr().err
     assert message in error
     assert len(error.splitlines()) == 1
@@ -148,7 +148,7 @@ def test_a_cell_that_is_not_done(runs: Path, tmp_path: Path) -> None:
 
 def test_irpe_is_told(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     address, path = address_of(runs, "he", depth=4, irpe=True), tmp_path / "model.safetensors"
-    assert _status(["export", address[:12], "--runs", str(runs), "-o", str(path)]) == 2
+    assert run_command(["export", address[:12], "--runs", str(runs), "-o", str(path)]) == 2
     error = capsys.readouterr().err
     assert "timm has no iRPE, so it cannot load this model; its weights are in " in error
     assert Path(error.split()[-1]).is_file()
@@ -161,7 +161,7 @@ def test_a_damaged_model_is_named(runs: Path, tmp_path: Path, capsys: pytest.Cap
     try:
         kept.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
         output = ["-o", str(tmp_path / "model.safetensors")]
-        assert _status(["export", "wave", "4", "--runs", str(runs), *output]) == 2
+        assert run_command(["export", "wave", "4", "--runs", str(runs), *output]) == 2
         assert f"{kept}: damaged" in capsys.readouterr().err
         assert not list(tmp_path.iterdir())
     finally:

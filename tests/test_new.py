@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from learngene_bench.cli.main import _status
+from learngene_bench.cli.main import run_command
 from learngene_bench.conformance import check
 from learngene_bench.registry import Registry
 
@@ -20,7 +20,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", ["my-init", "x2", "none"])
 def test_what_is_written_keeps_the_contract(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert _status(["new", name]) == 0
+    assert run_command(["new", name]) == 0
     path = Path(f"{name.replace('-', '_')}.py")
     assert f"{path} written" in capsys.readouterr().out
     lines = path.read_text().splitlines()
@@ -32,7 +32,7 @@ def test_what_is_written_keeps_the_contract(name: str, capsys: pytest.CaptureFix
 
 def test_the_next_step_keeps_the_contract_too() -> None:
     """With the gene of the comments, and blocks taken from it."""
-    _status(["new", "my-init"])
+    run_command(["new", "my-init"])
     path = Path("my_init.py")
     lines = path.read_text().splitlines()
     methods = [line.replace("    # ", "    ", 1) for line in lines if line.startswith(("    # def ", "    #     "))]
@@ -47,9 +47,9 @@ def test_the_next_step_keeps_the_contract_too() -> None:
 
 @pytest.mark.slow
 def test_what_is_written_runs_beside_other_methods(capsys: pytest.CaptureFixture[str]) -> None:
-    assert _status(["new", "my-init", "--output", "own/my_init.py"]) == 0
+    assert run_command(["new", "my-init", "--output", "own/my_init.py"]) == 0
     command = ["run", "--plugin", "own/my_init.py", "--method", "my-init,he", "--grid", "depth", "--quick"]
-    assert _status(command) == 0
+    assert run_command(command) == 0
     assert "My Init" in capsys.readouterr().out
     assert len(list(Path("runs/cell").iterdir())) == 4
 
@@ -69,7 +69,7 @@ def test_what_is_written_runs_beside_other_methods(capsys: pytest.CaptureFixture
 )
 def test_mistakes(capsys: pytest.CaptureFixture[str], arguments: list[str], message: str) -> None:
     Path("there.py").write_text("mine")
-    assert _status(["new", *arguments]) == 2
+    assert run_command(["new", *arguments]) == 2
     error = capsys.readouterr().err
     assert message in error
     assert len(error.splitlines()) == 1
@@ -80,8 +80,8 @@ def test_mistakes(capsys: pytest.CaptureFixture[str], arguments: list[str], mess
 @pytest.mark.parametrize("arguments", [["new", "my-init"], ["check", "--help"], ["export", "--help"]])
 def test_no_torch_is_imported(arguments: list[str]) -> None:
     code = (
-        "import sys\nfrom learngene_bench.cli.main import _status\n"
-        "_status(sys.argv[1:])\nprint('torch' in sys.modules, 'timm' in sys.modules)"
+        "import sys\nfrom learngene_bench.cli.main import run_command\n"
+        "run_command(sys.argv[1:])\nprint('torch' in sys.modules, 'timm' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "False False"

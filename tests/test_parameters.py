@@ -10,7 +10,7 @@ from statistics import mean
 
 import pytest
 
-from learngene_bench.cli.main import _status
+from learngene_bench.cli.main import run_command
 from learngene_bench.registry import Registry
 from learngene_bench.spec import ModelSpec, count
 
@@ -35,7 +35,7 @@ def printed(stored: float) -> str:
 
 def test_depth(capsys: pytest.CaptureFixture[str]) -> None:
     """Table 1, from `lgbench plan`, which needs neither data nor torch."""
-    assert _status(["plan", "--preset", "imagenet", "--grid", "depth", "--method", "all", "--format", "json"]) == 0
+    assert run_command(["plan", "--preset", "imagenet", "--grid", "depth", "--method", "all", "--format", "json"]) == 0
     measured: dict[tuple[str, str], list[int]] = defaultdict(list)
     plan = json.loads(capsys.readouterr().out)
     for cell in plan["cells"]:

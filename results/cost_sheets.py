@@ -92,7 +92,7 @@ def _summary(costs: CostTable) -> Sheet:
         *(Heading("Saving", str(count)) for count in _counts(n)),
         Heading("Given anc.", str(n)),
         Heading("Pays", "from"),
-        Heading("Stored", str(n)),
+        *(Heading("Stored", str(count)) for count in _counts(n)),
         Heading("Stored", "saving"),
         Heading("", "Front"),
     ]
@@ -107,7 +107,7 @@ def _summary(costs: CostTable) -> Sheet:
             *(_times(method.saving("flops", count)) for count in _counts(n)),
             _times(method.saving("flops", n, given=True)),
             str(method.pays_from or NOTHING),
-            compact(stored) if method.stored and (stored := method.stored.total(n)) is not None else NOTHING,
+            *(_amount(method, method.stored.total(count) if method.stored else None) for count in _counts(n)),
             _times(method.stored_saving(n)),
             "•" if method in front else "",
         ]

@@ -128,6 +128,12 @@ def test_a_method_that_fails_stops_nobody_else(preset: Path, tmp_path: Path) -> 
     again = run(preset, runs, *arguments, status=1)
     assert "1/4" not in again.stdout  # not tried again, not called a success either
     assert run(preset, runs, *arguments, "--retry-failed", status=1).stdout.count("failed") >= 2
+    said = lgbench("logs", "mine 6", "--runs", str(runs)).stdout
+    assert "ValueError: six is\ntoo deep" in said
+    assert "may mean several" in lgbench("logs", "micro", "--runs", str(runs), status=2).stderr
+    assert "1 failed" in lgbench("status", "--runs", str(runs)).stdout
+    assert "failed    mine micro depth 6" in lgbench("retry", "--runs", str(runs), status=1).stdout
+    assert "nothing of that failed" in lgbench("retry", "he 4", "--runs", str(runs), status=2).stderr
     plugin.write_text(PLUGIN.format(body="pass"))
     fixed = run(preset, runs, *arguments)
     assert "failed" not in fixed.stdout

@@ -136,10 +136,10 @@ def hand_over(
 def _side_by_side(compute: Compute, settings: SlurmSettings) -> int:
     """How many stages one job computes at the same time: one for each GPU, or as many as its cores hold."""
     processes, nodes, gpus = settings.processes_per_model, settings.nodes, settings.gpus_per_node
-    if processes % nodes:
-        raise UserError(f"{processes} processes for one model do not spread evenly over {nodes} nodes")
     if nodes > 1 and processes == 1:
         raise UserError(f"--nodes {nodes} needs --processes-per-model: one process does not span nodes")
+    if processes % nodes:
+        raise UserError(f"{processes} processes for one model do not spread evenly over {nodes} nodes")
     if settings.cpus_per_task < compute.threads:
         raise UserError(f"--cpus-per-task {settings.cpus_per_task}: the preset computes with {compute.threads} threads")
     if processes > 1:

@@ -59,9 +59,10 @@ function outcome(record) {
   if (!("run" in record)) return [element("p", {}, record.error ?? "It has no result yet.")];
   const { command, suite, hardware, versions, data: source } = data.runs[record.run];
   const kinds = ["epochs", "iterations", "images", "flops", "seconds"];
-  const cost = (phase) => kinds.map((kind) => amount(record.field(`cost_${phase}_${kind}`)));
+  const amounts = (phase) => kinds.map((kind) => amount(record.field(`cost_${phase}_${kind}`)));
+  const costs = data.phases.map((phase) => [phase, ...amounts(phase)]);
   return [
-    table("Cost", ["Phase", ...kinds], data.phases.map((phase) => [phase, ...cost(phase)])),
+    table("Cost", ["Phase", "epochs", "iterations", "images", "FLOPs", "seconds"], costs),
     element("h4", {}, "Command"),
     element("pre", { tabindex: 0 }, command),
     ...titledFacts("Run", { started: record.started, finished: record.finished, ...suite }),

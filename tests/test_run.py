@@ -10,6 +10,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -51,29 +52,45 @@ def test_a_second_run_does_no_work(preset: Path, reference: Path) -> None:
     assert "nothing to compute" in lgbench("plan", *planned).stdout
 
 
+KILLS = int(os.environ.get("LGBENCH_KILLS", "8"))
+"""More take a longer run to land in: LGBENCH_KILLS=50 pytest -k killed_again."""
+
+
 def test_killed_again_and_again(preset: Path, reference: Path, tmp_path: Path) -> None:
-    """SIGKILL at random moments, of the whole and of one worker: identical numbers, nothing finished done twice."""
-    runs = tmp_path / "runs"
-    chance = random.Random(0)
+    """SIGKILL at random moments, of the whole or of one worker: identical numbers, nothing finished done twice."""
+    runs, untouched, chance = tmp_path / "runs", reference, random.Random(0)
+    arguments = ["-m", "wave,he,direct-pt", "--workers", "2", "--seeds", str(max(1, KILLS // 8))]
+    if KILLS > 8:
+        untouched = tmp_path / "untouched"
+        run(preset, untouched, *arguments)
     finished: dict[Path, int] = {}
-    for attempt in range(8):
+    kills = 0
+    while kills < KILLS:
         process = subprocess.Popen(
-            command(preset, runs, "-m", "wave,he,direct-pt", "--workers", "2"),
+            command(preset, runs, *arguments),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
         time.sleep(chance.uniform(1.5, 5))
         workers = children(process.pid)
+        if workers and chance.random() < 0.5:
+            with suppress(ProcessLookupError):
+                os.kill(chance.choice(workers), signal.SIGKILL)
+            kills += 1
+            time.sleep(chance.uniform(0.1, 1))
         process.kill()
         process.wait()
+        kills += 1
         wait_until(lambda workers=workers: not any(alive(pid) for pid in workers))
         for path in runs.glob("*/*/result.json"):
-            assert finished.setdefault(path, path.stat().st_mtime_ns) == path.stat().st_mtime_ns, attempt
-    run(preset, runs, "-m", "wave,he,direct-pt", "--workers", "2")
+            assert finished.setdefault(path, path.stat().st_mtime_ns) == path.stat().st_mtime_ns, kills
+            json.loads(path.read_text())
+    run(preset, runs, *arguments)
     assert all(path.stat().st_mtime_ns == written for path, written in finished.items())
-    assert numbers(runs) == numbers(reference)
+    assert numbers(runs) == numbers(untouched)
     leftovers = [path for path in runs.rglob("*") if path.suffix in (".tmp", ".pt") or path.name == "progress.json"]
     assert leftovers == []
+    assert not list(runs.rglob("owner-*.json")) + list(runs.rglob("failed.json"))
 
 
 def test_ctrl_c_stops_everything_and_says_how_to_go_on(preset: Path, reference: Path, tmp_path: Path) -> None:

@@ -12,8 +12,11 @@ from typing import Any
 from learngene_bench.errors import DamagedFile, UserError
 
 
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+def write_whole(path: Path, write: Callable[[Path], object], *, lasting: bool = True) -> None:
     """Calls `write` with a temporary path beside `path`, then renames: a reader sees the old file or the new one.
+
+    Args:
+        lasting: whether the file must survive a crash of the machine, for which this waits for the disk.
 
     Raises:
         UserError: the disk is full, or the folder cannot be written to.
@@ -22,8 +25,9 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(temporary)
-        with temporary.open("rb+") as stream:
-            os.fsync(stream.fileno())
+        if lasting:
+            with temporary.open("rb+") as stream:
+                os.fsync(stream.fileno())
         os.replace(temporary, path)
     except OSError as error:
         temporary.unlink(missing_ok=True) if path.parent.is_dir() else None

@@ -25,7 +25,7 @@ from learngene_bench.config import BaseInitialization, Compute, Recipe, Teacher
 from learngene_bench.context import Context
 from learngene_bench.datasets import DatasetFacts, Splits
 from learngene_bench.errors import DamagedFile, MethodFailure, UserError, one_line
-from learngene_bench.files import canonical, file_hash, write_bytes, write_json
+from learngene_bench.files import canonical, file_hash, write_bytes, write_json, write_whole
 from learngene_bench.gene import Gene
 from learngene_bench.initializer import GeneRequest, Initializer
 from learngene_bench.materials import new_model, plain_images, source_data, training_images
@@ -356,7 +356,9 @@ def _write_progress(
     seconds_left: float | None,
 ) -> None:
     state = {"phase": phase, "step": step, "steps": steps, "epoch": epoch, "epochs": epochs, "top1": top1}
-    write_json(path, {**state, "seconds_left": seconds_left, "time": time.time()})
+    text = json.dumps({**state, "seconds_left": seconds_left, "time": time.time()})
+    # Twice a second: training does not wait for the disk.
+    write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"), lasting=False)
 
 
 def choose_device(name: str) -> torch.device:

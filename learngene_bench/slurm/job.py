@@ -72,7 +72,7 @@ class Job:
         if codebase.differs(self.code):
             submissions.note_other_code(Path(os.environ["SUBMITIT_FOLDER"]).parent, self.code)
             _say("WARNING: this is not the code that was submitted (--snapshot freezes it)")
-        stages = with_inputs(Runs(self.runs), self.stages)
+        stages = Runs(self.runs).with_inputs(self.stages)
         if self.processes > 1:
             self._compute_together(list(stages.values()))
         else:
@@ -136,30 +136,10 @@ class Job:
                 heard.obey()
 
     def _reached(self) -> str:
-        """Changes whenever a stage of this job gets further."""
+        """Changes whenever a stage ends, or saves: it saves only what is further than what it continued from."""
         folders = [Runs(self.runs).folder(kind, address) for kind, address in self.stages]
-        states = [
-            (folder.state(), folder.progress.read_text() if folder.progress.exists() else "") for folder in folders
-        ]
-        return address_of(states)
-
-
-def with_inputs(runs: Runs, wanted: list[tuple[str, str]]) -> dict[str, Stage]:
-    """The stages of these kinds and addresses and all that they need, inputs first, read from their files."""
-    found: dict[str, Stage] = {}
-
-    def add(kind: str, address: str) -> None:
-        if address in found:
-            return
-        values = runs.folder(kind, address).read_config()
-        stage = Stage(values["kind"], values["label"], values["config"], values["inputs"])
-        for needed in stage.inputs.values():
-            add("gene" if runs.folder("gene", needed).config.exists() else "ancestor", needed)
-        found[address] = stage
-
-    for kind, address in wanted:
-        add(kind, address)
-    return found
+        saved = [sorted((p.name, p.stat().st_mtime_ns) for p in folder.checkpoints.glob("*.pt")) for folder in folders]
+        return address_of([[folder.state() for folder in folders], saved])
 
 
 class _Heard:

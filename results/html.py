@@ -30,9 +30,6 @@ _SCRIPTS = ("page.js", "tables.js", "curves.js", "records.js")
 _METRIC_TITLES = {"top1": "after tuning", "top1_initial": "as initialized"}
 assert tuple(_METRIC_TITLES) == METRICS
 
-_ESCAPES = {ord(letter): f"\\u{ord(letter):04x}" for letter in "<>&\u2028\u2029"}
-"""JSON reads these as the letters they are, and HTML sees nothing that could end the element."""
-
 
 @dataclass(frozen=True)
 class _Block:
@@ -95,18 +92,16 @@ def html(items: Sequence[Table | Sheet], results: Results, title: str = "Leaderb
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     page_data = PageData(results)
-    of_table = {(grid.protocol, grid.setting, grid.name, grid.axis): grid for grid in grids(results)}
-    sections = []
-    files = {}
-    for (name, float), item in zip(floats(items).items(), items, strict=True):
-        files[f"{name}.tex"] = float
-        if isinstance(item, Table):
-            files[f"{name}.csv"] = wide_csv([item])
-            grid = of_table[item.protocol, item.setting, item.grid, item.axis]
-            sections.append(_measured(name, item, grid, page_data))
-        else:
-            files[f"{name}.csv"] = sheet_csv([item])
-            sections.append(_Section(name, item))
+    of_table = {_key(grid, grid.name): grid for grid in grids(results)}
+    latex = floats(items)
+    sections = [
+        _measured(name, item, of_table[_key(item, item.grid)], page_data)
+        if isinstance(item, Table)
+        else _Section(name, item)
+        for name, item in zip(latex, items, strict=True)
+    ]
+    files = {f"{name}.tex": text for name, text in latex.items()}
+    files |= {f"{section.id}.csv": _csv(section.item) for section in sections}
     data = {
         "cells": packed(by_column(csv(results))),
         "records": packed(compact_json(page_data.content())),
@@ -130,8 +125,17 @@ def html(items: Sequence[Table | Sheet], results: Results, title: str = "Leaderb
         policy=_policy(script, style),
         style=style,
         script=script,
-        data=compact_json(data).translate(_ESCAPES),
+        data=data,
     )
+
+
+def _key(of: Table | Grid, grid: str) -> tuple[object, ...]:
+    """What a table and the grid that it was made of have in common with no other."""
+    return of.protocol, of.setting, of.axis, grid
+
+
+def _csv(item: Table | Sheet) -> str:
+    return wide_csv([item]) if isinstance(item, Table) else sheet_csv([item])
 
 
 def _measured(id: str, table: Table, grid: Grid, page_data: PageData) -> _Section:

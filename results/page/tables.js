@@ -16,10 +16,10 @@ form.addEventListener("reset", () => setTimeout(filter)); // the boxes are empty
 filter();
 
 /** One number of a table is a stop of the tab key; the arrow keys go on from there. */
-function makeStop(table, wanted) {
+function makeStop(table, chosen) {
   const links = [...table.querySelectorAll("[data-records] > a")];
   const current = links.find((link) => link.tabIndex === 0);
-  const next = links.includes(wanted) ? wanted : current && shown(current) ? current : links.find(shown);
+  const next = links.includes(chosen) ? chosen : current && shown(current) ? current : links.find(shown);
   current?.setAttribute("tabindex", -1);
   next?.setAttribute("tabindex", 0);
 }
@@ -27,7 +27,7 @@ function makeStop(table, wanted) {
 function walk(event) {
   const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
   const start = event.target.parentElement;
-  if (!step || event.target !== linkIn(start)) return;
+  if (!step || event.altKey || event.ctrlKey || event.metaKey || event.target !== linkIn(start)) return;
   event.preventDefault();
   const rows = [...event.currentTarget.querySelectorAll("tbody tr:not(.family)")].filter(shown);
   let row = rows.indexOf(start.parentElement);

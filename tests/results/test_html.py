@@ -40,4 +40,7 @@ def test_it_refers_to_nothing_outside(budgets: Any) -> None:
     addresses = re.findall(r"\b(?:href|src|srcset|action|poster)=\"([^\"]*)\"", page)
     assert {address for address in addresses if not address.startswith("#")} == {"data:,"}
     assert "url(" not in page
+    (policy,) = re.findall(r"http-equiv=\"Content-Security-Policy\" content=\"([^\"]*)\"", page)
+    assert policy.startswith("default-src &#39;none&#39;;")
+    assert "unsafe" not in policy
     assert "@import" not in page

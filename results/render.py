@@ -1,6 +1,7 @@
 """One function for each format that `lgbench report` writes."""
 
 from learngene_bench.results.exports import csv, json, wide_csv
+from learngene_bench.results.html import html
 from learngene_bench.results.latex import document as latex_document
 from learngene_bench.results.latex import floats as latex_floats
 from learngene_bench.results.latex import latex
@@ -11,6 +12,7 @@ from learngene_bench.results.terminal import terminal
 
 __all__ = [
     "csv",
+    "html",
     "json",
     "latex",
     "latex_document",

@@ -124,6 +124,7 @@ def sheet_json(sheets: Sequence[Sheet]) -> list[dict[str, Any]]:
     """What stands under a sheet's name in the JSON report: words as printed, numbers unrounded or null."""
     return [
         {
+            "name": sheet.name,
             "title": sheet.title,
             "subtitle": sheet.subtitle,
             "findings": list(sheet.findings),

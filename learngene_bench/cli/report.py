@@ -16,7 +16,12 @@ from learngene_bench.files import write_text
 class ReportFormat(StrEnum):
     TABLE = "table"
     CSV = "csv"
+    CSV_WIDE = "csv-wide"
     MARKDOWN = "markdown"
+    LATEX = "latex"
+    LATEX_DOCUMENT = "latex-document"
+    LATEX_NUMBERS = "latex-numbers"
+    HTML = "html"
     JSON = "json"
 
 
@@ -31,38 +36,54 @@ class Reference(StrEnum):
 
 def report(
     runs: Annotated[list[Path] | None, typer.Argument(help="Runs folders; several are merged. Default: runs.")] = None,
-    format: Annotated[ReportFormat, typer.Option("--format", help="How it is written.")] = ReportFormat.TABLE,
+    table: Annotated[
+        str | None,
+        typer.Option("--table", help="Only the tables of this grid; or what is computed: cost, instinct, statistics."),
+    ] = None,
+    format: Annotated[
+        ReportFormat | None,
+        typer.Option(
+            "--format",
+            help="How it is written: csv has a row for each cell and seed, csv-wide one for each method; latex is for "
+            "\\input, latex-numbers a command for each number. Default: by the ending of the file, or table.",
+        ),
+    ] = None,
     metric: Annotated[
         Metric | None, typer.Option("--metric", help="After tuning, before any ordinary training; both when not given.")
     ] = None,
     compare: Annotated[
         Reference | None, typer.Option("--compare", help="Also method means beside those of the paper.")
     ] = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="A file to write to.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="A file to write to; or a folder, for all formats and the figures."),
+    ] = None,
 ) -> None:
-    """Print the tables of a runs folder."""
+    """Print the tables of a runs folder, or write them to files."""
+    from learngene_bench import results
+    from learngene_bench.results import reporting
+
+    if table in reporting.COMPUTED and (metric or compare):
+        raise UserError(f"--metric and --compare are for tables of accuracies, not for --table {table}")
     if compare and metric is Metric.TOP1_INITIAL:
         raise UserError("--compare published needs accuracies after tuning, the paper prints no others: --metric top1")
-    from learngene_bench import results
-    from learngene_bench.results import render
-
-    found = results.load(runs or [Path("runs")])
-    metrics = [metric] if metric else list(Metric)
-    made = [table for name in metrics for table in results.tables(found, metric=name)]
-    compared = results.comparisons(made) if compare else []
-    sheets = results.comparison_sheets(compared)
-    if format is ReportFormat.TABLE and output is None:
-        render.terminal(made, common.console())
-        render.sheet_terminal(sheets, common.console())
-        return
-    if format is ReportFormat.CSV:
-        text = render.sheet_csv(sheets) if compare else render.csv(found)
-    elif format is ReportFormat.JSON:
-        more = {"comparisons": results.comparison_json(compared)} if compare else {}
-        text = render.json(made, found, **more)
+    if output and output.is_dir() and format:
+        raise UserError(f"{output} is a folder: without --format it gets all of them")
+    to_folder = output is not None and format is None and (output.is_dir() or not output.suffix)
+    kind = format or (ReportFormat.TABLE if output is None or to_folder else reporting.by_ending(output))
+    made = reporting.make(
+        results.load(runs or [Path("runs")]),
+        name=table,
+        metrics=[metric] if metric else list(Metric),
+        compare=compare is not None,
+        computed=reporting.COMPUTED if to_folder and not table else (),
+    )
+    if output is None and kind == ReportFormat.TABLE:
+        reporting.terminal(made, common.console())
+    elif output is None:
+        print(reporting.FORMATS[kind](made), end="")
+    elif to_folder:
+        for path in reporting.write(made, output):
+            print(path)
     else:
-        text = "\n".join(filter(None, [render.markdown(made), render.sheet_markdown(sheets)]))
-    if output is None:
-        print(text, end="" if text.endswith("\n") else "\n")
-    else:
-        write_text(output, text)
+        write_text(output, reporting.FORMATS[kind](made))

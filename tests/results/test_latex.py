@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from learngene_bench.results import comparison_sheets, comparisons, load, render, tables
+from learngene_bench.results import comparison_sheets, comparisons, load, plots, render, reporting, tables
 from learngene_bench.results.latex_text import escaped
 from learngene_bench.results.table import Table
 
@@ -209,3 +209,16 @@ def test_settings_and_protocols_have_macros_of_their_own(budgets: Any, own_budge
     two = defined(render.latex_macros(tables(load([own_budgets.folder]))))
     assert len(two) == len(found) + 1
     assert "lgbenchDepthMicroHeFour" not in two
+
+
+@needs_tex
+def test_the_files_of_a_folder_are_a_document_and_fit_into_another(
+    example: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plots, "KINDS", {})
+    reporting.write(reporting.make(load([example.folder]), computed=reporting.COMPUTED), tmp_path)
+    inputs = [f"\\input{{{path.relative_to(tmp_path)}}}" for path in sorted(tmp_path.glob("latex/*"))]
+    assert len(inputs) > 5
+    for document in ((tmp_path / "tables.tex").read_text(), BARE % ("", "\\clearpage\n".join(inputs))):
+        log = typeset(tmp_path, document)
+        assert not re.findall(r"Overfull|Missing character|Float too large|multiply defined", log)

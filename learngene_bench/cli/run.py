@@ -64,7 +64,7 @@ def run(
     snapshot: on_slurm.SnapshotOption = False,
     wait: on_slurm.WaitOption = False,
     dry_run: on_slurm.DryRunOption = False,
-    format: common.FormatOption = common.Format.TABLE,
+    format: on_slurm.DryRunFormatOption = common.Format.TABLE,
 ) -> int:
     """Measure methods on a grid; what is done already is not done again, what was interrupted continues."""
     asked = {

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from learngene_bench.cli import common
 from learngene_bench.errors import UserError
 
 PANEL = "On a SLURM cluster (--executor slurm; defaults in ~/.config/lgbench/site.toml)"
@@ -44,6 +45,9 @@ SetSlurmOption = Annotated[
 ]
 DryRunOption = Annotated[
     bool, typer.Option("--dry-run", rich_help_panel=PANEL, help="Print what would be submitted, submit nothing.")
+]
+DryRunFormatOption = Annotated[
+    common.Format, typer.Option("--format", rich_help_panel=PANEL, help="Of --dry-run: for people or for programs.")
 ]
 WaitOption = Annotated[
     bool, typer.Option("--wait", rich_help_panel=PANEL, help="Follow the jobs to their end instead of returning.")

@@ -10,7 +10,7 @@ Importing this is fast: scipy, matplotlib and pandas load only inside the functi
 from learngene_bench.results import plots, published, render
 from learngene_bench.results.comparison import comparisons
 from learngene_bench.results.comparison_formats import comparison_json, comparison_sheets
-from learngene_bench.results.inference_sheets import statistics_json, statistics_sheets
+from learngene_bench.results.inference_sheets import statistics_sheets
 from learngene_bench.results.loading import load
 from learngene_bench.results.records import METRICS, Results
 from learngene_bench.results.table import Table
@@ -28,7 +28,6 @@ __all__ = [
     "plots",
     "published",
     "render",
-    "statistics_json",
     "statistics_sheets",
     "tables",
     "to_frame",

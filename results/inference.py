@@ -168,7 +168,9 @@ def _pairs(sample: Sample) -> tuple[Pair, ...]:
         "sign_flip": _corrected(testing.sign_flip_p_values(over_seeds), possible=seeds >= needed),
         "wilcoxon": _corrected(testing.wilcoxon_p_values(over_columns), possible=strata >= needed),
     }
-    by_runs, by_seeds = bootstrap.draws_of_runs(strata, seeds), bootstrap.draws_of_seeds(strata, seeds)
+    improvements = profiles.improvements(values, chosen)
+    by_runs = profiles.improvement_intervals(values, chosen, bootstrap.draws_of_runs(strata, seeds))
+    by_seeds = profiles.improvement_intervals(values, chosen, bootstrap.draws_of_seeds(strata, seeds))
     return tuple(
         Pair(
             first=sample.rows[first],
@@ -176,9 +178,9 @@ def _pairs(sample: Sample) -> tuple[Pair, ...]:
             difference=mean(over_seeds[place]),
             interval=t_interval(over_seeds[place]),
             tests={name: found[place] for name, found in tests.items() if found},
-            improvement=profiles.improvement(values[first], values[second]),
-            improvement_by_runs=profiles.improvement_interval(values[first], values[second], by_runs),
-            improvement_by_seeds=profiles.improvement_interval(values[first], values[second], by_seeds),
+            improvement=improvements[place],
+            improvement_by_runs=by_runs[place],
+            improvement_by_seeds=by_seeds[place],
         )
         for place, (first, second) in enumerate(chosen)
     )

@@ -12,7 +12,6 @@ from learngene_bench.results.inference import TESTS, Inference, Pair, Standing, 
 from learngene_bench.results.profiles import profile, profile_band
 from learngene_bench.results.samples import Sample, places, samples
 from learngene_bench.results.sheet import Heading, Line, Sheet
-from learngene_bench.results.sheet_formats import sheet_json
 from learngene_bench.results.statistics import Interval
 from learngene_bench.results.table import Row, Table, slug
 from learngene_bench.results.wording import printed
@@ -20,9 +19,6 @@ from learngene_bench.results.wording import printed
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-KINDS = ("means", "differences", "profile")
-"""Names of the sheets of each sample."""
 
 _MOST_THRESHOLDS = 9
 
@@ -40,11 +36,6 @@ def statistics_sheets(tables: Sequence[Table]) -> list[Sheet]:
     The lines of the differences are those to the best method; their data are all pairs.
     """
     return [sheet for table in tables for sample in samples(table) for sheet in _sheets(sample)]
-
-
-def statistics_json(sheets: Sequence[Sheet]) -> dict[str, Any]:
-    """What stands under "statistics" in the JSON report: the sheets of each kind, by its name."""
-    return {kind: sheet_json([sheet for sheet in sheets if sheet.name == kind]) for kind in KINDS}
 
 
 def _sheets(sample: Sample) -> list[Sheet]:
@@ -75,8 +66,13 @@ def _sheet(
         findings=tuple(findings),
         notes=tuple(notes),
         footnotes=(),
-        data=tuple(_about(sample) | row for row in data),
+        data=tuple({key: _stable(value) for key, value in (_about(sample) | row).items()} for row in data),
     )
+
+
+def _stable(value: Any) -> Any:
+    """Nine digits of a number: behind them it may differ between machines."""
+    return float(f"{value:.9g}") if isinstance(value, float) else value
 
 
 def _line(row: Row, *cells: str) -> Line:

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+Pair = tuple[int, int]
+
+_MOST_AT_ONCE = 2_000_000
+"""Numbers in memory for one step of the draws."""
+
 
 def profile(values: NDArray[np.float64], thresholds: Sequence[float]) -> NDArray[np.float64]:
     """The fraction of a method's runs that are above each threshold."""
@@ -35,18 +40,23 @@ def profile_band(
     return percentiles(draws.reshape(len(draws), -1) @ above.reshape(-1, len(thresholds)) / len(values))
 
 
-def improvement(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
-    """The probability that a run of the first is better than one of the second on the same target and task.
+def improvements(values: NDArray[np.float64], pairs: Sequence[Pair]) -> list[float]:
+    """The probability that a run of the first of a pair is better than one of the second on the same target and task.
 
     The mean over strata of the share of all pairs of their runs in which the first is better; a draw counts half.
+
+    Args:
+        values: (method, stratum, seed).
+        pairs: of methods, by their indices.
     """
-    return float(_better(first, second).mean())
+    found = sum(_better(values[:, stratum], pairs).mean(axis=1) for stratum in range(values.shape[1]))
+    return [float(share) / values.shape[1] for share in found]
 
 
-def improvement_interval(
-    first: NDArray[np.float64], second: NDArray[np.float64], draws: NDArray[np.float64] | None
-) -> Interval | None:
-    """The 95 % bootstrap interval of `improvement`; both methods get the same draws, since their seeds are paired.
+def improvement_intervals(
+    values: NDArray[np.float64], pairs: Sequence[Pair], draws: NDArray[np.float64] | None
+) -> list[Interval | None]:
+    """The 95 % bootstrap intervals of `improvements`; both methods get the same draws, since their seeds are paired.
 
     Args:
         draws: None, for too few seeds, gives no interval.
@@ -55,15 +65,31 @@ def improvement_interval(
         None as well where every draw gives the same, as if there were no doubt: in no stratum are there runs of the one
         on both sides of a run of the other.
     """
+    import numpy as np
+
     if draws is None:
-        return None
-    by_stratum = draws.transpose(1, 0, 2)
-    drawn = ((by_stratum @ _better(first, second)) * by_stratum).sum(axis=(0, 2)) / len(first)
-    lower, upper = (float(end) for end in percentiles(drawn))
-    return Interval(lower, upper) if round(upper - lower, DIGITS) else None
+        return [None] * len(pairs)
+    _, strata, seeds = values.shape
+    drawn = np.zeros((len(draws), len(pairs)))
+    at_once = max(1, _MOST_AT_ONCE // seeds**2)
+    for stratum in range(strata):
+        better = _better(values[:, stratum], pairs).T
+        for start in range(0, len(draws), at_once):
+            weights = draws[start : start + at_once, stratum]
+            # How often a draw has both of two runs.
+            together = (weights[:, :, None] * weights[:, None, :]).reshape(len(weights), -1)
+            drawn[start : start + at_once] += together @ better
+    ends = (percentiles(drawn) / strata).T.round(DIGITS)
+    return [Interval(float(lower), float(upper)) if lower < upper else None for lower, upper in ends]
 
 
-def _better(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
-    """For each stratum and pair of runs: 1 if the first is better, one half if they are equal."""
+def _better(values: NDArray[np.float64], pairs: Sequence[Pair]) -> NDArray[np.float64]:
+    """For each pair of methods and each of their pairs of runs: 1 if the first is better, one half if they are equal.
+
+    Args:
+        values: (method, seed).
+    """
+
+    first, second = (values[list(places)] for places in zip(*pairs, strict=True))
     mine, other = first[:, :, None], second[:, None, :]
-    return (mine > other) + 0.5 * (mine == other)
+    return ((mine > other) + 0.5 * (mine == other)).reshape(len(pairs), -1)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from learngene_bench.results.statistics import LEVEL, mean, ranks
 
-_PERMUTATIONS = 9_999
+_PERMUTATIONS = 4_999
 _SEED = 0
 
 
@@ -43,7 +43,7 @@ class Friedman:
 def friedman(blocks: Sequence[Sequence[float]]) -> Friedman:
     """Of at least one block of two methods.
 
-    p comes from ranking each of the blocks at random, 9,999 times and always the same ones, for the usual chi-squared
+    p comes from ranking each of the blocks at random, 4,999 times and always the same ones, for the usual chi-squared
     distribution is too coarse for few blocks (Demšar: fewer than eleven, or fewer than six methods).
     """
     import numpy as np

@@ -36,7 +36,8 @@ def sign_flip_p_values(differences: Sequence[Sequence[float]]) -> list[float]:
     observed = np.abs(values.sum(axis=0)) - _ROUNDING * np.abs(values).sum(axis=0)
     as_far, ways = np.zeros(values.shape[1]), 0
     for signs in _signs(len(values)):
-        as_far += (np.abs(signs @ values) >= observed).sum(axis=0)
+        sums = signs @ values
+        as_far += np.count_nonzero(np.abs(sums, out=sums) >= observed, axis=0)
         ways += len(signs)
     return [float(count) / ways for count in as_far]
 

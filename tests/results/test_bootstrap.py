@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from learngene_bench.results.bootstrap import DRAWS, draws_of_runs, draws_of_seeds, mean_intervals, seeds_together
-from learngene_bench.results.profiles import improvement, improvement_interval, profile, profile_band
+from learngene_bench.results.profiles import improvement_intervals, improvements, profile, profile_band
 
 
 def values(methods: int, strata: int, seeds: int) -> np.ndarray:
@@ -35,7 +35,7 @@ def test_too_few_seeds_give_no_draws_and_no_interval() -> None:
     assert draws_of_runs(1, 5) is None
     assert draws_of_runs(2, 3) is not None
     assert mean_intervals(values(2, 3, 2), None) == [None, None]
-    assert improvement_interval(values(1, 3, 2)[0], values(1, 3, 2)[0], None) is None
+    assert improvement_intervals(values(2, 3, 2), [(0, 1)], None) == [None]
 
 
 def test_the_interval_of_a_mean_over_runs_is_the_one_of_drawing_by_hand() -> None:
@@ -84,30 +84,40 @@ def test_how_much_seeds_go_together() -> None:
 
 
 def test_improvement_is_the_mean_of_mann_whitneys_statistics() -> None:
-    first, second = values(2, 6, 5).round(0)
-    reference = [stats.mannwhitneyu(x, y).statistic / 25 for x, y in zip(first, second, strict=True)]
-    assert improvement(first, second) == pytest.approx(np.mean(reference))
-    assert improvement(first, second) + improvement(second, first) == pytest.approx(1)
-    assert improvement(first, first) == 0.5
+    sample = values(3, 6, 5).round(0)
+    pairs = [(0, 1), (1, 0), (2, 1), (2, 2)]
+    reference = [
+        np.mean([stats.mannwhitneyu(x, y).statistic / 25 for x, y in zip(sample[first], sample[second], strict=True)])
+        for first, second in pairs
+    ]
+    found = improvements(sample, pairs)
+    assert found == pytest.approx(reference)
+    assert (found[0] + found[1], found[3]) == pytest.approx((1, 0.5))
 
 
 def test_the_interval_of_an_improvement_is_that_of_the_drawn_runs() -> None:
     """Each draw by hand: the runs that it names, both methods the same seeds, once more through the statistic."""
-    first, second = values(2, 3, 4).round(0)
+    sample = values(3, 3, 4).round(0)
     draws = draws_of_runs(3, 4)
     assert draws is not None
-    drawn = []
-    for draw in draws:
-        chosen = [np.repeat(np.arange(4), (4 * weights).round().astype(int)) for weights in draw]
-        pairs = zip(first, second, chosen, strict=True)
-        drawn.append(np.mean([stats.mannwhitneyu(x[seeds], y[seeds]).statistic / 16 for x, y, seeds in pairs]))
-    assert improvement_interval(first, second, draws) == pytest.approx(np.quantile(drawn, [0.025, 0.975]))
+    pairs = [(0, 1), (2, 1)]
+    found = improvement_intervals(sample, pairs, draws[:300])
+    for (first, second), interval in zip(pairs, found, strict=True):
+        drawn = []
+        for draw in draws[:300]:
+            chosen = [np.repeat(np.arange(4), (4 * weights).round().astype(int)) for weights in draw]
+            runs = zip(sample[first], sample[second], chosen, strict=True)
+            drawn.append(np.mean([stats.mannwhitneyu(x[seeds], y[seeds]).statistic / 16 for x, y, seeds in runs]))
+        assert interval == pytest.approx(np.quantile(drawn, [0.025, 0.975]))
 
 
 def test_runs_that_do_not_overlap_have_no_interval_of_certainty() -> None:
     first = values(1, 3, 4)[0]
-    assert improvement(first, first - 100) == 1.0
-    assert improvement_interval(first, first - 100, draws_of_runs(3, 4)) is None
+    sample = np.stack([first, first - 100, first - 0.5])
+    assert improvements(sample, [(0, 1)]) == [1.0]
+    certain, open_ = improvement_intervals(sample, [(0, 1), (0, 2)], draws_of_runs(3, 4))
+    assert certain is None
+    assert open_ is not None
 
 
 def test_a_profile_counts_the_runs_above_each_threshold() -> None:

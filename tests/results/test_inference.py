@@ -14,7 +14,7 @@ from scipy import stats
 
 from learngene_bench.results import load, tables
 from learngene_bench.results.inference import Inference, inference
-from learngene_bench.results.inference_sheets import statistics_json, statistics_sheets, thresholds
+from learngene_bench.results.inference_sheets import statistics_sheets, thresholds
 from learngene_bench.results.samples import samples
 from learngene_bench.results.sheet_formats import sheet_csv, sheet_markdown, sheet_terminal
 from learngene_bench.results.table import Table
@@ -171,7 +171,6 @@ def test_a_name_of_a_sheet_stands_for_its_keys(budgets: Any) -> None:
         keys.setdefault(sheet.name, set()).update(tuple(row) for row in sheet.data)
     assert {name: len(found) for name, found in keys.items()} == {"means": 1, "differences": 1, "profile": 1}
     assert len({sheet.slug for sheet in sheets}) == len(sheets)
-    assert {name: len(of_kind) for name, of_kind in statistics_json(sheets).items()} == dict.fromkeys(keys, 4)
 
 
 def test_thresholds_are_round_and_around_all_runs(runs: Any) -> None:

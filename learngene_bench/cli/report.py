@@ -54,6 +54,10 @@ def report(
     compare: Annotated[
         Reference | None, typer.Option("--compare", help="Also method means beside those of the paper.")
     ] = None,
+    statistics: Annotated[
+        bool,
+        typer.Option("--statistics", help="Also intervals, ranks and tests over all targets and tasks of a table."),
+    ] = False,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", help="A file to write to; or a folder, for all formats and the figures."),
@@ -63,10 +67,12 @@ def report(
     from learngene_bench import results
     from learngene_bench.results import reporting
 
-    if table in reporting.COMPUTED and (metric or compare):
-        raise UserError(f"--metric and --compare are for tables of accuracies, not for --table {table}")
+    if table in reporting.COMPUTED and (metric or compare or statistics):
+        raise UserError(f"--metric, --compare and --statistics are for tables of accuracies, not for --table {table}")
     if compare and metric is Metric.TOP1_INITIAL:
         raise UserError("--compare published needs accuracies after tuning, the paper prints no others: --metric top1")
+    if statistics and metric is Metric.TOP1_INITIAL:
+        raise UserError("--statistics are of accuracies after tuning: --metric top1")
     if output and output.is_dir() and format:
         raise UserError(f"{output} is a folder: without --format it gets all of them")
     to_folder = output is not None and format is None and (output.is_dir() or not output.suffix)
@@ -76,7 +82,7 @@ def report(
         name=table,
         metrics=[metric] if metric else list(Metric),
         compare=compare is not None,
-        computed=reporting.COMPUTED if to_folder and not table else (),
+        computed=reporting.COMPUTED if to_folder and not table else ["statistics"] if statistics else (),
     )
     if output is None and kind == ReportFormat.TABLE:
         reporting.terminal(made, common.console())

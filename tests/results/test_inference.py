@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 from scipy import stats
 
+from learngene_bench.cli.main import run_command
 from learngene_bench.results import load, tables
 from learngene_bench.results.inference import Inference, inference
 from learngene_bench.results.inference_sheets import statistics_sheets, thresholds
@@ -189,7 +190,8 @@ def test_statistics_as_printed(runs: Any, seeds: int, golden: Callable[[str, str
     console = Console(width=80, file=StringIO())
     sheet_terminal(sheets, console)
     assert isinstance(console.file, StringIO)
-    golden(f"statistics-{seeds}.txt", console.file.getvalue())
+    text = "".join(f"{line.rstrip()}\n" for line in console.file.getvalue().splitlines())
+    golden(f"statistics-{seeds}.txt", text)
     golden(f"statistics-{seeds}.csv", sheet_csv([sheet for sheet in sheets if sheet.name == "differences"]))
 
 
@@ -204,3 +206,16 @@ def test_a_sample_holds_every_run_in_its_place(runs: Any) -> None:
     assert sample.values.shape == (4, 4, 3)
     for row, of_row in zip(sample.rows, sample.values, strict=True):
         np.testing.assert_allclose(of_row, [[entry.values[seed] for seed in (0, 1, 2)] for entry in row.entries])
+
+
+def test_the_command_adds_them_to_the_tables(budgets: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    def report(*arguments: str) -> tuple[int, str, str]:
+        status = run_command(["report", str(budgets.folder), *arguments])
+        return status, *capsys.readouterr()
+
+    expected = sheet_markdown(statistics_sheets(tables(load([budgets.folder]))))
+    _, plain, _ = report("--format", "markdown")
+    assert report("--format", "markdown", "--statistics") == (0, f"{plain}\n{expected}", "")
+    status, _, error = report("--statistics", "--metric", "top1_initial")
+    assert (status, len(error.splitlines())) == (2, 1)
+    assert report("--statistics", "--table", "cost")[0] == 2

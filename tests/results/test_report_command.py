@@ -184,7 +184,7 @@ def test_a_narrow_terminal_cuts_nothing(
     [
         (
             ["--table", "cost", "--metric", "top1"],
-            "--metric and --compare are for tables of accuracies, not for --table",
+            "are for tables of accuracies, not for --table",
         ),
         (["--table", "instinct", "--compare", "published"], "not for --table instinct"),
         (["--table", "statistics", "--format", "csv"], "(means, differences, profile) do not fit into one CSV"),

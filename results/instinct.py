@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from learngene_bench.results.details import Point, details
 from learngene_bench.results.records import Record, Results, is_accuracy
-from learngene_bench.results.selection import ColumnKey, Grid, RowKey, grids
+from learngene_bench.results.selection import Grid, grids
 from learngene_bench.results.statistics import mean
 from learngene_bench.results.table import Column, Row, Table
 from learngene_bench.results.tabulate import tables
@@ -72,19 +72,19 @@ class InstinctTable:
     """One size of a table of accuracies.
 
     Attributes:
+        indices: the columns of the size.
         epochs: the first whole epochs in which anything was measured, from 0.
+        last: the last epoch in which anything was.
         references: the rows that the others are to reach, those of REFERENCES that the table has.
     """
 
     table: Table
     size: str
+    indices: range
     epochs: tuple[float, ...]
+    last: float
     rows: tuple[Learning, ...]
     references: tuple[Row, ...]
-
-    @property
-    def indices(self) -> range:
-        return self.table.sizes()[self.size]
 
 
 def instinct_tables(results: Results) -> list[InstinctTable]:
@@ -109,6 +109,8 @@ def _instinct_table(grid: Grid, table: Table, size: str, results: Results) -> In
     return InstinctTable(
         table=table,
         size=size,
+        indices=indices,
+        last=max(measured, default=0.0),
         epochs=tuple(sorted(epoch for epoch in measured if epoch <= EARLY and epoch == int(epoch))),
         rows=rows,
         references=tuple(
@@ -132,8 +134,7 @@ def _learning(grid: Grid, table: Table, row: Row, indices: range, results: Resul
 
 
 def _records(grid: Grid, row: Row, column: Column, results: Results) -> dict[int, Record]:
-    key = ColumnKey(column.size, column.task, tuple(sorted(column.target.items())))
-    cells = grid.cells[RowKey(row.method, row.variant), key]
+    cells = grid.cells[row.key, column.key]
     return {seed: results.records[cell.folder] for seed, cell in sorted(cells.items())}
 
 

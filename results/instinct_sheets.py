@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from learngene_bench.results.instinct import InstinctTable, Learning, instinct_tables
+from learngene_bench.results.instinct import EARLY, InstinctTable, Learning, instinct_tables
 from learngene_bench.results.records import Results
 from learngene_bench.results.sheet import Heading, Line, Sheet
 from learngene_bench.results.statistics import standard_deviation
@@ -34,7 +34,7 @@ def _sheet(found: InstinctTable) -> Sheet:
         headings=(
             Heading("Init.", "epochs"),
             *(Heading("Epoch", f"{epoch:g}") for epoch in found.epochs),
-            *([Heading("", "Final")] if _has_more(found) else []),
+            *([Heading("", "Final")] if found.last > EARLY else []),
             *(
                 Heading(f"To {reference.label}", table.columns[index].label)
                 for reference in found.references
@@ -47,12 +47,6 @@ def _sheet(found: InstinctTable) -> Sheet:
         footnotes=tuple(footnotes),
         data=tuple(_data(found)),
     )
-
-
-def _has_more(found: InstinctTable) -> bool:
-    """Whether anything is tuned for longer than the epochs that are shown."""
-    lasts = [course.last for learning in found.rows for course in learning.courses.values()]
-    return bool(lasts) and max(lasts) > max(found.epochs)
 
 
 def _label(found: InstinctTable, learning: Learning, footnotes: dict[str, int]) -> str:
@@ -69,13 +63,13 @@ def _cells(found: InstinctTable, learning: Learning) -> Iterator[str]:
     done, expected = sum(len(entry.values) for entry in entries), sum(entry.expected for entry in entries)
     if done < expected or not expected:
         missing = f"{done}/{expected}" if expected else NOTHING
-        yield from [missing] * (1 + len(found.epochs) + _has_more(found))
+        yield from [missing] * (1 + len(found.epochs) + (found.last > EARLY))
     else:
         yield NOTHING if learning.initialize_epochs is None else compact(learning.initialize_epochs)
         for epoch in found.epochs:
             value = learning.mean_at(epoch, found.indices)
             yield "" if value is None else printed(value)
-        if _has_more(found):
+        if found.last > EARLY:
             finals = [entry.mean for entry in entries if entry.mean is not None]
             yield printed(sum(finals) / len(finals))
     for reference in found.references:

@@ -80,7 +80,7 @@ def make(
     names = {grid.name for grid in grids(results)}
     if not names:
         raise UserError("nothing to report: no plan and no record; `lgbench run` makes both")
-    if name in COMPUTED:
+    if name is not None and name in COMPUTED:
         return Report(results, (), (), {name: COMPUTED[name](results)})
     if name is not None:
         if name not in names:
@@ -88,7 +88,7 @@ def make(
         results = of_grid(results, name)
     made = [table for metric in metrics for table in tables(results, metric)]
     return Report(
-        results, made, comparisons(made) if compare else (), {name: COMPUTED[name](results) for name in computed}
+        results, made, comparisons(made) if compare else (), {kind: COMPUTED[kind](results) for kind in computed}
     )
 
 

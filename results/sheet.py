@@ -5,7 +5,7 @@ Accuracies themselves are a `table.Table`, which knows more about its entries.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -68,7 +68,6 @@ class Sheet:
         every = [list(indices) for _, indices in found]
         return [range(indices[0], indices[-1] + 1) for indices in every]
 
-    def groups(self) -> Iterator[tuple[str, list[Line]]]:
+    def groups(self) -> list[tuple[str, list[Line]]]:
         """The groups from top to bottom, each with its lines."""
-        for group, lines in groupby(self.lines, key=lambda line: line.group):
-            yield group, list(lines)
+        return [(group, list(lines)) for group, lines in groupby(self.lines, key=lambda line: line.group)]

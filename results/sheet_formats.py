@@ -8,15 +8,13 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rich import box
 from rich.console import Console
-from rich.table import Table as Grid
 from rich.text import Text
 
+from learngene_bench.results.columns import Column, column, divided, labels, show
 from learngene_bench.results.exports import finite, harmless
 from learngene_bench.results.markdown import escaped, line
 from learngene_bench.results.sheet import Sheet
-from learngene_bench.results.terminal import label, width
 from learngene_bench.results.wording import GROUP_TITLES, numbered
 
 _SPAN_WIDTH = 9
@@ -30,8 +28,12 @@ def sheet_terminal(sheets: Sequence[Sheet], console: Console) -> None:
         console.print(Text(sheet.title, style="bold"))
         console.print(Text(sheet.subtitle))
         console.print()
-        for indices in _parts(sheet, console) if sheet.lines else []:
-            console.print(_grid(sheet, indices))
+        left = labels(
+            tuple(filter(None, (sheet.corner.span, sheet.corner.label))), sheet.groups(), lambda line: line.label
+        )
+        spans = [[_column(sheet, index) for index in indices] for indices in sheet.spans()]
+        for columns in divided(left, spans, console.width) if sheet.lines else []:
+            show(columns, console)
             console.print()
         for sentence in sheet.findings:
             console.print(Text(sentence))
@@ -44,46 +46,10 @@ def sheet_terminal(sheets: Sequence[Sheet], console: Console) -> None:
         console.print()
 
 
-def _parts(sheet: Sheet, console: Console) -> list[list[int]]:
-    """The columns, in as many parts as the width asks for; those of one span stay together where they can."""
-
-    def fits(indices: list[int]) -> bool:
-        return width(_grid(sheet, indices), console) <= console.width
-
-    parts: list[list[int]] = [[]]
-    for span in sheet.spans():
-        together = list(span)
-        for indices in [together] if fits(together) else [[index] for index in together]:
-            if fits([*parts[-1], *indices]):
-                parts[-1] += indices
-            else:
-                parts.append(indices)
-    return [part for part in parts if part]
-
-
-def _grid(sheet: Sheet, indices: Sequence[int]) -> Grid:
-    grid = Grid(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    headers = [
-        [
-            *textwrap.wrap(sheet.headings[index].span, _SPAN_WIDTH, break_long_words=False, break_on_hyphens=False),
-            sheet.headings[index].label,
-        ]
-        for index in indices
-    ]
-    corner = [text for text in (sheet.corner.span, sheet.corner.label) if text]
-    height = max(map(len, [corner, *headers]))
-    grid.add_column(_bottom(corner, height), no_wrap=True)
-    for header in headers:
-        grid.add_column(_bottom(header, height), justify="right", no_wrap=True)
-    for group, lines in sheet.groups():
-        grid.add_row(Text(GROUP_TITLES[group], style="italic"))
-        for row in lines:
-            grid.add_row(label(row.label), *(Text(row.cells[index]) for index in indices))
-    return grid
-
-
-def _bottom(lines: list[str], height: int) -> Text:
-    return Text("\n".join([*[""] * (height - len(lines)), *lines]))
+def _column(sheet: Sheet, index: int) -> Column:
+    heading = sheet.headings[index]
+    span = textwrap.wrap(heading.span, _SPAN_WIDTH, break_long_words=False, break_on_hyphens=False)
+    return column((*span, heading.label), sheet.groups(), lambda line: Text(line.cells[index]))
 
 
 def sheet_markdown(sheets: Sequence[Sheet]) -> str:

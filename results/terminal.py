@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 
-from rich import box
 from rich.console import Console
-from rich.measure import Measurement
-from rich.table import Table as Grid
 from rich.text import Text
 
 from learngene_bench.results import wording
-from learngene_bench.results.table import Costs, Entry, Mean, Row, Table
-
-_LABEL_WIDTH = 14
+from learngene_bench.results.columns import Column, column, divided, labels, show, width
+from learngene_bench.results.table import Entry, Row, Table
 
 
 @dataclass(frozen=True)
@@ -46,6 +43,18 @@ class _Marks:
     signs: bool
 
 
+@dataclass(frozen=True)
+class _Block:
+    """The columns of one size; those of a span stay together if the block is divided."""
+
+    labels: Column
+    spans: Sequence[Sequence[Column]]
+
+    @property
+    def width(self) -> int:
+        return width([self.labels, *(column for span in self.spans for column in span)])
+
+
 def terminal(tables: Sequence[Table], console: Console) -> None:
     """Prints the tables, each size in a block of its own.
 
@@ -61,14 +70,17 @@ def _print(table: Table, console: Console, told: set[str]) -> None:
     """Prints one table with its notes, except those that stand under an earlier one already (`told`)."""
     styled = console.color_system is not None
     marks = _Marks("Bold", "underlined", signs=False) if styled else _Marks("*", "_", signs=True)
-    detail = next((choice for choice in _DETAILS if _fits(table, choice, marks, console)), _DETAILS[-1])
+    for detail in _DETAILS:
+        blocks = [_block(table, size, detail, marks) for size in table.sizes()]
+        if all(block.width <= console.width for block in blocks):
+            break
     console.print(Text(table.title, style="bold"))
     console.print(Text(table.subtitle))
-    for size in table.sizes():
-        for part in _parts(table, size, detail, marks, console):
-            console.print()
-            console.print(_grid(table, part, detail, marks))
     console.print()
+    for block in blocks:
+        for columns in divided(block.labels, block.spans, console.width):
+            show(columns, console)
+            console.print()
     notes = [*wording.notes(table, marks.best, marks.second), *wording.footnotes(table)]
     if detail.missing:
         notes.insert(0, f"Left out on this narrow terminal: {detail.missing}.")
@@ -80,82 +92,42 @@ def _print(table: Table, console: Console, told: set[str]) -> None:
     console.print()
 
 
-def _fits(table: Table, detail: _Detail, marks: _Marks, console: Console) -> bool:
-    return all(
-        width(_grid(table, _Part(size, tuple(indices), means=True), detail, marks), console) <= console.width
-        for size, indices in table.sizes().items()
-    )
+def _block(table: Table, size: str, detail: _Detail, marks: _Marks) -> _Block:
+    indices = table.sizes()[size]
+    groups = list(table.groups(indices).items())
+    corner = (size, "" if table.axis == "task" else table.axis)
+
+    def costs() -> Iterator[Column]:
+        yield column(("Epoch",), groups, lambda row: Text(wording.epochs(row)))
+        yield column(("Para.",), groups, lambda row: Text(wording.parameters(row.costs[size])))
+
+    def entries(index: int) -> Column:
+        # What follows a number must not push it out of its column.
+        room = max(len(_suffix(row.entries[index], marks)) for row in table.rows)
+        header = table.columns[index].label + " " * room
+        return column((header,), groups, lambda row: _entry(row.entries[index], room, detail, marks))
+
+    def means() -> Iterator[Column]:
+        room = any(mean.footnotes for row in table.rows for mean in row.means.get(size, ()))
+        for number, title in enumerate(wording.mean_titles(table)):
+            header = tuple(line + " " * room for line in title.rsplit(" ", 1))
+            yield column(header, groups, partial(_mean, size=size, number=number, room=room))
+
+    def initialize() -> Iterator[Column]:
+        for header, name in ((("Init.", "iter."), "initialize_iterations"), (("Init.", "s"), "initialize_seconds")):
+            yield column(header, groups, partial(_initialize, size=size, name=name))
+
+    spans = [
+        list(costs()) if detail.costs else [],
+        *([entries(index)] for index in indices),
+        list(means()),
+        list(initialize()) if detail.initialize else [],
+    ]
+    return _Block(labels(corner, groups, lambda row: row.label), spans)
 
 
-def width(grid: Grid, console: Console) -> int:
-    """The width at which nothing is cut."""
-    return Measurement.get(console, console.options.update(max_width=10_000), grid).maximum
-
-
-@dataclass(frozen=True)
-class _Part:
-    """Columns of one size that stand side by side; the means over all columns of the size stand in its last part."""
-
-    size: str
-    indices: tuple[int, ...]
-    means: bool
-
-
-def _parts(table: Table, size: str, detail: _Detail, marks: _Marks, console: Console) -> list[_Part]:
-    """The columns of one size, in as many parts as the width asks for."""
-
-    def fits(part: _Part) -> bool:
-        return width(_grid(table, part, detail, marks), console) <= console.width
-
-    parts: list[_Part] = []
-    for index in table.sizes()[size]:
-        longer = _Part(size, (*parts[-1].indices, index), means=False) if parts else None
-        if longer and fits(longer):
-            parts[-1] = longer
-        else:
-            parts.append(_Part(size, (index,), means=False))
-    if not wording.mean_titles(table):
-        return parts
-    with_means = replace(parts[-1], means=True)
-    return [*parts[:-1], with_means] if fits(with_means) else [*parts, _Part(size, (), means=True)]
-
-
-def _grid(table: Table, part: _Part, detail: _Detail, marks: _Marks) -> Grid:
-    grid = Grid(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    grid.add_column(Text(f"{part.size}\n{'' if table.axis == 'task' else table.axis}"), no_wrap=True)
-    for header in _headers(table, part, detail):
-        grid.add_column(Text(header), justify="right", no_wrap=True)
-    # What follows a number must not push it out of its column.
-    rooms = {index: max(len(_suffix(row.entries[index], marks)) for row in table.rows) for index in part.indices}
-    footnoted = part.means and any(mean.footnotes for row in table.rows for mean in row.means.get(part.size, ()))
-    for group, rows in table.groups(part.indices or table.sizes()[part.size]).items():
-        grid.add_row(Text(wording.GROUP_TITLES[group], style="italic"))
-        for row in rows:
-            entries = [_entry(row.entries[index], rooms[index], detail, marks) for index in part.indices]
-            means = [_mean(mean, footnoted) for mean in row.means.get(part.size, ()) if part.means]
-            before, after = _costs(row, row.costs[part.size], detail)
-            grid.add_row(label(row.label), *map(Text, before), *entries, *means, *map(Text, after))
-    return grid
-
-
-def label(name: str) -> Text:
-    """The name, below that of its group."""
-    return Text("\n".join(f" {line}" for line in wording.wrapped(name, _LABEL_WIDTH)))
-
-
-def _headers(table: Table, part: _Part, detail: _Detail) -> list[str]:
-    costs = ["\nEpoch", "\nPara."] if detail.costs else []
-    initialize = ["Init.\niter.", "Init.\ns"] if detail.initialize else []
-    entries = [f"\n{table.columns[index].label}" for index in part.indices]
-    means = ["\n".join(title.rpartition(" ")[::2]) for title in wording.mean_titles(table) if part.means]
-    return [*costs, *entries, *means, *initialize]
-
-
-def _costs(row: Row, costs: Costs, detail: _Detail) -> tuple[list[str], list[str]]:
-    """What stands before the entries of a row and what after them."""
-    before = [wording.epochs(row), wording.parameters(costs)]
-    after = [wording.initialize(costs, amount) for amount in (costs.initialize_iterations, costs.initialize_seconds)]
-    return before if detail.costs else [], after if detail.initialize else []
+def _initialize(row: Row, size: str, name: str) -> Text:
+    return Text(wording.initialize(row.costs[size], getattr(row.costs[size], name)))
 
 
 def _entry(entry: Entry, room: int, detail: _Detail, marks: _Marks) -> Text:
@@ -164,8 +136,9 @@ def _entry(entry: Entry, room: int, detail: _Detail, marks: _Marks) -> Text:
     return text.append(_suffix(entry, marks).ljust(room))
 
 
-def _mean(mean: Mean, footnoted: bool) -> Text:
-    return Text(wording.mean(mean) + wording.superscripts(mean).ljust(footnoted))
+def _mean(row: Row, size: str, number: int, room: int) -> Text:
+    mean = row.means[size][number]
+    return Text(wording.mean(mean) + wording.superscripts(mean).ljust(room))
 
 
 def _suffix(entry: Entry, marks: _Marks) -> str:

@@ -172,10 +172,10 @@ def _by_place(manifest: Manifest) -> dict[Place, dict[int, Cell]]:
 def _unplanned(results: Results) -> list[Manifest]:
     """Records that no manifest asks for (someone sent only their cells) as manifests older than all others."""
     planned = {cell.folder for manifest in results.manifests for cell in manifest.cells}
+    unplanned = [record for record in results.records.values() if record.cell.folder not in planned]
     groups: dict[tuple[int, str], list[Record]] = {}
-    for record in sorted(results.records.values(), key=_reading_order):
-        if record.cell.folder not in planned:
-            groups.setdefault((record.protocol, record.setting), []).append(record)
+    for record in sorted(unplanned, key=_reading_order):
+        groups.setdefault((record.protocol, record.setting), []).append(record)
     return [_guessed(protocol, setting, records) for (protocol, setting), records in sorted(groups.items())]
 
 

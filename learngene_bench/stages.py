@@ -160,7 +160,7 @@ class _Stage:
             "curve": curve,
             "cost": {"train": asdict(cost)},
             "forward_flops": flops,
-            "tensors": {"sha256": file_hash(self.folder.tensors)},
+            "tensors": _facts_of(self.folder.tensors),
         }
 
     def _ancestor_network(self) -> tuple[nn.Module, Recipe | None, float]:
@@ -205,7 +205,7 @@ class _Stage:
             "metrics": {},
             "curve": context.curves,
             "cost": {"ancestors": asdict(spent), "prepare": asdict(context.cost)},
-            "tensors": {"sha256": file_hash(self.folder.tensors)},
+            "tensors": _facts_of(self.folder.tensors),
         }
 
     def cell(self) -> dict[str, Any]:
@@ -398,6 +398,11 @@ def describe(weights: Mapping[str, Tensor]) -> dict[str, Any]:
 def _save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
     kept = {name: tensor.contiguous() for name, tensor in tensors.items()}
     write_bytes(path, save(kept))
+
+
+def _facts_of(path: Path) -> dict[str, Any]:
+    """What a record says of a file of tensors: tables count what is stored where only the record is."""
+    return {"sha256": file_hash(path), "bytes": path.stat().st_size}
 
 
 def _load_tensors(folder: StageFolder, result: Mapping[str, Any]) -> dict[str, Tensor]:

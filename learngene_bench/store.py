@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -178,6 +178,31 @@ class Runs:
         }
         write_json(folder.config, config)
         return folder
+
+    def with_inputs(self, wanted: Iterable[tuple[str, str]]) -> dict[str, Stage]:
+        """The stages of these kinds and addresses and all that they need, inputs first, read from their files.
+
+        Raises:
+            DamagedFile: a configuration is missing or has been changed.
+        """
+        found: dict[str, Stage] = {}
+
+        def add(kind: str, address: str) -> None:
+            if address in found:
+                return
+            folder = self.folder(kind, address)
+            try:
+                values = folder.read_config()
+            except FileNotFoundError:
+                raise DamagedFile(f"{folder.config} is missing: it says how this {kind} is computed") from None
+            stage = Stage(values["kind"], values["label"], values["config"], values["inputs"])
+            for needed in stage.inputs.values():
+                add("gene" if self.folder("gene", needed).config.exists() else "ancestor", needed)
+            found[address] = stage
+
+        for kind, address in wanted:
+            add(kind, address)
+        return found
 
     def check_writable(self) -> None:
         """Raises `UserError` if the folder cannot be made or written to."""

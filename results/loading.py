@@ -5,6 +5,7 @@ The files, with folders named by the first 20 digits of an address:
     cell/<folder>/result.json                      a record: one cell, done
     {cell,gene,ancestor}/<folder>/failed.json      a cell, or what a cell needs, whose last attempt failed
     gene/<folder>/tensors.safetensors              what a method stores once for many targets: only its size counts here
+    gene/<folder>/result.json                      which says it too, where only records were kept
     plans/<folder>.json                            a manifest: what one `lgbench run` intended
 """
 
@@ -70,7 +71,7 @@ def load(runs: Sequence[Path]) -> Results:
             if not (path / "result.json").exists() and (failure := _read(path / "failed.json", _failure)):
                 failures.setdefault(path.name, failure)
         for path in _entries(folder / "gene"):
-            if size := _size(path / "tensors.safetensors"):
+            if size := _size(path / "tensors.safetensors") or _read(path / "result.json", _recorded_size):
                 gene_bytes[path.name] = size
         plans = [path for path in _entries(folder / "plans") if path.suffix == ".json"]
         manifests += filter(None, (_read(path, _manifest) for path in plans))
@@ -93,6 +94,12 @@ def _size(path: Path) -> int | None:
         return path.stat().st_size
     except (FileNotFoundError, NotADirectoryError):
         return None
+
+
+def _recorded_size(path: Path, fields: Fields) -> int | None:
+    """As the record of a gene has it; earlier versions wrote none."""
+    tensors = fields.fields("tensors")
+    return None if tensors.scalars().get("bytes") is None else int(tensors.amount("bytes"))
 
 
 def _read(path: Path, parse: Callable[[Path, Fields], _Item]) -> _Item | None:

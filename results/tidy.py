@@ -51,7 +51,7 @@ failed or is a dash. prepare_epochs is the table's "Epoch". cost_PHASE_NAME is w
 finite stays so. equal_budget_iterations is there in an equal-budget setting; a cell that it shares with the ordinary
 one (of a pre-trained model, which is not tuned) has a row in each. cost_ancestors and cost_prepare are those of the
 gene, the folder of which is named: cells with one gene share them. stored_bytes is the size of the gene's file, 0 for a
-method without one, none where the runs folder does not hold it.
+method without one, none where the runs folder holds neither the file nor a record that says it.
 """
 
 

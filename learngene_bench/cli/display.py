@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console, Group
@@ -13,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from learngene_bench.executor import Execution
-from learngene_bench.plan import Plan, Stage
+from learngene_bench.plan import Stage
 from learngene_bench.situation import read_progress
 from learngene_bench.store import Runs
 
@@ -30,13 +31,13 @@ def duration(seconds: float) -> str:
 class Display:
     """Shows an execution while it goes on."""
 
-    def __init__(self, plan: Plan, runs: Runs, console: Console) -> None:
-        self.plan, self.runs, self.console = plan, runs, console
+    def __init__(self, stages: Mapping[str, Stage], runs: Runs, console: Console) -> None:
+        self.stages, self.runs, self.console = stages, runs, console
         self.live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
         self.started = time.monotonic()
         self.told: set[str] = set()
         self.stopping = False
-        self.work = {address: stage.flops or 1e9 for address, stage in plan.stages.items()}
+        self.work = {address: stage.flops or 1e9 for address, stage in stages.items()}
 
     def __enter__(self) -> Display:
         if self.live:
@@ -50,7 +51,7 @@ class Display:
     def update(self, execution: Execution) -> None:
         for address in [*execution.done, *execution.failed]:
             if address not in self.told and address not in execution.reused:
-                self._tell(self.plan.stages[address], execution)
+                self._tell(self.stages[address], execution)
             self.told.add(address)
         if execution.stopping and not self.stopping and not self.live:
             self.console.print("stopping: workers save where they are (Ctrl-C again: at once)")
@@ -81,7 +82,7 @@ class Display:
         table.add_column(width=12)
         running = 0.0
         for address in sorted(execution.running):
-            stage = self.plan.stages[address]
+            stage = self.stages[address]
             progress = read_progress(self.runs.of(stage).progress)
             share = progress["step"] / max(1, progress["steps"]) if progress else 0.0
             running += share * self.work[address]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
 from rich.markup import escape
 
 from learngene_bench import codebase
@@ -113,26 +114,33 @@ class _Work:
 
 
 def _run_here(work: _Work, workers: int | None, per_gpu: int | None, processes: int) -> int:
+    settings = work.plan.preset.compute
+    crew = Crew(slots(settings, workers, per_gpu, processes), settings.threads * processes, processes)
+    console = common.console()
+    execution = compute(
+        work.plan.stages, work.runs, crew, console, enter=work.begin(), plugins=work.plugins, retry=work.retry
+    )
+    return _conclude(work.plan, execution, work.runs, console)
+
+
+def compute(
+    stages: Mapping[str, Stage],
+    runs: Runs,
+    crew: Crew,
+    console: Console,
+    *,
+    enter: Callable[[Stage], object],
+    plugins: Sequence[Path],
+    retry: Retry,
+) -> Execution:
+    """`execute_plan`, shown while it goes on; signals that end a process let the workers save where they are."""
     from learngene_bench.cli.display import Display
 
-    compute = work.plan.preset.compute
-    crew = Crew(slots(compute, workers, per_gpu, processes), compute.threads * processes, processes)
-    enter = work.begin()
-    console = common.console()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
-    display = Display(work.plan, work.runs, console)
+    display = Display(stages, runs, console)
     with display:
-        execution = execute_plan(
-            work.plan.stages,
-            work.runs,
-            crew,
-            enter=enter,
-            plugins=work.plugins,
-            retry=work.retry,
-            watch=display.update,
-        )
-    return _conclude(work.plan, execution, work.runs, console)
+        return execute_plan(stages, runs, crew, enter=enter, plugins=plugins, retry=retry, watch=display.update)
 
 
 def _run_on_slurm(work: _Work, resources: SlurmSettings, *, snapshot: bool, wait: bool) -> int:

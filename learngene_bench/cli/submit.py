@@ -145,7 +145,7 @@ def follow(plan: Plan, runs: Runs, console: Console) -> Execution:
         KeyboardInterrupt: a person has seen enough; the jobs go on.
     """
     listed = [{"address": a, "kind": s.kind, "label": s.label, "inputs": s.inputs} for a, s in plan.stages.items()]
-    display = Display(plan, runs, console)
+    display = Display(plan.stages, runs, console)
     reused: set[str] | None = None
     try:
         with display:

@@ -16,6 +16,7 @@ was killed or hangs, which is no failure of the method; then `LostProcess` is ra
 
 from __future__ import annotations
 
+import gc
 import json
 import time
 import traceback
@@ -174,4 +175,13 @@ class Agreement:
         }
         with suppress(Exception):
             self.store.compare_set("error", "", json.dumps(report))
+        _forget_locals(error)
         self.world.end_group(broken=True)
+
+
+def _forget_locals(error: BaseException | None) -> None:
+    """Lets go of the network that was trained, which holds on to the process group: gloo's ends with the last one."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
+    gc.collect()

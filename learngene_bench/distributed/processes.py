@@ -66,8 +66,8 @@ class World:
         """Takes leave of the process group.
 
         Args:
-            broken: whether others may wait in a collective that this process will not come to: they are freed, with
-                an error, where the backend can do that.
+            broken: whether others may wait in a collective that this process will not come to. NCCL frees them when
+                it is told, gloo when nothing refers to the group any more.
         """
         if not torch.distributed.is_initialized():
             return

@@ -1,0 +1,121 @@
+"""One training step by one process and by several that share the batch out, with gloo on CPUs or NCCL on GPUs.
+
+    python benchmarks/distributed_step.py [--processes 2] [--width 48] [--batch 64] [--rounds 10] [--device cpu]
+
+Rank 0 alone and all processes together train the same model by turns, so that a noisy machine is noisy for both, and
+medians over the rounds are compared. The third line is what it costs that every process draws the random numbers of
+the whole batch, not only of its own images, so that results do not depend on their number.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import time
+from unittest.mock import patch
+
+import numpy as np
+import torch
+
+from learngene_bench import distributed
+from learngene_bench.augment import DeviceImages, Normalization
+from learngene_bench.config import Augmentation, BaseInitialization, Compute, Recipe
+from learngene_bench.datasets import Images
+from learngene_bench.distributed import Part, World, processes
+from learngene_bench.materials import new_model
+from learngene_bench.spec import ModelSpec
+from learngene_bench.streams import Streams
+from learngene_bench.training import Phase, train
+
+STEPS = 20
+CLASSES = 10
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--width", type=int, default=48)
+    parser.add_argument("--depth", type=int, default=12)
+    parser.add_argument("--patch", type=int, default=4)
+    parser.add_argument("--image", type=int, default=12)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--noise", type=float, default=0.15)
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
+    options = parser.parse_args()
+    if "WORLD_SIZE" not in os.environ:
+        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+        command = [*torchrun, f"--nproc-per-node={options.processes}", *sys.argv]
+        sys.exit(subprocess.call(command, env={"OMP_NUM_THREADS": "1", **os.environ}))
+    torch.set_num_threads(options.threads)
+    world = distributed.join()
+    if options.device == "cuda":
+        torch.cuda.set_device(world.gpu())
+    world.form_group(world.next_store())
+    benchmark(options, world)
+    world.end_group()
+
+
+def benchmark(options: argparse.Namespace, world: World) -> None:
+    spec = ModelSpec(
+        options.depth, options.width, options.width // 16, options.patch, options.image, channels=3, classes=CLASSES
+    )
+    augmentation = Augmentation(shift=2, flip=True, color_jitter=0.4, random_erasing=0.25, noise=options.noise)
+    recipe = Recipe(
+        iterations=STEPS, batch_size=options.batch, learning_rate=1e-3, clip_gradient=1.0, drop_path=0.1, mixup=0.8
+    )
+    data = some_images(options, augmentation)
+    alone, together, whole, own = [], [], [], []
+    for count in range(options.rounds + 1):
+        if world.leads:
+            with patch.object(processes, "_world", World()):
+                alone.append(seconds_per_step(spec, recipe, data, options.device))
+        torch.distributed.barrier()
+        together.append(seconds_per_step(spec, recipe, data, options.device))
+        part = Part.of(options.batch, options.batch, world.rank, world.size)
+        whole.append(seconds_per_batch(data, part, torch.arange(options.batch)))
+        own.append(seconds_per_batch(data, Part.whole(options.batch // world.size), torch.arange(options.batch)))
+        if count == 0:  # warm-up
+            for times in (alone, together, whole, own):
+                times.clear()
+    if world.leads:
+        threads = f"{options.threads} threads a process"
+        print(f"torch {torch.__version__}, {options.device}, {threads}, {spec}, batch {options.batch}")
+        one, several = statistics.median(alone), statistics.median(together)
+        redundant = statistics.median(whole) - statistics.median(own)
+        print(f"1 process          {1e3 * one:9.2f} ms a step")
+        print(f"{world.size} processes        {1e3 * several:9.2f} ms a step, {one / several:.2f} x as fast")
+        print(f"drawing for all    {1e3 * redundant:9.2f} ms of it, {100 * redundant / several:.1f} %")
+
+
+def some_images(options: argparse.Namespace, augmentation: Augmentation) -> DeviceImages:
+    random = np.random.default_rng(0)
+    pixels = random.integers(0, 256, (4 * options.batch, 3, options.image, options.image), dtype=np.uint8)
+    split = Images(pixels, random.integers(0, CLASSES, len(pixels)))
+    return DeviceImages(split, Normalization((0.5,), (0.5,)), torch.device(options.device), (augmentation,))
+
+
+def seconds_per_step(spec: ModelSpec, recipe: Recipe, data: DeviceImages, device: str) -> float:
+    model = new_model(spec, BaseInitialization(), 0, recipe.drop_path).to(device)
+    phase = Phase("benchmark", Streams(0), Compute(device="cpu"), CLASSES)
+    started = time.perf_counter()
+    train(model, data, recipe, phase)  # measures the loss at its end, which waits for the device
+    return (time.perf_counter() - started) / recipe.steps(len(data))
+
+
+def seconds_per_batch(data: DeviceImages, part: Part, index: torch.Tensor) -> float:
+    generators = torch.Generator().manual_seed(0), torch.Generator(data.images.device).manual_seed(0)
+    started = time.perf_counter()
+    for _ in range(STEPS):
+        data.batch(index, *generators, part)
+    if data.images.is_cuda:
+        torch.cuda.synchronize()
+    return (time.perf_counter() - started) / STEPS
+
+
+if __name__ == "__main__":
+    main()

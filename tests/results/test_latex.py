@@ -129,7 +129,8 @@ def test_hostile_names(runs: Any, tmp_path: Path) -> None:
     runs.plan(cells, dashes, setting_description=HOSTILE, grid=HOSTILE, preset=HOSTILE)
     runs.plan(cells[:1], setting_description=HOSTILE, grid="../" + HOSTILE, created="2027-01-01T00:00:00Z")
     made = both(runs)
-    items = [*made, *comparison_sheets(comparisons(made))]
+    computed = reporting.make(load([runs.folder]), computed=reporting.COMPUTED).sheets
+    items = [*made, *comparison_sheets(comparisons(made)), *computed]
     names_of_files = render.latex_floats(items).keys()
     assert len(names_of_files) == len(items)
     assert all(re.fullmatch(r"[A-Za-z0-9-]+", name) for name in names_of_files)

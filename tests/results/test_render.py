@@ -10,7 +10,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from learngene_bench.results import load, render, tables
+from learngene_bench.results import load, render, reporting, tables
 from learngene_bench.results.tidy import COLUMNS, to_frame
 
 HOSTILE = "=1+1 [red]|`x`*_<script>$&\\\x1b[31m\n2"
@@ -103,12 +103,39 @@ def test_csv_of_hostile_names_runs_no_formula(hostile: Any) -> None:
     assert not any(text.startswith(("=", "+", "-", "@")) for row in rows for text in row.values())
 
 
-def test_json_is_json(hostile: Any) -> None:
-    def refuse(constant: str) -> None:
-        raise AssertionError(f"{constant} is not JSON")
+def refuse(constant: str) -> None:
+    raise AssertionError(f"{constant} is not JSON")
 
+
+def test_json_is_json(hostile: Any) -> None:
     document = json.loads(render.json(tables(hostile), hostile), parse_constant=refuse)
     assert [cell["top1"] for cell in document["cells"]] == [50.0, None, None, None]
+
+
+@pytest.mark.parametrize("name", reporting.COMPUTED)
+def test_computed_tables_of_hostile_names(runs: Any, name: str) -> None:
+    names = {"title": HOSTILE, "task": HOSTILE, "size": HOSTILE, "group": "pre-training"}
+    cells = [
+        runs.done(runs.cell(method, depth, seed, **{**names, **group}), 40.0 + seed**2 + 9 * depth, setting=HOSTILE)
+        for method, group in (("he", {}), ("=evil", {"group": "other"}), ("|evil", {"group": "other"}))
+        for depth in (4, 6)
+        for seed in range(3)
+    ]
+    runs.plan(cells, setting_description=HOSTILE, preset=HOSTILE, grid=HOSTILE, setting=HOSTILE)
+    made = reporting.make(load([runs.folder]), name)
+    blocks = [block.splitlines() for block in reporting.markdown(made).split("\n\n") if block.startswith("|")]
+    assert blocks
+    for block in blocks:
+        assert len({line.replace("\\\\", "").replace("\\|", "").count("|") for line in block}) == 1
+    for format, write in reporting.FORMATS.items():
+        if format != "csv":
+            assert "\x1b" not in write(made)
+    assert "<script>" not in reporting.markdown(made).replace("\\<", "")
+    assert json.loads(reporting.json(made), parse_constant=refuse)[name]
+    for sheets in made.computed.values():
+        first, *rows = csv.reader(io.StringIO(render.sheet_csv([sheets[0]])))
+        assert {len(row) for row in rows} == {len(first)}
+        assert not any(text.startswith(("=", "+", "@")) for row in rows for text in row)
 
 
 def test_the_data_frame_has_the_columns_of_the_csv(example: Any) -> None:

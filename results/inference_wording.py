@@ -105,8 +105,8 @@ def dependence(inference: Inference) -> list[str]:
         return []
     return [
         f"The variance of the seeds' means is {inference.together:.1f} times what it would be if the runs of one seed "
-        f"were independent ({len(inference.sample.columns)} times if they were all off by the same): far above 1, "
-        "intervals over runs are too narrow."
+        f"were independent ({len(inference.sample.columns)} times if they were all off by the same): the further above "
+        "1, the more are intervals over runs too narrow."
     ]
 
 

@@ -10,7 +10,7 @@ from learngene_bench.results import inference_wording as wording
 from learngene_bench.results.inference import Inference, inferences
 from learngene_bench.results.plots import style
 from learngene_bench.results.plots.page import Page
-from learngene_bench.results.plots.style import GREY, SMALL_SIZE, WIDTHS
+from learngene_bench.results.plots.style import SMALL_SIZE, WIDTHS
 from learngene_bench.results.records import Results
 from learngene_bench.results.tabulate import tables
 from learngene_bench.results.wording import printed
@@ -99,7 +99,6 @@ def _triangle(axes: Axes, found: Inference, labels: Sequence[str], turned: bool)
         )
     for label, place in places.items():
         axes.text(place + _INDENT * inch, place + 0.5, label, ha="left", va="center_baseline", size=SMALL_SIZE)
-        axes.plot([place, place + 1], [place + 1] * 2, color=GREY, lw=0.5, solid_capstyle="butt")
     axes.set_xlim(0, len(labels))
     axes.set_ylim(len(labels), 0)
     axes.axis("off")

@@ -75,8 +75,8 @@ def _profiles(axes: Axes, sample: Sample, standings: Sequence[Standing], looks: 
         look = looks[label]
         curve = fractions(values, above)
         axes.step(above, curve, where="post", color=look.color, linestyle=look.line)
-        # Each marker stands where the curve passes one half: elsewhere the curves lie on each other.
-        axes.plot([np.median(values)], [0.5], **look.markers, zorder=4)
+        # Where so many runs are above; at 1 and 0 the curves lie on each other.
+        axes.plot(np.quantile(values, [0.75, 0.5, 0.25]), [0.25, 0.5, 0.75], linestyle="none", **look.markers, zorder=4)
         if draws is not None:
             lower, upper = profile_band(values, above, draws)
             axes.fill_between(above, lower, upper, step="post", color=look.color, alpha=0.12, linewidth=0)
@@ -87,7 +87,9 @@ def _profiles(axes: Axes, sample: Sample, standings: Sequence[Standing], looks: 
 
 
 def _caption(found: Inference) -> str:
-    sentences = ["Every target and task counts the same. Markers: where half of the runs are above, the median."]
+    sentences = [
+        "Every target and task counts the same. Markers: where three, two and one quarter of the runs are above."
+    ]
     if found.standings[0].by_seeds:
         sentences.append("Bands: 95 % bootstrap intervals, drawing whole seeds.")
     elif found.standings[0].by_runs:

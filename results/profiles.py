@@ -43,7 +43,7 @@ def profile_band(
 def improvements(values: NDArray[np.float64], pairs: Sequence[Pair]) -> list[float]:
     """The probability that a run of the first of a pair is better than one of the second on the same target and task.
 
-    The mean over strata of the share of all pairs of their runs in which the first is better; a draw counts half.
+    The mean over strata of the share of all pairs of their runs in which the first is better; a tie counts half.
 
     Args:
         values: (method, stratum, seed).

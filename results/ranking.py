@@ -69,8 +69,8 @@ def friedman(blocks: Sequence[Sequence[float]]) -> Friedman:
 def smallest_friedman_p(methods: int, blocks: int) -> float:
     """The chance that all blocks come in one and the same order: no p of Friedman's test is smaller, but for ties.
 
-    >>> smallest_friedman_p(methods=3, blocks=2)
-    0.16666666666666666
+    >>> round(smallest_friedman_p(methods=3, blocks=2), 3)
+    0.167
     """
     return math.exp(-(blocks - 1) * math.lgamma(methods + 1))
 

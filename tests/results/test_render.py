@@ -68,6 +68,16 @@ def test_no_width_cuts_or_wraps_a_number(runs: Any, width: int) -> None:
     assert "…" not in text
 
 
+def test_wide_letters_push_no_number_out_of_its_column(runs: Any) -> None:
+    cells = [runs.done(runs.cell("he", title=title, variant=title), 50.0) for title in ("He-Init", "初期化", "é́ 中")]
+    runs.plan(cells)
+    lines = [
+        line for line in printed(load([runs.folder]), 60).split("as initialized")[0].splitlines() if "50.0" in line
+    ]
+    assert len(lines) == 3
+    assert len({cell_len(line.split("50.0")[0]) for line in lines}) == 1
+
+
 @pytest.fixture
 def hostile(runs: Any) -> Any:
     names = {"title": HOSTILE, "task": HOSTILE, "size": HOSTILE, "variant": HOSTILE}

@@ -352,8 +352,11 @@ class _Run:
         path = self.phase.checkpoint
         if path is None:
             return
-        # One process reads it: on a network file system the others may not see it yet.
-        content = self.world.from_lead(path.read_bytes() if self.world.leads and path.exists() else None)
+        try:
+            own = path.read_bytes() if self.world.leads and path.exists() else None
+        except OSError as error:
+            raise DamagedFile(f"{path}: cannot be read: {error.strerror}") from error
+        content = self.world.from_lead(own)  # one reads: on a network file system the others may not see it yet
         if content is None:
             return
         try:

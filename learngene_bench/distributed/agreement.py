@@ -22,7 +22,6 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import timedelta
 from typing import Any, TypeVar
 
 from learngene_bench import stopping
@@ -66,7 +65,8 @@ class Agreement:
             self.conclude("died", str(error) or type(error).__name__)
             raise
         finally:
-            self.world.end_group()
+            if not self.alone:
+                self.world.end_group()
 
     def lead(self, work: Callable[[], Result]) -> Result:
         """Rank 0's part in the work of all.
@@ -83,13 +83,12 @@ class Agreement:
             return work()
         except Exception as error:
             self._report(error)
-            # Asked to stop: the launcher has seen that a process died, and ends the others.
-            all_ended = self._everybody("ended", GRACE, stopping.asked)
+            all_ended = self._wait(self._all("ended"), GRACE, stopping.asked)
             first = json.loads(self.store.get("error"))
             place = f"process {first['rank']} of {self.world.size}"
             if not all_ended and not first["user"]:
                 raise LostProcess(f"a process ended without a word, or hangs; {place}: {first['line']}") from error
-            if first["rank"] == self.world.rank:
+            if first["rank"] == self.world.rank or first["line"] == one_line(error):
                 raise
             if first["user"]:
                 raise UserError(f"{place}: {first['line']}") from None
@@ -99,12 +98,14 @@ class Agreement:
 
     def conclude(self, state: str, error: str = "") -> str:
         """Tells the others how the stage ended, and waits until they know. Returns `state`."""
-        if not self.alone:
+        if self.alone:
+            return state
+        with suppress(Exception):  # where the store is gone, so are the others, or they end for want of it
             if not self.begun:
                 self._begin("over")
             self.store.set("end", json.dumps({"state": state, "error": error}))
             if state != "died":
-                self._everybody("heard", LAST_WORD, lambda: False)
+                self._wait(self._all("heard"), LAST_WORD)
         return state
 
     def follow(self, work: Callable[[], object]) -> str:
@@ -114,20 +115,19 @@ class Agreement:
             LostProcess: rank 0 or another process is gone.
             UserError: what rank 0 raises.
         """
-        patience = TIMEOUT
-        own = ""
-        if self._hear("begin", TIMEOUT, "") == "go":
+        own: Exception | None = None
+        if self._hear("begin", None) == "go":
             try:
                 self.world.form_group(self.store)
                 work()
             except Stopped:
                 pass
             except Exception as error:
-                patience, own = timedelta(seconds=GRACE), f": {one_line(error)}"
+                own = error
                 self._report(error)
             self._say("ended")
         try:
-            end = json.loads(self._hear("end", patience, own))
+            end = json.loads(self._hear("end", own))
             self._say("heard")
         finally:
             self.world.end_group()
@@ -144,17 +144,27 @@ class Agreement:
     def _say(self, key: str) -> None:
         self.store.set(f"{key}/{self.world.rank}", "yes")
 
-    def _hear(self, key: str, patience: timedelta, own_error: str) -> str:
-        try:
-            self.store.wait([key], patience)
-            return self.store.get(key).decode()
-        except Exception as error:
-            place = f"process {self.world.rank} of {self.world.size}"
-            raise LostProcess(f"process 0 is gone, or hangs; {place}{own_error or ' waited for it'}") from error
+    def _hear(self, key: str, own_error: Exception | None) -> str:
+        """What rank 0 says; it has little time to where this process failed and it did not, so far."""
+        if own_error is None:
+            heard = self._wait([key], TIMEOUT.total_seconds())
+        else:
+            heard = self._wait([key], GRACE, stopping.asked)
+        if not heard:
+            about = one_line(own_error) if own_error else "waited for it"
+            raise LostProcess(f"process 0 is gone, or hangs; process {self.world.rank} of {self.world.size}: {about}")
+        return self.store.get(key).decode()
 
-    def _everybody(self, key: str, seconds: float, give_up: Callable[[], bool]) -> bool:
-        """Whether all other processes say so in time."""
-        keys = [f"{key}/{rank}" for rank in range(1, self.world.size)]
+    def _all(self, key: str) -> list[str]:
+        return [f"{key}/{rank}" for rank in range(1, self.world.size)]
+
+    def _wait(self, keys: list[str], seconds: float, give_up: Callable[[], bool] = lambda: False) -> bool:
+        """Whether all of these are said in time.
+
+        Args:
+            give_up: after a failure, whether this process was asked to stop: a launcher that has seen a process die
+                ends the others.
+        """
         limit = time.monotonic() + seconds
         with suppress(Exception):  # the store is gone with its host
             while not self.store.check(keys):

@@ -6,8 +6,8 @@ The claim under test: under 2 % at ten minutes of work (`--minutes 10 --rounds 1
 
 Both ways run in this process with the same threads, data, recipe and seed, in turns, and must end with the same
 learning curve. Directly: the target is made, initialized and trained by `learngene_bench.training.train`, measured
-every epoch. As a cell: what a worker of `lgbench run` does, from the cell's configuration to its record. The first
-round warms up and is not counted; it shows what the first cell of a process pays once.
+every epoch. As a cell: what a worker of `lgbench run` does, from the cell's configuration to its record. A short
+first round warms up and is not counted; it shows what the first cell of a process pays once.
 
 On a busy machine the difference of two long times says little. Processor time says more, but leaves out waiting for
 the disk. So the parts of a cell that training alone does not have are also timed one by one.
@@ -44,6 +44,8 @@ from learngene_bench.streams import Streams
 from learngene_bench.training import Phase, top1, train
 
 METHOD = "he"
+SHORT = 38
+"""Iterations of the trainings that warm up."""
 PARTS: dict[str, list[tuple[Any, str]]] = {
     "claim": [(claims, "_take"), (claims, "_release")],
     "configuration": [(store.StageFolder, "read_config")],
@@ -67,11 +69,12 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as of `lgbench run`")
     options = parser.parse_args()
     settings = [f"grid.depths=[{options.depth}]", *options.set]
-    plan = plan_of([*settings, f"tuning.iterations={iterations_for(60 * options.minutes, settings)}"])
+    short = plan_of([*settings, f"tuning.iterations={SHORT}"])
+    enough = plan_of([*settings, f"tuning.iterations={iterations_for(60 * options.minutes, short)}"])
     seconds: dict[str, list[float]] = {"direct": [], "cell": []}
     processor: dict[str, list[float]] = {"direct": [], "cell": []}
     shares: list[dict[str, float]] = []
-    for number in range(options.rounds + 1):
+    for number, plan in enumerate([short, *[enough] * options.rounds]):
         ways = ["direct", "cell"] if number % 2 == 0 else ["cell", "direct"]
         curves, parts = {}, {}
         for way in ways:
@@ -83,8 +86,10 @@ def main() -> None:
             parts[way] = parts_of_way
         assert curves["direct"] == curves["cell"], "the two ways did not do the same"
         shares.append(parts["cell"])
-    print(f"torch {torch.__version__}, Python {versions()['python']}, {plan.preset.compute.threads} threads, ", end="")
-    print(f"{plan.cells[0].target}, {curves['cell'][-1]['iterations']} iterations")
+    print(
+        f"torch {torch.__version__}, Python {versions()['python']}, {enough.preset.compute.threads} threads, ", end=""
+    )
+    print(f"{enough.cells[0].target}, {curves['cell'][-1]['iterations']} iterations")
     compare("seconds", seconds)
     compare("processor seconds", processor)
     explain(shares, min(seconds["direct"][1:]))
@@ -94,14 +99,13 @@ def plan_of(settings: list[str]) -> Plan:
     return make_plan(build_request(METHOD, "depth", "digits", 1, settings, Registry(), quick=False))
 
 
-def iterations_for(seconds: float, settings: list[str]) -> int:
+def iterations_for(seconds: float, short: Plan) -> int:
     """How many iterations of tuning take so long, judged by the second of two short trainings."""
-    few = 38
     for _ in range(2):
         started = time.perf_counter()
-        directly(plan_of([*settings, f"tuning.iterations={few}"]))
-        each = (time.perf_counter() - started) / few
-    return max(few, round(seconds / each))
+        directly(short)
+        each = (time.perf_counter() - started) / SHORT
+    return max(SHORT, round(seconds / each))
 
 
 def directly(plan: Plan) -> Curve:
@@ -180,7 +184,7 @@ def compare(what: str, times: dict[str, list[float]]) -> None:
 def explain(shares: list[dict[str, float]], alone: float) -> None:
     """Prints the parts: their medians, and those of the first cell of a process."""
     medians = {part: statistics.median(share[part] for share in shares[1:]) for part in PARTS}
-    print("\n   median    first cell of a process")
+    print("\n   median    short first cell of a process")
     for part, spent in medians.items():
         print(f"{1e3 * spent:6.1f} ms  {1e3 * shares[0][part]:6.1f} ms  {part}")
     every, first = sum(medians.values()), sum(shares[0].values())

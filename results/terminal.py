@@ -131,9 +131,12 @@ def _initialize(row: Row, size: str, name: str) -> Text:
 
 
 def _entry(entry: Entry, room: int, detail: _Detail, marks: _Marks) -> Text:
-    text = Text.assemble((wording.value(entry), _STYLES.get(entry.mark, "")))
-    text.append(wording.spread(entry) if detail.spread else "")
-    return text.append(_suffix(entry, marks).ljust(room))
+    value = wording.value(entry)
+    spread = wording.spread(entry) if detail.spread else ""
+    text = Text(value + spread + _suffix(entry, marks).ljust(room))
+    if entry.mark:
+        text.stylize(_STYLES[entry.mark], 0, len(value))
+    return text
 
 
 def _mean(row: Row, size: str, number: int, room: int) -> Text:

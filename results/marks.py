@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import takewhile
 
 from learngene_bench.results.statistics import indistinguishable_from_best
 from learngene_bench.results.table import Entry, Mark, Row
@@ -16,8 +17,10 @@ def marked(rows: Sequence[Row]) -> tuple[Row, ...]:
     Only a column in which every planned entry is done is marked: what is missing might be the best. Rows of the group
     pre-training are a reference that trains longer and take no mark.
 
-    Best are the highest mean and those that `indistinguishable_from_best` cannot tell from it, unless that is every
-    row; second are the same of the others, unless these are all the others, when second would be the worst. Rows with
+    Best are the highest mean and those after it, by their means, down to the first that the test tells from it, unless
+    that is every row: further down a row may scatter so much that no test tells it from anything, but a mean below one
+    that is worse is not marked as good. Second are the same of the others, unless these are all the others, when second
+    would be the worst. Rows with
     fewer than two seeds in common with the highest cannot be tested and take no mark; if the highest itself has a
     single seed, no row does. With one seed everywhere it goes by the numbers as printed.
     """
@@ -51,8 +54,9 @@ def _marks(column: dict[int, Entry]) -> dict[int, Mark]:
 
 
 def _best(entries: dict[int, Entry]) -> set[int]:
-    numbers = list(entries)
-    return {numbers[place] for place in indistinguishable_from_best([entry.values for entry in entries.values()])}
+    numbers = sorted(entries, key=lambda number: -(entries[number].mean or 0.0))
+    tied = indistinguishable_from_best([entries[number].values for number in numbers])
+    return {number for _, number in takewhile(lambda place: place[0] in tied, enumerate(numbers))}
 
 
 def _by_digits(entries: dict[int, Entry]) -> dict[int, Mark]:

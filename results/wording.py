@@ -194,7 +194,10 @@ def _marks(table: Table, best: str, second: str) -> Iterator[str]:
         return
     seeds = {entry.expected for entry in entries if entry.expected}
     test = "a paired t-test over the seeds (two-sided, 5 %, taking differences to be normal)"
-    rule, others = f"{best}: best of its column, with all that {test} cannot tell from it", "the same of the others"
+    rule, others = (
+        f"{best}: best of its column, and those below down to the first that {test} tells from it",
+        "the next",
+    )
     unmarked = ["columns in which nothing can be told apart"]
     if seeds == {1}:
         rule, others = f"With one seed no difference can be tested. {best}: highest of its column", "second"

@@ -156,12 +156,12 @@ def test_best_and_second_of_several_seeds_go_by_a_paired_test(runs: Any) -> None
         {
             "wave": [90.0, 92.0, 94.0],
             "sws": [89.95, 91.96, 93.94],  # less than a tenth below, and always: significant
-            "telg": [91.0, 89.0, 93.5],  # 0.83 below, sometimes above: not
+            "telg": [91.0, 89.0, 93.5],  # 0.83 below, sometimes above: not; but below one that is
             "auto-lg": [80.0, 82.0, 84.0],
             "direct-pt": [99.0, 99.1, 99.2],
         },
     )
-    assert found == {"WAVE": "best", "SWS": "second", "TELG": "best", "Auto-LG": "", "Direct PT": ""}
+    assert found == {"WAVE": "best", "SWS": "second", "TELG": "second", "Auto-LG": "", "Direct PT": ""}
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -86,9 +87,16 @@ def write_manifest(plan: Plan, runs: Runs, command: list[str]) -> Path:
             for stage in plan.stages.values()
         ],
     }
-    path = runs.root / "plans" / f"{address_of(body)[:20]}.json"
-    write_json(path, {**body, "created": provenance.now(), "command": command, "folder": os.getcwd()})
+    manifest = {**body, "created": provenance.now(), "command": command, "folder": os.getcwd()}
+    path = runs.root / "plans" / file_name(manifest)
+    write_json(path, manifest)
     return path
+
+
+def file_name(manifest: Mapping[str, Any]) -> str:
+    """Of what is intended, whoever intends it, when and where."""
+    intended = {key: value for key, value in manifest.items() if key not in ("created", "command", "folder")}
+    return f"{address_of(intended)[:20]}.json"
 
 
 def read_manifests(runs: Runs) -> list[dict[str, Any]]:

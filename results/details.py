@@ -67,7 +67,7 @@ def details(record: Record) -> Details:
     """
     try:
         fields = read(record.path)
-        return Details(tuple(map(_point, fields.objects("curve"))), _provenance(fields.fields("provenance")))
+        return Details(tuple(map(_point, fields.objects("curve"))), provenance(fields.fields("provenance")))
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"{record.path} was there a moment ago and is gone") from None
     except ValueError as error:
@@ -84,7 +84,12 @@ def _point(fields: Fields) -> Point:
     )
 
 
-def _provenance(fields: Fields) -> Provenance:
+def provenance(fields: Fields) -> Provenance:
+    """What stands under "provenance" in the record of any stage.
+
+    Raises:
+        ValueError: something is missing or of another type.
+    """
     git = fields.fields("git")
     return Provenance(
         command=tuple(fields.texts("command")),

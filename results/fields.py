@@ -132,6 +132,15 @@ def read(path: Path) -> Fields:
         raise
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from None
+    return parse(content)
+
+
+def parse(content: bytes) -> Fields:
+    """The object that a JSON file holds.
+
+    Raises:
+        ValueError: it is not JSON, or not an object.
+    """
     try:
         return Fields(json.loads(content.decode()))
     except json.JSONDecodeError as error:

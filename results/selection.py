@@ -100,6 +100,18 @@ def grids(results: Results) -> list[Grid]:
     return [made[index] for index in sorted(range(len(made)), key=place)]
 
 
+def planned_cells(results: Results) -> dict[str, Cell]:
+    """The cells of all tables that some plan asks for, by address: not those that a newer plan replaces."""
+    planned = {cell.folder for manifest in results.manifests for cell in manifest.cells}
+    records = {folder: record for folder, record in results.records.items() if folder in planned}
+    return {
+        cell.address: cell
+        for grid in grids(replace(results, records=records))
+        for cells in grid.cells.values()
+        for cell in cells.values()
+    }
+
+
 def of_grid(results: Results, name: str) -> Results:
     """What plans of one grid ask for, and nothing else.
 

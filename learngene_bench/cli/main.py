@@ -7,7 +7,22 @@ import traceback
 
 import typer
 
-from learngene_bench.cli import cancel, check, export, info, list_, logs, new, plan, plot, report, retry, run, status
+from learngene_bench.cli import (
+    cancel,
+    check,
+    export,
+    info,
+    leaderboard,
+    list_,
+    logs,
+    new,
+    plan,
+    plot,
+    report,
+    retry,
+    run,
+    status,
+)
 from learngene_bench.errors import UserError
 
 app = typer.Typer(
@@ -27,6 +42,7 @@ app.command("cancel")(cancel.cancel)
 app.command("logs")(logs.logs)
 app.command("report")(report.report)
 app.command("plot")(plot.plot)
+app.add_typer(leaderboard.app, name="leaderboard")
 app.command("check")(check.check)
 app.command("new")(new.new)
 app.command("export")(export.export)

@@ -1,0 +1,60 @@
+"""`lgbench leaderboard`: records that others can check, with the tables made from them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from learngene_bench.cli import common
+
+app = typer.Typer(no_args_is_help=True, help="Take records into a leaderboard, make its tables, check them.")
+
+FolderOption = Annotated[Path, typer.Option("--folder", help="Where the leaderboards lie.")]
+FOLDER = Path("results/leaderboards")
+
+
+@app.command()
+def add(
+    runs: Annotated[Path, typer.Argument(help="The runs folder to take the records from.")],
+    name: Annotated[str, typer.Option("--name", help="Of the leaderboard; one that is not there is begun.")],
+    folder: FolderOption = FOLDER,
+    allow_incomplete: Annotated[
+        bool, typer.Option("--allow-incomplete", help="Also if planned cells have no result yet.")
+    ] = False,
+) -> None:
+    """Check all that a runs folder holds, take it into a leaderboard, and make the tables anew."""
+    from learngene_bench.results import leaderboard
+
+    there = leaderboard.folder_of(folder, name)
+    console = common.console()
+    for line in leaderboard.add(there, runs, allow_incomplete=allow_incomplete):
+        console.print(line, markup=False, soft_wrap=True)
+    console.print(f"{there}: git diff shows what changed in its tables", markup=False, soft_wrap=True)
+
+
+@app.command()
+def build(
+    name: Annotated[str | None, typer.Argument(help="Of one leaderboard. Default: all.")] = None,
+    folder: FolderOption = FOLDER,
+) -> None:
+    """Make the tables anew from the records, as after a change of how tables look."""
+    from learngene_bench.results import leaderboard
+
+    for there in [leaderboard.folder_of(folder, name)] if name else leaderboard.existing(folder):
+        leaderboard.build(there)
+        print(there)
+
+
+@app.command()
+def check(folder: FolderOption = FOLDER) -> int:
+    """Make everything once more in memory and compare it with what lies there, byte by byte."""
+    from learngene_bench.results import leaderboard
+
+    status = 0
+    for there in leaderboard.existing(folder):
+        difference = leaderboard.difference(there)
+        print(f"{difference} (lgbench leaderboard build {there.name})" if difference else f"{there}: as its records")
+        status = 1 if difference else status
+    return status

@@ -19,6 +19,7 @@ from learngene_bench.cli import (
     plan,
     plot,
     report,
+    rerun,
     retry,
     run,
     status,
@@ -43,6 +44,7 @@ app.command("logs")(logs.logs)
 app.command("report")(report.report)
 app.command("plot")(plot.plot)
 app.add_typer(leaderboard.app, name="leaderboard")
+app.command("rerun")(rerun.rerun)
 app.command("check")(check.check)
 app.command("new")(new.new)
 app.command("export")(export.export)

@@ -1,0 +1,145 @@
+"""`lgbench rerun`: a record computed once more from its configuration, and the difference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from learngene_bench.cli import common
+from learngene_bench.cli.choice import choose_one
+from learngene_bench.cli.run import compute
+from learngene_bench.cli.status import planned_stages
+from learngene_bench.config import Compute
+from learngene_bench.errors import DamagedFile, UserError
+from learngene_bench.plan import Stage
+from learngene_bench.pool import Crew
+from learngene_bench.registry import Registry
+from learngene_bench.repeating import Repeat, here
+from learngene_bench.situation import Scheduler, situations
+from learngene_bench.slots import slots
+from learngene_bench.store import Runs, State
+
+if TYPE_CHECKING:
+    from learngene_bench.results.repetition import Line, Repetition
+
+
+def rerun(
+    cell: Annotated[str, typer.Argument(metavar="CELL", help="The beginning of an address, or words of the label.")],
+    runs: Annotated[Path, typer.Argument(help="A runs folder or a leaderboard.")] = Path("runs"),
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The fresh folder. Default: reruns/ADDRESS.")
+    ] = None,
+    keep_inputs: Annotated[
+        bool, typer.Option("--keep-inputs", help="Take its gene as it is there, instead of making it again too.")
+    ] = False,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="Processes; by default as many as fit on this machine.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Where the data lie here: data.root=FOLDER.")
+    ] = None,
+    checkpoint: Annotated[
+        list[Path] | None, typer.Option("--checkpoint", help="A file of weights that the record begins with.")
+    ] = None,
+    plugin: common.PluginOption = None,
+) -> int:
+    """Compute a record once more and compare: exit status 0 if all numbers are the same, 1 if not."""
+    source = Runs(runs)
+    address = _find(source, cell)
+    repeat = Repeat(
+        source, address, here(settings or [], checkpoint or [], common.command_line()), keep_inputs=keep_inputs
+    )
+    repeat.check(Registry(plugin or []))
+    fresh = Runs(output or Path("reruns") / source.of(repeat.cell).path.name)
+    if fresh.of(repeat.cell).state() is State.DONE:
+        raise UserError(f"{fresh.root} holds this cell already: delete it, or name another folder with --output")
+    fresh.check_writable()
+    repeat.copy_kept(fresh)
+    place = Compute(device=repeat.device, threads=repeat.cell.config["threads"])
+    console = common.console()
+    execution = compute(
+        repeat.stages,
+        fresh,
+        Crew(slots(place, workers), place.threads),
+        console,
+        enter=lambda stage: repeat.enter(stage, fresh),
+        plugins=plugin or [],
+        retry="failed",
+    )
+    if execution.failed:
+        console.print("failed this time: failed.json and log.txt tell more")
+        return 1
+    computed = [stage for address, stage in repeat.stages.items() if address not in repeat.kept]
+    repetition = _compare(source, fresh, computed)
+    console.print(Text(f"\n{repeat.cell.label} ({address[:8]}), repeated in {fresh.root}"), soft_wrap=True)
+    _print(repetition, console)
+    return 0 if repetition.same else 1
+
+
+def _find(source: Runs, text: str) -> str:
+    """The address of the cell that is meant.
+
+    Raises:
+        UserError: none or several, or it has no record.
+    """
+    cells = [stage for stage in planned_stages(source) if stage["kind"] == "cell"]
+    one = choose_one(situations(source, cells, Scheduler()), text)
+    if source.folder("cell", one.address).state() is not State.DONE:
+        raise UserError(f"{one.label}: there is no record of it to repeat ({one.standing})")
+    return one.address
+
+
+def _compare(source: Runs, fresh: Runs, stages: Sequence[Stage]) -> Repetition:
+    """The cell's record beside the old one, and before it what it was made of."""
+    from learngene_bench.results.repetition import compare, compare_tensors
+
+    *needed, cell = stages
+    inputs = [
+        compare_tensors(stage.label, source.of(stage).read_result(), fresh.of(stage).read_result())
+        for stage in needed
+        if source.of(stage).result.exists()
+    ]
+    try:
+        return compare(source.of(cell).read_result(), fresh.of(cell).read_result(), inputs)
+    except (KeyError, TypeError) as error:
+        raise DamagedFile(f"{source.of(cell).result}: damaged record ({error})") from error
+
+
+def _print(repetition: Repetition, console: Console) -> None:
+    console.print(_table(repetition.numbers))
+    if unlike := [line for line in repetition.surroundings if not line.same]:
+        console.print(_table(unlike))
+    console.print(Text(_verdict(repetition)), soft_wrap=True)
+
+
+def _verdict(repetition: Repetition) -> str:
+    """Whether the numbers are the same, and whether that was to be expected."""
+    obstacles = "; ".join(repetition.obstacles)
+    if repetition.same:
+        expected = f", although the same bits were not to be expected ({obstacles})" if obstacles else ""
+        return f"All numbers are the same{expected}."
+    if obstacles:
+        return (
+            f"The numbers differ. The same bits were not to be expected ({obstacles}): rounding is another then, and "
+            "training makes that larger. Beside the spread over seeds it should be small."
+        )
+    return (
+        "The numbers differ, and should not: one kind of CPU (by its name), the same versions and the same code give "
+        "the same bits. The record was changed, or something computes differently each time."
+    )
+
+
+def _table(lines: Sequence[Line]) -> Table:
+    table = Table(box=None, header_style="dim", pad_edge=False)
+    for header in ("", "recorded", "repeated", ""):
+        table.add_column(header, overflow="fold")
+    for line in lines:
+        verdict = "same" if line.same else line.remark or "differs"
+        table.add_row(*map(Text, (line.name, line.recorded, line.repeated, verdict)))
+    return table

@@ -1,0 +1,179 @@
+"""From the files of a record to the stages that compute it once more, in a folder of their own."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from learngene_bench import PROTOCOL, codebase
+from learngene_bench.config import parse_override
+from learngene_bench.errors import UserError
+from learngene_bench.files import file_hash
+from learngene_bench.plan import Stage
+from learngene_bench.registry import Registry, dataset
+from learngene_bench.store import Runs, State
+
+
+@dataclass(frozen=True)
+class Here:
+    """What this machine has that a record's files do not say, or say of another machine.
+
+    Attributes:
+        data: options of the data set that say where it lies.
+        files: files of weights, by their SHA-256.
+        command: to stand in the new records.
+    """
+
+    data: Mapping[str, Any]
+    files: Mapping[str, str]
+    command: Sequence[str]
+
+
+def here(settings: Sequence[str], checkpoints: Sequence[Path], command: Sequence[str]) -> Here:
+    """From what a person gives.
+
+    Args:
+        settings: `data.KEY=VALUE`.
+
+    Raises:
+        UserError: another setting than one of the data, which would be another record; a file that is not there.
+    """
+    data = {}
+    for text in settings:
+        key, value = parse_override(text)
+        section, _, option = key.partition(".")
+        if section != "data" or not option:
+            raise UserError(f"--set {text!r}: only data.KEY=VALUE, to say where they lie; all else is the record's")
+        data[option] = value
+    files = {}
+    for path in checkpoints:
+        try:
+            files[file_hash(path)] = str(path.resolve())
+        except OSError as error:
+            raise UserError(f"--checkpoint {path}: {error.strerror}") from error
+    return Here(data, files, command)
+
+
+class Repeat:
+    """A cell to be computed once more.
+
+    Attributes:
+        stages: what is to be done, inputs first.
+        device: the CPU for a record of a CPU, else the GPU where there is one.
+    """
+
+    def __init__(self, source: Runs, address: str, here: Here, *, keep_inputs: bool) -> None:
+        """Reads the files.
+
+        Args:
+            source: a runs folder, or a leaderboard, which has no tensors.
+            keep_inputs: whether the cell's gene is taken as it is.
+
+        Raises:
+            UserError: a file is missing or damaged.
+        """
+        self.source, self.here = source, here
+        self.stages = source.with_inputs([("cell", address)])
+        self.cell = self.stages[address]
+        self.kept = list(self.cell.inputs.values()) if keep_inputs else []
+        if keep_inputs:
+            self.stages = {name: self.stages[name] for name in (*self.kept, address)}
+        hardware = source.of(self.cell).read_result().get("provenance", {}).get("hardware", {})
+        self.device = "cpu" if hardware.get("device") == "cpu" else "auto"
+
+    def check(self, registry: Registry) -> None:
+        """Looks for what would keep this software, or this machine, from computing what was computed.
+
+        Raises:
+            UserError: another protocol or method, no or other data, a missing file of weights.
+        """
+        for address, stage in self.stages.items():
+            if address not in self.kept:
+                self._check_code(stage, registry)
+                self._check_data(stage)
+                self._check_weights(stage)
+
+    def _check_code(self, stage: Stage, registry: Registry) -> None:
+        protocol, method = stage.config["protocol"], stage.config.get("method")
+        if protocol != PROTOCOL:
+            raise UserError(f"{stage.label}: recorded under protocol {protocol}, this is {PROTOCOL}: {self._whose()}")
+        if method is None:
+            return
+        if method["name"] not in registry.names() and method["source_hash"]:
+            raise UserError(f"{stage.label}: {method['name']} is defined in a file of its own, {_plugin(method)}")
+        found = registry.get(method["name"])
+        if found.source_hash != method["source_hash"]:
+            theirs = _plugin(method) if method["source_hash"] else "not by a plugin file"
+            raise UserError(f"{stage.label}: recorded with another {method['name']} than this, {theirs}")
+        if found.kind.version != method["version"]:
+            versions = f"version {method['version']} of {method['name']}, this is {found.kind.version}"
+            raise UserError(f"{stage.label}: recorded with {versions}: {self._whose()}")
+
+    def _whose(self) -> str:
+        """Which code computes this record."""
+        git = self.source.of(self.cell).read_result().get("provenance", {}).get("git", {})
+        return f"the code that computed it is commit {git.get('commit') or 'unknown'}"
+
+    def _check_data(self, stage: Stage) -> None:
+        if fixed := sorted(self.here.data.keys() & stage.config["data"].keys()):
+            raise UserError(f"--set data.{fixed[0]}: part of the record; only where the data lie may be another here")
+        try:
+            fingerprint = dataset(self._data(stage)).fingerprint()
+        except UserError as error:
+            raise UserError(f"{error} (--set data.KEY=VALUE says where the data of the record lie here)") from error
+        recorded = stage.config["data"]["fingerprint"]
+        if fingerprint != recorded:
+            raise UserError(f"{stage.label}: recorded on other data ({recorded}) than these ({fingerprint})")
+
+    def _check_weights(self, stage: Stage) -> None:
+        for needed in _weights(stage):
+            if not Path(self._files(stage).get(needed, "")).is_file():
+                raise UserError(
+                    f"{stage.label}: begins with weights that are not here (--checkpoint FILE with SHA-256 {needed})"
+                )
+
+    def enter(self, stage: Stage, fresh: Runs) -> None:
+        """Writes the stage's configuration, with what this machine has."""
+        execution = {
+            **self._execution(stage),
+            "command": list(self.here.command),
+            "code": codebase.identity(),
+            "device": self.device,
+            "data": self._data(stage),
+            "files": self._files(stage),
+        }
+        fresh.enter(stage, execution)
+
+    def copy_kept(self, fresh: Runs) -> None:
+        """Raises `UserError` if what is to be kept is not there."""
+        for address in self.kept:
+            before, after = self.source.of(self.stages[address]), fresh.of(self.stages[address])
+            if before.state() is not State.DONE or not before.tensors.exists():
+                raise UserError(f"--keep-inputs: {before.tensors} is not there; without it they are computed again")
+            after.path.mkdir(parents=True, exist_ok=True)
+            for path in (before.config, before.tensors, before.result):
+                shutil.copy2(path, after.path / path.name)
+
+    def _execution(self, stage: Stage) -> dict[str, Any]:
+        return dict(self.source.of(stage).read_config()["execution"])
+
+    def _data(self, stage: Stage) -> dict[str, Any]:
+        """The options of the data set: the record's, which its address stands for, and where the data lie."""
+        recorded = {name: value for name, value in stage.config["data"].items() if name != "fingerprint"}
+        return {**self._execution(stage)["data"], **self.here.data, **recorded}
+
+    def _files(self, stage: Stage) -> dict[str, str]:
+        return {**self._execution(stage)["files"], **self.here.files}
+
+
+def _plugin(method: Mapping[str, Any]) -> str:
+    return f"--plugin FILE with SHA-256 {method['source_hash']}"
+
+
+def _weights(stage: Stage) -> list[str]:
+    """The files, by SHA-256, that an ancestor is loaded from."""
+    sources = [stage.config.get("source"), stage.config.get("teacher")]
+    return [source["checkpoint"] for source in sources if source and source["checkpoint"]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -98,7 +99,7 @@ def _summary(costs: CostTable) -> Sheet:
     ]
     lines = []
     for method in costs.methods:
-        each = sum(method.phases[phase]["iterations"] for phase in PHASES[2:]) if method.phases else None
+        each = math.fsum(method.phases[phase]["iterations"] for phase in PHASES[2:]) if method.phases else None
         cells = [
             NOTHING if method.accuracy is None else printed(method.accuracy),
             *_budget_means(method.row, costs),

@@ -8,7 +8,7 @@ from typing import Any
 from learngene_bench.results.instinct import EARLY, InstinctTable, Learning, instinct_tables
 from learngene_bench.results.records import Results
 from learngene_bench.results.sheet import Heading, Line, Sheet
-from learngene_bench.results.statistics import standard_deviation
+from learngene_bench.results.statistics import mean, standard_deviation
 from learngene_bench.results.table import Row, slug
 from learngene_bench.results.wording import NOTHING, compact, on_axis, printed, superscript
 
@@ -71,7 +71,7 @@ def _cells(found: InstinctTable, learning: Learning) -> Iterator[str]:
             yield "" if value is None else printed(value)
         if found.last > EARLY:
             finals = [entry.mean for entry in entries if entry.mean is not None]
-            yield printed(sum(finals) / len(finals))
+            yield printed(mean(finals))
     for reference in found.references:
         for index in found.indices:
             yield _reaches(learning, reference, index)

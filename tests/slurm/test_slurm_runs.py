@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from cluster import Cluster
-from whole_runs import PLUGIN, command, lgbench, numbers, run, short_preset
+from whole_runs import PLUGIN, alive, command, lgbench, numbers, run, short_preset
 
 pytestmark = pytest.mark.slow
 
@@ -61,6 +61,21 @@ def begin_long_run(cluster: Cluster, preset: Path, runs: Path, *arguments: str) 
     return str(submitted(runs)[0]["jobs"][0])
 
 
+def begin_waiting_run(cluster: Cluster, preset: Path, folder: Path, first: str = "pass") -> tuple[str, Path]:
+    """Submits a cell of a method that does something first, then waits for a file.
+
+    Returns:
+        The job's id and the file, when the method waits.
+    """
+    plugin, go = folder / "mine.py", folder / "go"
+    lines = ["import os, time", first, f"open({str(folder / 'waits')!r}, 'w')"]
+    lines += [f"while not os.path.exists({str(go)!r}): time.sleep(0.1)"]
+    plugin.write_text(PLUGIN.format(body="\n            ".join(lines)))
+    run(preset, folder / "runs", "-m", "mine", "--set", "grid.depths=[6]", "--plugin", str(plugin), *SLURM)
+    cluster.wait((folder / "waits").exists, "the method", 90)
+    return str(submitted(folder / "runs")[0]["jobs"][0]), go
+
+
 def output(runs: Path, job: str) -> str:
     return "".join(path.read_text() for path in sorted(runs.glob(f"slurm/*/jobs/{job}_*log.out")))
 
@@ -102,13 +117,8 @@ def test_told_to_end_it_saves_and_is_requeued(
 
 def test_a_time_limit_is_a_pause(cluster: Cluster, preset: Path, tmp_path: Path) -> None:
     """SLURM itself announces the end of the job, while a method does what cannot be interrupted."""
-    runs, plugin, go = tmp_path / "runs", tmp_path / "mine.py", tmp_path / "go"
-    plugin.write_text(
-        PLUGIN.format(body=f"import os, time\n            while not os.path.exists({str(go)!r}): time.sleep(0.1)")
-    )
-    run(preset, runs, "-m", "mine", "--set", "grid.depths=[6]", "--plugin", str(plugin), *SLURM)
-    (job,) = submitted(runs)[0]["jobs"]
-    cluster.wait(lambda: "running" in standings(runs).values(), "the job to start", 90)
+    runs = tmp_path / "runs"
+    job, go = begin_waiting_run(cluster, preset, tmp_path)
     cluster.run("scontrol", "update", f"job={job}", "TimeLimit=1")  # less than the notice that jobs ask for
     cluster.wait(lambda: "Requeued job" in output(runs, job), "the job to be requeued", 120)
     cluster.run("scontrol", "update", f"job={job}", "TimeLimit=10")
@@ -139,19 +149,22 @@ def test_cancelled_and_taken_up_again(cluster: Cluster, preset: Path, long_refer
     assert numbers(runs) == numbers(long_reference)
 
 
-def test_a_node_that_is_lost_while_its_processes_live_on(
-    cluster: Cluster, preset: Path, long_reference: Path, tmp_path: Path
-) -> None:
-    """SLURM starts the job a second time while the first still computes: the second waits for it, or takes over."""
-    runs = tmp_path / "runs"
-    job = begin_long_run(cluster, preset, runs, "--set", "pretraining.epochs=90")
+def test_a_lost_node_never_has_a_stage_computed_twice_at_once(cluster: Cluster, preset: Path, tmp_path: Path) -> None:
+    """SLURM gives the node up while the processes of the job live on, and starts the job a second time."""
+    runs, log = tmp_path / "runs", tmp_path / "log"
+    job, go = begin_waiting_run(cluster, preset, tmp_path, f"open({str(log)!r}, 'a').write(str(os.getpid()) + chr(10))")
+    (first,) = map(int, log.read_text().split())
     cluster.kill_slurmd()
-    cluster.wait(lambda: cluster.squeue().get(job) == "PENDING", "the controller to give the node up", 60)
+    cluster.wait(lambda: cluster.squeue().get(job) == "PENDING", "the controller to give the node up", 90)
+    assert alive(first)
+    assert standings(runs)["mine micro depth 6 seed 0"] == "running"
     cluster.start_slurmd()
-    wait_for_end(cluster, 180)
-    again = tmp_path / "again"
-    run(preset, again, *LONG, "--set", "pretraining.epochs=90")
-    assert numbers(runs) == numbers(again)
+    cluster.wait(lambda: len(log.read_text().split()) == 2, "the second start of the method", 120)
+    assert not alive(first)
+    go.touch()
+    wait_for_end(cluster)
+    assert set(standings(runs).values()) == {"done"}
+    assert len(log.read_text().split()) == 2
 
 
 def test_a_job_that_dies_is_lost_and_retried(

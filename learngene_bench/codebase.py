@@ -52,13 +52,13 @@ def snapshot(folder: Path, plugins: Sequence[Path]) -> tuple[Path, list[Path]]:
 
 
 def _files() -> Iterator[tuple[str, Path]]:
-    """Every file of the suite but compiled ones, by its place in an installed package, in a fixed order."""
+    """Every file of an installed suite, by its place there, in a fixed order."""
     for part in _PARTS:
         found = importlib.util.find_spec(part)
         assert found is not None
         for root in map(Path, found.submodule_search_locations or []):
             for path in sorted(root.rglob("*")):
                 inside = path.relative_to(root)
-                hidden = any(name.startswith(".") or name == "__pycache__" for name in inside.parts)
-                if path.is_file() and not hidden and path.suffix != ".pyc":
+                other = any(name.startswith(".") or name in ("__pycache__", "leaderboards") for name in inside.parts)
+                if path.is_file() and not other:
                     yield f"{part.replace('.', '/')}/{inside.as_posix()}", path

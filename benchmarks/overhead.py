@@ -31,6 +31,7 @@ import torch
 from learngene_bench import claims, stages, store, training
 from learngene_bench.cli.common import build_request
 from learngene_bench.context import Context
+from learngene_bench.evaluation import top1
 from learngene_bench.files import canonical
 from learngene_bench.manifest import about
 from learngene_bench.materials import new_model, plain_images, training_images
@@ -41,7 +42,7 @@ from learngene_bench.registry import Registry
 from learngene_bench.stages import choose_device, execute, load_data
 from learngene_bench.store import Runs
 from learngene_bench.streams import Streams
-from learngene_bench.training import Phase, top1, train
+from learngene_bench.training import Phase, train
 
 METHOD = "he"
 SHORT = 38

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from learngene_bench.augment import DeviceImages
 from learngene_bench.config import BaseInitialization, Compute, Recipe
+from learngene_bench.evaluation import top1
 from learngene_bench.expanded import MaterialisedModel
 from learngene_bench.spec import ModelSpec
 from learngene_bench.streams import Streams
-from learngene_bench.training import Cost, Phase, Progress, Trained, top1, train
+from learngene_bench.training import Cost, Phase, Progress, Trained, train
 from learngene_bench.weights import base_weights
 
 

@@ -25,6 +25,7 @@ from learngene_bench.config import BaseInitialization, Compute, Recipe, Teacher
 from learngene_bench.context import Context
 from learngene_bench.datasets import DatasetFacts, Splits
 from learngene_bench.errors import DamagedFile, MethodFailure, UserError, one_line
+from learngene_bench.evaluation import top1
 from learngene_bench.files import canonical, file_hash, write_bytes, write_json, write_whole
 from learngene_bench.gene import Gene
 from learngene_bench.initializer import GeneRequest, Initializer
@@ -34,7 +35,7 @@ from learngene_bench.spec import ModelSpec
 from learngene_bench.stopping import Stopped
 from learngene_bench.store import SCHEMA_VERSION, Runs, StageFolder
 from learngene_bench.streams import Streams
-from learngene_bench.training import Cost, Phase, Progress, top1, train
+from learngene_bench.training import Cost, Phase, Progress, train
 
 MODEL_FILE = "model.safetensors"
 """In a cell's folder: the weights after tuning, by timm's names."""

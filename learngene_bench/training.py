@@ -13,8 +13,7 @@ from __future__ import annotations
 import inspect
 import io
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,7 +21,6 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 import torch.nn.functional as F
-from timm.data import Mixup
 from timm.optim import create_optimizer_v2
 from timm.scheduler import CosineLRScheduler
 from torch import Tensor, nn
@@ -34,7 +32,9 @@ from learngene_bench.config import Compute, Recipe
 from learngene_bench.distributed import Part
 from learngene_bench.distributed.layers import whole_batch
 from learngene_bench.errors import DamagedFile, MethodFailure
+from learngene_bench.evaluation import autocast
 from learngene_bench.files import write_bytes
+from learngene_bench.mixup import RepeatableMixup
 from learngene_bench.streams import Streams
 
 Evaluate = Callable[[nn.Module], float]
@@ -171,7 +171,7 @@ class _Run:
         )
         self.small_draws = phase.streams.generator(phase.name, "augmentation")
         self.noise = phase.streams.generator(phase.name, "noise", device=self.device.type)
-        self.mixup = _Mixup(recipe, phase) if recipe.mixup or recipe.cutmix else None
+        self.mixup = self._mixup()
         # timm mixes a batch with its own reverse and refuses odd ones.
         used = self.batch_size - self.batch_size % 2 if self.mixup else self.batch_size
         shared_by = self.world.size if self.steps else 1
@@ -184,6 +184,11 @@ class _Run:
         self.trained = Trained()
         self.first_step = 0
         self.began = self.started = self.reported = self.saved = time.monotonic()
+
+    def _mixup(self) -> RepeatableMixup | None:
+        if not (self.recipe.mixup or self.recipe.cutmix):
+            return None
+        return RepeatableMixup(self.recipe, self.phase.classes, self.phase.streams.number(self.phase.name, "mixup"))
 
     def _shared_out(self, network: nn.Module) -> nn.Module:
         """The network whose gradients are averaged over all processes, and whose weights are those of rank 0."""
@@ -383,36 +388,6 @@ class _Run:
                 self.mixup.restore(training["mixup"])
 
 
-class _Mixup:
-    """timm's mixup and cutmix; they draw from numpy's global stream, which is lent to them and given back."""
-
-    def __init__(self, recipe: Recipe, phase: Phase) -> None:
-        self.mix = Mixup(
-            mixup_alpha=recipe.mixup,
-            cutmix_alpha=recipe.cutmix,
-            label_smoothing=recipe.label_smoothing,
-            num_classes=phase.classes,
-        )
-        self.random = np.random.RandomState(phase.streams.number(phase.name, "mixup") % 2**32)
-
-    def __call__(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        outer = np.random.get_state()  # noqa: NPY002
-        np.random.set_state(self.random.get_state())  # noqa: NPY002
-        try:
-            return self.mix(images, labels)
-        finally:
-            self.random.set_state(np.random.get_state())  # noqa: NPY002
-            np.random.set_state(outer)  # noqa: NPY002
-
-    def state(self) -> list[Any]:
-        name, keys, *rest = self.random.get_state(legacy=True)
-        return [name, torch.from_numpy(np.asarray(keys, np.int64)), *rest]
-
-    def restore(self, state: list[Any]) -> None:
-        name, keys, *rest = state
-        self.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
-
-
 def distillation_loss(student: Tensor, teacher: Tensor) -> Tensor:
     """KL(teacher || student) of logits (B, classes) at temperature 1, averaged over the batch (Eq. 6).
 
@@ -422,27 +397,3 @@ def distillation_loss(student: Tensor, teacher: Tensor) -> Tensor:
     return F.kl_div(
         F.log_softmax(student.float(), -1), F.log_softmax(teacher.float(), -1), reduction="batchmean", log_target=True
     )
-
-
-@torch.no_grad()
-def top1(network: nn.Module, data: DeviceImages, compute: Compute, batch_size: int = 512) -> float:
-    """Top-1 accuracy in percent on all images of a split, one wait for the device in all.
-
-    Several processes share the images out.
-    """
-    training = network.training
-    network.eval()
-    correct = torch.zeros((), dtype=torch.int64, device=data.images.device)
-    world = distributed.world()
-    first, end = (rank * len(data) // world.size for rank in (world.rank, world.rank + 1))
-    with autocast(compute, data.images.device):
-        for images, labels in data.in_order(batch_size, first, end):
-            correct += (network(images).argmax(-1) == labels).sum()
-    network.train(training)
-    return 100.0 * int(world.sum_(correct)) / len(data)
-
-
-@contextmanager
-def autocast(compute: Compute, device: torch.device) -> Iterator[None]:
-    with torch.autocast(device.type, torch.bfloat16, enabled=compute.precision == "bfloat16"):
-        yield

@@ -26,13 +26,15 @@ from learngene_bench.config import Augmentation, BaseInitialization, Compute, Re
 from learngene_bench.datasets import Images
 from learngene_bench.distributed import Part
 from learngene_bench.errors import MethodFailure, UserError
+from learngene_bench.evaluation import top1
 from learngene_bench.expanded import ExpandedModel
 from learngene_bench.expansion import Expansion
 from learngene_bench.methods.wave import Layout
+from learngene_bench.mixup import RepeatableMixup
 from learngene_bench.models import build_model
 from learngene_bench.spec import ModelSpec
 from learngene_bench.streams import Streams
-from learngene_bench.training import Phase, _Mixup, top1, train
+from learngene_bench.training import Phase, train
 from learngene_bench.weights import base_weights, write_weights
 
 SPEC = ModelSpec(depth=2, width=8, heads=2, patch_size=2, image_size=6, channels=1, classes=5)
@@ -72,7 +74,8 @@ def test_parts_are_augmented_and_mixed_as_the_batch_is(images: int) -> None:
             part = Part.of(images, used, rank, size)
             generators = torch.Generator().manual_seed(2), torch.Generator().manual_seed(3)
             own = augment(part.select(originals), EVERYTHING, *generators, part)
-            mixup = _Mixup(Recipe(epochs=1, batch_size=images, learning_rate=1, mixup=0.8, cutmix=1), phase("x"))
+            recipe = Recipe(epochs=1, batch_size=images, learning_rate=1, mixup=0.8, cutmix=1)
+            mixup = RepeatableMixup(recipe, CLASSES, number=4)
             mixed = [mixup(own.clone(), part.select(torch.arange(images) % CLASSES)) for _ in range(4)][-1]
             batch[part.select(torch.arange(used))], targets[part.select(torch.arange(used))] = mixed
             states = [generator.get_state() for generator in generators]

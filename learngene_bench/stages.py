@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 import traceback
@@ -14,9 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
-from torch import Tensor, nn
+from torch import nn
 
 from learngene_bench import PROTOCOL, codebase, distributed, provenance
 from learngene_bench.ancestors import build_teacher, forward_flops, load_checkpoint, load_from_timm
@@ -24,9 +21,9 @@ from learngene_bench.augment import DeviceImages
 from learngene_bench.config import BaseInitialization, Compute, Recipe, Teacher
 from learngene_bench.context import Context
 from learngene_bench.datasets import DatasetFacts, Splits
-from learngene_bench.errors import DamagedFile, MethodFailure, UserError, one_line
+from learngene_bench.errors import MethodFailure, UserError, one_line
 from learngene_bench.evaluation import top1
-from learngene_bench.files import canonical, file_hash, write_bytes, write_json, write_whole
+from learngene_bench.files import canonical, file_hash, write_json, write_whole
 from learngene_bench.gene import Gene
 from learngene_bench.initializer import GeneRequest, Initializer
 from learngene_bench.materials import new_model, plain_images, source_data, training_images
@@ -35,6 +32,7 @@ from learngene_bench.spec import ModelSpec
 from learngene_bench.stopping import Stopped
 from learngene_bench.store import SCHEMA_VERSION, Runs, StageFolder
 from learngene_bench.streams import Streams
+from learngene_bench.tensor_files import check_hash, describe, facts_of, load_tensors, save_tensors
 from learngene_bench.training import Cost, Phase, Progress, train
 
 MODEL_FILE = "model.safetensors"
@@ -155,13 +153,13 @@ class _Stage:
         accuracy = curve[-1]["top1"] if curve else top1(network.to(self.device), self._validation(), self.compute)
         if not self.processes.leads:
             return {}
-        _save_tensors(network.cpu().state_dict(), self.folder.tensors)
+        save_tensors(network.cpu().state_dict(), self.folder.tensors)
         return {
             "metrics": {"validation_top1": accuracy},
             "curve": curve,
             "cost": {"train": asdict(cost)},
             "forward_flops": flops,
-            "tensors": _facts_of(self.folder.tensors),
+            "tensors": facts_of(self.folder.tensors),
         }
 
     def _ancestor_network(self) -> tuple[nn.Module, Recipe | None, float]:
@@ -206,7 +204,7 @@ class _Stage:
             "metrics": {},
             "curve": context.curves,
             "cost": {"ancestors": asdict(spent), "prepare": asdict(context.cost)},
-            "tensors": _facts_of(self.folder.tensors),
+            "tensors": facts_of(self.folder.tensors),
         }
 
     def cell(self) -> dict[str, Any]:
@@ -231,7 +229,7 @@ class _Stage:
         if not self.processes.leads:
             return {}
         kept = self.folder.path / MODEL_FILE
-        _save_tensors(model.cpu().state_dict(), kept)
+        save_tensors(model.cpu().state_dict(), kept)
         write_json(self.folder.initial_weights, initial["tensors"])
         return {
             **self.execution["about"],
@@ -331,13 +329,13 @@ class _Stage:
         result = folder.read_result()
         stage = _Stage(self.runs, folder, self.registry)
         network, _, _ = stage._ancestor_network()
-        network.load_state_dict(_load_tensors(folder, result))
+        network.load_state_dict(load_tensors(folder, result))
         return network.eval(), result["forward_flops"], Cost(**result["cost"]["train"])
 
     def _load_gene(self, address: str) -> tuple[Gene, dict[str, Any]]:
         folder = self.runs.folder("gene", address)
         result = folder.read_result()
-        _check_hash(folder, result)
+        check_hash(folder, result)
         return Gene.load(folder.tensors), result["cost"]
 
     @property
@@ -378,44 +376,3 @@ def load_data(settings: str) -> tuple[DatasetFacts, Splits, str]:
     """The data set of these settings (canonical JSON) and its fingerprint, kept for the next stage of this process."""
     data = dataset(json.loads(settings))
     return data.facts(), data.load(), data.fingerprint()
-
-
-def describe(weights: Mapping[str, Tensor]) -> dict[str, Any]:
-    """A hash of all weights, and mean, standard deviation and norm of each tensor."""
-    digest = hashlib.sha256()
-    tensors = {}
-    for name, tensor in sorted(weights.items()):
-        value = tensor.detach().cpu().float().contiguous()
-        digest.update(name.encode())
-        digest.update(value.numpy().tobytes())
-        tensors[name] = {
-            "mean": float(value.mean()),
-            "std": float(value.std(correction=0)),
-            "norm": float(value.norm()),
-        }
-    return {"sha256": digest.hexdigest(), "tensors": tensors}
-
-
-def _save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
-    kept = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    write_bytes(path, save(kept))
-
-
-def _facts_of(path: Path) -> dict[str, Any]:
-    """What a record says of a file of tensors: tables count what is stored where only the record is."""
-    return {"sha256": file_hash(path), "bytes": path.stat().st_size}
-
-
-def _load_tensors(folder: StageFolder, result: Mapping[str, Any]) -> dict[str, Tensor]:
-    _check_hash(folder, result)
-    try:
-        return load_file(folder.tensors)
-    except SafetensorError as error:
-        raise DamagedFile(f"{folder.tensors}: damaged ({error}); delete its folder and run again") from error
-
-
-def _check_hash(folder: StageFolder, result: Mapping[str, Any]) -> None:
-    if not folder.tensors.is_file():
-        raise DamagedFile(f"{folder.tensors} is missing; delete its folder and run again")
-    if file_hash(folder.tensors) != result["tensors"]["sha256"]:
-        raise DamagedFile(f"{folder.tensors}: damaged (its hash differs); delete its folder and run again")

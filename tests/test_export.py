@@ -95,7 +95,7 @@ def test_initial_weights_are_those_of_the_record(
 ) -> None:
     from safetensors.torch import load_file
 
-    from learngene_bench.stages import describe
+    from learngene_bench.tensor_files import describe
 
     path = tmp_path / "model.safetensors"
     assert run_command(["export", "wave", "depth", "4", "--runs", str(runs), "-o", str(path), "--initial"]) == 0

@@ -100,7 +100,8 @@ def _copy(kept: Path, expected: str, output: Path) -> None:
 def _write_initial(folder: StageFolder, runs: Runs, registry: Registry, record: dict[str, Any], output: Path) -> None:
     from safetensors.torch import save_file
 
-    from learngene_bench.stages import describe, initial_model
+    from learngene_bench.stages import initial_model
+    from learngene_bench.tensor_files import describe
 
     try:
         model = initial_model(runs, folder.address, registry)

@@ -110,7 +110,7 @@ class Runs:
                 "initialize": fitting,
                 "tune": {**NO_COST, "epochs": 2.0, "seconds": 4.0},
             },
-            "initial_weights": {"sha256": "0" * 64, "tensors": {}},
+            "initial_weights": {"sha256": "0" * 64},
             "model": {"sha256": "1" * 64, "mean": [0.5], "std": [0.5]},
             "evaluation": {"split": "test", "images": 1440},
             "inputs": {},

@@ -105,7 +105,8 @@ def number(page: Any, method: str, column: str) -> Any:
 
 
 def words(rows: Any) -> list[list[str]]:
-    """Those of each row of a table but its first."""
+    """Those of each row of a table but its first, once it is there: a dialog is filled after the click."""
+    rows.wait_for()
     return [row.split() for row in rows.get_by_role("row").all_inner_texts()[1:]]
 
 

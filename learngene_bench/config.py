@@ -10,17 +10,38 @@ import tomllib
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
+from pydantic.config import JsonDict
 
 from learngene_bench.errors import UserError, unknown
+
+LATER: JsonDict = {"later": True}
+"""Marks a field (`json_schema_extra=LATER`) that came after results were addressed without it."""
 
 
 class Section(BaseModel):
     """A group of settings: immutable, and an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_serializer(mode="wrap")
+    def _without_unused_later_fields(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What is dumped becomes part of addresses: a new field changes none of them while it has its default."""
+        return {name: value for name, value in handler(self).items() if not self._is_unused(name)}
+
+    def _is_unused(self, name: str) -> bool:
+        field = type(self).model_fields[name]
+        return field.json_schema_extra == LATER and getattr(self, name) == field.get_default(call_default_factory=True)
 
 
 class Augmentation(Section):
@@ -141,6 +162,30 @@ class Compute(Section):
     checkpoint_seconds: float = Field(20.0, gt=0, description="a killed run loses at most this much")
 
 
+class DownstreamTask(Section):
+    """A task that targets are tuned on after they were initialized from what was learned on the source task."""
+
+    data: dict[str, Any] = Field(description="`name` of the data set, and that data set's own options")
+    recipe: dict[str, Any] = Field({}, description="what its recipe has other than the downstream recipe")
+
+
+class Downstream(Section):
+    """Where transfer is measured: tasks by the name that tables print, and how targets are tuned on them."""
+
+    recipe: Recipe
+    tasks: dict[str, DownstreamTask] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _valid_recipes_of_tasks(self) -> Downstream:
+        for name, task in self.tasks.items():
+            _checked_recipe(self.recipe, task.recipe, f"tasks.{name}.recipe")
+        return self
+
+    def recipe_of(self, task: str) -> Recipe:
+        """The recipe as this task changes it."""
+        return _changed(self.recipe, self.tasks[task].recipe)
+
+
 class Preset(Section):
     """At which scale one measures."""
 
@@ -156,6 +201,7 @@ class Preset(Section):
     condensation: Recipe
     inheritance: Recipe
     tuning: Recipe
+    downstream: Downstream | None = None
     evaluation_split: Literal["test", "validation"] = "test"
     compute: Compute = Compute()
 
@@ -163,33 +209,71 @@ class Preset(Section):
     def _valid_recipes_of_sizes(self) -> Preset:
         for name, size in self.sizes.items():
             for kind in get_args(RecipeName):
-                try:
-                    self.recipe_of(kind, size.width)
-                except ValidationError as error:
-                    raise ValueError(f"sizes.{name}.{kind}: {_first_problem(Recipe, error)}") from error
+                _checked_recipe(getattr(self, kind), getattr(size, kind), f"sizes.{name}.{kind}")
         return self
 
     def recipe_of(self, kind: RecipeName, width: int) -> Recipe:
-        """The recipe of this kind, as the size of this width changes it."""
-        recipe: Recipe = getattr(self, kind)
-        for size in self.sizes.values():
-            own: dict[str, Any] = getattr(size, kind)
-            if size.width == width and own:
-                values = recipe.model_dump()
-                if own.keys() & {"epochs", "iterations"}:
-                    values.update(epochs=None, iterations=None)
-                return Recipe.model_validate({**values, **own})
+        """The recipe of this kind for models of this width.
+
+        Widths between two sizes have what the narrower one has; narrower ones than all, what the narrowest has.
+        """
+        sizes = sorted(self.sizes.values(), key=lambda size: size.width)
+        nearest = [size for size in sizes if size.width <= width][-1:] or sizes[:1]
+        return _changed(getattr(self, kind), getattr(nearest[0], kind))
+
+
+def _changed(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
+    """A recipe with other values; a length given in either unit replaces the length."""
+    if not changes:
         return recipe
+    values = recipe.model_dump()
+    if changes.keys() & {"epochs", "iterations"}:
+        values.update(epochs=None, iterations=None)
+    return Recipe.model_validate({**values, **changes})
+
+
+def _checked_recipe(recipe: Recipe, changes: Mapping[str, Any], where: str) -> None:
+    try:
+        _changed(recipe, changes)
+    except ValidationError as error:
+        raise ValueError(f"{where}: {_first_problem(Recipe, error)}") from error
 
 
 class Grid(Section):
-    """Which targets are measured: every size of the preset at every depth."""
+    """What is measured: every size of the preset at every depth, every width and on every task."""
 
     name: str
     title: str
-    axis: Literal["depth", "width"]
+    axis: Literal["depth", "width", "task"] = Field(description="what a table's columns differ in")
     depths: list[int] = Field(min_length=1)
-    sizes: list[str] | None = Field(None, min_length=1, description="names of the preset's sizes; all when absent")
+    width_factors: list[Annotated[float, Field(ge=1)]] = Field(
+        [1.0], min_length=1, description="widths over the size's own; rounded up to whole heads"
+    )
+    sizes: list[str] | Literal["all", "middle"] = Field(
+        "all", description="names of the preset's sizes; or its middle one by width"
+    )
+    tasks: list[str] | None = Field(
+        None, min_length=1, description="of axis 'task': names of the preset's downstream tasks; all when absent"
+    )
+    methods: str | None = Field(None, description="the rows when --method is not given, written like it")
+    tuning_factor: float = Field(1.0, gt=0, description="length of the targets' ordinary training over the preset's")
+
+    @model_validator(mode="after")
+    def _one_axis(self) -> Grid:
+        if self.tasks is not None and self.axis != "task":
+            raise ValueError(f"tasks belong to a grid of axis 'task', not {self.axis!r}")
+        if isinstance(self.sizes, list) and not self.sizes:
+            raise ValueError("sizes is empty")
+        return self
+
+    def tuned(self, recipe: Recipe) -> Recipe:
+        """The recipe of ordinary training, as long as this grid asks for."""
+        if self.tuning_factor == 1:
+            return recipe
+        if recipe.epochs is not None:
+            return recipe.model_copy(update={"epochs": recipe.epochs * self.tuning_factor})
+        assert recipe.iterations is not None
+        return recipe.model_copy(update={"iterations": round(recipe.iterations * self.tuning_factor)})
 
 
 SectionType = TypeVar("SectionType", bound=Section)

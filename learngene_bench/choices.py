@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from learngene_bench.config import parse_override
 from learngene_bench.errors import UserError
+from learngene_bench.presets import parse_override
 from learngene_bench.registry import Registered, Registry
 
 

@@ -1,4 +1,4 @@
-"""Presets and grids: the settings of a run, read from TOML, validated, overridden with `--set key=value`.
+"""Presets and grids: the settings of a run, as types; `presets.py` reads them from files.
 
 A *preset* says at which scale one measures (data, sizes, recipes); a *grid* says which targets. Everything a
 result depends on is a field here or an option of a method or data set, so that it ends in the result's address.
@@ -6,11 +6,9 @@ result depends on is a field here or an option of a method or data set, so that 
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     BaseModel,
@@ -23,7 +21,7 @@ from pydantic import (
 )
 from pydantic.config import JsonDict
 
-from learngene_bench.errors import UserError, unknown
+from learngene_bench.problems import first_problem
 
 LATER: JsonDict = {"later": True}
 """Marks a field (`json_schema_extra=LATER`) that came after results were addressed without it."""
@@ -236,7 +234,7 @@ def _checked_recipe(recipe: Recipe, changes: Mapping[str, Any], where: str) -> N
     try:
         _changed(recipe, changes)
     except ValidationError as error:
-        raise ValueError(f"{where}: {_first_problem(Recipe, error)}") from error
+        raise ValueError(f"{where}: {first_problem(Recipe, error)}") from error
 
 
 class Grid(Section):
@@ -274,134 +272,3 @@ class Grid(Section):
             return recipe.model_copy(update={"epochs": recipe.epochs * self.tuning_factor})
         assert recipe.iterations is not None
         return recipe.model_copy(update={"iterations": round(recipe.iterations * self.tuning_factor)})
-
-
-SectionType = TypeVar("SectionType", bound=Section)
-
-
-def shipped(kind: Literal["preset", "grid"]) -> dict[str, Path]:
-    """The presets or grids that come with the suite: name to file."""
-    folder = Path(str(resources.files("learngene_bench.tasks"))) / f"{kind}s"
-    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
-
-
-def load_preset(name_or_file: str, overrides: Mapping[str, Any] | None = None) -> Preset:
-    """Reads a preset by name or from a TOML file; `overrides` maps dotted keys to values.
-
-    Raises:
-        UserError: no such preset or file, not TOML, a wrong key or type.
-    """
-    path = _find("preset", name_or_file)
-    values, overrides = _read(path), overrides or {}
-    # Options belong to one data set: another would refuse those of the preset's own, or worse, share a name with one
-    # and take its value. So they go together, and before any override, whose order must not matter.
-    own = values.get("data")
-    if isinstance(own, dict) and overrides.get("data.name", own.get("name")) != own.get("name"):
-        values["data"] = {}
-    return _build(Preset, values, overrides, where=str(path))
-
-
-def load_grid(name_or_file: str, overrides: Mapping[str, Any] | None = None) -> Grid:
-    """Reads a grid by name or from a TOML file; see `load_preset`."""
-    path = _find("grid", name_or_file)
-    return _build(Grid, _read(path), overrides or {}, where=str(path))
-
-
-def build_options(kind: type[SectionType], values: Mapping[str, Any], where: str) -> SectionType:
-    """Validates the options of a method or data set.
-
-    Raises:
-        UserError: naming `where`, the wrong key and the valid ones.
-    """
-    return _build(kind, dict(values), {}, where)
-
-
-def parse_override(text: str) -> tuple[str, Any]:
-    """Splits `key=value`; the value is read as TOML (`3`, `true`, `[4, 6]`), else taken as a string."""
-    key, equals, value = text.partition("=")
-    if not equals or not key.strip():
-        raise UserError(f"--set {text!r}: expected key=value, as in --set tuning.epochs=5")
-    try:
-        return key.strip(), tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        return key.strip(), value.strip()
-
-
-def _find(kind: Literal["preset", "grid"], name_or_file: str) -> Path:
-    known = shipped(kind)
-    if name_or_file in known:
-        return known[name_or_file]
-    if name_or_file.endswith(".toml"):
-        path = Path(name_or_file)
-        if not path.is_file():
-            raise UserError(f"{kind} file not found: {name_or_file}")
-        return path
-    raise unknown(kind, name_or_file, known)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not valid TOML: {error}") from error
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-
-
-def _build(kind: type[SectionType], values: dict[str, Any], overrides: Mapping[str, Any], where: str) -> SectionType:
-    for dotted, value in overrides.items():
-        _assign(values, dotted, value)
-    try:
-        return kind.model_validate(values)
-    except ValidationError as error:
-        dotted = ".".join(str(part) for part in error.errors()[0]["loc"])
-        overridden = any(dotted == key or dotted.startswith(f"{key}.") for key in overrides)
-        raise UserError(f"{'--set' if overridden else where}: {_first_problem(kind, error)}") from error
-
-
-def _assign(values: dict[str, Any], dotted: str, value: Any) -> None:
-    *parents, last = dotted.split(".")
-    for name in parents:
-        values = values.setdefault(name, {})
-        if not isinstance(values, dict):
-            raise UserError(f"--set {dotted}: {name!r} is a value, not a section")
-    values[last] = value
-    # A recipe has one length: setting one replaces the other.
-    if last in ("epochs", "iterations"):
-        values.pop("iterations" if last == "epochs" else "epochs", None)
-
-
-def _first_problem(kind: type[BaseModel], error: ValidationError) -> str:
-    problem = error.errors()[0]
-    dotted = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        return str(unknown("key", dotted, _keys_beside(kind, problem["loc"])))
-    message = problem["msg"].removeprefix("Value error, ")
-    if problem["type"] == "missing":
-        return f"{dotted} is missing"
-    if problem["type"] == "model_type":
-        return f"{dotted}: this is a section with keys of its own, not {problem['input']!r}"
-    given = "" if isinstance(problem["input"], dict | BaseModel) else f", not {problem['input']!r}"
-    place = f"{dotted}: " if dotted else ""  # what is wrong with all keys together has no place
-    return f"{place}{message[0].lower()}{message[1:]}{given}"
-
-
-def _keys_beside(kind: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
-    """The valid keys of the section that `location` lies in, dotted like the wrong one."""
-    section = kind
-    for part in location[:-1]:
-        field = section.model_fields.get(str(part))
-        section = _section_in(field.annotation) if field else section
-    prefix = "".join(f"{part}." for part in location[:-1])
-    return [f"{prefix}{name}" for name in section.model_fields]
-
-
-def _section_in(annotation: Any) -> type[BaseModel]:
-    """The section type inside an annotation such as `Recipe | None` or `dict[str, Size]`."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for inner in getattr(annotation, "__args__", ()):
-        found = _section_in(inner)
-        if found is not BaseModel:
-            return found
-    return BaseModel

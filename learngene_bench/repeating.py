@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from learngene_bench import PROTOCOL, codebase
-from learngene_bench.config import parse_override
 from learngene_bench.errors import UserError
 from learngene_bench.files import file_hash
 from learngene_bench.plan import Stage
+from learngene_bench.presets import parse_override
 from learngene_bench.registry import Registry, dataset
 from learngene_bench.store import Runs, State
 

@@ -12,18 +12,10 @@ import typer
 from rich.console import Console
 
 from learngene_bench.choices import parse_methods
-from learngene_bench.config import (
-    DownstreamTask,
-    Grid,
-    Preset,
-    Recipe,
-    Size,
-    load_grid,
-    load_preset,
-    parse_override,
-)
+from learngene_bench.config import DownstreamTask, Grid, Preset, Recipe, Size
 from learngene_bench.errors import UserError
 from learngene_bench.planner import Request
+from learngene_bench.presets import load_grid, load_preset, parse_override
 from learngene_bench.registry import Registry
 
 

@@ -1,29 +1,20 @@
-"""The embedded data set: scikit-learn's 1,797 real handwritten digits, placed on a larger, noisy canvas."""
+"""The embedded data set: scikit-learn's 1,797 real handwritten digits, and three downstream tasks made of them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from abc import abstractmethod
+from typing import ClassVar
 
 from pydantic import Field, model_validator
 
-from learngene_bench.config import Augmentation, Section
-from learngene_bench.datasets import Dataset, DatasetFacts, Images, Splits
+from learngene_bench.tasks.datasets.placed import Counts, Pictures, PlacedOptions, PlacedPictures
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-SIDE = 8
 IMAGES = 1797
 CLASSES = 10
 LEAST_TRAINING = 10 * CLASSES
 
 
-class DigitsOptions(Section):
-    # Even, as training shifts a digit equally far to both sides of the centre: an odd margin would cut some digits.
-    canvas: int = Field(12, ge=SIDE, multiple_of=2, description="side of the canvas, pixels; the digits are 8 x 8")
-    noise: float = Field(0.4, ge=0, description="standard deviation of the noise, white being 1")
-    placements: int = Field(4, ge=1, description="places at which each validation and test digit is shown")
+class DigitsOptions(PlacedOptions):
     test_digits: int = Field(360, ge=CLASSES)
     validation_digits: int = Field(180, ge=CLASSES)
 
@@ -38,33 +29,26 @@ class DigitsOptions(Section):
         return self
 
 
-class Digits(Dataset):
+class Digits(PlacedPictures):
     """Optical recognition of handwritten digits (E. Alpaydin and C. Kaynak, UCI, 1998; scikit-learn's test part).
 
-    Centred 8 x 8 digits saturate at once. Placed anywhere on a canvas and under noise, the same real digits leave room
-    between methods and make position matter. A training digit is placed and disturbed anew each time it is seen; every
-    test digit is shown at `placements` fixed places under fixed noise. The split into training, validation and test
-    *digits* is fixed and stratified, so no test digit is ever seen in training, at any place.
+    The split into training, validation and test *digits* is fixed and stratified, so no test digit is ever seen in
+    training, at any place.
     """
 
     Options = DigitsOptions
     options: DigitsOptions
+    classes: ClassVar[int] = CLASSES
 
-    def facts(self) -> DatasetFacts:
+    @property
+    def counts(self) -> Counts:
         own = self.options
-        return DatasetFacts(
-            classes=CLASSES,
-            channels=1,
-            image_size=own.canvas,
-            train_images=IMAGES - own.test_digits - own.validation_digits,
-            validation_images=own.validation_digits * own.placements,
-            test_images=own.test_digits * own.placements,
-        )
+        return Counts(IMAGES - own.test_digits - own.validation_digits, own.validation_digits, own.test_digits)
 
     def fingerprint(self) -> str:
         return f"scikit-learn digits, {IMAGES} images; split and places by seed 0"
 
-    def load(self) -> Splits:
+    def pictures(self) -> tuple[Pictures, Pictures, Pictures]:
         import numpy as np
         from sklearn.datasets import load_digits
         from sklearn.model_selection import train_test_split
@@ -77,38 +61,69 @@ class Digits(Dataset):
         train, validation = train_test_split(
             rest, test_size=own.validation_digits, stratify=labels[rest], random_state=0
         )
-        centred = self._place(digits[train], np.full((len(train), 2), self._margin // 2))
-        seen = self._disturb(centred, np.random.default_rng(0)) / 255.0
-        return Splits(
-            train=Images(centred, labels[train]),
-            validation=self._shown(digits[validation], labels[validation], np.random.default_rng(1)),
-            test=self._shown(digits[test], labels[test], np.random.default_rng(2)),
-            mean=(float(seen.mean()),),
-            std=(float(seen.std()),),
-            task=Augmentation(shift=self._margin // 2, noise=own.noise),
+        return (
+            Pictures(digits[train], labels[train]),
+            Pictures(digits[validation], labels[validation]),
+            Pictures(digits[test], labels[test]),
         )
 
-    @property
-    def _margin(self) -> int:
-        return self.options.canvas - SIDE
 
-    def _shown(self, digits: NDArray[np.uint8], labels: NDArray[np.int64], random: np.random.Generator) -> Images:
-        """Each digit at `placements` random places, under noise."""
-        digits, labels = digits.repeat(self.options.placements, axis=0), labels.repeat(self.options.placements)
-        corners = random.integers(0, self._margin + 1, size=(len(digits), 2))
-        return Images(self._disturb(self._place(digits, corners), random), labels)
+class RemadeDigits(Digits):
+    """Another task on the same digits, for transfer from `digits`.
 
-    def _disturb(self, images: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:
-        """Adds noise and clips to what an image can hold, as training batches are (`augment.py`)."""
+    The split into digits is that of `digits` with the same `test_digits` and `validation_digits`: what is a test digit
+    here was in no training, neither of the source nor of this task. The training digits are the source's own, with
+    other labels or other pixels; so this measures how knowledge carries over to another question, not to other writers.
+    """
+
+    def fingerprint(self) -> str:
+        return f"{super().fingerprint()}; {self._remade_as}"
+
+    def pictures(self) -> tuple[Pictures, Pictures, Pictures]:
+        train, validation, test = (self._remade(part, seed) for seed, part in enumerate(super().pictures()))
+        return train, validation, test
+
+    _remade_as: ClassVar[str]
+    """What is done to the digits, in words that change when it does."""
+
+    @abstractmethod
+    def _remade(self, digits: Pictures, seed: int) -> Pictures:
+        """The digits of one split as this task has them; what is random in it is drawn from the seed."""
+
+
+class DigitsParity(RemadeDigits):
+    """Is the digit odd? The pixels of `digits`, two classes: even, odd."""
+
+    classes = 2
+    _remade_as = "even or odd"
+
+    def _remade(self, digits: Pictures, seed: int) -> Pictures:
+        return digits._replace(labels=digits.labels % 2)
+
+
+class DigitsTurned(RemadeDigits):
+    """How far is the digit turned? By 0, 1, 2 or 3 quarter turns counterclockwise, drawn once for each digit.
+
+    The task of S. Gidaris et al., Unsupervised Representation Learning by Predicting Image Rotations (ICLR 2018), with
+    one turn for each image in place of all four. No model reaches 100 %: a 0 or 8 looks the same after two turns, and
+    a turned 6 is a 9.
+    """
+
+    classes = 4
+    _remade_as = "turned by quarters, by seeds 0, 1, 2"
+
+    def _remade(self, digits: Pictures, seed: int) -> Pictures:
         import numpy as np
 
-        noisy = images / 255.0 + self.options.noise * random.standard_normal(images.shape)
-        return (noisy.clip(0, 1) * 255).round().astype(np.uint8)
+        turns = np.random.default_rng(seed).integers(0, 4, len(digits.labels))
+        pixels = np.stack([np.rot90(picture, turn) for picture, turn in zip(digits.pixels, turns, strict=True)])
+        return Pictures(pixels, turns)
 
-    def _place(self, digits: NDArray[np.uint8], corners: NDArray[np.int64]) -> NDArray[np.uint8]:
-        import numpy as np
 
-        canvas = np.zeros((len(digits), 1, self.options.canvas, self.options.canvas), np.uint8)
-        for image, digit, (top, left) in zip(canvas, digits, corners, strict=True):
-            image[0, top : top + SIDE, left : left + SIDE] = digit
-        return canvas
+class DigitsInverted(RemadeDigits):
+    """Which digit is it? Dark on a white card of 8 x 8, the card anywhere on the black canvas."""
+
+    _remade_as = "dark on white cards"
+
+    def _remade(self, digits: Pictures, seed: int) -> Pictures:
+        return digits._replace(pixels=255 - digits.pixels)

@@ -68,6 +68,9 @@ class Recipe(Section):
     mixup: float = Field(0.0, ge=0)
     cutmix: float = Field(0.0, ge=0)
     drop_path: float = Field(0.0, ge=0, lt=1)
+    evaluate_every: int = Field(
+        1, ge=1, description="epochs between two measurements of a target", json_schema_extra=LATER
+    )
     augmentation: Augmentation = Augmentation()
 
     @model_validator(mode="after")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -158,7 +158,9 @@ class _Planner:
         epochs = preset.recipe_of("pretraining", base.width).epochs if method.is_trained else None
         if request and request.trains:
             epochs = preset.recipe_of("condensation", request.family.width).epochs
-        stored = count(dict(method.stored_shapes(spec, base)))
+        # The paper's table of transfer counts no head, as none is handed over.
+        counted = spec if at_source else replace(spec, classes=0)
+        stored = count(dict(method.stored_shapes(counted, base)))
         for seed in range(self.request.seeds):
             inputs = {"gene": self._gene(choice, request, seed)} if request else {}
             label = f"{self._label(row, target)} seed {seed}"

@@ -212,18 +212,19 @@ class _Stage:
         model = model.to(self.device)
         facts, splits = self._task()
         held_out = self._held_out(splits)
+        recipe = self._tuning or Recipe(iterations=0, batch_size=1, learning_rate=1.0)
         phase = Phase(
             name="tuning",
             streams=Streams(self.seed),
             compute=self.compute,
             classes=facts.classes,
             evaluate=lambda trained: top1(trained, held_out, self.compute),
+            evaluate_every=recipe.evaluate_every,
             measure_start=True,
             checkpoint=self.folder.checkpoints / "tuning.pt",
             forward_flops=ModelSpec(**self.config["target"]).forward_flops(),
             progress=self._progress,
         )
-        recipe = self._tuning or Recipe(iterations=0, batch_size=1, learning_rate=1.0)
         trained = train(model, training_images(splits, recipe, self.device), recipe, phase)
         if not self.processes.leads:
             return {}

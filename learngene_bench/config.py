@@ -115,6 +115,7 @@ class Teacher(Section):
     """The ancestor that condensation distils from: one for all sizes and seeds of a preset."""
 
     architecture: str = Field(description="'convnet' (small, built in) or any timm model name")
+    width: int = Field(32, ge=1, description="channels of the convnet's first stage", json_schema_extra=LATER)
     pretrained: bool = Field(False, description="load timm's pretrained weights instead of training")
     checkpoint: Path | None = Field(None, description="load this file (safetensors or weights-only) instead")
     seed: int = 0

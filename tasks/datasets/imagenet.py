@@ -8,7 +8,8 @@ from pydantic import Field
 
 from learngene_bench.datasets import DatasetFacts, Splits
 from learngene_bench.errors import UserError
-from learngene_bench.tasks.datasets.imagefolder import File, ImageFolder, ImageFolderOptions
+from learngene_bench.tasks.datasets.imagefolder import ImageFolder, ImageFolderOptions
+from learngene_bench.tasks.datasets.listed import File
 
 CLASSES, TRAIN_IMAGES, TEST_IMAGES = 1000, 1_281_167, 50_000
 VALIDATION_PER_CLASS = 10

@@ -84,7 +84,6 @@ def decode(path: Path, side: int, channels: int) -> NDArray[np.uint8]:
     Raises:
         UserError: naming the file, if it does not decode.
     """
-    import numpy as np
     from PIL import Image
 
     try:
@@ -92,15 +91,22 @@ def decode(path: Path, side: int, channels: int) -> NDArray[np.uint8]:
             # PIL would clip 16-bit and floating-point pixels at 255, which makes most of them white.
             if image.mode.startswith(("I", "F")):
                 raise ValueError(f"pixels of more than 8 bits (mode {image.mode}); convert it to 8 bits")
-            square = centre(image.convert("RGB" if channels == 3 else "L"), side)
+            return squared(image, side, channels)
     # On damaged files PIL's decoders raise errors of many kinds, not only its own.
     except Exception as error:
         reason = getattr(error, "strerror", None) or str(error).replace(f" {str(path)!r}", "") or type(error).__name__
         raise UserError(f"{path}: does not decode: {' '.join(reason.split())}") from error
+
+
+def squared(image: Image.Image, side: int, channels: int) -> NDArray[np.uint8]:
+    """The centre of an image as an array (channels, side, side); see `decode`."""
+    import numpy as np
+
+    square = _centre(image.convert("RGB" if channels == 3 else "L"), side)
     return np.asarray(square).reshape(side, side, channels).transpose(2, 0, 1)
 
 
-def centre(image: Image.Image, side: int) -> Image.Image:
+def _centre(image: Image.Image, side: int) -> Image.Image:
     """The centre square at this size, rounded as torchvision's `Resize` and `CenterCrop` round."""
     from PIL import Image
 

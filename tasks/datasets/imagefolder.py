@@ -91,7 +91,7 @@ class ImageFolder(ListedImages):
         found = []
         for label, name in enumerate(self._classes):
             folder = self._root / split / name
-            files = sorted(_image_files(folder, f"{split}/{name}", label), key=lambda file: file.place)
+            files = sorted(image_files(folder, f"{split}/{name}", label), key=lambda file: file.place)
             if not files:
                 raise UserError(f"{folder}: no images in it (known suffixes: {' '.join(SUFFIXES)})")
             found.append(files)
@@ -119,12 +119,12 @@ def _folders(folder: Path) -> list[str]:
     return [entry.name for entry in _entries(folder) if _is_folder(entry)]
 
 
-def _image_files(folder: Path, name: str, label: int) -> Iterator[File]:
+def image_files(folder: Path, name: str, label: int) -> Iterator[File]:
     """The image files in a folder and in folders inside it; `name` is the folder's path within the root."""
     for entry in _entries(folder):
         within = f"{name}/{entry.name}"
         if _is_folder(entry):
-            yield from _image_files(folder / entry.name, within, label)
+            yield from image_files(folder / entry.name, within, label)
         elif entry.name.lower().endswith(SUFFIXES):
             yield File(within, _size(entry), label)
 

@@ -14,7 +14,6 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
-from rich.text import Text
 
 from learngene_bench.cli import common
 from learngene_bench.config import parse_override
@@ -43,12 +42,11 @@ def list_(format: common.FormatOption = common.Format.TABLE) -> None:
     for column in ("classes", "train", "validation", "test"):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("from", no_wrap=True)
-    table.add_column("what", no_wrap=True, overflow="ellipsis")
     for entry in entries:
         counts = (entry["facts"] or {}).get
         numbers = (counts(key) for key in ("classes", "train_images", "validation_images", "test_images"))
         shown = ("" if number is None else f"{number:,}" for number in numbers)
-        table.add_row(entry["name"], *shown, entry["from"], Text(entry["what"]))
+        table.add_row(entry["name"], *shown, entry["from"])
     common.console().print(table)
 
 

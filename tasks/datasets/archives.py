@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from learngene_bench.datasets import Tell
-from learngene_bench.errors import UserError
+from learngene_bench.errors import UserError, one_line
 from learngene_bench.files import readable, unwritable
 
 CHUNK = 1 << 20
@@ -57,6 +57,8 @@ class Archive:
         """
         target = root / (self.becomes or self.place)
         if target.exists():
+            if self.member is None:
+                self.check(root, tell)
             return [f"{target}: there already"]
         path, done = root / self.place, []
         if not path.is_file():
@@ -164,7 +166,7 @@ def _unpack(path: Path, member: str, target: Path, tell: Tell) -> None:
         try:
             (_unzip if path.suffix == ".zip" else _untar)(path, aside, tell)
         except (tarfile.TarError, zipfile.BadZipFile, EOFError, ValueError) as error:
-            raise UserError(f"{path}: cannot be unpacked: {error or type(error).__name__}") from error
+            raise UserError(f"{path}: cannot be unpacked: {one_line(error)}") from error
         if not (aside / member).exists():
             raise UserError(f"{path}: no {member} in it")
         os.replace(aside / member, target)

@@ -17,6 +17,7 @@ ways that differ from site to site. A cache that cannot be written to costs a wa
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import re
@@ -28,7 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from learngene_bench.errors import UserError
-from learngene_bench.files import address_of, file_hash, readable, write_text, write_whole
+from learngene_bench.files import address_of, readable, write_text, write_whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -97,13 +98,16 @@ def _written(write: Callable[[], object]) -> bool:
 
 def _stamp(files: Sequence[Path], how: str) -> tuple[str, bool]:
     """Hash of where the files lie and of their sizes and times; and whether the times can be trusted yet."""
-    newest, entries = 0.0, []
-    for path in files:
-        with readable(path):
-            status = path.stat()
-        newest = max(newest, status.st_mtime, status.st_ctime)
-        entries.append((os.path.abspath(path), status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns))
-    return address_of([how, entries]), newest < time.time() - SETTLED
+    digest, newest, here = hashlib.sha256(how.encode()), 0, os.getcwd()
+    try:
+        for path in files:
+            own = os.stat(path)
+            newest = max(newest, own.st_mtime_ns, own.st_ctime_ns)
+            line = f"{os.path.join(here, path)}\0{own.st_size} {own.st_ino} {own.st_mtime_ns} {own.st_ctime_ns}\n"
+            digest.update(line.encode("utf-8", "surrogateescape"))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    return digest.hexdigest(), newest < (time.time() - SETTLED) * 1e9
 
 
 def _known_content(known: Path) -> str | None:
@@ -119,8 +123,8 @@ def _content(files: Sequence[Path], how: str) -> str:
     """Hash of every byte of the files. Reads them all."""
 
     def hashed(path: Path) -> str:
-        with readable(path):
-            return file_hash(path)
+        with readable(path), open(path, "rb", buffering=0) as stream:
+            return hashlib.sha256(stream.read()).hexdigest()
 
     with ThreadPoolExecutor(READERS) as pool:
         return address_of([how, list(pool.map(hashed, files))])

@@ -78,13 +78,13 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def read(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The files whose bytes were hashed."""
     paths: list[Path] = []
-    file_hash = array_cache.file_hash
+    content = array_cache._content
 
-    def noting(path: Path) -> str:
-        paths.append(path)
-        return file_hash(path)
+    def noting(files: list[Path], how: str) -> str:
+        paths.extend(files)
+        return content(files, how)
 
-    monkeypatch.setattr(array_cache, "file_hash", noting)
+    monkeypatch.setattr(array_cache, "_content", noting)
     return paths
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from learngene_bench.config import Augmentation, Section
+from learngene_bench.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,6 +58,12 @@ class Splits:
     task: Augmentation = field(default_factory=Augmentation)
 
 
+class Tell(Protocol):
+    """Is told what is being done, and how much of it is done of how much; total is 0 where that is not known."""
+
+    def __call__(self, what: str, done: int, total: int) -> object: ...
+
+
 class Dataset(ABC):
     """A data set by name, in the entry-point group `learngene_bench.datasets`.
 
@@ -67,6 +74,9 @@ class Dataset(ABC):
     """Its settings: the preset's `[data]` without `name`."""
     location: ClassVar[frozenset[str]] = frozenset()
     """Options that only say where the data lie: not part of any address, as the fingerprint tells data apart."""
+
+    origin: ClassVar[str] = "your own"
+    """Where the images come from, in a few words, for `lgbench data list`."""
 
     def __init__(self, options: Section) -> None:
         self.options = options
@@ -86,3 +96,33 @@ class Dataset(ABC):
     @abstractmethod
     def load(self) -> Splits:
         """Reads everything into memory. Raises `UserError` naming the file that cannot be read."""
+
+    def prepare(self, tell: Tell) -> list[str]:
+        """Brings the data to where the options say, if it can; what is there already is not brought again.
+
+        Returns:
+            What was done or found, in lines.
+
+        Raises:
+            UserError: the data are not there and cannot be brought; says how a person can.
+        """
+        self.facts()
+        return ["nothing is to be downloaded"]
+
+    def verify(self, tell: Tell) -> list[str]:
+        """Reads all of the data, and compares what is there with what should be.
+
+        Returns:
+            What was found, in lines.
+
+        Raises:
+            UserError: naming the first file that is not as it should be.
+        """
+        facts, splits = self.facts(), self.load()
+        found = []
+        for split in ("train", "validation", "test"):
+            held, known = len(getattr(splits, split).labels), getattr(facts, f"{split}_images")
+            if held != known:
+                raise UserError(f"{split}: {held} images, not {known}")
+            found.append(f"{split}: {held} images")
+        return found

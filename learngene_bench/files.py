@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,8 @@ def write_whole(path: Path, write: Callable[[Path], object], *, lasting: bool = 
     Raises:
         UserError: the disk is full, or the folder cannot be written to.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Of several machines that share a file system, two may have processes of the same number.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(temporary)
@@ -40,6 +43,15 @@ def write_whole(path: Path, write: Callable[[Path], object], *, lasting: bool = 
 def unwritable(path: Path, error: OSError) -> UserError:
     """What to raise when `path` could not be written: a full disk, a folder that is a file, missing permission."""
     return UserError(f"{path}: cannot be written: {error.strerror}; what is done is kept, run again when it can be")
+
+
+@contextmanager
+def readable(path: os.PathLike[str]) -> Iterator[None]:
+    """Turns what the system says of a path into a `UserError` that names it."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{os.fspath(path)}: cannot be read: {error.strerror}") from error
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -75,12 +75,18 @@ def dataset(settings: dict[str, Any]) -> Dataset:
     Raises:
         UserError: no or an unknown name, a wrong option.
     """
-    known = _entry_points("learngene_bench.datasets")
-    name = settings.get("name")
-    if name not in known:
-        raise unknown("data set", str(name), known)
-    kind: type[Dataset] = _load(known[name])
+    name = str(settings.get("name"))
+    kind = dataset_kind(name)
     return kind(build_options(kind.Options, {k: v for k, v in settings.items() if k != "name"}, f"data ({name})"))
+
+
+def dataset_kind(name: str) -> type[Dataset]:
+    """The class of a data set. Raises `UserError` for an unknown name."""
+    known = _entry_points("learngene_bench.datasets")
+    if name not in known:
+        raise unknown("data set", name, known)
+    kind: type[Dataset] = _load(known[name])
+    return kind
 
 
 def dataset_names() -> list[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -12,6 +14,15 @@ from learngene_bench.spec import ModelSpec
 # One thread, as the presets compute: sums come in one order.
 torch.set_num_threads(1)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache() -> Iterator[None]:
+    """No test reads or fills the cache of the person who runs it."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["LGBENCH_CACHE"] = folder
+        yield
+        del os.environ["LGBENCH_CACHE"]
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ CLASSES = ["ant", "bee", "cat"]
 @pytest.fixture(autouse=True)
 def several_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Splits of a few images are decoded in several pieces, the last one partial, as large ones are."""
-    monkeypatch.setattr("learngene_bench.tasks.datasets.imagefolder.IMAGES_PER_TASK", 7)
+    monkeypatch.setattr("learngene_bench.tasks.datasets.decoding.IMAGES_PER_TASK", 7)
 
 
 def save(path: Path, number: int, side: int = 4) -> None:

@@ -19,6 +19,7 @@ HEAVY = ("torch", "timm", "torchvision", "scipy", "sklearn", "pandas", "matplotl
         ["info", "wave"],
         ["plan", "--method", "all", "--seeds", "3"],
         ["plan", "-m", "he", "--format", "json"],
+        ["data", "list"],
     ],
 )
 def test_light_verbs_import_nothing_heavy(arguments: list[str], tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import typer
 from learngene_bench.cli import (
     cancel,
     check,
+    data,
     export,
     info,
     leaderboard,
@@ -44,6 +45,7 @@ app.command("logs")(logs.logs)
 app.command("report")(report.report)
 app.command("plot")(plot.plot)
 app.add_typer(leaderboard.app, name="leaderboard")
+app.add_typer(data.app, name="data")
 app.command("rerun")(rerun.rerun)
 app.command("check")(check.check)
 app.command("new")(new.new)

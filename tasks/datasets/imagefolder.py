@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
-from learngene_bench.config import Section
-from learngene_bench.datasets import Dataset, DatasetFacts, Images, Splits
 from learngene_bench.errors import UserError
-from learngene_bench.files import address_of
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-    from PIL import Image
+from learngene_bench.files import readable
+from learngene_bench.tasks.datasets.listed import File, ListedImages, ListedOptions, Listing, checked_size, in_order
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm", ".pgm", ".tif", ".tiff")
-IMAGES_PER_TASK = 256
-"""Images that a thread decodes at a time: a million small tasks would cost more than the decoding."""
 
 
-class ImageFolderOptions(Section):
+class ImageFolderOptions(ListedOptions):
     root: Path = Field(description="the folder that holds train/, val/ and perhaps test/")
-    image_size: int = Field(ge=1, description="side of the square images that networks see, pixels")
-    channels: Literal[1, 3] = Field(3, description="3: RGB; 1: grey")
     validation_fraction: float = Field(
         0.1, gt=0, lt=1, description="part of train/ taken for validation when there is no test/"
     )
@@ -39,37 +25,9 @@ class ImageFolderOptions(Section):
     images_per_class: int | None = Field(
         None, ge=1, description="only so many images of each class of train/; all when absent"
     )
-    memory_limit_gb: float = Field(8.0, gt=0, description="more than this, decoded, is refused")
 
 
-class File(NamedTuple):
-    """An image file.
-
-    Attributes:
-        name: path within the root, `train/cat/1.jpg`, with slashes on every system.
-        size: bytes.
-        label: class index.
-    """
-
-    name: str
-    size: int
-    label: int
-
-    @property
-    def place(self) -> bytes:
-        """Where the file stands in a random order that is its own, whatever other files there are."""
-        return hashlib.sha256(self.name.encode("utf-8", "surrogateescape")).digest()
-
-
-class Listing(NamedTuple):
-    """The files of the three splits, each sorted by name."""
-
-    train: list[File]
-    validation: list[File]
-    test: list[File]
-
-
-class ImageFolder(Dataset):
+class ImageFolder(ListedImages):
     """`ROOT/train/CLASS/IMAGE`, `ROOT/val/CLASS/IMAGE` and perhaps `ROOT/test/CLASS/IMAGE`, decoded into memory.
 
     With `test/`, `val/` is the validation split. Without, `val/` is the test split, as it is customary for ImageNet,
@@ -77,77 +35,25 @@ class ImageFolder(Dataset):
     hash of each file's name, so that a file that comes or goes moves at most one other of its class.
 
     Files without an image's suffix and hidden files and folders are ignored; folders inside a class belong to it.
-    Images are made RGB or grey, their shorter side is resized to `image_size` (bicubic, antialiased), and the centre
-    is cut out, with the rounding of torchvision's `Resize` and `CenterCrop`.
     """
 
     Options = ImageFolderOptions
     options: ImageFolderOptions
-    # Neither decides a result: the same data anywhere, and decoded under any limit, are the same data.
-    location: ClassVar[frozenset[str]] = frozenset({"root", "memory_limit_gb"})
-
-    @property
-    def _root(self) -> Path:
-        return self.options.root.expanduser()
 
     def label(self, name: str) -> str:
         """The folder's name: every tree is another task."""
         return self._root.resolve().name
-
-    def facts(self) -> DatasetFacts:
-        return DatasetFacts(
-            classes=len(self._classes),
-            channels=self.options.channels,
-            image_size=self.options.image_size,
-            train_images=len(self._listing.train),
-            validation_images=len(self._listing.validation),
-            test_images=len(self._listing.test),
-        )
-
-    def fingerprint(self) -> str:
-        """Hash of the names and sizes of the files in each split: quick, and the same wherever the root lies."""
-        return self._fingerprint
-
-    @cached_property
-    def _fingerprint(self) -> str:
-        splits = self._listing._asdict()
-        return address_of({split: [(file.name, file.size) for file in files] for split, files in splits.items()})
-
-    def load(self) -> Splits:
-        from PIL import Image
-
-        # Left to the first image of a rare format, this is a race: of two threads, one finds no decoder.
-        Image.init()
-        listing = self._listing
-        with ThreadPoolExecutor(_cores()) as pool:
-            train, validation, test = (self._decode(files, pool) for files in listing)
-        mean, std = _mean_and_std(train.images)
-        return Splits(train, validation, test, mean, std)
-
-    def _decode(self, files: Sequence[File], pool: Executor) -> Images:
-        import numpy as np
-
-        own, root = self.options, self._root
-        images = np.empty((len(files), own.channels, own.image_size, own.image_size), np.uint8)
-
-        def fill(start: int) -> None:
-            for row, file in enumerate(files[start : start + IMAGES_PER_TASK], start=start):
-                images[row] = _decoded(root / file.name, own.image_size, own.channels)
-
-        for _ in pool.map(fill, range(0, len(files), IMAGES_PER_TASK)):
-            pass  # raises what a thread raised, of several the first by name
-        return Images(images, np.array([file.label for file in files], np.int64))
 
     @cached_property
     def _listing(self) -> Listing:
         train = [self._kept(files) for files in self._files_by_class("train")]
         val = self._files_by_class("val")
         if "test" in self._split_folders:
-            listing = Listing(_sorted(train), _sorted(val), _sorted(self._files_by_class("test")))
+            listing = Listing(in_order(train), in_order(val), in_order(self._files_by_class("test")))
         else:
             validation = [self._for_validation(files) for files in train]
             rest = [files[len(taken) :] for files, taken in zip(train, validation, strict=True)]
-            listing = Listing(_sorted(rest), _sorted(validation), _sorted(val))
+            listing = Listing(in_order(rest), in_order(validation), in_order(val))
         self._check_memory(listing)
         return listing
 
@@ -185,7 +91,7 @@ class ImageFolder(Dataset):
         found = []
         for label, name in enumerate(self._classes):
             folder = self._root / split / name
-            files = sorted(_image_files(folder, f"{split}/{name}", label), key=lambda file: file.place)
+            files = sorted(image_files(folder, f"{split}/{name}", label), key=lambda file: file.place)
             if not files:
                 raise UserError(f"{folder}: no images in it (known suffixes: {' '.join(SUFFIXES)})")
             found.append(files)
@@ -207,113 +113,35 @@ class ImageFolder(Dataset):
         taken = max(1, round(self.options.validation_fraction * len(files)))
         return files[: min(taken, len(files) - 1)]
 
-    def _check_memory(self, listing: Listing) -> None:
-        own, images = self.options, sum(len(files) for files in listing)
-        gigabytes = images * own.channels * own.image_size**2 / 1e9
-        if gigabytes > own.memory_limit_gb:
-            raise UserError(
-                f"{self._root}: {images} images of {own.channels} x {own.image_size} x {own.image_size} are"
-                f" {gigabytes:.3g} GB in memory, more than memory_limit_gb = {own.memory_limit_gb:g};"
-                " reduce image_size, classes or images_per_class, or raise the limit"
-            )
-
-
-def _sorted(classes: Iterable[Iterable[File]]) -> list[File]:
-    """The files of all classes by name, an order that says nothing about how they were split."""
-    return sorted(file for files in classes for file in files)
-
 
 def _folders(folder: Path) -> list[str]:
     """Names of the folders in a folder, sorted."""
     return [entry.name for entry in _entries(folder) if _is_folder(entry)]
 
 
-def _image_files(folder: Path, name: str, label: int) -> Iterator[File]:
+def image_files(folder: Path, name: str, label: int) -> Iterator[File]:
     """The image files in a folder and in folders inside it; `name` is the folder's path within the root."""
     for entry in _entries(folder):
         within = f"{name}/{entry.name}"
         if _is_folder(entry):
-            yield from _image_files(folder / entry.name, within, label)
+            yield from image_files(folder / entry.name, within, label)
         elif entry.name.lower().endswith(SUFFIXES):
             yield File(within, _size(entry), label)
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
     """What a folder holds, by name, without what is hidden (macOS's `._cat.jpg` is no image)."""
-    with _readable(folder), os.scandir(folder) as entries:
+    with readable(folder), os.scandir(folder) as entries:
         return sorted((e for e in entries if not e.name.startswith(".")), key=lambda entry: entry.name)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
-    with _readable(entry):
+    with readable(entry):
         return entry.is_dir()
 
 
 def _size(entry: os.DirEntry[str]) -> int:
     """Bytes of a file; an error for a link that leads nowhere, which must not silently make the data set smaller."""
-    with _readable(entry):
+    with readable(entry):
         size = entry.stat().st_size
-    if not size:
-        raise UserError(f"{entry.path}: does not decode: the file is empty (0 bytes)")
-    return size
-
-
-@contextmanager
-def _readable(path: os.PathLike[str]) -> Iterator[None]:
-    """Turns what the system says of a path into a `UserError` that names it."""
-    try:
-        yield
-    except OSError as error:
-        raise UserError(f"{os.fspath(path)}: cannot be read: {error.strerror}") from error
-
-
-def _decoded(path: Path, side: int, channels: int) -> NDArray[np.uint8]:
-    """One image as an array (channels, side, side)."""
-    import numpy as np
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            # PIL would clip 16-bit and floating-point pixels at 255, which makes most of them white.
-            if image.mode.startswith(("I", "F")):
-                raise ValueError(f"pixels of more than 8 bits (mode {image.mode}); convert it to 8 bits")
-            square = _centre(image.convert("RGB" if channels == 3 else "L"), side)
-    # On damaged files PIL's decoders raise errors of many kinds, not only its own.
-    except Exception as error:
-        reason = getattr(error, "strerror", None) or str(error).replace(f" {str(path)!r}", "") or type(error).__name__
-        raise UserError(f"{path}: does not decode: {' '.join(reason.split())}") from error
-    return np.asarray(square).reshape(side, side, channels).transpose(2, 0, 1)
-
-
-def _centre(image: Image.Image, side: int) -> Image.Image:
-    """The centre square at this size, rounded as torchvision's `Resize` and `CenterCrop` round."""
-    from PIL import Image
-
-    shorter = min(image.size)
-    width, height = (side * length // shorter for length in image.size)
-    left, top = round((width - side) / 2), round((height - side) / 2)
-    resized = image.resize((width, height), Image.Resampling.BICUBIC)
-    return resized.crop((left, top, left + side, top + side))
-
-
-def _mean_and_std(images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel, images scaled to 0..1.
-
-    From the counts of the 256 values, so that no array of floats is made and the result depends on no order of sums.
-    """
-    import numpy as np
-
-    counts = np.zeros((images.shape[1], 256), np.int64)
-    for start in range(0, len(images), IMAGES_PER_TASK):
-        for channel, count in enumerate(counts):
-            count += np.bincount(images[start : start + IMAGES_PER_TASK, channel].ravel(), minlength=256)
-    values, total = np.arange(256) / 255, counts.sum(1)
-    mean = counts @ values / total
-    std = np.sqrt((counts * (values - mean[:, None]) ** 2).sum(1) / total)
-    # A channel that is the same everywhere has no scale; a step of 8 bits keeps the normalised images finite.
-    return tuple(mean.tolist()), tuple(std.clip(1 / 255).tolist())
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return checked_size(entry, size)

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from pydantic import Field
 
-from learngene_bench.datasets import DatasetFacts, Splits
+from learngene_bench.datasets import DatasetFacts, Splits, Tell
 from learngene_bench.errors import UserError
-from learngene_bench.tasks.datasets.imagefolder import File, ImageFolder, ImageFolderOptions
+from learngene_bench.tasks.datasets.imagefolder import ImageFolder, ImageFolderOptions
+from learngene_bench.tasks.datasets.listed import File
 
 CLASSES, TRAIN_IMAGES, TEST_IMAGES = 1000, 1_281_167, 50_000
 VALIDATION_PER_CLASS = 10
@@ -27,6 +28,7 @@ class ImageNet(ImageFolder):
     """
 
     Options = ImageNetOptions
+    origin = "prepared folder"
 
     def label(self, name: str) -> str:
         return name
@@ -41,6 +43,18 @@ class ImageNet(ImageFolder):
         return f"ILSVRC 2012, {VALIDATION_PER_CLASS} training images of each class for validation"
 
     def load(self) -> Splits:
+        self._check_counts()
+        return super().load()
+
+    def verify(self, tell: Tell) -> list[str]:
+        self._check_counts()
+        return super().verify(tell)
+
+    def prepare(self, tell: Tell) -> list[str]:
+        self._check_counts()
+        return super().prepare(tell)
+
+    def _check_counts(self) -> None:
         held, known = super().facts(), self.facts()
         if held != known:
             raise UserError(
@@ -48,7 +62,6 @@ class ImageNet(ImageFolder):
                 f"{held.train_images + held.validation_images} training and {held.test_images} test images, not "
                 f"{CLASSES}, {TRAIN_IMAGES} and {TEST_IMAGES} (use data.name=imagefolder for a part of it)"
             )
-        return super().load()
 
     def _for_validation(self, files: list[File]) -> list[File]:
         return files[:VALIDATION_PER_CLASS]

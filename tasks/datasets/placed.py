@@ -49,6 +49,7 @@ class PlacedPictures(Dataset):
 
     Options = PlacedOptions
     options: PlacedOptions
+    origin = "embedded"
 
     @property
     @abstractmethod

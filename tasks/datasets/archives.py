@@ -1,0 +1,192 @@
+"""Archives as their authors published them: downloaded with a checksum, continued where it stopped, unpacked whole."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import secrets
+import shutil
+import tarfile
+import urllib.error
+import urllib.request
+import zipfile
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+from learngene_bench.datasets import Tell
+from learngene_bench.errors import UserError, one_line
+from learngene_bench.files import readable, unwritable
+
+CHUNK = 1 << 20
+PATIENCE = 30.0
+"""Seconds that a server may take for the next bytes."""
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """Tells nobody."""
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A published file.
+
+    Attributes:
+        md5: as its authors or torchvision publish it.
+        place: where it is kept, within the root.
+        member: what is taken out of it, a file or a folder at its top; None if it is used as it is.
+        becomes: where that goes, within the root.
+    """
+
+    url: str
+    md5: str
+    place: str
+    member: str | None = None
+    becomes: str | None = None
+
+    def bring(self, root: Path, tell: Tell) -> list[str]:
+        """Downloads and unpacks it below `root`; what is there is left as it is.
+
+        Returns:
+            What was done or found, in lines.
+
+        Raises:
+            UserError: no network, a wrong checksum, a file that is no archive, a full disk.
+        """
+        target = root / (self.becomes or self.place)
+        if target.exists():
+            if self.member is None:
+                self.check(root, tell)
+            return [f"{target}: there already"]
+        path, done = root / self.place, []
+        if not path.is_file():
+            _download(self, path, tell)
+            done.append(f"{path}: downloaded from {self.url}")
+        self.check(root, tell)
+        if self.member is not None:
+            _unpack(path, self.member, target, tell)
+            done.append(f"{target}: unpacked")
+        return done
+
+    def check(self, root: Path, tell: Tell = silent) -> None:
+        """Raises `UserError` if the file has another checksum than its authors'."""
+        path = root / self.place
+        found = _md5(path, tell)
+        if found != self.md5:
+            raise UserError(
+                f"{path}: its MD5 checksum is {found}, not {self.md5}: damaged, incomplete or another file;"
+                " delete it and run again"
+            )
+
+
+def _md5(path: Path, tell: Tell) -> str:
+    digest, done = hashlib.md5(usedforsecurity=False), 0
+    with readable(path), path.open("rb") as stream:
+        total = os.fstat(stream.fileno()).st_size
+        while piece := stream.read(CHUNK):
+            digest.update(piece)
+            done += len(piece)
+            tell(f"checking {path.name}", done, total)
+    return digest.hexdigest()
+
+
+def _download(archive: Archive, path: Path, tell: Tell) -> None:
+    """Into `NAME.part` first, where a later call continues."""
+    part = path.with_name(f"{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with part.open("ab") as stream:
+                _receive(archive, path, stream, partial(tell, f"downloading {path.name}"))
+        finally:
+            if not part.stat().st_size:
+                part.unlink()
+        os.replace(part, path)
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def _receive(archive: Archive, path: Path, stream: BinaryIO, told: partial[object]) -> None:
+    done = stream.tell()
+    request = urllib.request.Request(archive.url, headers={"User-Agent": "learngene-bench"})
+    if done:
+        request.add_header("Range", f"bytes={done}-")
+    try:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as response:
+            if response.status != http.client.PARTIAL_CONTENT and done:  # the server knows no ranges
+                stream.truncate(0)
+                done = 0
+            total = done + int(response.headers.get("Content-Length") or 0)
+            while piece := response.read(CHUNK):
+                _append(stream, path, piece)
+                done += len(piece)
+                told(done, max(total, done))
+    except urllib.error.HTTPError as error:
+        if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
+            return  # all was there already; if it was not, the checksum says so
+        raise _undelivered(archive, path, done, f"the server answers {error.code} {error.reason}") from error
+    except _Unwritten as error:
+        raise unwritable(path, error.reason) from error
+    except (OSError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", None) or error
+        raise _undelivered(archive, path, done, str(reason) or type(error).__name__) from error
+    if total > done:
+        raise _undelivered(archive, path, done, f"the connection ended after {done} of {total} bytes")
+
+
+class _Unwritten(Exception):
+    """A full disk, told apart from a lost connection."""
+
+    def __init__(self, reason: OSError) -> None:
+        self.reason = reason
+
+
+def _append(stream: BinaryIO, path: Path, piece: bytes) -> None:
+    try:
+        stream.write(piece)
+    except OSError as error:
+        raise _Unwritten(error) from error
+
+
+def _undelivered(archive: Archive, path: Path, done: int, reason: str) -> UserError:
+    again = "run again to continue" if done else "run again with a network"
+    return UserError(
+        f"{archive.url}: cannot be downloaded: {' '.join(reason.split())}; {again}, or put the file at {path} yourself"
+        f" (MD5 {archive.md5})"
+    )
+
+
+def _unpack(path: Path, member: str, target: Path, tell: Tell) -> None:
+    """Takes a file or folder out of an archive: beside its place first, then renamed, so that it is there whole."""
+    aside = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.unpacking")
+    try:
+        aside.mkdir(parents=True)
+        try:
+            (_unzip if path.suffix == ".zip" else _untar)(path, aside, tell)
+        except (tarfile.TarError, zipfile.BadZipFile, EOFError, ValueError) as error:
+            raise UserError(f"{path}: cannot be unpacked: {one_line(error)}") from error
+        if not (aside / member).exists():
+            raise UserError(f"{path}: no {member} in it")
+        os.replace(aside / member, target)
+    except OSError as error:
+        raise unwritable(target, error) from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _untar(path: Path, folder: Path, tell: Tell) -> None:
+    total = path.stat().st_size
+    with path.open("rb") as stream, tarfile.open(fileobj=stream) as archive:
+        for entry in archive:
+            archive.extract(entry, folder, filter="data")
+            tell(f"unpacking {path.name}", stream.tell(), total)
+
+
+def _unzip(path: Path, folder: Path, tell: Tell) -> None:
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        for done, entry in enumerate(entries, start=1):
+            archive.extract(entry, folder)
+            tell(f"unpacking {path.name}", done, len(entries))

@@ -1,0 +1,129 @@
+"""CIFAR-10 and CIFAR-100."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field
+
+from learngene_bench.array_cache import cached_array
+from learngene_bench.datasets import Tell
+from learngene_bench.tasks.datasets import decoding
+from learngene_bench.tasks.datasets.archives import Archive
+from learngene_bench.tasks.datasets.listed import File
+from learngene_bench.tasks.datasets.official import OfficialImages, OfficialOptions, Published, Split, reading
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+SIDE = 32
+
+
+class CifarOptions(OfficialOptions):
+    image_size: int = Field(SIDE, ge=1, description="side of the square images that networks see, pixels")
+
+
+class Cifar10(OfficialImages):
+    """Tiny images of 10 classes of things (A. Krizhevsky, 2009), 32 x 32 pixels, read by torchvision's `CIFAR10`.
+
+    The authors' files are pickles, and a pickle can run any program. torchvision opens them only after comparing the
+    MD5 checksum of each with its authors': so these are the authors' own files, as nobody knows how to make another
+    file of a given MD5. Nothing else is unpickled in this suite.
+    """
+
+    Options = CifarOptions
+    name = "cifar10"
+    published = Published("CIFAR-10", classes=10, train=50_000, test=10_000)
+    held_out = 500
+    reader: ClassVar[str] = "CIFAR10"
+    archives: ClassVar[tuple[Archive, ...]] = (
+        Archive(
+            "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
+            "c58f30108f718f92721af3b95e74349a",
+            "cifar-10-python.tar.gz",
+            member="cifar-10-batches-py",
+            becomes="cifar-10-batches-py",
+        ),
+    )
+
+    def verify(self, tell: Tell) -> list[str]:
+        """Checks the archive and the files, and counts; pixels need no decoding."""
+        found = self._archives_checked(tell)
+        for split, files in self._listing._asdict().items():
+            found.append(f"{split}: {len(files)} images of {len({file.label for file in files})} classes")
+        return found
+
+    def _files(self, split: Split) -> list[File]:
+        """As if every image were a file, named by its number: so they are split as files are."""
+        labels = self._read[split].targets
+        return [File(f"{split}/{number:05}", 3 * SIDE**2, int(label)) for number, label in enumerate(labels)]
+
+    def _pixels(self, files: Sequence[File]) -> NDArray[np.uint8]:
+        own = self.options
+        shape = (len(files), own.channels, own.image_size, own.image_size)
+        if (own.image_size, own.channels) == (SIDE, 3):
+            return self._original(files).transpose(0, 3, 1, 2).copy()
+        batches = [self._root / place for place, _ in self._checksums]
+        chosen = [file.name for file in files]
+        how = f"{self.name}, {decoding.describe(own.image_size, own.channels)}, {chosen}"
+        return cached_array(batches, how, shape, lambda: self._resized(files, shape))
+
+    def _original(self, files: Sequence[File]) -> NDArray[np.uint8]:
+        """The images (N, 32, 32, 3) of one of the authors' splits."""
+        import numpy as np
+
+        split = files[0].name.partition("/")[0] if files else "test"
+        images: NDArray[np.uint8] = self._read[split].data
+        return images[np.array([int(file.name.partition("/")[2]) for file in files], np.int64)]
+
+    def _resized(self, files: Sequence[File], shape: tuple[int, ...]) -> NDArray[np.uint8]:
+        import numpy as np
+        from PIL import Image
+
+        images = np.empty(shape, np.uint8)
+        for row, pixels in enumerate(self._original(files)):
+            images[row] = decoding.squared(Image.fromarray(pixels), self.options.image_size, self.options.channels)
+        return images
+
+    @cached_property
+    def _read(self) -> dict[str, Any]:
+        """torchvision's data sets of both splits."""
+        from torchvision import datasets
+
+        kind = getattr(datasets, self.reader)
+        folder = self._there(kind.base_folder)
+        for place, md5 in self._checksums:
+            self._there(place)
+            Archive("", md5, place).check(self._root)
+        with reading(folder):
+            return {"train": kind(self._root, train=True), "test": kind(self._root, train=False)}
+
+    @cached_property
+    def _checksums(self) -> list[tuple[str, str]]:
+        """The authors' files and the checksums that torchvision knows of them."""
+        from torchvision import datasets
+
+        kind = getattr(datasets, self.reader)
+        files = [*kind.train_list, *kind.test_list, (kind.meta["filename"], kind.meta["md5"])]
+        return [(f"{kind.base_folder}/{name}", md5) for name, md5 in files]
+
+
+class Cifar100(Cifar10):
+    """Tiny images of 100 classes of things, 32 x 32 pixels; see `Cifar10`."""
+
+    name = "cifar100"
+    published = Published("CIFAR-100", classes=100, train=50_000, test=10_000)
+    held_out = 50
+    reader = "CIFAR100"
+    archives = (
+        Archive(
+            "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
+            "eb9058c3a382ffc7106e4002c42a8d85",
+            "cifar-100-python.tar.gz",
+            member="cifar-100-python",
+            becomes="cifar-100-python",
+        ),
+    )

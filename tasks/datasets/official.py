@@ -1,0 +1,176 @@
+"""Published data sets: known classes and counts, their authors' split, and a download where there is one."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Literal, NamedTuple
+
+from pydantic import Field
+
+from learngene_bench.datasets import DatasetFacts, Tell
+from learngene_bench.errors import UserError, one_line
+from learngene_bench.tasks.datasets.archives import Archive
+from learngene_bench.tasks.datasets.listed import File, ListedImages, ListedOptions, Listing, file_below, in_order
+
+Split = Literal["train", "test"]
+
+
+class Published(NamedTuple):
+    """What is known of a data set without having it.
+
+    Attributes:
+        title: as it is called, for messages.
+        train: images of the authors' training split, or of training and validation where they made three.
+    """
+
+    title: str
+    classes: int
+    train: int
+    test: int
+
+
+class OfficialOptions(ListedOptions):
+    root: Path = Field(Path("data"), description="what torchvision calls root, filled by `lgbench data prepare`")
+    image_size: int = Field(224, ge=1, description="side of the square images that networks see, pixels")
+    validation_per_class: int | None = Field(
+        None, ge=0, description="images of each class taken off training for validation; about a tenth when absent"
+    )
+
+
+class OfficialImages(ListedImages):
+    """A published data set: its counts are known, so that it can be planned where it does not lie, and are asserted.
+
+    The authors' test images are the test split. Validation images are taken from training images: of every class the
+    same number, chosen by a hash of the file's name. With `validation_per_class = 0` all training images are trained
+    on, as in the paper, and there is no validation.
+    """
+
+    Options = OfficialOptions
+    options: OfficialOptions
+    name: ClassVar[str]
+    """What `data.name` calls it."""
+    published: ClassVar[Published]
+    held_out: ClassVar[int]
+    """Of each class for validation when the options do not say: about a tenth, and possible in every class."""
+    archives: ClassVar[tuple[Archive, ...]] = ()
+    by_hand: ClassVar[str] = ""
+    """How a person gets it, where it cannot be downloaded."""
+    origin = "download"
+
+    @abstractmethod
+    def _files(self, split: Split) -> list[File]:
+        """The files of a split as its authors made it."""
+
+    def facts(self) -> DatasetFacts:
+        known, own = self.published, self.options
+        validation = known.classes * self._of_each_class
+        return DatasetFacts(
+            known.classes, own.channels, own.image_size, known.train - validation, validation, known.test
+        )
+
+    def fingerprint(self) -> str:
+        """What was published, whose counts and checksums are checked, and what is set aside of it."""
+        known = self.published
+        return f"{known.title}, {known.train} + {known.test} images, {self._of_each_class} of each class for validation"
+
+    @property
+    def _of_each_class(self) -> int:
+        given = self.options.validation_per_class
+        return self.held_out if given is None else given
+
+    @cached_property
+    def _classes(self) -> list[str]:
+        return [str(label) for label in range(self.published.classes)]
+
+    @cached_property
+    def _listing(self) -> Listing:
+        train, test = self._files("train"), self._files("test")
+        check_split(self._root, self.published, train, test)
+        by_class: list[list[File]] = [[] for _ in range(self.published.classes)]
+        for file in train:
+            by_class[file.label].append(file)
+        taken, validation, rest = self._of_each_class, [], []
+        for label, files in enumerate(by_class):
+            if len(files) <= taken:
+                raise UserError(
+                    f"validation_per_class = {taken} leaves no image of class {label} for training: it has {len(files)}"
+                )
+            files.sort(key=lambda file: file.place)
+            validation.append(files[:taken])
+            rest.append(files[taken:])
+        return Listing(in_order(rest), in_order(validation), in_order([test]))
+
+    def prepare(self, tell: Tell) -> list[str]:
+        done = [line for archive in self.archives for line in archive.bring(self._root, tell)]
+        listing = self._listing
+        return [*done, f"{len(listing.train) + len(listing.validation)} training and {len(listing.test)} test images"]
+
+    def verify(self, tell: Tell) -> list[str]:
+        """Checks the archives that are still there, counts, and decodes every image."""
+        return [*self._archives_checked(tell), *super().verify(tell)]
+
+    def _archives_checked(self, tell: Tell) -> list[str]:
+        found = []
+        for archive in self.archives:
+            path = self._root / archive.place
+            if path.is_file():
+                archive.check(self._root, tell)
+                found.append(f"{path}: its checksum is right")
+            else:
+                found.append(f"{path}: not kept, so its checksum cannot be checked")
+        return found
+
+    def _there(self, folder: str) -> Path:
+        """A folder or file below the root, which must be there."""
+        path = self._root / folder
+        if not path.exists():
+            raise UserError(f"{path}: not there; {self._how_to_get_it()}")
+        return path
+
+    def _how_to_get_it(self) -> str:
+        return self.by_hand or f"`lgbench data prepare {self.name} --root {self._root}` brings {self.published.title}"
+
+
+def check_split(root: Path, known: Published, train: list[File], test: list[File]) -> None:
+    """Raises `UserError` if there are other numbers of images or classes than were published."""
+    for split, files, count in (("training", train, known.train), ("test", test, known.test)):
+        if len(files) != count:
+            raise UserError(
+                f"{root}: {len(files)} {split} images, but {known.title} has {count}"
+                " (use data.name=imagefolder for a part of it)"
+            )
+        missing = set(range(known.classes)) - {file.label for file in files}
+        if missing:
+            raise UserError(
+                f"{root}: no {split} image of {len(missing)} of {known.classes} classes, the first"
+                f" of them class {min(missing)}"
+            )
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turns whatever a reader says of a damaged list of images into a `UserError` that names the list."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"{path}: cannot be read: {one_line(error)}") from error
+
+
+def files_of(root: Path, data: Any) -> list[File]:
+    """The files that one of torchvision's data sets reads; it was made with `loader=as_it_is`, so none is decoded."""
+    return [file_below(root, Path(path).relative_to(root).as_posix(), int(label)) for path, label in _items(data)]
+
+
+def _items(data: Any) -> list[tuple[Any, Any]]:
+    return [data[index] for index in range(len(data))]
+
+
+def as_it_is(path: Any) -> Any:
+    """A loader for torchvision that leaves the decoding to others."""
+    return path

@@ -8,6 +8,7 @@ import traceback
 import typer
 
 from learngene_bench.cli import (
+    analyze,
     cancel,
     check,
     export,
@@ -43,6 +44,7 @@ app.command("cancel")(cancel.cancel)
 app.command("logs")(logs.logs)
 app.command("report")(report.report)
 app.command("plot")(plot.plot)
+app.command("analyze")(analyze.analyze)
 app.add_typer(leaderboard.app, name="leaderboard")
 app.command("rerun")(rerun.rerun)
 app.command("check")(check.check)

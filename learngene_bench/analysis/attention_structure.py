@@ -136,7 +136,7 @@ def _summary(
     models: Sequence[tuple[Subject, str, Any]], names: Sequence[str], rows: Sequence[Mapping[str, Any]]
 ) -> Iterator[tuple[str, ...]]:
     for (subject, weights, _), name in zip(models, names, strict=True):
-        for product in ("query-key", "value-projection"):
+        for product, short in (("query-key", "QK"), ("value-projection", "VP")):
             mine = [
                 r for r in rows if (r["address"], r["weights"], r["product"]) == (subject.address, weights, product)
             ]
@@ -146,7 +146,7 @@ def _summary(
                 return math.fsum(values) / len(values) if values else None
 
             keys = ("mean_diagonal", "mean_off_diagonal", "ratio", "identity_correlation")
-            yield (name, product, *(rounded(mean(key), 3 if key.startswith("mean") else 2) for key in keys))
+            yield (name, short, *(rounded(mean(key), 3 if key.startswith("mean") else 2) for key in keys))
 
 
 def _page(names: Sequence[str], products: Sequence[Products]) -> Page:
@@ -200,7 +200,7 @@ def _draw(axes: Any, matrix: Tensor) -> Any:
 def _caption(products: Sequence[Products]) -> str:
     sentences = [
         "QK: Wq' Wk of a head, by its number; VP: Wv' Wp' of a block (weights as in y = x W'). Below each: its "
-        "correlation with the identity, trace / (sqrt(D) norm), 1 for a multiple of it and about 0 for independent entries."
+        "correlation with the identity, trace / (sqrt(D) norm): 1 for a multiple of it, about 0 for independent entries."
     ]
     if any(len(found) > LAYERS_SHOWN or len(found[0][0]) > HEADS_SHOWN for found in products):
         sentences.append("Not all layers and heads are drawn; the CSV has all.")

@@ -91,7 +91,8 @@ def samples(subjects: Sequence[Subject], split: str, count: int, seed: int) -> S
     for subject in subjects[1:]:
         if subject.config["config"]["data"] != data:
             raise UserError(
-                f"{first.full_label} and {subject.full_label} were measured on different images; choose cells of one task"
+                f"{first.full_label} and {subject.full_label} were measured on different images; choose cells of one "
+                "task"
             )
     _, splits, fingerprint = load_data(canonical(first.config["execution"]["data"]))
     if fingerprint != data["fingerprint"]:

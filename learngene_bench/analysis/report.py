@@ -51,4 +51,6 @@ class Analysis:
 
 def rounded(value: float | None, digits: int = 2) -> str:
     """For people; a dash where there is no number."""
-    return "—" if value is None else f"{value:.{digits}f}"
+    if value is None:
+        return "—"
+    return f"{round(value, digits) + 0.0:.{digits}f}"  # no negative zero

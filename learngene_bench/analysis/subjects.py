@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from learngene_bench.finding import cell_labels, label_fits
 from learngene_bench.errors import DamagedFile, UserError, nearest
+from learngene_bench.finding import cell_labels, label_fits
 from learngene_bench.spec import ModelSpec
 from learngene_bench.store import Runs, State
 

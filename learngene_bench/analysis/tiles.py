@@ -39,7 +39,7 @@ class Tiles:
 
     @property
     def left(self) -> float:
-        return _LETTER_WIDTH * max(map(len, self.rows), default=0) + 0.08
+        return _LETTER_WIDTH * max(map(len, self.rows), default=0) + 0.12
 
     @property
     def side(self) -> float:

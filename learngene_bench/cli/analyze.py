@@ -47,8 +47,8 @@ def analyze(
     kind: Annotated[
         str,
         typer.Argument(
-            help="attention-structure (diagonals of attention products), linear-structure (PCA of weights over layers), "
-            "attention-maps (where models look), or similarity (of initial and trained weights)."
+            help="attention-structure (diagonals of attention products), linear-structure (PCA of weights over "
+            "layers), attention-maps (where models look), or similarity (of initial and trained weights)."
         ),
     ],
     cells: Annotated[

@@ -11,9 +11,9 @@ import typer
 from rich.text import Text
 
 from learngene_bench.cli import common
-from learngene_bench.finding import cell_labels, label_fits
 from learngene_bench.errors import DamagedFile, MethodFailure, UserError
 from learngene_bench.files import file_hash, write_json, write_whole
+from learngene_bench.finding import cell_labels, label_fits
 from learngene_bench.registry import Registry
 from learngene_bench.spec import ModelSpec
 from learngene_bench.store import Runs, StageFolder, State

@@ -236,6 +236,6 @@ def _caption(shown: Samples, kind: str) -> str:
         "received": "mean attention that patches receive in the last block",
     }[kind]
     return (
-        f"Left: images of the {shown.split} split, of different classes as far as there are. Beside: {how}; the redder, "
-        "the more, up to the greatest value of each map. No red: no patch has any."
+        f"Left: images of the {shown.split} split, of different classes as far as there are. Beside: {how}; the "
+        "redder, the more, up to the greatest value of each map. No red: no patch has any."
     )

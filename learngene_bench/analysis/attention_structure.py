@@ -200,7 +200,8 @@ def _draw(axes: Any, matrix: Tensor) -> Any:
 def _caption(products: Sequence[Products]) -> str:
     sentences = [
         "QK: Wq' Wk of a head, by its number; VP: Wv' Wp' of a block (weights as in y = x W'). Below each: its "
-        "correlation with the identity, trace / (sqrt(D) norm): 1 for a multiple of it, about 0 for independent entries."
+        "correlation with the identity, trace / (sqrt(D) norm): 1 for a multiple of it, about 0 for independent "
+        "entries."
     ]
     if any(len(found) > LAYERS_SHOWN or len(found[0][0]) > HEADS_SHOWN for found in products):
         sentences.append("Not all layers and heads are drawn; the CSV has all.")

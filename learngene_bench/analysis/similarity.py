@@ -1,9 +1,9 @@
 """How much of an initialization is left in trained weights, and in what they compute.
 
 Weights are compared as they are, tensor by tensor: their cosine similarity, and the distance |a - b| / |b| from the
-trained ones, b. What layers compute is compared by centered kernel alignment (linear CKA; Kornblith et al., 2019), which
-does not depend on the order or rotation of channels: 1 for the same up to rotation and scale, 0 on average for what is
-independent, by the unbiased estimate of HSIC (Song et al., 2012).
+trained ones, b. What layers compute is compared by centered kernel alignment (linear CKA; Kornblith et al., 2019),
+which does not depend on the order or rotation of channels: 1 for the same up to rotation and scale, 0 on average for
+what is independent, by the unbiased estimate of HSIC (Song et al., 2012).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
+from learngene_bench.analysis.linear_structure import DRAWN
 from learngene_bench.analysis.models import Samples, model_of
 from learngene_bench.analysis.report import Analysis, rounded
 from learngene_bench.analysis.subjects import Subject
@@ -112,7 +113,8 @@ class Comparison:
     Attributes:
         against: whose trained weights, if not the cell's own.
         tensors: by parameter.
-        components: by component of a block, all layers together; under "all" the whole model.
+        components: by component of a block, all layers together; "matrices" are the large ones of all blocks together,
+            "all" is the whole model.
         cka: of each layer as initialized and each trained one, the embedding first: (L + 1, L + 1).
     """
 
@@ -137,13 +139,15 @@ def compare(
     for name in subject.target.block_shapes():
         a, b = (torch.cat([p[f"blocks.{layer}.{name}"].flatten() for layer in layers]) for p in (first, second))
         components[name] = likeness(a, b)
+    large = [name for name in first if name.startswith("blocks.") and name.endswith(tuple(DRAWN))]
+    matrices = [torch.cat([p[name].flatten() for name in large]) for p in (first, second)]
     whole = [torch.cat([parameter.flatten() for parameter in p.values()]) for p in (first, second)]
     grams, others = grams_of(initial, images), grams_of(trained, images)
     return Comparison(
         subject,
         against,
         {name: likeness(first[name], second[name]) for name in first},
-        {**components, "all": likeness(*whole)},
+        {**components, "matrices": likeness(*matrices), "all": likeness(*whole)},
         [[_cka(gram, other) for other in others] for gram in grams],
     )
 
@@ -167,10 +171,10 @@ def analyse(subjects: Sequence[Subject], reference: Subject | None, shown: Sampl
     for subject in subjects:
         initial, tuned = (model_of(subject, weights, registry) for weights in ("initial", "tuned"))
         found.append(compare(subject, initial, None, tuned, shown.inputs))
-        if reference and final is not None:
+        if reference and final is not None and reference.address != subject.address:
             found.append(compare(subject, initial, reference, final, shown.inputs))
     rows = [row for comparison in found for row in _rows(comparison, shown)]
-    header = ("initial weights", "to trained ones of", "cosine", "distance", "CKA, first block", "CKA, last block")
+    header = ("initial weights", "to trained ones of", "cosine", "distance", "CKA, first", "CKA, last block")
     return Analysis("similarity", _page(found, shown), tuple(rows), (header, *map(_summary, found)))
 
 
@@ -199,7 +203,7 @@ def _rows(comparison: Comparison, shown: Samples) -> Iterator[dict[str, Any]]:
 
 
 def _summary(comparison: Comparison) -> tuple[str, ...]:
-    whole = comparison.components["all"]
+    whole = comparison.components["matrices"]
     return (
         comparison.subject.label,
         comparison.against.full_label if comparison.against else "itself",
@@ -211,53 +215,70 @@ def _summary(comparison: Comparison) -> tuple[str, ...]:
 
 
 def _page(found: Sequence[Comparison], shown: Samples) -> Page:
-    components = max(len(comparison.subject.target.block_shapes()) for comparison in found)
     page = Page(
         "Initial weights beside trained ones, and what they compute",
-        "From left to right: cosine similarity of each block's tensors; distance |initial - trained| / |trained|; linear "
-        f"CKA of what layers compute on {len(shown.labels)} images of the {shown.split} split, layer 0 the embedding. "
-        "Grey: a tensor of zeros.",
+        "From left to right: cosine similarity of the blocks' matrices; distance |initial - trained| / |trained|; "
+        f"linear CKA of what layers compute on {len(shown.labels)} images of the {shown.split} split, layer 0 the "
+        "embedding. The CSV has every tensor.",
         count=3 * len(found),
         across=3,
-        height=max(1.4, 0.125 * components),
+        height=0.8,
         columns=2,
-        left=0.95,
-        beside=0.3,
+        left=0.4,
+        beside=0.34,
         below=0.36,
         wide=True,
     )
-    farthest = max(
-        (v.distance for c in found for n, v in c.tensors.items() if v.distance and "blocks" in n), default=1.0
-    )
+    distances = [_values(comparison, "distance") for comparison in found]
+    farthest = max((v for lines in distances for line in lines for v in line if v is not None), default=1.0)
     for number, comparison in enumerate(found):
         cosines = page.panel(3 * number, comparison.title)
         _tensors(cosines, comparison, "cosine", ("RdBu_r", -1.0, 1.0))
-        _tensors(page.panel(3 * number + 1, ""), comparison, "distance", ("viridis", 0.0, min(2.0, farthest)))
+        _tensors(page.panel(3 * number + 1, ""), comparison, "distance", ("viridis", 0.0, farthest or 1.0))
         _representations(page.panel(3 * number + 2, ""), comparison)
     return page
 
+
+_WRITTEN = 6
+"""Layers, up to which there is room for numbers."""
 
 Colors = tuple[str, float, float]
 """A map, and what its ends stand for."""
 
 
 def _tensors(axes: Axes, comparison: Comparison, measure: str, colors: Colors) -> None:
-    depth = comparison.subject.target.depth
-    names = list(comparison.subject.target.block_shapes())
-    values = [
-        [getattr(comparison.tensors[f"blocks.{layer}.{name}"], measure) for layer in range(depth)] for name in names
-    ]
+    values = _values(comparison, measure)
     _heat(axes, values, colors)
-    axes.set_yticks(range(len(names)), names, size=SMALL_SIZE - 1)
-    _layers(axes, range(1, depth + 1))
+    axes.set_yticks(range(len(DRAWN)), list(DRAWN.values()))
+    _layers(axes, range(1, len(values[0]) + 1))
     axes.set_xlabel(f"layer: {measure}")
+    if len(values[0]) <= _WRITTEN:
+        _write(axes, values, colors)
+
+
+def _values(comparison: Comparison, measure: str) -> list[list[float | None]]:
+    """Of the large matrices, layer by layer."""
+    layers = range(comparison.subject.target.depth)
+    return [[getattr(comparison.tensors[f"blocks.{layer}.{name}"], measure) for layer in layers] for name in DRAWN]
+
+
+def _write(axes: Axes, values: Sequence[Sequence[float | None]], colors: Colors) -> None:
+    """The numbers themselves, where there is room."""
+    name, least, greatest = colors
+    for row, line in enumerate(values):
+        for column, value in enumerate(line):
+            place = 0.5 if value is None else (value - least) / (greatest - least)
+            # The one map is dark at both ends, the other only at its lower one.
+            dark = abs(place - 0.5) > 0.35 if name == "RdBu_r" else place < 0.6
+            color = "white" if dark else "black"
+            axes.text(column, row, rounded(value), ha="center", va="center", size=SMALL_SIZE - 1, color=color)
 
 
 def _representations(axes: Axes, comparison: Comparison) -> None:
     _heat(axes, comparison.cka, ("viridis", 0.0, 1.0))
     axes.invert_yaxis()
     depth = comparison.subject.target.depth
-    step = 1 + depth // 7
+    step = 1 + depth // 5
     axes.set_yticks(range(0, depth + 1, step))
     _layers(axes, range(depth + 1))
     axes.set_xlabel("layer, trained: CKA")

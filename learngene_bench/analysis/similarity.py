@@ -282,7 +282,8 @@ def _representations(axes: Axes, comparison: Comparison) -> None:
     axes.set_yticks(range(0, depth + 1, step))
     _layers(axes, range(depth + 1))
     axes.set_xlabel("layer, trained: CKA")
-    axes.set_ylabel("layer, initial")
+    axes.set_ylabel("initial")
+    axes.yaxis.set_label_coords(-0.09, 0.5)
 
 
 def _layers(axes: Axes, numbers: range) -> None:

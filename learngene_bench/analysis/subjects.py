@@ -52,7 +52,7 @@ class Subject:
     def again(self) -> str:
         """What makes its files once more, where they are not there."""
         root, place = self.runs.root, f"reruns/{self.address[:20]}"
-        return f'`lgbench rerun "{self.full_label}" {root}` makes them again, for `lgbench analyze --runs {place}`'
+        return f'`lgbench rerun "{self.full_label}" {root}` computes it again, for `lgbench analyze --runs {place}`'
 
     def check_files(self, weights: Sequence[str]) -> None:
         """Raises `UserError` if what its model is read or made from is not there.
@@ -96,9 +96,10 @@ def choose(runs: Runs, queries: Sequence[str], most: int = MOST) -> list[Subject
         chosen.update(dict.fromkeys(sorted(done, key=lambda address: _order(labels[address]))))
     if len(chosen) > most:
         names = "; ".join(f'"{labels[address]}"' for address in list(chosen)[:SHOWN])
+        room = f"at most {most} fit beside each other" if most > 1 else "one is needed"
         raise UserError(
-            f"{len(chosen)} cells are meant, at most {most} fit beside each other: choose by words of their labels, "
-            f"each choice in quotes (there are {names}, ...)"
+            f"{len(chosen)} cells are meant, {room}: choose by words of their labels, each choice in quotes (there are "
+            f"{names}{', ...' if len(chosen) > SHOWN else ''})"
         )
     return _named([_subject(runs, address) for address in chosen])
 

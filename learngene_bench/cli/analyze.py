@@ -83,6 +83,8 @@ def analyze(
         raise unknown("kind of analysis", kind, KINDS)
     if reference is not None and kind != "similarity":
         raise UserError(f"--reference is for similarity, not for {kind}")
+    if weights is not Weights.INITIAL and kind == "similarity":
+        raise UserError("--weights is not for similarity, which compares initial with tuned weights")
     chosen = subjects.choose(Runs(runs), cells or [])
     registry = Registry(plugin or [])
     if kind == "similarity":

@@ -1,4 +1,4 @@
-"""Every shipped grid with every method, a few steps each, as CI and a careful user run them; what transfer hands over."""
+"""Every shipped grid with every method, a few steps each, as CI runs them; what transfer hands over."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from whole_runs import lgbench
 
 from learngene_bench.presets import shipped
 from learngene_bench.registry import Registry
-from whole_runs import lgbench
 
 pytestmark = pytest.mark.slow
 

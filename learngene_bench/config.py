@@ -105,7 +105,7 @@ class Teacher(Section):
         return self
 
 
-RecipeName = Literal["pretraining", "condensation", "inheritance", "tuning"]
+RecipeName = Literal["pretraining", "condensation", "hypernetwork", "inheritance", "tuning"]
 
 
 class Size(Section):
@@ -114,6 +114,7 @@ class Size(Section):
     width: int = Field(ge=1)
     pretraining: dict[str, Any] = {}
     condensation: dict[str, Any] = {}
+    hypernetwork: dict[str, Any] = {}
     inheritance: dict[str, Any] = {}
     tuning: dict[str, Any] = {}
 
@@ -154,6 +155,7 @@ class Preset(Section):
     ancestor: AncestorSource = AncestorSource()
     pretraining: Recipe
     condensation: Recipe
+    hypernetwork: Recipe | None = Field(None, description="that of condensation when not given")
     inheritance: Recipe
     tuning: Recipe
     evaluation_split: Literal["test", "validation"] = "test"
@@ -171,7 +173,7 @@ class Preset(Section):
 
     def recipe_of(self, kind: RecipeName, width: int) -> Recipe:
         """The recipe of this kind, as the size of this width changes it."""
-        recipe: Recipe = getattr(self, kind)
+        recipe: Recipe = getattr(self, kind) or self.recipe_of("condensation", width)
         for size in self.sizes.values():
             own: dict[str, Any] = getattr(size, kind)
             if size.width == width and own:

@@ -57,6 +57,7 @@ class _Planner:
     def __init__(self, request: Request) -> None:
         self.request, self.preset, self.grid = request, request.preset, request.grid
         self.loaded_spec: ModelSpec | None = None
+        self.hashes: dict[Path, str] = {}
         self.data: Dataset = dataset(self.preset.data)
         self.facts: DatasetFacts = self.data.facts()
         options = {k: v for k, v in self.data.options.model_dump().items() if k not in self.data.location}
@@ -79,6 +80,7 @@ class _Planner:
         }
         about_others: tuple[str, ...] = (
             "condensation.",
+            "hypernetwork.",
             "inheritance.",
             "pretraining.",
             "teacher.",
@@ -147,17 +149,19 @@ class _Planner:
 
     def _row(self, choice: Choice, method: Initializer, target: ModelSpec, base: ModelSpec) -> Row:
         request = method.gene_request(target, base)
-        used = [*method.trains(), *(request.trains if request else ())]
+        used: list[str] = [*method.trains(), *(request.trains if request else ())]
         if request:
             distilled = [isinstance(ancestor, Distiller) for ancestor in request.ancestors.values()]
             used += ["teacher"] * any(distilled) + ["pretraining", "ancestor"] * (not all(distilled))
         default = type(method).Options()
-        options = [f"{key}={_text(value)}" for key, value in method.options if value != getattr(default, key)]
+        if request and self.preset.hypernetwork is None and "hypernetwork" in request.trains:
+            used.append("condensation")  # whose recipe it then is
+        options = [f"{key}={self._text(value)}" for key, value in method.options if value != getattr(default, key)]
         changed = [f"{key}={_text(value)}" for key, value in self.request.changes.items() if _section_of(key) in used]
         version = str(method.version) + (
             f"+{choice.registered.source_hash[:8]}" if choice.registered.source_hash else ""
         )
-        return Row(method.name, method.title, method.group, ", ".join(options + changed), version)
+        return Row(method.name, method.row_title(), method.group, ", ".join(options + changed), version)
 
     def _add_cells(
         self, choice: Choice, method: Initializer, row: Row, size: str, base: ModelSpec, target: ModelSpec
@@ -170,7 +174,7 @@ class _Planner:
         config = {
             **self.common,
             "method": _identity(choice.registered),
-            "options": method.options.model_dump(mode="json"),
+            "options": self._options(method),
             "target": target.as_dict(),
             "size_base": base.as_dict(),
             "recipes": {name: recipe.model_dump() for name, recipe in recipes.items()},
@@ -182,7 +186,7 @@ class _Planner:
         flops = sum(self._training_flops(target, recipe) for recipe in trained)
         epochs = preset.recipe_of("pretraining", base.width).epochs if method.is_trained else None
         if request and request.trains:
-            epochs = preset.recipe_of("condensation", request.family.width).epochs
+            epochs = preset.recipe_of(request.trains[0], request.family.width).epochs
         stored = count(dict(method.stored_shapes(target, base)))
         for seed in range(self.request.seeds):
             inputs = {"gene": self._gene(choice, request, seed)} if request else {}
@@ -217,9 +221,10 @@ class _Planner:
             "settings": dict(request.settings),
             "recipes": {name: recipe.model_dump() for name, recipe in recipes.items()},
             "seed": seed,
+            **({"files": {role: self._file(path) for role, path in request.files.items()}} if request.files else {}),
         }
         inputs = {role: self._ancestor(ancestor, seed) for role, ancestor in request.ancestors.items()}
-        flops = sum(self._training_flops(request.family, recipe) for recipe in recipes.values())
+        flops = request.networks * sum(self._training_flops(request.family, r) for r in recipes.values())
         label = f"gene of {choice.registered.kind.name}, width {request.family.width}, seed {seed}"
         return self._add(Stage("gene", label, config, inputs, flops))
 
@@ -253,16 +258,27 @@ class _Planner:
         }
         return self._add(Stage("ancestor", f"{source.timm or source.checkpoint}, {spec}", config, {}))
 
+    def _options(self, method: Initializer) -> dict[str, Any]:
+        """A method's options as they stand in addresses: of a file its hash."""
+        files = {name: self._file(value) for name, value in method.options if isinstance(value, Path)}
+        return {**method.options.model_dump(mode="json"), **files}
+
     def _file(self, path: Path | None) -> str | None:
         """The hash of a file of weights, which stands for it in addresses."""
         if path is None:
             return None
-        try:
-            found = file_hash(path)
-        except OSError as error:
-            raise UserError(f"checkpoint {path}: {error.strerror}") from error
+        if path not in self.hashes:
+            try:
+                self.hashes[path] = file_hash(path)
+            except OSError as error:
+                raise UserError(f"file of weights {path}: {error.strerror}") from error
+        found = self.hashes[path]
         self.result.files[found] = path
         return found
+
+    def _text(self, value: object) -> str:
+        """A value as one would type it; of a file the beginning of its hash, which tells it from others."""
+        return str(self._file(value))[:8] if isinstance(value, Path) else _text(value)
 
     def _training_flops(self, spec: ModelSpec, recipe: Recipe) -> float:
         images = self.facts.train_images

@@ -110,7 +110,8 @@ def quick_preset(preset: Preset) -> Preset:
     teacher = preset.teacher
     if teacher.recipe is not None:
         teacher = teacher.model_copy(update={"recipe": short(teacher.recipe)})
-    recipes = {name: short(getattr(preset, name)) for name in ("pretraining", "condensation", "inheritance", "tuning")}
+    names = ("pretraining", "condensation", "hypernetwork", "inheritance", "tuning")
+    recipes = {name: short(recipe) for name in names if (recipe := getattr(preset, name)) is not None}
     sizes = {name: Size(width=size.width) for name, size in preset.sizes.items()}
     return preset.model_copy(update={"name": f"{preset.name}-quick", "teacher": teacher, "sizes": sizes, **recipes})
 

@@ -11,6 +11,7 @@ from learngene_bench.cli import (
     cancel,
     check,
     export,
+    gene,
     info,
     leaderboard,
     list_,
@@ -44,6 +45,7 @@ app.command("logs")(logs.logs)
 app.command("report")(report.report)
 app.command("plot")(plot.plot)
 app.add_typer(leaderboard.app, name="leaderboard")
+app.add_typer(gene.app, name="gene")
 app.command("rerun")(rerun.rerun)
 app.command("check")(check.check)
 app.command("new")(new.new)

@@ -58,8 +58,9 @@ class Ghn3(Initializer[Ghn3Options]):
 
     Choices of this suite: a model without class token takes all predicted positions, where the released code, made for
     those with one, would draw the first at random; edge embeddings start normal, as the released constructor leaves
-    them, and not as the sinusoids that it writes first; noise as in `ghn3.prediction`; biases and norms of the
-    hypernetwork get no weight decay. As WAVE prints it, nothing is stored.
+    them, and not as the sinusoids that it writes first; in training here the decoder starts larger
+    (`start_at_unit_variance` in `meta_batch.py`), and biases and norms of the hypernetwork get no weight decay; noise
+    has one scale (`prediction.py`). As WAVE prints it, nothing is stored.
     """
 
     name = "ghn3"
@@ -96,7 +97,7 @@ class Ghn3(Initializer[Ghn3Options]):
 
 def trained(family: ModelSpec, settings: Mapping[str, Any], context: Context) -> dict[str, Tensor]:
     """The tensors of a hypernetwork that is trained on models around this one."""
-    from learngene_bench.baselines.ghn3.meta_batch import Family, MetaBatch
+    from learngene_bench.baselines.ghn3.meta_batch import Family, MetaBatch, start_at_unit_variance
     from learngene_bench.baselines.ghn3.network import Hypernetwork
 
     layout = Layout(
@@ -105,8 +106,10 @@ def trained(family: ModelSpec, settings: Mapping[str, Any], context: Context) ->
     with torch.random.fork_rng([]):
         torch.manual_seed(context.generator("hypernetwork").initial_seed())
         hypernetwork = Hypernetwork(layout)
+    models = Family(family)
+    start_at_unit_variance(hypernetwork, models)
     drop_path = context.recipes["hypernetwork"].drop_path
-    context.train(MetaBatch(hypernetwork, Family(family), settings["meta_batch"], drop_path), "hypernetwork")
+    context.train(MetaBatch(hypernetwork, models, settings["meta_batch"], drop_path), "hypernetwork")
     return {name: tensor.detach() for name, tensor in hypernetwork.state_dict().items()}
 
 

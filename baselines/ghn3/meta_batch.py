@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from timm.models.vision_transformer import VisionTransformer
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 from torch.func import functional_call
 
 from learngene_bench.baselines.ghn3.graph import Graph, graph_of
-from learngene_bench.baselines.ghn3.network import Hypernetwork
+from learngene_bench.baselines.ghn3.network import GraphBatch, Hypernetwork
 from learngene_bench.baselines.ghn3.prediction import predict
 from learngene_bench.models import build_model
 from learngene_bench.objective import OwnObjective
@@ -105,6 +106,23 @@ class MetaBatch(OwnObjective):
             self._skeletons[spec] = build_model(spec, drop_path=self.drop_path, device="meta"), graph_of(spec)
         model, graph = self._skeletons[spec]
         return model.train(self.training), graph
+
+
+@torch.no_grad()
+def start_at_unit_variance(hypernetwork: Hypernetwork, family: Family) -> None:
+    """Scales the decoder's last layer so that the entries of the base's predicted blocks have variance 1.
+
+    Only then do matrices start with the variance 2 / fan-in that the normalisation means. The released start is some 50
+    times smaller, which hardly learns in the few steps that a small preset has.
+    """
+    graph = graph_of(family.model(family.base.depth, family.base.width))
+    device, most = hypernetwork.ln.weight.device, hypernetwork.layout.channels
+    nodes = hypernetwork.encode(GraphBatch.of([graph], hypernetwork.layout, device))[0]
+    matrices = torch.tensor([len(node.shape) == 2 for node in graph.nodes], device=device)
+    (blocks,) = hypernetwork.decoder([nodes[matrices]], [(1, most, most)])
+    last = cast(nn.Linear, hypernetwork.decoder.conv[2])
+    for parameter in (last.weight, last.bias):
+        parameter.div_(blocks.std())
 
 
 def completed(weights: Mapping[str, Tensor], spec: ModelSpec) -> dict[str, Tensor]:

@@ -12,15 +12,35 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from learngene_bench.errors import UserError, unknown
+
+LATER = {"later": True}
+"""Marks (`json_schema_extra`) a field that came after results had been recorded: at its default nothing tells of it."""
 
 
 class Section(BaseModel):
     """A group of settings: immutable, and an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leaves out later fields at their default, so that addresses are what they were without them."""
+        values: dict[str, Any] = handler(self)
+        for name, field in type(self).model_fields.items():
+            if field.json_schema_extra == LATER and getattr(self, name) == field.default:
+                values.pop(name, None)
+        return values
 
 
 class Augmentation(Section):
@@ -50,6 +70,9 @@ class Recipe(Section):
     cutmix: float = Field(0.0, ge=0)
     drop_path: float = Field(0.0, ge=0, lt=1)
     augmentation: Augmentation = Augmentation()
+    networks: int = Field(
+        1, ge=1, description="of a hypernetwork: how many models each batch is shown to", json_schema_extra=LATER
+    )
 
     @model_validator(mode="after")
     def _one_length(self) -> Recipe:

@@ -54,7 +54,6 @@ class GeneRequest:
         settings: whatever else shapes the gene; JSON, as it becomes part of the gene's address.
         trains: recipes of the preset that `prepare` trains by.
         files: what `prepare` reads, by role; the gene's address depends on what is in them, not on where they lie.
-        networks: how many networks like the family each image of that training is shown to, for the estimate of costs.
     """
 
     family: ModelSpec
@@ -62,7 +61,6 @@ class GeneRequest:
     settings: Mapping[str, Any] = field(default_factory=dict)
     trains: tuple[Literal["condensation", "hypernetwork"], ...] = ()
     files: Mapping[str, Path] = field(default_factory=dict)
-    networks: int = 1
 
 
 OptionsType = TypeVar("OptionsType", bound=Section)

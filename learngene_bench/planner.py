@@ -224,7 +224,7 @@ class _Planner:
             **({"files": {role: self._file(path) for role, path in request.files.items()}} if request.files else {}),
         }
         inputs = {role: self._ancestor(ancestor, seed) for role, ancestor in request.ancestors.items()}
-        flops = request.networks * sum(self._training_flops(request.family, r) for r in recipes.values())
+        flops = sum(self._training_flops(request.family, recipe) for recipe in recipes.values())
         label = f"gene of {choice.registered.kind.name}, width {request.family.width}, seed {seed}"
         return self._add(Stage("gene", label, config, inputs, flops))
 
@@ -282,7 +282,7 @@ class _Planner:
 
     def _training_flops(self, spec: ModelSpec, recipe: Recipe) -> float:
         images = self.facts.train_images
-        return 3.0 * recipe.steps(images) * min(recipe.batch_size, images) * spec.forward_flops()
+        return 3.0 * recipe.steps(images) * min(recipe.batch_size, images) * recipe.networks * spec.forward_flops()
 
     def _add(self, stage: Stage) -> str:
         self.result.stages.setdefault(stage.address, stage)

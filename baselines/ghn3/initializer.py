@@ -30,7 +30,6 @@ class Ghn3Options(Section):
     hidden: int = Field(64, ge=4, description="width of node embeddings, and channels of a predicted block")
     layers: int = Field(3, ge=1, description="Graphormer layers")
     heads: int = Field(8, ge=1, description="attention heads of a layer")
-    meta_batch: int = Field(8, ge=1, description="models that each batch of images is shown to in training")
 
     @model_validator(mode="after")
     def _divisible(self) -> Ghn3Options:
@@ -48,10 +47,10 @@ class Ghn3(Initializer[Ghn3Options]):
     and state dict are those of the released code (SamsungSAILMontreal/ghn3, built on facebookresearch/ppuda).
 
     Without `weights` the suite trains one for each size and seed, by the recipe `hypernetwork`: each batch of images
-    goes through `meta_batch` Vision Transformers of 3 to 12 layers and half to one and a half times the size's width.
-    Its rows are called "GHN-3-style, trained here": DeepNets-1M, its million architectures, is not used, and the
-    hypernetwork is by default as small as the smallest published one (hidden 64, 3 layers, 8 heads). With `weights` no
-    other option counts, sizes are read off the file, and rows are called "GHN-3, published weights".
+    goes through several Vision Transformers (`networks`; 8 as published) of 3 to 12 layers and half to one and a half
+    times the size's width. Its rows are called "GHN-3-style, trained here": DeepNets-1M, its million architectures, is
+    not used, and the hypernetwork is by default as small as the smallest published one (hidden 64, 3 layers, 8 heads).
+    With `weights` no other option counts, sizes are read off the file, and rows are called "GHN-3, published weights".
 
     Kept from the base initialization: iRPE tables, a class token and its position, which are in no graph (the released
     code draws that position at random too); and the head where the target's task is not the hypernetwork's.
@@ -81,7 +80,6 @@ class Ghn3(Initializer[Ghn3Options]):
             family=base,
             settings=options.model_dump(exclude={"weights"}),
             trains=("hypernetwork",),
-            networks=options.meta_batch,
         )
 
     def prepare(self, request: GeneRequest, context: Context) -> Gene:
@@ -108,8 +106,8 @@ def trained(family: ModelSpec, settings: Mapping[str, Any], context: Context) ->
         hypernetwork = Hypernetwork(layout)
     models = Family(family)
     start_at_unit_variance(hypernetwork, models)
-    drop_path = context.recipes["hypernetwork"].drop_path
-    context.train(MetaBatch(hypernetwork, models, settings["meta_batch"], drop_path), "hypernetwork")
+    recipe = context.recipes["hypernetwork"]
+    context.train(MetaBatch(hypernetwork, models, recipe.networks, recipe.drop_path), "hypernetwork")
     return {name: tensor.detach() for name, tensor in hypernetwork.state_dict().items()}
 
 

@@ -21,10 +21,11 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
+from pydantic.config import JsonDict
 
 from learngene_bench.errors import UserError, unknown
 
-LATER = {"later": True}
+LATER: JsonDict = {"later": True}
 """Marks (`json_schema_extra`) a field that came after results had been recorded: at its default nothing tells of it."""
 
 

@@ -23,7 +23,7 @@ from learngene_bench.augment import DeviceImages, Normalization
 from learngene_bench.baselines.ghn3.graph import Graph, distances, graph_of
 from learngene_bench.baselines.ghn3.initializer import Ghn3, Ghn3Options
 from learngene_bench.baselines.ghn3.layout import CENTRALITY, PRIMITIVES, PUBLISHED, Layout, layout_of
-from learngene_bench.baselines.ghn3.meta_batch import PENALTY, Family, MetaBatch
+from learngene_bench.baselines.ghn3.meta_batch import PENALTY, Family, MetaBatch, start_at_unit_variance
 from learngene_bench.baselines.ghn3.network import GraphBatch, Hypernetwork
 from learngene_bench.baselines.ghn3.prediction import NOISE, fitted, predict
 from learngene_bench.cli.common import build_request
@@ -384,6 +384,17 @@ def test_models_are_drawn_around_the_base() -> None:
     assert {spec.depth for spec in drawn} == set(range(3, 13))
     assert {spec.width for spec in drawn} == {192, 256, 320, 384, 448, 512, 576}
     assert all((spec.head_dimension, spec.irpe, spec.mlp_ratio) == (64, False, 4.0) for spec in drawn)
+
+
+def test_training_here_starts_with_matrices_of_variance_two_over_fan_in() -> None:
+    torch.manual_seed(0)
+    hypernetwork = Hypernetwork(Layout(hidden=24, layers=1, heads=4, classes=5, channels=24))
+    start_at_unit_variance(hypernetwork, Family(TINY))
+    with torch.no_grad():
+        (weights,) = predict(hypernetwork, [graph_of(TINY)]).weights
+    for name, weight in weights.items():
+        if weight.dim() == 2:
+            assert float(weight.var()) == pytest.approx(2 / weight.shape[1], rel=0.4), name
 
 
 def some_images() -> DeviceImages:

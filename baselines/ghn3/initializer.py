@@ -57,7 +57,7 @@ class Ghn3(Initializer[Ghn3Options]):
 
     Choices of this suite: a model without class token takes all predicted positions, where the released code, made for
     those with one, would draw the first at random; edge embeddings start normal, as the released constructor leaves
-    them, and not as the sinusoids that it writes first; in training here the decoder starts larger
+    them, and not as the sinusoids that it writes first; in training here the decoders start larger
     (`start_at_unit_variance` in `meta_batch.py`), and biases and norms of the hypernetwork get no weight decay; noise
     has one scale (`prediction.py`). As WAVE prints it, nothing is stored.
     """
@@ -118,7 +118,8 @@ def loaded(tensors: Mapping[str, Tensor]) -> Hypernetwork:
     layout = layout_of({name: tuple(tensor.shape) for name, tensor in tensors.items()}, "this gene")
     with torch.device("meta"):
         hypernetwork = Hypernetwork(layout)
-    hypernetwork.load_state_dict(dict(tensors), assign=True)
+    # Copies: products of tensors that lie in a file, at any address, may differ in the last digit.
+    hypernetwork.load_state_dict({name: tensor.clone() for name, tensor in tensors.items()}, assign=True)
     return hypernetwork.eval()
 
 

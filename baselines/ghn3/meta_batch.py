@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -110,7 +109,7 @@ class MetaBatch(OwnObjective):
 
 @torch.no_grad()
 def start_at_unit_variance(hypernetwork: Hypernetwork, family: Family) -> None:
-    """Scales the decoder's last layer so that the entries of the base's predicted blocks have variance 1.
+    """Scales the last layers of blocks and head so that what they predict of the base has variance 1.
 
     Only then do matrices start with the variance 2 / fan-in that the normalisation means. The released start is some 50
     times smaller, which hardly learns in the few steps that a small preset has.
@@ -120,9 +119,17 @@ def start_at_unit_variance(hypernetwork: Hypernetwork, family: Family) -> None:
     nodes = hypernetwork.encode(GraphBatch.of([graph], hypernetwork.layout, device))[0]
     matrices = torch.tensor([len(node.shape) == 2 for node in graph.nodes], device=device)
     (blocks,) = hypernetwork.decoder([nodes[matrices]], [(1, most, most)])
-    last = cast(nn.Linear, hypernetwork.decoder.conv[2])
-    for parameter in (last.weight, last.bias):
-        parameter.div_(blocks.std())
+    _divide(hypernetwork.decoder.conv[2], blocks.std())
+    heads = [bool(node.parameters) and node.parameters[0] == "head.weight" for node in graph.nodes]
+    _divide(
+        hypernetwork.decoder.class_layer_predictor[1],
+        hypernetwork.decoder.head(nodes[torch.tensor(heads, device=device)], most).std(),
+    )
+
+
+def _divide(layer: nn.Module, by: Tensor) -> None:
+    for parameter in layer.parameters():
+        parameter.div_(by)
 
 
 def completed(weights: Mapping[str, Tensor], spec: ModelSpec) -> dict[str, Tensor]:

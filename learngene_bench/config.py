@@ -72,6 +72,9 @@ class Recipe(Section):
         1, ge=1, description="epochs between two measurements of a target", json_schema_extra=LATER
     )
     augmentation: Augmentation = Augmentation()
+    networks: int = Field(
+        1, ge=1, description="of a hypernetwork: how many models each batch is shown to", json_schema_extra=LATER
+    )
 
     @model_validator(mode="after")
     def _one_length(self) -> Recipe:
@@ -128,7 +131,7 @@ class Teacher(Section):
         return self
 
 
-RecipeName = Literal["pretraining", "condensation", "inheritance", "tuning"]
+RecipeName = Literal["pretraining", "condensation", "hypernetwork", "inheritance", "tuning"]
 
 
 class Size(Section):
@@ -137,6 +140,7 @@ class Size(Section):
     width: int = Field(ge=1)
     pretraining: dict[str, Any] = {}
     condensation: dict[str, Any] = {}
+    hypernetwork: dict[str, Any] = {}
     inheritance: dict[str, Any] = {}
     tuning: dict[str, Any] = {}
 
@@ -201,6 +205,7 @@ class Preset(Section):
     ancestor: AncestorSource = AncestorSource()
     pretraining: Recipe
     condensation: Recipe
+    hypernetwork: Recipe | None = Field(None, description="that of condensation when not given")
     inheritance: Recipe
     tuning: Recipe
     downstream: Downstream | None = None
@@ -211,7 +216,7 @@ class Preset(Section):
     def _valid_recipes_of_sizes(self) -> Preset:
         for name, size in self.sizes.items():
             for kind in get_args(RecipeName):
-                _checked_recipe(getattr(self, kind), getattr(size, kind), f"sizes.{name}.{kind}")
+                _checked_recipe(getattr(self, kind) or self.condensation, getattr(size, kind), f"sizes.{name}.{kind}")
         return self
 
     def recipe_of(self, kind: RecipeName, width: int) -> Recipe:
@@ -221,7 +226,8 @@ class Preset(Section):
         """
         sizes = sorted(self.sizes.values(), key=lambda size: size.width)
         nearest = [size for size in sizes if size.width <= width][-1:] or sizes[:1]
-        return _changed(getattr(self, kind), getattr(nearest[0], kind))
+        recipe = getattr(self, kind) or self.recipe_of("condensation", width)
+        return _changed(recipe, getattr(nearest[0], kind))
 
 
 def _changed(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:

@@ -14,6 +14,7 @@ from learngene_bench.augment import DeviceImages
 from learngene_bench.config import BaseInitialization, Compute, Recipe
 from learngene_bench.evaluation import top1
 from learngene_bench.expanded import MaterialisedModel
+from learngene_bench.objective import OwnObjective
 from learngene_bench.spec import ModelSpec
 from learngene_bench.streams import Streams
 from learngene_bench.training import Cost, Phase, Progress, Trained, train
@@ -79,8 +80,8 @@ class Context:
 
     def train(
         self,
-        network: MaterialisedModel,
-        recipe: Literal["condensation", "inheritance"],
+        network: MaterialisedModel | OwnObjective,
+        recipe: Literal["condensation", "hypernetwork", "inheritance"],
         *,
         teacher: str | None = None,
     ) -> Trained:
@@ -110,8 +111,8 @@ class Context:
             checkpoint=self.checkpoints / f"{recipe}.pt" if self.checkpoints else None,
             teacher=distiller,
             teacher_flops=self.ancestor_flops[teacher] if teacher else 0.0,
-            forward_flops=network.spec.forward_flops(),
-            step_flops=network.step_flops(),
+            forward_flops=0.0 if isinstance(network, OwnObjective) else network.spec.forward_flops(),
+            step_flops=0.0 if isinstance(network, OwnObjective) else network.step_flops(),
             progress=self.progress,
         )
         trained = train(network, source.train[recipe], self.recipes[recipe], phase)

@@ -185,7 +185,10 @@ class _Examination:
         context = WatchedContext.of(context, observed)
         # As a stage has it, which knows the request from its file.
         known = GeneRequest(
-            request.family, settings=json.loads(canonical(dict(request.settings))), trains=request.trains
+            request.family,
+            settings=json.loads(canonical(dict(request.settings))),
+            trains=request.trains,
+            files=request.files,
         )
         with watch(observed, context, self.miniature.dataset, self.next_call()):
             gene = self.registered.create({}).prepare(known, context)

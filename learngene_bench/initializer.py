@@ -14,6 +14,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
 from learngene_bench.config import Section
@@ -52,12 +53,14 @@ class GeneRequest:
         ancestors: what `prepare` finds in `context.ancestors`, by role.
         settings: whatever else shapes the gene; JSON, as it becomes part of the gene's address.
         trains: recipes of the preset that `prepare` trains by.
+        files: what `prepare` reads, by role; the gene's address depends on what is in them, not on where they lie.
     """
 
     family: ModelSpec
     ancestors: Mapping[str, Ancestor] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
-    trains: tuple[Literal["condensation"], ...] = ()
+    trains: tuple[Literal["condensation", "hypernetwork"], ...] = ()
+    files: Mapping[str, Path] = field(default_factory=dict)
 
 
 OptionsType = TypeVar("OptionsType", bound=Section)
@@ -84,7 +87,8 @@ class Initializer(ABC, Generic[OptionsType]):
     """Raise it whenever the method's numbers change: it is part of every address."""
     citation: ClassVar[str] = ""
     Options: ClassVar[type[Section]] = NoOptions
-    """Settings that a user may change with `--set NAME.OPTION=VALUE`."""
+    """Settings that a user may change with `--set NAME.OPTION=VALUE`. Of one that is a `Path` the content counts: name
+    it in `GeneRequest.files`."""
     is_trained: ClassVar[bool] = False
     """Whether the gene already is the finished model, so that nothing is tuned on the source task."""
     ignores_seed: ClassVar[bool] = False
@@ -92,6 +96,10 @@ class Initializer(ABC, Generic[OptionsType]):
 
     def __init__(self, options: OptionsType) -> None:
         self.options = options
+
+    def row_title(self) -> str:
+        """What a table prints under these options, where they make another thing of it than `title` says."""
+        return self.title
 
     def trains(self) -> tuple[Literal["inheritance"], ...]:
         """Recipes of the preset that `initialize` trains by, under these options."""

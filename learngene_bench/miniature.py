@@ -34,7 +34,7 @@ OVERRIDES: dict[str, Any] = {
     "teacher.architecture": "convnet",
     **{
         f"{recipe}.{key}": value
-        for recipe in ("teacher.recipe", "pretraining", "condensation", "inheritance")
+        for recipe in ("teacher.recipe", "pretraining", "condensation", "hypernetwork", "inheritance")
         for key, value in {
             "iterations": ITERATIONS,
             "batch_size": BATCH,
@@ -177,4 +177,5 @@ class Miniature:
 
 def request_key(request: GeneRequest, seed: int) -> tuple[Any, ...]:
     """Equal for requests that share one gene."""
-    return request.family, tuple(request.ancestors.items()), request.trains, canonical(dict(request.settings)), seed
+    asked = tuple(request.ancestors.items()), tuple(request.files.items())
+    return request.family, *asked, request.trains, canonical(dict(request.settings)), seed

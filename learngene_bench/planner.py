@@ -49,6 +49,7 @@ class _Planner:
     def __init__(self, request: Request) -> None:
         self.request, self.preset, self.grid = request, request.preset, request.grid
         self.loaded_spec: ModelSpec | None = None
+        self.hashes: dict[Path, str] = {}
         self.source = source_task(self.preset)
         self.targets = targets_of(self.preset, self.grid, self.source)
         self.tasks = list({target.task.name: target.task for target in self.targets}.values())
@@ -98,7 +99,7 @@ class _Planner:
 
     def _told_changes(self) -> list[str]:
         """What sets this run's numbers apart from those of the preset as it is shipped, whatever the method."""
-        untold = ["condensation.", "inheritance.", "pretraining.", "teacher.", "ancestor.", "sizes."]
+        untold = ["condensation.", "hypernetwork.", "inheritance.", "pretraining.", "teacher.", "ancestor.", "sizes."]
         untold += ["tuning."] if self.grid.axis == "task" else ["downstream."]
         untold += [f"data.{option}" for option in self.source.dataset.location]
         for task in self.tasks:
@@ -123,17 +124,19 @@ class _Planner:
 
     def _row(self, choice: Choice, method: Initializer, target: ModelSpec, base: ModelSpec) -> Row:
         request = method.gene_request(target, base)
-        used = [*method.trains(), *(request.trains if request else ())]
+        used: list[str] = [*method.trains(), *(request.trains if request else ())]
         if request:
             distilled = [isinstance(ancestor, Distiller) for ancestor in request.ancestors.values()]
             used += ["teacher"] * any(distilled) + ["pretraining", "ancestor"] * (not all(distilled))
         default = type(method).Options()
-        options = [f"{key}={_text(value)}" for key, value in method.options if value != getattr(default, key)]
+        if request and self.preset.hypernetwork is None and "hypernetwork" in request.trains:
+            used.append("condensation")  # whose recipe it then is
+        options = [f"{key}={self._text(value)}" for key, value in method.options if value != getattr(default, key)]
         changed = [f"{key}={_text(value)}" for key, value in self.request.changes.items() if _section_of(key) in used]
         version = str(method.version) + (
             f"+{choice.registered.source_hash[:8]}" if choice.registered.source_hash else ""
         )
-        return Row(method.name, method.title, method.group, ", ".join(options + changed), version)
+        return Row(method.name, method.row_title(), method.group, ", ".join(options + changed), version)
 
     def _add_cells(self, choice: Choice, method: Initializer, row: Row, target: Target) -> None:
         """A cell for each seed."""
@@ -145,7 +148,7 @@ class _Planner:
         config = {
             **self.common,
             "method": _identity(choice.registered),
-            "options": method.options.model_dump(mode="json"),
+            "options": self._options(method),
             "target": spec.as_dict(),
             "size_base": base.as_dict(),
             "recipes": {name: recipe.model_dump() for name, recipe in recipes.items()},
@@ -157,7 +160,7 @@ class _Planner:
         flops += self._training_flops(spec, tuning, task) if tuning else 0.0
         epochs = preset.recipe_of("pretraining", base.width).epochs if method.is_trained else None
         if request and request.trains:
-            epochs = preset.recipe_of("condensation", request.family.width).epochs
+            epochs = preset.recipe_of(request.trains[0], request.family.width).epochs
         # The paper's table of transfer counts no head, as none is handed over.
         counted = spec if at_source else replace(spec, classes=0)
         stored = count(dict(method.stored_shapes(counted, base)))
@@ -213,6 +216,7 @@ class _Planner:
             "settings": dict(request.settings),
             "recipes": {name: recipe.model_dump() for name, recipe in recipes.items()},
             "seed": seed,
+            **({"files": {role: self._file(path) for role, path in request.files.items()}} if request.files else {}),
         }
         inputs = {role: self._ancestor(ancestor, seed) for role, ancestor in request.ancestors.items()}
         flops = sum(self._training_flops(request.family, recipe) for recipe in recipes.values())
@@ -249,20 +253,31 @@ class _Planner:
         }
         return self._add(Stage("ancestor", f"{source.timm or source.checkpoint}, {spec}", config, {}))
 
+    def _options(self, method: Initializer) -> dict[str, Any]:
+        """A method's options as they stand in addresses: of a file its hash."""
+        files = {name: self._file(value) for name, value in method.options if isinstance(value, Path)}
+        return {**method.options.model_dump(mode="json"), **files}
+
     def _file(self, path: Path | None) -> str | None:
         """The hash of a file of weights, which stands for it in addresses."""
         if path is None:
             return None
-        try:
-            found = file_hash(path)
-        except OSError as error:
-            raise UserError(f"checkpoint {path}: {error.strerror}") from error
+        if path not in self.hashes:
+            try:
+                self.hashes[path] = file_hash(path)
+            except OSError as error:
+                raise UserError(f"file of weights {path}: {error.strerror}") from error
+        found = self.hashes[path]
         self.result.files[found] = path
         return found
 
+    def _text(self, value: object) -> str:
+        """A value as one would type it; of a file the beginning of its hash, which tells it from others."""
+        return str(self._file(value))[:8] if isinstance(value, Path) else _text(value)
+
     def _training_flops(self, spec: ModelSpec, recipe: Recipe, task: Task | None = None) -> float:
         images = (task or self.source).facts.train_images
-        return 3.0 * recipe.steps(images) * min(recipe.batch_size, images) * spec.forward_flops()
+        return 3.0 * recipe.steps(images) * min(recipe.batch_size, images) * recipe.networks * spec.forward_flops()
 
     def _add(self, stage: Stage) -> str:
         self.result.stages.setdefault(stage.address, stage)

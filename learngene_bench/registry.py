@@ -1,4 +1,4 @@
-"""Finds initializers and data sets: entry points, and files given as `--plugin`. Knows none by name."""
+"""Finds initializers, data sets and converters: entry points, and files given as `--plugin`. Knows none by name."""
 
 from __future__ import annotations
 
@@ -8,18 +8,27 @@ import inspect
 import re
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from learngene_bench.config import Preset
 from learngene_bench.datasets import Dataset
 from learngene_bench.errors import UserError, unknown
 from learngene_bench.initializer import Group, Initializer
 from learngene_bench.presets import build_options
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Converter = Callable[[Path], "Mapping[str, Tensor]"]
+"""Reads a file that a method's authors published, however unsafe to read, as what `--set NAME.weights=` takes.
+
+Raises `UserError` where it holds anything else than what it should.
+"""
 
 
 @dataclass(frozen=True)
@@ -91,6 +100,24 @@ def dataset_kind(name: str) -> type[Dataset]:
 
 def dataset_names() -> list[str]:
     return sorted(_entry_points("learngene_bench.datasets"))
+
+
+def converter(method: str) -> Converter:
+    """What reads the published files of this method: an entry point in `learngene_bench.converters`.
+
+    Raises:
+        UserError: it has none.
+    """
+    found = _entry_points("learngene_bench.converters").get(method)
+    if found is None:
+        raise unknown("converter", method, converter_names())
+    read: Converter = _load(found)
+    return read
+
+
+def converter_names() -> list[str]:
+    """Methods that have a converter."""
+    return sorted(_entry_points("learngene_bench.converters"))
 
 
 @lru_cache

@@ -195,6 +195,7 @@ def _plugin(method: Mapping[str, Any]) -> str:
 
 
 def _weights(stage: Stage) -> list[str]:
-    """The files, by SHA-256, that an ancestor is loaded from."""
+    """The files, by SHA-256, that an ancestor is loaded from or a gene made of."""
     sources = [stage.config.get("source"), stage.config.get("teacher")]
-    return [source["checkpoint"] for source in sources if source and source["checkpoint"]]
+    checkpoints = [source["checkpoint"] for source in sources if source and source["checkpoint"]]
+    return [*checkpoints, *stage.config.get("files", {}).values()]

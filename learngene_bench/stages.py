@@ -180,6 +180,17 @@ class _Stage:
         elif "source" in self.config:
             load_from_timm(network, source["timm"])
 
+    def _weights_file(self, found: str) -> Path:
+        """Where the file of this hash lies; raises `UserError` if it is there no more, or another by now."""
+        path = Path(self.execution["files"][found])
+        try:
+            now = file_hash(path)
+        except OSError as error:
+            raise UserError(f"file of weights {path}: {error.strerror}") from error
+        if now != found:
+            raise UserError(f"file of weights {path} changed since this was planned; run again")
+        return path
+
     def gene(self) -> dict[str, Any]:
         """Runs a method's `prepare`; the gene is the result."""
         method = self._method({})
@@ -187,6 +198,7 @@ class _Stage:
             family=ModelSpec(**self.config["family"]),
             settings=self.config["settings"],
             trains=tuple(self.config["recipes"]),
+            files={role: self._weights_file(found) for role, found in self.config.get("files", {}).items()},
         )
         ancestors, flops, spent = {}, {}, Cost()
         for role, address in self.inputs.items():

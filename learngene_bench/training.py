@@ -35,6 +35,7 @@ from learngene_bench.errors import DamagedFile, MethodFailure
 from learngene_bench.evaluation import autocast
 from learngene_bench.files import write_bytes
 from learngene_bench.mixup import RepeatableMixup
+from learngene_bench.objective import OwnObjective
 from learngene_bench.streams import Streams
 
 Evaluate = Callable[[nn.Module], float]
@@ -95,7 +96,7 @@ class Phase:
         checkpoint: file to continue from and to save to; None for none.
         teacher: distil from this network (Eq. 6): KL(teacher || student) + cross entropy.
         teacher_flops: of its forward pass, per image.
-        forward_flops: of the network's forward pass, per image.
+        forward_flops: of the network's forward pass, per image; an `OwnObjective` counts its own.
         step_flops: of the part of a forward pass that does not depend on the batch, such as materialising weights.
     """
 
@@ -130,7 +131,7 @@ def train(network: nn.Module, data: DeviceImages, recipe: Recipe, phase: Phase) 
     """Trains the parameters of `network` that require gradients, in place.
 
     Args:
-        network: images (B, C, H, W) to logits (B, classes).
+        network: images (B, C, H, W) to logits (B, classes); an `OwnObjective` gives its loss itself.
 
     Raises:
         MethodFailure: the loss is not finite.
@@ -151,6 +152,9 @@ class _Run:
 
     def __init__(self, network: nn.Module, data: DeviceImages, recipe: Recipe, phase: Phase) -> None:
         self.network, self.data, self.recipe, self.phase = network, data, recipe, phase
+        self.own = network if isinstance(network, OwnObjective) else None
+        if self.own and phase.teacher is not None:
+            raise TypeError(f"{phase.name}: a network with an objective of its own cannot be distilled")
         self.world = distributed.world()
         self.steps = recipe.steps(len(data))
         self.steps_per_epoch = recipe.steps_per_epoch(len(data))
@@ -177,10 +181,12 @@ class _Run:
         shared_by = self.world.size if self.steps else 1
         self.part = Part.of(self.batch_size, used, self.world.rank, shared_by)
         parallel = self._shared_out(network)
-        self.compiled: nn.Module = torch.compile(parallel) if phase.compute.compile else parallel  # type: ignore[assignment]
+        compiled = phase.compute.compile and self.own is None
+        self.compiled: nn.Module = torch.compile(parallel) if compiled else parallel  # type: ignore[assignment]
         self.step = self.next_look = 0
         self.losses = torch.zeros((), device=self.device)
         self.loss_count = 0
+        self.own_flops = 0.0
         self.trained = Trained()
         self.first_step = 0
         self.began = self.started = self.reported = self.saved = time.monotonic()
@@ -248,15 +254,10 @@ class _Run:
         targets = labels
         if self.mixup:
             images, targets = self.mixup(images, labels)
+        # timm's mixup has smoothed its soft targets already.
+        smoothing = 0.0 if self.mixup else self.recipe.label_smoothing
         with autocast(self.phase.compute, self.device):
-            logits = self.compiled(images)
-            # timm's mixup has smoothed its soft targets already.
-            smoothing = 0.0 if self.mixup else self.recipe.label_smoothing
-            loss = F.cross_entropy(logits.float(), targets, label_smoothing=smoothing)
-            if self.phase.teacher is not None:
-                with torch.no_grad():
-                    wanted = self.phase.teacher(images)
-                loss = loss + distillation_loss(logits, wanted)
+            loss = self.own_loss(images, targets, smoothing) if self.own else self.loss(images, targets, smoothing)
         self.optimizer.zero_grad(set_to_none=True)
         # A mean over the own images, and gradients are averaged over processes that may have fewer or more of them.
         (loss * (self.part.share * self.world.size)).backward()
@@ -267,6 +268,23 @@ class _Run:
         self.optimizer.step()
         self.losses += loss.detach() * self.part.share
         self.loss_count += 1
+
+    def loss(self, images: Tensor, targets: Tensor, smoothing: float) -> Tensor:
+        logits = self.compiled(images)
+        loss = F.cross_entropy(logits.float(), targets, label_smoothing=smoothing)
+        if self.phase.teacher is not None:
+            with torch.no_grad():
+                wanted = self.phase.teacher(images)
+            loss = loss + distillation_loss(logits, wanted)
+        return loss
+
+    def own_loss(self, images: Tensor, targets: Tensor, smoothing: float) -> Tensor:
+        assert self.own is not None
+        self.own.draw(self.phase.streams.generator(self.phase.name, "objective", self.step))
+        loss = self.compiled(images, targets, smoothing)
+        for_each_image, beside = self.own.step_operations()
+        self.own_flops += 3.0 * (self.batch_size * for_each_image + beside)
+        return loss
 
     def check_gradients(self) -> None:
         """A parameter that the loss does not depend on would leave its neighbours' gradients unaveraged.
@@ -313,11 +331,12 @@ class _Run:
     def cost(self) -> Cost:
         images = self.step * self.batch_size
         phase = self.phase
+        flops = 3.0 * (images * phase.forward_flops + self.step * phase.step_flops) + images * phase.teacher_flops
         return Cost(
             epochs=round(self.step / self.steps_per_epoch, 6),
             iterations=self.step,
             images=images,
-            flops=3.0 * (images * phase.forward_flops + self.step * phase.step_flops) + images * phase.teacher_flops,
+            flops=self.own_flops if self.own else flops,
             seconds=self.trained.cost.seconds + time.monotonic() - self.started,
         )
 
@@ -373,6 +392,7 @@ class _Run:
         self.step = self.first_step = state["step"]
         self.network.load_state_dict(state["network"])
         self.trained = Trained(Cost(**state["cost"]), state["curve"])
+        self.own_flops = self.trained.cost.flops
         if "training" in state:
             training = state["training"]
             self.optimizer.load_state_dict(training["optimizer"])

@@ -23,6 +23,7 @@ from learngene_bench.context import Context, SourceData
 from learngene_bench.datasets import Dataset
 from learngene_bench.distributed import Part
 from learngene_bench.expanded import MaterialisedModel
+from learngene_bench.objective import OwnObjective
 from learngene_bench.stages import load_data
 from learngene_bench.training import Cost, Trained
 
@@ -111,8 +112,8 @@ class WatchedContext(Context):
 
     def train(
         self,
-        network: MaterialisedModel,
-        recipe: Literal["condensation", "inheritance"],
+        network: MaterialisedModel | OwnObjective,
+        recipe: Literal["condensation", "hypernetwork", "inheritance"],
         *,
         teacher: str | None = None,
     ) -> Trained:

@@ -22,6 +22,9 @@ from torch import Tensor, nn
 from learngene_bench import distributed
 from learngene_bench.ancestors import ConvNet
 from learngene_bench.augment import DeviceImages, Normalization, augment
+from learngene_bench.baselines.ghn3.layout import Layout as Ghn3Layout
+from learngene_bench.baselines.ghn3.meta_batch import Family, MetaBatch
+from learngene_bench.baselines.ghn3.network import Hypernetwork
 from learngene_bench.config import Augmentation, BaseInitialization, Compute, Recipe
 from learngene_bench.datasets import Images
 from learngene_bench.distributed import Part
@@ -130,6 +133,19 @@ def drawn(build: Callable[[], nn.Module], image_size: int = 6) -> nn.Module:
     return Exact(build(), image_size)
 
 
+class ExactMetaBatch(MetaBatch):
+    """A network that computes its loss itself, in float64 too."""
+
+    def forward(self, images: Tensor, targets: Tensor | None = None, smoothing: float = 0.0) -> Tensor:
+        return super().forward(images.double(), targets, smoothing)
+
+
+def meta_batch() -> nn.Module:
+    torch.manual_seed(0)
+    hypernetwork = Hypernetwork(Ghn3Layout(hidden=8, layers=1, heads=2, classes=CLASSES, channels=8))
+    return ExactMetaBatch(hypernetwork, Family(SPEC, depths=(1, 2)), 2, drop_path=0.3).double()
+
+
 def levit() -> nn.Module:
     """The smallest of the kind that teaches in the paper."""
     sizes: dict[str, Any] = {"embed_dim": (8, 8, 16), "depth": (1, 1, 1), "num_heads": (1, 1, 2), "key_dim": 4}
@@ -154,6 +170,7 @@ SCENARIOS: dict[str, tuple[Callable[[], nn.Module], Recipe, dict[str, Any]]] = {
         recipe(iterations=4, **MIXED),
         {},
     ),
+    "models of a hypernetwork": (meta_batch, recipe(iterations=4, **MIXED), {}),
     "LeViT": (partial(drawn, levit, 64), recipe(iterations=4, label_smoothing=0.1), {}),
 }
 

@@ -127,7 +127,8 @@ def quick_preset(preset: Preset) -> Preset:
                 "tasks": {name: DownstreamTask(data=task.data) for name, task in downstream.tasks.items()},
             }
         )
-    recipes = {name: short(getattr(preset, name)) for name in ("pretraining", "condensation", "inheritance", "tuning")}
+    names = ("pretraining", "condensation", "hypernetwork", "inheritance", "tuning")
+    recipes = {name: short(recipe) for name in names if (recipe := getattr(preset, name)) is not None}
     sizes = {name: Size(width=size.width) for name, size in preset.sizes.items()}
     changed = {"teacher": teacher, "downstream": downstream, "sizes": sizes, **recipes}
     return preset.model_copy(update={"name": f"{preset.name}-quick", **changed})

@@ -13,6 +13,7 @@ from learngene_bench.cli import (
     check,
     data,
     export,
+    gene,
     info,
     leaderboard,
     list_,
@@ -48,6 +49,7 @@ app.command("plot")(plot.plot)
 app.command("analyze")(analyze.analyze)
 app.add_typer(leaderboard.app, name="leaderboard")
 app.add_typer(data.app, name="data")
+app.add_typer(gene.app, name="gene")
 app.command("rerun")(rerun.rerun)
 app.command("check")(check.check)
 app.command("new")(new.new)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from learngene_bench.gene import Gene
@@ -29,7 +30,8 @@ class DirectPretraining(Initializer[NoOptions]):
     is_trained = True
 
     def gene_request(self, target: ModelSpec, base: ModelSpec) -> GeneRequest:
-        return GeneRequest(family=target, ancestors={"itself": Pretrained(target)})
+        pretrained = replace(target, image_size=base.image_size, classes=base.classes)
+        return GeneRequest(family=pretrained, ancestors={"itself": Pretrained(pretrained)})
 
     def prepare(self, request: GeneRequest, context: Context) -> Gene:
         return Gene(self.name, request.family, dict(context.ancestors["itself"].named_parameters()))

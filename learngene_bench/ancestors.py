@@ -27,7 +27,7 @@ def build_teacher(settings: Teacher, facts: DatasetFacts) -> nn.Module:
     with torch.random.fork_rng([]):
         torch.manual_seed(Streams(settings.seed).number("teacher"))
         if settings.architecture == "convnet":
-            return ConvNet(facts.channels, facts.classes)
+            return ConvNet(facts.channels, facts.classes, settings.width)
         return _from_timm(settings, facts)
 
 

@@ -1,4 +1,4 @@
-"""Presets and grids: the settings of a run, read from TOML, validated, overridden with `--set key=value`.
+"""Presets and grids: the settings of a run, as types; `presets.py` reads them from files.
 
 A *preset* says at which scale one measures (data, sizes, recipes); a *grid* says which targets. Everything a
 result depends on is a field here or an option of a method or data set, so that it ends in the result's address.
@@ -6,21 +6,40 @@ result depends on is a field here or an option of a method or data set, so that 
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
+from pydantic.config import JsonDict
 
-from learngene_bench.errors import UserError, unknown
+from learngene_bench.problems import first_problem
+
+LATER: JsonDict = {"later": True}
+"""Marks a field (`json_schema_extra=LATER`) that came after results were addressed without it."""
 
 
 class Section(BaseModel):
     """A group of settings: immutable, and an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_serializer(mode="wrap")
+    def _without_unused_later_fields(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What is dumped becomes part of addresses: a new field changes none of them while it has its default."""
+        return {name: value for name, value in handler(self).items() if not self._is_unused(name)}
+
+    def _is_unused(self, name: str) -> bool:
+        field = type(self).model_fields[name]
+        return field.json_schema_extra == LATER and getattr(self, name) == field.get_default(call_default_factory=True)
 
 
 class Augmentation(Section):
@@ -49,6 +68,9 @@ class Recipe(Section):
     mixup: float = Field(0.0, ge=0)
     cutmix: float = Field(0.0, ge=0)
     drop_path: float = Field(0.0, ge=0, lt=1)
+    evaluate_every: int = Field(
+        1, ge=1, description="epochs between two measurements of a target", json_schema_extra=LATER
+    )
     augmentation: Augmentation = Augmentation()
 
     @model_validator(mode="after")
@@ -93,6 +115,7 @@ class Teacher(Section):
     """The ancestor that condensation distils from: one for all sizes and seeds of a preset."""
 
     architecture: str = Field(description="'convnet' (small, built in) or any timm model name")
+    width: int = Field(32, ge=1, description="channels of the convnet's first stage", json_schema_extra=LATER)
     pretrained: bool = Field(False, description="load timm's pretrained weights instead of training")
     checkpoint: Path | None = Field(None, description="load this file (safetensors or weights-only) instead")
     seed: int = 0
@@ -141,6 +164,30 @@ class Compute(Section):
     checkpoint_seconds: float = Field(20.0, gt=0, description="a killed run loses at most this much")
 
 
+class DownstreamTask(Section):
+    """A task that targets are tuned on after they were initialized from what was learned on the source task."""
+
+    data: dict[str, Any] = Field(description="`name` of the data set, and that data set's own options")
+    recipe: dict[str, Any] = Field({}, description="what its recipe has other than the downstream recipe")
+
+
+class Downstream(Section):
+    """Where transfer is measured: tasks by the name that tables print, and how targets are tuned on them."""
+
+    recipe: Recipe
+    tasks: dict[str, DownstreamTask] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _valid_recipes_of_tasks(self) -> Downstream:
+        for name, task in self.tasks.items():
+            _checked_recipe(self.recipe, task.recipe, f"tasks.{name}.recipe")
+        return self
+
+    def recipe_of(self, task: str) -> Recipe:
+        """The recipe as this task changes it."""
+        return _changed(self.recipe, self.tasks[task].recipe)
+
+
 class Preset(Section):
     """At which scale one measures."""
 
@@ -156,6 +203,7 @@ class Preset(Section):
     condensation: Recipe
     inheritance: Recipe
     tuning: Recipe
+    downstream: Downstream | None = None
     evaluation_split: Literal["test", "validation"] = "test"
     compute: Compute = Compute()
 
@@ -163,161 +211,68 @@ class Preset(Section):
     def _valid_recipes_of_sizes(self) -> Preset:
         for name, size in self.sizes.items():
             for kind in get_args(RecipeName):
-                try:
-                    self.recipe_of(kind, size.width)
-                except ValidationError as error:
-                    raise ValueError(f"sizes.{name}.{kind}: {_first_problem(Recipe, error)}") from error
+                _checked_recipe(getattr(self, kind), getattr(size, kind), f"sizes.{name}.{kind}")
         return self
 
     def recipe_of(self, kind: RecipeName, width: int) -> Recipe:
-        """The recipe of this kind, as the size of this width changes it."""
-        recipe: Recipe = getattr(self, kind)
-        for size in self.sizes.values():
-            own: dict[str, Any] = getattr(size, kind)
-            if size.width == width and own:
-                values = recipe.model_dump()
-                if own.keys() & {"epochs", "iterations"}:
-                    values.update(epochs=None, iterations=None)
-                return Recipe.model_validate({**values, **own})
+        """The recipe of this kind for models of this width.
+
+        Widths between two sizes have what the narrower one has; narrower ones than all, what the narrowest has.
+        """
+        sizes = sorted(self.sizes.values(), key=lambda size: size.width)
+        nearest = [size for size in sizes if size.width <= width][-1:] or sizes[:1]
+        return _changed(getattr(self, kind), getattr(nearest[0], kind))
+
+
+def _changed(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
+    """A recipe with other values; a length given in either unit replaces the length."""
+    if not changes:
         return recipe
+    values = recipe.model_dump()
+    if changes.keys() & {"epochs", "iterations"}:
+        values.update(epochs=None, iterations=None)
+    return Recipe.model_validate({**values, **changes})
+
+
+def _checked_recipe(recipe: Recipe, changes: Mapping[str, Any], where: str) -> None:
+    try:
+        _changed(recipe, changes)
+    except ValidationError as error:
+        raise ValueError(f"{where}: {first_problem(Recipe, error)}") from error
 
 
 class Grid(Section):
-    """Which targets are measured: every size of the preset at every depth."""
+    """What is measured: every size of the preset at every depth, every width and on every task."""
 
     name: str
     title: str
-    axis: Literal["depth", "width"]
+    axis: Literal["depth", "width", "task"] = Field(description="what a table's columns differ in")
     depths: list[int] = Field(min_length=1)
-    sizes: list[str] | None = Field(None, min_length=1, description="names of the preset's sizes; all when absent")
+    width_factors: list[Annotated[float, Field(ge=1)]] = Field(
+        [1.0], min_length=1, description="widths over the size's own; rounded up to whole heads"
+    )
+    sizes: list[str] | Literal["all", "middle"] = Field(
+        "all", description="names of the preset's sizes; or its middle one by width"
+    )
+    tasks: list[str] | None = Field(
+        None, min_length=1, description="of axis 'task': names of the preset's downstream tasks; all when absent"
+    )
+    methods: str | None = Field(None, description="the rows when --method is not given, written like it")
+    tuning_factor: float = Field(1.0, gt=0, description="length of the targets' ordinary training over the preset's")
 
+    @model_validator(mode="after")
+    def _one_axis(self) -> Grid:
+        if self.tasks is not None and self.axis != "task":
+            raise ValueError(f"tasks belong to a grid of axis 'task', not {self.axis!r}")
+        if isinstance(self.sizes, list) and not self.sizes:
+            raise ValueError("sizes is empty")
+        return self
 
-SectionType = TypeVar("SectionType", bound=Section)
-
-
-def shipped(kind: Literal["preset", "grid"]) -> dict[str, Path]:
-    """The presets or grids that come with the suite: name to file."""
-    folder = Path(str(resources.files("learngene_bench.tasks"))) / f"{kind}s"
-    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
-
-
-def load_preset(name_or_file: str, overrides: Mapping[str, Any] | None = None) -> Preset:
-    """Reads a preset by name or from a TOML file; `overrides` maps dotted keys to values.
-
-    Raises:
-        UserError: no such preset or file, not TOML, a wrong key or type.
-    """
-    path = _find("preset", name_or_file)
-    values, overrides = _read(path), overrides or {}
-    # Options belong to one data set: another would refuse those of the preset's own, or worse, share a name with one
-    # and take its value. So they go together, and before any override, whose order must not matter.
-    own = values.get("data")
-    if isinstance(own, dict) and overrides.get("data.name", own.get("name")) != own.get("name"):
-        values["data"] = {}
-    return _build(Preset, values, overrides, where=str(path))
-
-
-def load_grid(name_or_file: str, overrides: Mapping[str, Any] | None = None) -> Grid:
-    """Reads a grid by name or from a TOML file; see `load_preset`."""
-    path = _find("grid", name_or_file)
-    return _build(Grid, _read(path), overrides or {}, where=str(path))
-
-
-def build_options(kind: type[SectionType], values: Mapping[str, Any], where: str) -> SectionType:
-    """Validates the options of a method or data set.
-
-    Raises:
-        UserError: naming `where`, the wrong key and the valid ones.
-    """
-    return _build(kind, dict(values), {}, where)
-
-
-def parse_override(text: str) -> tuple[str, Any]:
-    """Splits `key=value`; the value is read as TOML (`3`, `true`, `[4, 6]`), else taken as a string."""
-    key, equals, value = text.partition("=")
-    if not equals or not key.strip():
-        raise UserError(f"--set {text!r}: expected key=value, as in --set tuning.epochs=5")
-    try:
-        return key.strip(), tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        return key.strip(), value.strip()
-
-
-def _find(kind: Literal["preset", "grid"], name_or_file: str) -> Path:
-    known = shipped(kind)
-    if name_or_file in known:
-        return known[name_or_file]
-    if name_or_file.endswith(".toml"):
-        path = Path(name_or_file)
-        if not path.is_file():
-            raise UserError(f"{kind} file not found: {name_or_file}")
-        return path
-    raise unknown(kind, name_or_file, known)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not valid TOML: {error}") from error
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-
-
-def _build(kind: type[SectionType], values: dict[str, Any], overrides: Mapping[str, Any], where: str) -> SectionType:
-    for dotted, value in overrides.items():
-        _assign(values, dotted, value)
-    try:
-        return kind.model_validate(values)
-    except ValidationError as error:
-        dotted = ".".join(str(part) for part in error.errors()[0]["loc"])
-        overridden = any(dotted == key or dotted.startswith(f"{key}.") for key in overrides)
-        raise UserError(f"{'--set' if overridden else where}: {_first_problem(kind, error)}") from error
-
-
-def _assign(values: dict[str, Any], dotted: str, value: Any) -> None:
-    *parents, last = dotted.split(".")
-    for name in parents:
-        values = values.setdefault(name, {})
-        if not isinstance(values, dict):
-            raise UserError(f"--set {dotted}: {name!r} is a value, not a section")
-    values[last] = value
-    # A recipe has one length: setting one replaces the other.
-    if last in ("epochs", "iterations"):
-        values.pop("iterations" if last == "epochs" else "epochs", None)
-
-
-def _first_problem(kind: type[BaseModel], error: ValidationError) -> str:
-    problem = error.errors()[0]
-    dotted = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        return str(unknown("key", dotted, _keys_beside(kind, problem["loc"])))
-    message = problem["msg"].removeprefix("Value error, ")
-    if problem["type"] == "missing":
-        return f"{dotted} is missing"
-    if problem["type"] == "model_type":
-        return f"{dotted}: this is a section with keys of its own, not {problem['input']!r}"
-    given = "" if isinstance(problem["input"], dict | BaseModel) else f", not {problem['input']!r}"
-    place = f"{dotted}: " if dotted else ""  # what is wrong with all keys together has no place
-    return f"{place}{message[0].lower()}{message[1:]}{given}"
-
-
-def _keys_beside(kind: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
-    """The valid keys of the section that `location` lies in, dotted like the wrong one."""
-    section = kind
-    for part in location[:-1]:
-        field = section.model_fields.get(str(part))
-        section = _section_in(field.annotation) if field else section
-    prefix = "".join(f"{part}." for part in location[:-1])
-    return [f"{prefix}{name}" for name in section.model_fields]
-
-
-def _section_in(annotation: Any) -> type[BaseModel]:
-    """The section type inside an annotation such as `Recipe | None` or `dict[str, Size]`."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for inner in getattr(annotation, "__args__", ()):
-        found = _section_in(inner)
-        if found is not BaseModel:
-            return found
-    return BaseModel
+    def tuned(self, recipe: Recipe) -> Recipe:
+        """The recipe of ordinary training, as long as this grid asks for."""
+        if self.tuning_factor == 1:
+            return recipe
+        if recipe.epochs is not None:
+            return recipe.model_copy(update={"epochs": recipe.epochs * self.tuning_factor})
+        assert recipe.iterations is not None
+        return recipe.model_copy(update={"iterations": round(recipe.iterations * self.tuning_factor)})

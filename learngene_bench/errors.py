@@ -25,10 +25,15 @@ def unknown(kind: str, name: str, valid: Iterable[str]) -> UserError:
     "unknown method 'wav': did you mean 'wave'? (valid: he, wave)"
     """
     choices = sorted(valid)
-    near = difflib.get_close_matches(name, choices, n=2, cutoff=0.5)
+    near = nearest(name, choices)
     hint = f"did you mean {' or '.join(repr(n) for n in near)}? " if near else ""
     listing = ", ".join(choices) or "none"
     return UserError(f"unknown {kind} {name!r}: {hint}(valid: {listing})")
+
+
+def nearest(name: str, valid: Iterable[str]) -> list[str]:
+    """The two valid names that are most like what was typed; none where none is."""
+    return difflib.get_close_matches(name, sorted(valid), n=2, cutoff=0.5)
 
 
 def one_line(error: Exception) -> str:

@@ -11,12 +11,12 @@ from dataclasses import replace
 
 from torch import nn
 
-from learngene_bench.config import build_options
 from learngene_bench.errors import UserError
 from learngene_bench.gene import Gene
 from learngene_bench.initializer import GeneRequest, Initializer, Pretrained
 from learngene_bench.models import spec_of
 from learngene_bench.plan import BASE_DEPTH
+from learngene_bench.presets import build_options
 from learngene_bench.spec import ModelSpec
 
 

@@ -68,13 +68,8 @@ class RelativeAttention(nn.Module):
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
         buckets = bucket_index(self.side, x.device)
         skip = self.prefix_tokens
-        scores = q @ k.transpose(-2, -1)
         patches = (Ellipsis, slice(skip, None), slice(skip, None))
-        scores[patches] = scores[patches] + (
-            self._look_up(q[..., skip:, :] @ self.rpe_k, buckets)
-            + self._look_up(k[..., skip:, :] @ self.rpe_q, buckets).transpose(-2, -1)
-        )
-        attention = (scores * self.head_dim**-0.5).softmax(-1)
+        attention = self.attention(q, k)
         out = attention @ v
         # Summing attention by bucket first needs no (tokens, tokens, d) tensor.
         by_bucket = attention.new_zeros(*attention.shape[:2], tokens - skip, IRPE_BUCKETS)
@@ -82,6 +77,18 @@ class RelativeAttention(nn.Module):
         encoded = by_bucket @ self.rpe_v
         out = torch.cat([out[..., :skip, :], out[..., skip:, :] + encoded], dim=-2) if skip else out + encoded
         return self.proj(out.transpose(1, 2).reshape(batch, tokens, width))  # type: ignore[operator]
+
+    def attention(self, q: Tensor, k: Tensor) -> Tensor:
+        """Attention matrices (B, heads, N, N), a row for each query, of queries and keys (B, heads, N, d)."""
+        buckets = bucket_index(self.side, q.device)
+        skip = self.prefix_tokens
+        scores = q @ k.transpose(-2, -1)
+        patches = (Ellipsis, slice(skip, None), slice(skip, None))
+        scores[patches] = scores[patches] + (
+            self._look_up(q[..., skip:, :] @ self.rpe_k, buckets)
+            + self._look_up(k[..., skip:, :] @ self.rpe_q, buckets).transpose(-2, -1)
+        )
+        return (scores * self.head_dim**-0.5).softmax(-1)
 
     @staticmethod
     def _look_up(products: Tensor, buckets: Tensor) -> Tensor:

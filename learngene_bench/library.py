@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from learngene_bench.ancestors import forward_flops
-from learngene_bench.config import BaseInitialization, Compute, Preset, load_preset
+from learngene_bench.config import BaseInitialization, Compute, Preset
 from learngene_bench.context import Context
 from learngene_bench.datasets import DatasetFacts
 from learngene_bench.errors import MethodFailure, UserError
@@ -27,6 +27,7 @@ from learngene_bench.initializer import GeneRequest, Initializer, Pretrained
 from learngene_bench.materials import source_data
 from learngene_bench.models import build_model, spec_of
 from learngene_bench.plan import BASE_DEPTH
+from learngene_bench.presets import load_preset
 from learngene_bench.registry import Registered, Registry
 from learngene_bench.sources import Source, SourceLike, open_source
 from learngene_bench.spec import ModelSpec

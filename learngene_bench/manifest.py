@@ -23,7 +23,7 @@ def cell_facts(cell: Cell, plan: Plan) -> dict[str, Any]:
         "group": cell.row.group,
         "size": cell.size,
         "task": cell.task,
-        "source": cell.task,
+        "source": plan.source,
         "target": cell.target.as_dict(),
         "seed": cell.seed,
     }

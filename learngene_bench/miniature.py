@@ -14,11 +14,12 @@ import torch
 from torch import nn
 
 from learngene_bench.ancestors import build_teacher, forward_flops
-from learngene_bench.config import Preset, Recipe, load_preset
+from learngene_bench.config import Preset, Recipe
 from learngene_bench.context import Context
 from learngene_bench.files import canonical
 from learngene_bench.initializer import Ancestor, Distiller, GeneRequest, Pretrained
 from learngene_bench.materials import new_model, source_data, training_images
+from learngene_bench.presets import load_preset
 from learngene_bench.registry import dataset
 from learngene_bench.spec import ModelSpec
 from learngene_bench.streams import Streams

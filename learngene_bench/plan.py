@@ -94,10 +94,13 @@ class Plan:
         setting: hash of all that cells share whatever their method and target: never mixed within a table.
         equal_budget_of: the setting with ordinary budgets, if this plan makes the budgets equal.
         files: where files of weights lie that stages are told apart by, by their SHA-256.
+        source: name of the task on which genes are made.
+        task_data: settings of the data that cells are tuned on, by address, where these are not the source task's.
     """
 
     preset: Preset
     grid: Grid
+    source: str
     setting: str
     setting_description: str
     stages: dict[str, Stage] = field(default_factory=dict)
@@ -107,6 +110,7 @@ class Plan:
     equal_budget_of: str | None = None
     equal_budget_iterations: int = 0
     files: dict[str, Path] = field(default_factory=dict)
+    task_data: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def sizes(self) -> list[str]:
         """Sizes that the plan has cells or dashes of."""

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from learngene_bench import PROTOCOL
-from learngene_bench.config import Grid, Preset, Recipe, parse_override
-from learngene_bench.datasets import Dataset, DatasetFacts
-from learngene_bench.errors import UserError, unknown
+from learngene_bench.choices import Choice
+from learngene_bench.config import Grid, Preset, Recipe
+from learngene_bench.errors import UserError
 from learngene_bench.files import address_of, file_hash
 from learngene_bench.initializer import Ancestor, Distiller, GeneRequest, Initializer
-from learngene_bench.plan import BASE_DEPTH, Cell, Dash, Plan, Row, Stage
-from learngene_bench.registry import Registered, Registry, dataset
+from learngene_bench.plan import Cell, Dash, Plan, Row, Stage
+from learngene_bench.registry import Registered
 from learngene_bench.spec import ModelSpec, count
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A method as chosen on the command line: `wave` or `wave:learn_scalers=false`."""
-
-    registered: Registered
-    options: Mapping[str, Any]
+from learngene_bench.targets import Target, Task, source_task, targets_of
 
 
 @dataclass(frozen=True)
@@ -57,93 +49,77 @@ class _Planner:
     def __init__(self, request: Request) -> None:
         self.request, self.preset, self.grid = request, request.preset, request.grid
         self.loaded_spec: ModelSpec | None = None
-        self.data: Dataset = dataset(self.preset.data)
-        self.facts: DatasetFacts = self.data.facts()
-        options = {k: v for k, v in self.data.options.model_dump().items() if k not in self.data.location}
+        self.source = source_task(self.preset)
+        self.targets = targets_of(self.preset, self.grid, self.source)
+        self.tasks = list({target.task.name: target.task for target in self.targets}.values())
         compute = self.preset.compute
         self.common = {
             "protocol": PROTOCOL,
-            "data": {"name": self.preset.data["name"], **options, "fingerprint": self.data.fingerprint()},
+            "data": self.source.identity,
             "threads": compute.threads,
             "precision": compute.precision,
             "compile": compute.compile,
             "base": self.preset.base.model_dump(),
         }
+        self.result = self._empty_plan()
+
+    def _empty_plan(self) -> Plan:
         shared = {
             **self.common,
             "preset": self.preset.name,
-            "tuning": self.preset.tuning.model_dump(),
-            "tuning_of_sizes": {name: size.tuning for name, size in self.preset.sizes.items() if size.tuning},
             "evaluation_split": self.preset.evaluation_split,
             "model": self.preset.model.model_dump(),
+            **self._ordinary_training(),
         }
-        about_others: tuple[str, ...] = (
-            "condensation.",
-            "inheritance.",
-            "pretraining.",
-            "teacher.",
-            "ancestor.",
-            "sizes.",
-        )
-        about_others += tuple(f"data.{option}" for option in self.data.location)
-        changes = [f"{key}={value}" for key, value in request.changes.items() if not key.startswith(about_others)]
-        self.task = self.data.label(self.preset.data["name"])
-        self.result = Plan(
+        plan = Plan(
             self.preset,
             self.grid,
+            source=self.source.name,
             setting=address_of(shared),
-            setting_description=", ".join([self.preset.name, *changes]),
+            setting_description=", ".join([self.preset.name, *self._told_changes()]),
         )
-        if request.equal_budget:
-            self.result.equal_budget_of = self.result.setting
-            budgets = [self._budget(size.width) for size in self.preset.sizes.values()]
-            self.result.equal_budget_iterations = max(budgets)
-            self.result.setting = address_of({**shared, "equal_budget": self.preset.inheritance.model_dump()})
+        if self.request.equal_budget:
+            plan.equal_budget_of = plan.setting
+            plan.equal_budget_iterations = max(self._budget(target) for target in self.targets)
+            plan.setting = address_of({**shared, "equal_budget": self.preset.inheritance.model_dump()})
+        return plan
+
+    def _ordinary_training(self) -> dict[str, Any]:
+        """How and on what targets are tuned, of all columns of a table together."""
+        if self.tasks == [self.source]:
+            sizes = {name: size.tuning for name, size in self.preset.sizes.items() if size.tuning}
+            return {"tuning": self.grid.tuned(self.preset.tuning).model_dump(), "tuning_of_sizes": sizes}
+        return {
+            "downstream": [
+                {"task": task.name, "data": task.identity, "recipe": self._tuning_on(task, 0).model_dump()}
+                for task in self.tasks
+            ]
+        }
+
+    def _told_changes(self) -> list[str]:
+        """What sets this run's numbers apart from those of the preset as it is shipped, whatever the method."""
+        untold = ["condensation.", "inheritance.", "pretraining.", "teacher.", "ancestor.", "sizes."]
+        untold += ["tuning."] if self.grid.axis == "task" else ["downstream."]
+        untold += [f"data.{option}" for option in self.source.dataset.location]
+        for task in self.tasks:
+            untold += [f"downstream.tasks.{task.name}.data.{option}" for option in task.dataset.location]
+        changes = [f"{key}={value}" for key, value in _flat(self.request.changes) if not key.startswith(tuple(untold))]
+        factor = self.grid.tuning_factor
+        return changes + ([] if factor == 1 else [f"tuned {factor:g} times as long"])
 
     def plan(self) -> Plan:
-        targets = [
-            (size, base, base.with_depth(depth))
-            for size, base in self._bases().items()
-            for depth in dict.fromkeys(self.grid.depths)
-        ]
         for choice in self.request.choices:
             method = choice.registered.create(dict(choice.options))
-            for size, base, target in targets:
-                row = self._row(choice, method, target, base)
+            for target in self.targets:
+                row = self._row(choice, method, target.spec, target.base)
                 if row not in self.result.rows:
                     self.result.rows.append(row)
-                reason = method.supports(target, base)
+                reason = method.supports(target.spec, target.base)
                 if reason is not None:
-                    self.result.dashes.append(Dash(row, size, self.task, target, reason))
+                    self.result.dashes.append(Dash(row, target.size, target.task.name, target.spec, reason))
                     continue
-                self._add_cells(choice, method, row, size, base, target)
+                self._add_cells(choice, method, row, target)
         return self.result
-
-    def _bases(self) -> dict[str, ModelSpec]:
-        """The 12-layer model of every size that the grid asks for."""
-        model = self.preset.model
-        bases = {}
-        for size in self.grid.sizes or self.preset.sizes:
-            if size not in self.preset.sizes:
-                raise unknown(f"size of preset {self.preset.name!r}", size, self.preset.sizes)
-            width = self.preset.sizes[size].width
-            if width % model.head_dimension:
-                raise UserError(
-                    f"size {size!r}: width {width} is not a multiple of the head dimension {model.head_dimension}"
-                )
-            bases[size] = ModelSpec(
-                depth=BASE_DEPTH,
-                width=width,
-                heads=width // model.head_dimension,
-                patch_size=model.patch_size,
-                image_size=self.facts.image_size,
-                channels=self.facts.channels,
-                classes=self.facts.classes,
-                mlp_ratio=model.mlp_ratio,
-                class_token=model.class_token,
-                irpe=model.irpe,
-            )
-        return bases
 
     def _row(self, choice: Choice, method: Initializer, target: ModelSpec, base: ModelSpec) -> Row:
         request = method.gene_request(target, base)
@@ -159,54 +135,74 @@ class _Planner:
         )
         return Row(method.name, method.title, method.group, ", ".join(options + changed), version)
 
-    def _add_cells(
-        self, choice: Choice, method: Initializer, row: Row, size: str, base: ModelSpec, target: ModelSpec
-    ) -> None:
+    def _add_cells(self, choice: Choice, method: Initializer, row: Row, target: Target) -> None:
         """A cell for each seed."""
-        request = method.gene_request(target, base)
-        preset = self.preset
+        preset, spec, base, task = self.preset, target.spec, target.base, target.task
+        request = method.gene_request(spec, base)
         recipes = {name: preset.recipe_of(name, base.width) for name in method.trains()}
-        tuning = None if method.is_trained else self._tuning(base.width, recipes)
+        at_source = task == self.source
+        tuning = None if method.is_trained and at_source else self._tuning(target, recipes)
         config = {
             **self.common,
             "method": _identity(choice.registered),
             "options": method.options.model_dump(mode="json"),
-            "target": target.as_dict(),
+            "target": spec.as_dict(),
             "size_base": base.as_dict(),
             "recipes": {name: recipe.model_dump() for name, recipe in recipes.items()},
             "tuning": tuning.model_dump() if tuning else None,
             "evaluation_split": preset.evaluation_split,
+            **({} if at_source else {"task": {"data": task.identity}}),
         }
-        label = f"{row.name}{f' ({row.variant})' if row.variant else ''} {size} depth {target.depth}"
-        trained = [*recipes.values(), *([tuning] if tuning else [])]
-        flops = sum(self._training_flops(target, recipe) for recipe in trained)
+        flops = sum(self._training_flops(spec, recipe) for recipe in recipes.values())
+        flops += self._training_flops(spec, tuning, task) if tuning else 0.0
         epochs = preset.recipe_of("pretraining", base.width).epochs if method.is_trained else None
         if request and request.trains:
             epochs = preset.recipe_of("condensation", request.family.width).epochs
-        stored = count(dict(method.stored_shapes(target, base)))
+        # The paper's table of transfer counts no head, as none is handed over.
+        counted = spec if at_source else replace(spec, classes=0)
+        stored = count(dict(method.stored_shapes(counted, base)))
         for seed in range(self.request.seeds):
             inputs = {"gene": self._gene(choice, request, seed)} if request else {}
-            address = self._add(Stage("cell", f"{label} seed {seed}", {**config, "seed": seed}, inputs, flops))
-            self.result.cells.append(Cell(row, size, self.task, target, seed, address, stored, epochs))
+            label = f"{self._label(row, target)} seed {seed}"
+            address = self._add(Stage("cell", label, {**config, "seed": seed}, inputs, flops))
+            self.result.cells.append(Cell(row, target.size, task.name, spec, seed, address, stored, epochs))
+            if not at_source:
+                self.result.task_data[address] = task.settings
 
-    def _tuning(self, width: int, own: Mapping[Literal["inheritance"], Recipe]) -> Recipe:
+    def _label(self, row: Row, target: Target) -> str:
+        """What a cell is called, seed apart; its task and width only where it has others beside it."""
+        words = [row.name, f"({row.variant})" if row.variant else "", target.size]
+        words += [f"width {target.spec.width}"] if len({t.spec.width for t in self.targets}) > len(self._sizes) else []
+        words += [f"depth {target.spec.depth}", f"on {target.task.name}" if target.task != self.source else ""]
+        return " ".join(filter(None, words))
+
+    @property
+    def _sizes(self) -> set[str]:
+        return {target.size for target in self.targets}
+
+    def _tuning(self, target: Target, own: Mapping[Literal["inheritance"], Recipe]) -> Recipe:
         """Ordinary training of a target.
 
-        At equal budget every method has the same number of iterations in all, those of `tuning` and `inheritance`
-        together, and what it trains by itself in `initialize` (`own`) is taken off: a method that is ahead only
-        because it trains longer is ahead no more.
+        At equal budget every method has the same number of iterations in all, those of ordinary training and of
+        `inheritance` together, and what it trains by itself in `initialize` (`own`) is taken off: a method that is
+        ahead only because it trains longer is ahead no more.
         """
-        recipe = self.preset.recipe_of("tuning", width)
+        recipe = self._tuning_on(target.task, target.base.width)
         if not self.request.equal_budget:
             return recipe
-        images = self.facts.train_images
-        left = self._budget(width) - sum(trained.steps(images) for trained in own.values())
+        images = self.source.facts.train_images
+        left = self._budget(target) - sum(trained.steps(images) for trained in own.values())
         return recipe.model_copy(update={"epochs": None, "iterations": left})
 
-    def _budget(self, width: int) -> int:
-        """Iterations of `tuning` and `inheritance` together."""
-        images = self.facts.train_images
-        return sum(self.preset.recipe_of(kind, width).steps(images) for kind in ("tuning", "inheritance"))
+    def _tuning_on(self, task: Task, width: int) -> Recipe:
+        """Ordinary training on a task of targets whose size has this width."""
+        return self.grid.tuned(task.recipe or self.preset.recipe_of("tuning", width))
+
+    def _budget(self, target: Target) -> int:
+        """Iterations of ordinary training and `inheritance` together."""
+        tuning = self._tuning_on(target.task, target.base.width).steps(target.task.facts.train_images)
+        inheritance = self.preset.recipe_of("inheritance", target.base.width)
+        return tuning + inheritance.steps(self.source.facts.train_images)
 
     def _gene(self, choice: Choice, request: GeneRequest, seed: int) -> str:
         recipes = {name: self.preset.recipe_of(name, request.family.width) for name in request.trains}
@@ -264,8 +260,8 @@ class _Planner:
         self.result.files[found] = path
         return found
 
-    def _training_flops(self, spec: ModelSpec, recipe: Recipe) -> float:
-        images = self.facts.train_images
+    def _training_flops(self, spec: ModelSpec, recipe: Recipe, task: Task | None = None) -> float:
+        images = (task or self.source).facts.train_images
         return 3.0 * recipe.steps(images) * min(recipe.batch_size, images) * spec.forward_flops()
 
     def _add(self, stage: Stage) -> str:
@@ -279,28 +275,6 @@ def _identity(registered: Registered) -> dict[str, Any]:
     return {"name": kind.name, "version": kind.version, "source_hash": registered.source_hash}
 
 
-def parse_methods(text: str, registry: Registry, options: Mapping[str, Mapping[str, Any]]) -> list[Choice]:
-    """Reads `--method`: names separated by commas, `all`, or `NAME:OPTION=VALUE[:OPTION=VALUE]` for a variant.
-
-    Args:
-        options: by method name, what `--set NAME.OPTION=VALUE` said; a variant's own options come on top.
-
-    Raises:
-        UserError: an unknown name or option.
-    """
-    choices = []
-    # Not at the commas of a list, as in wave:parts=["attention", "mlp"].
-    for item in [part.strip() for part in re.split(r",(?![^\[]*\])", text) if part.strip()]:
-        name, *settings = item.split(":")
-        names = registry.names() if name == "all" else [name]
-        own = dict(parse_override(setting) for setting in settings)
-        chosen = [Choice(registry.get(n), {**options.get(n, {}), **own}) for n in names]
-        choices += [choice for choice in chosen if choice not in choices]
-    if not choices:
-        raise UserError(f"--method is empty (valid: all, {', '.join(registry.names())})")
-    return choices
-
-
 def _section_of(key: str) -> str:
     """The section of a dotted preset key that a row may use: `condensation`, also of `sizes.ti.condensation.epochs`."""
     parts = key.split(".")
@@ -312,3 +286,12 @@ def _text(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return "+".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys of single values, of overrides that may be whole sections."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

@@ -15,10 +15,11 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, get_args
 
-from learngene_bench.config import Preset, build_options
+from learngene_bench.config import Preset
 from learngene_bench.datasets import Dataset
 from learngene_bench.errors import UserError, unknown
 from learngene_bench.initializer import Group, Initializer
+from learngene_bench.presets import build_options
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from learngene_bench import PROTOCOL, codebase
-from learngene_bench.config import parse_override
 from learngene_bench.errors import UserError
 from learngene_bench.files import file_hash
 from learngene_bench.plan import Stage
+from learngene_bench.presets import parse_override
 from learngene_bench.registry import Registry, dataset
 from learngene_bench.store import Runs, State
 
@@ -22,12 +22,14 @@ class Here:
     """What this machine has that a record's files do not say, or say of another machine.
 
     Attributes:
-        data: options of the data set that say where it lies.
+        data: options of the source task's data set that say where it lies.
+        task_data: likewise, of the downstream task that the target is tuned on.
         files: files of weights, by their SHA-256.
         command: to stand in the new records.
     """
 
     data: Mapping[str, Any]
+    task_data: Mapping[str, Any]
     files: Mapping[str, str]
     command: Sequence[str]
 
@@ -36,25 +38,28 @@ def here(settings: Sequence[str], checkpoints: Sequence[Path], command: Sequence
     """From what a person gives.
 
     Args:
-        settings: `data.KEY=VALUE`.
+        settings: `data.KEY=VALUE`, and `task.data.KEY=VALUE` for the data of a downstream task.
 
     Raises:
         UserError: another setting than one of the data, which would be another record; a file that is not there.
     """
-    data = {}
+    located: dict[str, dict[str, Any]] = {"data": {}, "task.data": {}}
     for text in settings:
         key, value = parse_override(text)
-        section, _, option = key.partition(".")
-        if section != "data" or not option:
-            raise UserError(f"--set {text!r}: only data.KEY=VALUE, to say where they lie; all else is the record's")
-        data[option] = value
+        section, _, option = key.rpartition(".")
+        if section not in located:
+            raise UserError(
+                f"--set {text!r}: only data.KEY=VALUE or task.data.KEY=VALUE, to say where they lie; "
+                f"all else is the record's"
+            )
+        located[section][option] = value
     files = {}
     for path in checkpoints:
         try:
             files[file_hash(path)] = str(path.resolve())
         except OSError as error:
             raise UserError(f"--checkpoint {path}: {error.strerror}") from error
-    return Here(data, files, command)
+    return Here(located["data"], located["task.data"], files, command)
 
 
 class Repeat:
@@ -118,15 +123,20 @@ class Repeat:
         return f"the code that computed it is commit {git.get('commit') or 'unknown'}"
 
     def _check_data(self, stage: Stage) -> None:
-        if fixed := sorted(self.here.data.keys() & stage.config["data"].keys()):
-            raise UserError(f"--set data.{fixed[0]}: part of the record; only where the data lie may be another here")
-        try:
-            fingerprint = dataset(self._data(stage)).fingerprint()
-        except UserError as error:
-            raise UserError(f"{error} (--set data.KEY=VALUE says where the data of the record lie here)") from error
-        recorded = stage.config["data"]["fingerprint"]
-        if fingerprint != recorded:
-            raise UserError(f"{stage.label}: recorded on other data ({recorded}) than these ({fingerprint})")
+        for section, recorded, here in _data_of(stage, self.here):
+            if fixed := sorted(here.keys() & recorded.keys()):
+                raise UserError(
+                    f"--set {section}.{fixed[0]}: part of the record; only where the data lie may be another here"
+                )
+            try:
+                fingerprint = dataset(self._settings(stage, section)).fingerprint()
+            except UserError as error:
+                raise UserError(
+                    f"{error} (--set {section}.KEY=VALUE says where data of the record lie here)"
+                ) from error
+            if fingerprint != recorded["fingerprint"]:
+                planned = recorded["fingerprint"]
+                raise UserError(f"{stage.label}: recorded on other data ({planned}) than these ({fingerprint})")
 
     def _check_weights(self, stage: Stage) -> None:
         for needed in _weights(stage):
@@ -142,7 +152,7 @@ class Repeat:
             "command": list(self.here.command),
             "code": codebase.identity(),
             "device": self.device,
-            "data": self._data(stage),
+            **{section.replace(".", "_"): self._settings(stage, section) for section, *_ in _data_of(stage, self.here)},
             "files": self._files(stage),
         }
         fresh.enter(stage, execution)
@@ -160,13 +170,24 @@ class Repeat:
     def _execution(self, stage: Stage) -> dict[str, Any]:
         return dict(self.source.of(stage).read_config()["execution"])
 
-    def _data(self, stage: Stage) -> dict[str, Any]:
-        """The options of the data set: the record's, which its address stands for, and where the data lie."""
-        recorded = {name: value for name, value in stage.config["data"].items() if name != "fingerprint"}
-        return {**self._execution(stage)["data"], **self.here.data, **recorded}
+    def _settings(self, stage: Stage, section: str) -> dict[str, Any]:
+        """The options of a data set: the record's, which its address stands for, and where the data lie."""
+        recorded, here = next(
+            (recorded, here) for name, recorded, here in _data_of(stage, self.here) if name == section
+        )
+        options = {name: value for name, value in recorded.items() if name != "fingerprint"}
+        return {**self._execution(stage)[section.replace(".", "_")], **here, **options}
 
     def _files(self, stage: Stage) -> dict[str, str]:
         return {**self._execution(stage)["files"], **self.here.files}
+
+
+def _data_of(stage: Stage, here: Here) -> list[tuple[str, dict[str, Any], Mapping[str, Any]]]:
+    """The data that a stage reads: what it is called in --set, as recorded, and where it lies here."""
+    data = [("data", stage.config["data"], here.data)]
+    if "task" in stage.config:
+        data.append(("task.data", stage.config["task"]["data"], here.task_data))
+    return data
 
 
 def _plugin(method: Mapping[str, Any]) -> str:

@@ -119,9 +119,7 @@ class _Stage:
         torch.set_num_threads(self.compute.threads)
         self.device = choose_device(self.compute.device)
         self.base = BaseInitialization(**self.config["base"])
-        self.facts, self.splits, fingerprint = load_data(canonical(self.execution["data"]))
-        if fingerprint != self.config["data"]["fingerprint"]:
-            raise UserError(f"the images of {self.config['data']['name']} changed since this was planned; run again")
+        self.facts, self.splits = _planned_data(self.config["data"], self.execution["data"])
         self.seed: int = self.config.get("seed", 0)
         self.writes = True  # checkpoints and progress, in its folder
         self.processes = distributed.world()
@@ -212,20 +210,22 @@ class _Stage:
         model, cost = self.initialized()
         initial = describe({name: parameter.detach() for name, parameter in model.named_parameters()})
         model = model.to(self.device)
-        held_out = self._held_out()
+        facts, splits = self._task()
+        held_out = self._held_out(splits)
+        recipe = self._tuning or Recipe(iterations=0, batch_size=1, learning_rate=1.0)
         phase = Phase(
             name="tuning",
             streams=Streams(self.seed),
             compute=self.compute,
-            classes=self.facts.classes,
+            classes=facts.classes,
             evaluate=lambda trained: top1(trained, held_out, self.compute),
+            evaluate_every=recipe.evaluate_every,
             measure_start=True,
             checkpoint=self.folder.checkpoints / "tuning.pt",
             forward_flops=ModelSpec(**self.config["target"]).forward_flops(),
             progress=self._progress,
         )
-        recipe = self._tuning or Recipe(iterations=0, batch_size=1, learning_rate=1.0)
-        trained = train(model, self._train(recipe), recipe, phase)
+        trained = train(model, training_images(splits, recipe, self.device), recipe, phase)
         if not self.processes.leads:
             return {}
         kept = self.folder.path / MODEL_FILE
@@ -237,7 +237,7 @@ class _Stage:
             "curve": trained.curve,
             "cost": {**cost, "tune": asdict(trained.cost)},
             "initial_weights": {"sha256": initial["sha256"]},
-            "model": {"sha256": file_hash(kept), "mean": list(self.splits.mean), "std": list(self.splits.std)},
+            "model": {"sha256": file_hash(kept), "mean": list(splits.mean), "std": list(splits.std)},
             "evaluation": {"split": self.config["evaluation_split"], "images": len(held_out)},
         }
 
@@ -262,6 +262,12 @@ class _Stage:
                 raise MethodFailure(f"initialize() left numbers in {name} that are not finite")
         return model, {**spent, "initialize": asdict(context.cost)}
 
+    def _task(self) -> tuple[DatasetFacts, Splits]:
+        """What a cell's target is tuned and measured on: the source task, or a downstream one."""
+        if "task" not in self.config:
+            return self.facts, self.splits
+        return _planned_data(self.config["task"]["data"], self.execution["task_data"])
+
     @contextmanager
     def _global_stream(self) -> Iterator[None]:
         """torch's global random numbers, for a method that draws from them all the same: they depend on the seed."""
@@ -284,6 +290,7 @@ class _Stage:
             "started": started,
             "finished": provenance.now(),
             "data": self.config["data"],
+            **({"task": self.config["task"]} if "task" in self.config else {}),
         }
 
     def _method(self, options: Mapping[str, Any]) -> Initializer:
@@ -308,6 +315,7 @@ class _Stage:
             recipes=made,
             ancestors=ancestors,
             ancestor_flops=flops,
+            same_task="task" not in self.config,
             source=source_data(self.splits, self.facts.classes, made, self.device),
             checkpoints=self.folder.checkpoints if self.writes else None,
             progress=self._progress if self.writes else None,
@@ -319,10 +327,10 @@ class _Stage:
     def _validation(self) -> DeviceImages:
         return plain_images(self.splits.validation, self.splits, self.device)
 
-    def _held_out(self) -> DeviceImages:
+    def _held_out(self, splits: Splits) -> DeviceImages:
         """The split that numbers are reported on; only `cell` calls this, after the method is through."""
-        split = self.splits.test if self.config["evaluation_split"] == "test" else self.splits.validation
-        return plain_images(split, self.splits, self.device)
+        split = splits.test if self.config["evaluation_split"] == "test" else splits.validation
+        return plain_images(split, splits, self.device)
 
     def _load_ancestor(self, address: str) -> tuple[nn.Module, float, Cost]:
         folder = self.runs.folder("ancestor", address)
@@ -369,6 +377,18 @@ def choose_device(name: str) -> torch.device:
     if name == "cuda" and distributed.world().size > 1:
         torch.cuda.set_device(distributed.world().gpu())
     return torch.device(name)
+
+
+def _planned_data(planned: Mapping[str, Any], settings: Mapping[str, Any]) -> tuple[DatasetFacts, Splits]:
+    """The data of these settings.
+
+    Raises:
+        UserError: they are not those that the plan found.
+    """
+    facts, splits, fingerprint = load_data(canonical(settings))
+    if fingerprint != planned["fingerprint"]:
+        raise UserError(f"the images of {planned['name']} changed since this was planned; run again")
+    return facts, splits
 
 
 @lru_cache(maxsize=4)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
 
-from learngene_bench.config import Section
+from learngene_bench.config import LATER, Section
 from learngene_bench.expansion import Expansion
 from learngene_bench.gene import Gene
 from learngene_bench.initializer import Distiller, GeneRequest, Initializer
@@ -40,6 +40,9 @@ class WaveOptions(Section):
     auxiliary_depth: int = Field(12, ge=2, description="blocks of the auxiliary model that is condensed")
     per_position: int = Field(2, ge=1, le=3, description="templates per block position (Table 5: 1 fewer, 3 more)")
     template_size: int | None = Field(None, ge=1, description="side of a template; the base width when not given")
+    template_divisor: int = Field(
+        1, ge=1, description="how often the side that is not given is cut (Table 5: 2)", json_schema_extra=LATER
+    )
     parts: tuple[Part, ...] = Field(
         ("attention", "projection", "mlp", "norm"), description="what is made of templates (Table 4)"
     )
@@ -100,7 +103,9 @@ class Wave(Initializer[WaveOptions]):
 
     def _template_size(self, target: ModelSpec, base: ModelSpec) -> int:
         """D x D templates; where D does not tile the target's width, the largest that tile both."""
-        return self.options.template_size or math.gcd(base.width, target.width)
+        size = math.gcd(base.width, target.width)
+        # A side that is no whole number would cut heads: `supports` refuses what does not tile.
+        return self.options.template_size or -(-size // self.options.template_divisor)
 
     def gene_request(self, target: ModelSpec, base: ModelSpec) -> GeneRequest:
         settings = {

@@ -50,11 +50,13 @@ class Learning:
 
     Attributes:
         courses: by index of the column; of those that are done.
+        records: likewise, by seed.
         initialize_epochs: what the method itself trains before, mean over targets and seeds; None unless all are done.
     """
 
     row: Row
     courses: Mapping[int, Course]
+    records: Mapping[int, Mapping[int, Record]]
     initialize_epochs: float | None
 
     def planned(self, indices: range) -> list[int]:
@@ -123,14 +125,14 @@ def _instinct_table(grid: Grid, table: Table, size: str, results: Results) -> In
 
 
 def _learning(grid: Grid, table: Table, row: Row, indices: range, results: Results) -> Learning:
-    courses, epochs = {}, []
+    courses, records = {}, {}
     for index in indices:
         if row.entries[index].state == "done":
-            records = _records(grid, row, table.columns[index], results)
-            courses[index] = _course(records)
-            epochs += [record.cost["initialize"].epochs for record in records.values()]
+            records[index] = _records(grid, row, table.columns[index], results)
+            courses[index] = _course(records[index])
+    epochs = [record.cost["initialize"].epochs for by_seed in records.values() for record in by_seed.values()]
     complete = len(epochs) == sum(row.entries[index].expected for index in indices)
-    return Learning(row, courses, mean(epochs) if epochs and complete else None)
+    return Learning(row, courses, records, mean(epochs) if epochs and complete else None)
 
 
 def _records(grid: Grid, row: Row, column: Column, results: Results) -> dict[int, Record]:

@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from learngene_bench.results.instinct import EARLY, InstinctTable, Learning, instinct_tables
 from learngene_bench.results.records import Results
+from learngene_bench.results.selection import RowKey
 from learngene_bench.results.sheet import Heading, Line, Sheet
+from learngene_bench.results.speedup import COUNTS, SpeedUp, reference_of, speed_ups
 from learngene_bench.results.statistics import mean, standard_deviation
 from learngene_bench.results.table import Row, slug
 from learngene_bench.results.wording import NOTHING, compact, on_axis, printed, superscript
 
 
 def instinct_sheets(results: Results) -> list[Sheet]:
-    """One for every size of every table; in their data a row is one target after one epoch."""
-    return [_sheet(found) for found in instinct_tables(results)]
+    """For every size of every table: accuracies by epoch, and the speed-up over pre-training, if that is there.
+
+    The data of the first have both: a row is one target after one epoch.
+    """
+    sheets = []
+    for found in instinct_tables(results):
+        speeds = speed_ups(found)
+        sheets.append(_sheet(found, speeds))
+        if reference := reference_of(found):
+            sheets.append(_speed_sheet(found, reference, speeds))
+    return sheets
 
 
-def _sheet(found: InstinctTable) -> Sheet:
+Speeds = Mapping[tuple[RowKey, int], SpeedUp]
+
+_COUNT_TITLES = {"tuning": "Tuning alone", "initialize": "With init.", "gene": "With gene share"}
+
+
+def _sheet(found: InstinctTable, speeds: Speeds) -> Sheet:
     table = found.table
     footnotes: dict[str, int] = {}
     lines = tuple(
@@ -45,7 +62,7 @@ def _sheet(found: InstinctTable) -> Sheet:
         findings=(),
         notes=tuple(_notes(found)),
         footnotes=tuple(footnotes),
-        data=tuple(_data(found)),
+        data=tuple(_data(found, speeds)),
     )
 
 
@@ -105,7 +122,65 @@ def _notes(found: InstinctTable) -> Iterator[str]:
         )
 
 
-def _data(found: InstinctTable) -> Iterator[dict[str, Any]]:
+def _speed_sheet(found: InstinctTable, reference: Row, speeds: Speeds) -> Sheet:
+    table = found.table
+    return Sheet(
+        name="instinct",
+        slug=slug("speedup", table.slug, found.size),
+        title=f"Speed-up: epochs of {reference.label} over those to its accuracy, by {table.axis}",
+        subtitle=table.subtitle,
+        corner=Heading(found.size, ""),
+        headings=tuple(
+            Heading(_COUNT_TITLES[count], table.columns[index].label) for count in COUNTS for index in found.indices
+        ),
+        lines=tuple(
+            Line(
+                learning.row.group,
+                learning.row.label,
+                tuple(_speed(found, learning, speeds, count, index) for count in COUNTS for index in found.indices),
+            )
+            for learning in found.rows
+            if learning.row is not reference
+        ),
+        findings=(),
+        notes=tuple(_speed_notes(found, reference, speeds)),
+        footnotes=(),
+        data=(),
+    )
+
+
+def _speed(found: InstinctTable, learning: Learning, speeds: Speeds, count: str, index: int) -> str:
+    if learning.row.entries[index].state == "not planned":
+        return ""
+    speed = speeds.get((learning.row.key, index))
+    if speed is None:
+        entry = learning.row.entries[index]
+        return f"{len(entry.values)}/{entry.expected}" if len(entry.values) < entry.expected else NOTHING
+    factor, bound = speed.factor(count), speed.bound(count)
+    if factor is None:
+        return NOTHING if bound is None else f"<{printed(bound)}"
+    return "∞" if math.isinf(factor) else printed(factor)
+
+
+def _speed_notes(found: InstinctTable, reference: Row, speeds: Speeds) -> Iterator[str]:
+    epochs = sorted({speed.reference_epochs for speed in speeds.values()})
+    trains = f"{' or '.join(f'{value:g}' for value in epochs)} epochs of {reference.label}" if epochs else "its epochs"
+    yield (
+        f"Speed-up: {trains} over the epochs that a method needs until its mean over seeds is at least that of "
+        f"{reference.label} at the same target. Tuning alone: only those of tuning; with init.: and those that the "
+        "method trains while initializing; with gene share: and those of preparing its gene (Epoch), divided by the "
+        "targets that share it. <n: not reached within the tuning, so less than n; ∞: reached without any epoch. An "
+        "epoch of a small model counts as one of a large model; what all costs in FLOPs, teachers too, is in the cost "
+        "table."
+    )
+    if found.table.axis == "depth":
+        yield (
+            "The WAVE paper (C.2) quotes 37.5 for DeiT-Ti at depth 4 and around 11 at depth 12, of 150 epochs: 4 and "
+            "about 13.6 epochs. It does not say what it counts; it tunes for 10."
+        )
+
+
+def _data(found: InstinctTable, speeds: Speeds) -> Iterator[dict[str, Any]]:
     table = found.table
     names = ("protocol", "setting", "setting_description", "preset", "grid", "axis")
     about = {name: getattr(table, name) for name in names}
@@ -114,6 +189,7 @@ def _data(found: InstinctTable) -> Iterator[dict[str, Any]]:
         for index, course in learning.courses.items():
             column, row = table.columns[index], learning.row
             goals = {reference.method: reference.entries[index].mean for reference in found.references}
+            speed = speeds.get((row.key, index))
             reached = {method: None if goal is None else course.reaches(goal) for method, goal in goals.items()}
             for epoch, values in course.values.items():
                 seeds = list(values.values())
@@ -133,4 +209,6 @@ def _data(found: InstinctTable) -> Iterator[dict[str, Any]]:
                     "last_epoch": course.last,
                     "epochs_to_he": reached.get("he"),
                     "epochs_to_direct_pt": reached.get("direct-pt"),
+                    "direct_pt_epochs": speed and speed.reference_epochs,
+                    **{f"speedup_{count}": speed and speed.factor(count) for count in COUNTS},
                 }

@@ -161,14 +161,20 @@ def _published_config(folder: StageFolder) -> dict[str, Any]:
     """A configuration without places on a machine: of the data, and of files that addresses name by their hash."""
     config = folder.read_config()
     try:
-        about_data = Fields(config["config"]).fields("data").content()
-        execution = Fields(config).fields("execution")
-        data = {key: value for key, value in execution.fields("data").content().items() if key in about_data}
+        decisive, execution = Fields(config["config"]), Fields(config).fields("execution")
+        located = {"data": _without_places(execution.fields("data"), decisive.fields("data")), "files": {}}
+        if task := decisive.fields_or_none("task"):
+            located["task_data"] = _without_places(execution.fields("task_data"), task.fields("data"))
         if not all(is_hash(address) for address in Fields(config["inputs"]).scalars().values()):
             raise ValueError("'inputs' are no addresses")
     except ValueError as error:
         raise DamagedFile(f"{folder.config}: damaged configuration ({error})") from error
-    return {**config, "execution": {**execution.content(), "data": data, "files": {}}}
+    return {**config, "execution": {**execution.content(), **located}}
+
+
+def _without_places(settings: Fields, decisive: Fields) -> dict[str, object]:
+    """The settings of a data set, without those that no address holds."""
+    return {key: value for key, value in settings.content().items() if key in decisive.content()}
 
 
 def _published_failure(failure: Mapping[str, Any]) -> dict[str, Any]:

@@ -117,6 +117,13 @@ def _check_provenance(record: Fields, config: Mapping[str, Any]) -> None:
     for name, time in (("started", found.started), ("finished", found.finished)):
         _expect(bool(_TIME.fullmatch(time)), f"'provenance.{name}' is no time")
     _expect(found.data == config.get("data"), "'provenance.data' is another than in config.json")
+    _expect(_task(record) == config.get("task"), "'provenance.task' is another than in config.json")
+
+
+def _task(record: Fields) -> dict[str, object] | None:
+    """The downstream task that a cell was measured on; None for the source task."""
+    task = record.fields("provenance").fields_or_none("task")
+    return task.content() if task else None
 
 
 def _check_hash(record: Fields, name: str) -> None:
@@ -130,7 +137,7 @@ def _check_agreement(cells: Sequence[tuple[StageFiles, Fields]]) -> None:
     for stage, record in cells:
         protocols.setdefault(record.whole("protocol"), stage)
         number = record.fields("evaluation").whole("images")
-        data = canonical(record.fields("provenance").fields("data").content())
+        data = canonical(_task(record) or record.fields("provenance").fields("data").content())
         known, other = images.setdefault(data, (number, stage))
         if known != number:
             raise UserError(

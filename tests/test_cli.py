@@ -95,7 +95,10 @@ def test_mistakes(capsys: pytest.CaptureFixture[str], arguments: list[str], mess
             "name: input should be a valid string, not 3",
         ),
         ('name = "x"\ntitle = "x"\naxis = "depth"\ndepths = "4"', "mine.toml: depths: input should be a valid list"),
-        ('name = "x"\ntitle = "x"\naxis = "deep"\ndepths = [4]', "mine.toml: axis: input should be 'depth' or 'width'"),
+        (
+            'name = "x"\ntitle = "x"\naxis = "deep"\ndepths = [4]',
+            "mine.toml: axis: input should be 'depth', 'width' or 'task'",
+        ),
     ],
 )
 def test_mistakes_in_a_file(capsys: pytest.CaptureFixture[str], text: str, message: str) -> None:

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from learngene_bench.choices import parse_methods
 from learngene_bench.cli.main import run_command
-from learngene_bench.config import load_grid, load_preset
 from learngene_bench.conformance import Report, check
 from learngene_bench.context import Context
 from learngene_bench.datasets import Splits
 from learngene_bench.miniature import Miniature
-from learngene_bench.planner import Request, make_plan, parse_methods
+from learngene_bench.planner import Request, make_plan
+from learngene_bench.presets import load_grid, load_preset
 from learngene_bench.registry import Registry
 from learngene_bench.stages import _Stage
 from learngene_bench.store import Runs

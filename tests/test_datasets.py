@@ -16,9 +16,9 @@ import torch
 from PIL import Image
 
 from learngene_bench.augment import augment
-from learngene_bench.config import load_grid, load_preset, parse_override
 from learngene_bench.datasets import Dataset, Images, Splits
 from learngene_bench.errors import UserError
+from learngene_bench.presets import load_grid, load_preset, parse_override
 from learngene_bench.registry import dataset
 
 CLASSES = ["ant", "bee", "cat"]

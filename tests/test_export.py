@@ -59,7 +59,7 @@ def loaded_by_timm(path: Path) -> tuple[nn.Module, dict[str, Any]]:
 
 def accuracy(model: nn.Module, description: dict[str, Any]) -> float:
     """Top-1 in percent on the test digits of the preset, computed without the suite's own loop."""
-    from learngene_bench.config import load_preset
+    from learngene_bench.presets import load_preset
 
     test = dataset(load_preset("digits").data).load().test
     mean, std = (np.array(description["input"][name]).reshape(1, -1, 1, 1) for name in ("mean", "std"))

@@ -158,7 +158,7 @@ def images() -> tuple[np.ndarray, np.ndarray]:
 
 
 def short_preset(tmp_path: Path) -> Path:
-    from learngene_bench.config import shipped
+    from learngene_bench.presets import shipped
 
     text = shipped("preset")["digits"].read_text().replace("epochs = 60", "iterations = 2")
     path = tmp_path / "short.toml"

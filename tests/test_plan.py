@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from learngene_bench.cli.common import build_request
-from learngene_bench.config import Preset, load_grid, load_preset, parse_override, shipped
+from learngene_bench.config import Preset
 from learngene_bench.errors import UserError
 from learngene_bench.plan import Plan
 from learngene_bench.planner import make_plan
+from learngene_bench.presets import load_grid, load_preset, parse_override, shipped
 from learngene_bench.registry import Registry
 
 

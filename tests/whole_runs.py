@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from learngene_bench.config import shipped
+from learngene_bench.presets import shipped
 
 LGBENCH = [sys.executable, "-c", "from learngene_bench.cli.main import main; main()"]
 

@@ -10,8 +10,8 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from learngene_bench.choices import parse_methods
 from learngene_bench.cli import common
-from learngene_bench.planner import parse_methods
 from learngene_bench.registry import Registry
 
 if TYPE_CHECKING:

@@ -11,8 +11,11 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from learngene_bench.config import Grid, Preset, Recipe, Size, load_grid, load_preset, parse_override
-from learngene_bench.planner import Request, parse_methods
+from learngene_bench.choices import parse_methods
+from learngene_bench.config import DownstreamTask, Grid, Preset, Recipe, Size
+from learngene_bench.errors import UserError
+from learngene_bench.planner import Request
+from learngene_bench.presets import load_grid, load_preset, parse_override
 from learngene_bench.registry import Registry
 
 
@@ -22,7 +25,12 @@ class Format(StrEnum):
 
 
 MethodOption = Annotated[
-    str, typer.Option("--method", "-m", help="Names separated by commas, 'all', or NAME:OPTION=VALUE for a variant.")
+    str | None,
+    typer.Option(
+        "--method",
+        "-m",
+        help="Names separated by commas, 'all', or NAME:OPTION=VALUE for a variant. By default what the grid names.",
+    ),
 ]
 GridOption = Annotated[str, typer.Option("--grid", "-g", help="Which targets: a name or a TOML file.")]
 PresetOption = Annotated[str, typer.Option("--preset", "-p", help="At which scale: a name or a TOML file.")]
@@ -48,7 +56,7 @@ def console() -> Console:
 
 
 def build_request(
-    method: str,
+    method: str | None,
     grid: str,
     preset: str,
     seeds: int,
@@ -80,9 +88,11 @@ def build_request(
     chosen_preset = load_preset(preset, for_preset)
     changes = _changes(load_preset(preset), chosen_preset, for_preset)
     chosen_grid = load_grid(grid, for_grid)
+    if method is None and chosen_grid.methods is None:
+        raise UserError(f"--method is missing, and grid {chosen_grid.name!r} names no methods: lgbench list methods")
     if quick:
-        chosen_preset, chosen_grid = quick_preset(chosen_preset), quick_grid(chosen_grid)
-    choices = parse_methods(method, registry, for_methods)
+        chosen_preset, chosen_grid = quick_preset(chosen_preset), quick_grid(chosen_grid, chosen_preset)
+    choices = parse_methods(method or chosen_grid.methods or "", registry, for_methods)
     return Request(chosen_preset, chosen_grid, choices, seeds, changes, equal_budget)
 
 
@@ -107,17 +117,29 @@ def quick_preset(preset: Preset) -> Preset:
     def short(recipe: Recipe) -> Recipe:
         return recipe.model_copy(update={"epochs": None, "iterations": QUICK_ITERATIONS, "warmup_epochs": 0.0})
 
-    teacher = preset.teacher
+    teacher, downstream = preset.teacher, preset.downstream
     if teacher.recipe is not None:
         teacher = teacher.model_copy(update={"recipe": short(teacher.recipe)})
+    if downstream is not None:
+        downstream = downstream.model_copy(
+            update={
+                "recipe": short(downstream.recipe),
+                "tasks": {name: DownstreamTask(data=task.data) for name, task in downstream.tasks.items()},
+            }
+        )
     recipes = {name: short(getattr(preset, name)) for name in ("pretraining", "condensation", "inheritance", "tuning")}
     sizes = {name: Size(width=size.width) for name, size in preset.sizes.items()}
-    return preset.model_copy(update={"name": f"{preset.name}-quick", "teacher": teacher, "sizes": sizes, **recipes})
+    changed = {"teacher": teacher, "downstream": downstream, "sizes": sizes, **recipes}
+    return preset.model_copy(update={"name": f"{preset.name}-quick", **changed})
 
 
-def quick_grid(grid: Grid) -> Grid:
-    """The first two targets of a grid."""
-    return grid.model_copy(update={"depths": grid.depths[:2], "sizes": grid.sizes[:1] if grid.sizes else None})
+def quick_grid(grid: Grid, preset: Preset) -> Grid:
+    """The first two targets of a grid along each of its axes."""
+    sizes = grid.sizes[:1] if isinstance(grid.sizes, list) else grid.sizes
+    first: dict[str, Any] = {"depths": grid.depths[:2], "width_factors": grid.width_factors[:2], "sizes": sizes}
+    if grid.axis == "task" and preset.downstream is not None:
+        first["tasks"] = list(grid.tasks or preset.downstream.tasks)[:2]
+    return grid.model_copy(update={**first, "tuning_factor": 1.0})
 
 
 def command_line() -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import sys
 from pathlib import Path
@@ -13,7 +12,8 @@ from rich.text import Text
 
 from learngene_bench.cli import common
 from learngene_bench.errors import DamagedFile, MethodFailure, UserError
-from learngene_bench.files import file_hash, read_json, write_json, write_whole
+from learngene_bench.files import file_hash, write_json, write_whole
+from learngene_bench.finding import cell_labels, label_fits
 from learngene_bench.registry import Registry
 from learngene_bench.spec import ModelSpec
 from learngene_bench.store import Runs, StageFolder, State
@@ -62,13 +62,8 @@ def find_cell(runs: Runs, query: str) -> StageFolder:
     Raises:
         UserError: no cell or several fit, or the one that does is not done.
     """
-    labels = {}
-    for path in sorted((runs.root / "cell").glob("*/config.json")):
-        config = read_json(path, "configuration")
-        labels[str(config.get("address"))] = str(config.get("label"))
-    if not labels:
-        raise UserError(f"{runs.root}: no cells here (lgbench run --runs {runs.root} makes some)")
-    fitting = [address for address, label in labels.items() if _fits(query, address, label)]
+    labels = cell_labels(runs)
+    fitting = [address for address, label in labels.items() if label_fits(query, address, label)]
     states = {address: runs.folder("cell", address).state() for address in fitting}
     done = [address for address in fitting if states[address] is State.DONE]
     if len(done) == 1:
@@ -80,13 +75,6 @@ def find_cell(runs: Runs, query: str) -> StageFolder:
     if fitting:
         raise UserError(f"{labels[fitting[0]]}: not done ({states[fitting[0]]}), so there is no model yet")
     raise UserError(f"no cell fits {query!r}; there are: {shown}{more}")
-
-
-def _fits(query: str, address: str, label: str) -> bool:
-    if re.fullmatch("[0-9a-f]{4,}", query) and address.startswith(query):
-        return True
-    words = iter(label.split())
-    return all(word in words for word in query.split())  # `in` goes on where the last word was found
 
 
 def _copy(kept: Path, expected: str, output: Path) -> None:

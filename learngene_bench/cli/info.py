@@ -9,8 +9,8 @@ import typer
 from rich.text import Text
 
 from learngene_bench.cli import common
-from learngene_bench.config import shipped
 from learngene_bench.errors import unknown
+from learngene_bench.presets import shipped
 from learngene_bench.registry import Registered, Registry
 
 

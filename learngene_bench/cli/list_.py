@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import tomllib
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
+from learngene_bench import presets
 from learngene_bench.cli import common
-from learngene_bench.config import shipped
 from learngene_bench.errors import unknown
 from learngene_bench.registry import Registry, dataset_names
 
@@ -28,7 +26,12 @@ def list_(
     if kind is not None and kind not in KINDS:
         raise unknown("kind", kind, KINDS)
     registry = Registry(plugin or [])
-    makers = {"methods": lambda: _methods(registry), "grids": _grids, "presets": _presets, "datasets": _datasets}
+    makers = {
+        "methods": lambda: _methods(registry),
+        "grids": lambda: _files("grid"),
+        "presets": lambda: _files("preset"),
+        "datasets": _datasets,
+    }
     listing = {name: makers[name]() for name in KINDS if kind in (None, name)}
     if format is common.Format.JSON:
         print(json.dumps(listing, indent=1))
@@ -49,17 +52,14 @@ def _methods(registry: Registry) -> list[dict[str, Any]]:
     return sorted(entries, key=lambda entry: (entry["group"], entry["name"]))
 
 
-def _grids() -> list[dict[str, Any]]:
-    return [{"name": name, "title": _title(path)} for name, path in shipped("grid").items()]
-
-
-def _presets() -> list[dict[str, Any]]:
-    return [{"name": name, "title": _title(path)} for name, path in shipped("preset").items()]
+def _files(kind: presets.Kind) -> list[dict[str, Any]]:
+    """Those that are shipped, then those of the working folder."""
+    return [
+        {"name": name, "title": presets.title(path), "from": origin}
+        for origin, found in (("learngene-bench", presets.shipped(kind)), ("this folder", presets.own(kind)))
+        for name, path in found.items()
+    ]
 
 
 def _datasets() -> list[dict[str, Any]]:
     return [{"name": name} for name in dataset_names()]
-
-
-def _title(path: Path) -> str:
-    return str(tomllib.loads(path.read_text(encoding="utf-8"))["title"])

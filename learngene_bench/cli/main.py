@@ -8,6 +8,7 @@ import traceback
 import typer
 
 from learngene_bench.cli import (
+    analyze,
     cancel,
     check,
     data,
@@ -44,6 +45,7 @@ app.command("cancel")(cancel.cancel)
 app.command("logs")(logs.logs)
 app.command("report")(report.report)
 app.command("plot")(plot.plot)
+app.command("analyze")(analyze.analyze)
 app.add_typer(leaderboard.app, name="leaderboard")
 app.add_typer(data.app, name="data")
 app.command("rerun")(rerun.rerun)

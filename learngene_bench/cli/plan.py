@@ -15,7 +15,7 @@ from learngene_bench.cli import common
 from learngene_bench.cli.display import duration
 from learngene_bench.estimate import longest_chain, rate
 from learngene_bench.manifest import cell_facts, cell_parameters
-from learngene_bench.plan import Cell, Plan, Row
+from learngene_bench.plan import Cell, Dash, Plan, Row
 from learngene_bench.planner import make_plan
 from learngene_bench.registry import Registry
 from learngene_bench.slots import slots
@@ -26,7 +26,7 @@ WIDE = 60
 
 
 def plan(
-    method: common.MethodOption,
+    method: common.MethodOption = None,
     grid: common.GridOption = "depth",
     preset: common.PresetOption = "digits",
     seeds: common.SeedsOption = 1,
@@ -96,36 +96,49 @@ def _as_json(plan: Plan, states: dict[str, State], estimate: dict[str, Any]) -> 
     }
 
 
+Place = int | str
+
+
+def _place(plan: Plan, found: Cell | Dash) -> Place:
+    """Where a cell or dash stands on the grid's axis."""
+    if plan.grid.axis == "task":
+        return found.task
+    return found.target.width if plan.grid.axis == "width" else found.target.depth
+
+
 def _print(plan: Plan, states: dict[str, State], estimate: dict[str, Any], console: Console) -> None:
     costs = console.width >= WIDE
     table = Table(title=Text(f"{plan.grid.title}, preset {plan.setting_description}"), title_justify="left", box=None)
     table.add_column("method", overflow="fold", min_width=max(len(row.name) for row in plan.rows))
     table.add_column("size", no_wrap=True)
-    for depth in plan.grid.depths:
-        table.add_column(str(depth), justify="right", no_wrap=True)
+    reasons: list[str] = []
+    cells: dict[tuple[Row, str, Place], list[Cell]] = {}
+    for cell in plan.cells:
+        cells.setdefault((cell.row, cell.size, _place(plan, cell)), []).append(cell)
+    dashes = {(dash.row, dash.size, _place(plan, dash)): dash.reason for dash in plan.dashes}
+    places = list(dict.fromkeys(place for *_, place in [*cells, *dashes]))
+    if plan.grid.axis != "task":
+        places.sort(key=int)
+    for place in places:
+        table.add_column(str(place), justify="right", overflow="fold" if plan.grid.axis == "task" else "ellipsis")
     for heading in ("Para. (M)", "Epoch") if costs else ():
         table.add_column(heading, justify="right", no_wrap=True)
-    reasons: list[str] = []
-    sizes = plan.sizes()
-    cells_of: dict[tuple[Row, str], list[Cell]] = {}
-    for cell in plan.cells:
-        cells_of.setdefault((cell.row, cell.size), []).append(cell)
     for row in plan.rows:
-        for size in sizes:
-            cells = cells_of.get((row, size), [])
-            dashes = {d.target.depth: d.reason for d in plan.dashes if (d.row, d.size) == (row, size)}
-            if not cells and not dashes:
-                continue
+        for size in plan.sizes():
+            own = [cell for place in places for cell in cells.get((row, size, place), [])]
             marks = []
-            for depth in plan.grid.depths:
-                if depth in dashes:
-                    if dashes[depth] not in reasons:
-                        reasons.append(dashes[depth])
-                    marks.append(f"-[{reasons.index(dashes[depth]) + 1}]")
+            for place in places:
+                here = (row, size, place)
+                if here in dashes:
+                    if dashes[here] not in reasons:
+                        reasons.append(dashes[here])
+                    marks.append(f"-[{reasons.index(dashes[here]) + 1}]")
                 else:
-                    marks.append(_mark([states[cell.address] for cell in cells if cell.target.depth == depth]))
+                    marks.append(_mark([states[cell.address] for cell in cells[here]]) if here in cells else "")
+            if not any(marks):
+                continue
             name = row.name + (f" ({row.variant})" if row.variant else "")
-            table.add_row(*map(Text, [name, size, *marks, *(_costs(cells) if costs else ())]))
+            table.add_row(*map(Text, [name, size, *marks, *(_costs(own) if costs else ())]))
     console.print(table)
     for number, reason in enumerate(reasons, start=1):
         console.print(Text(f"[{number}] {reason}"))

@@ -14,8 +14,8 @@ def plot(
     kind: Annotated[
         str,
         typer.Argument(
-            help="Which figures: accuracy, curves, front (accuracy against cost), targets (cost), ranks (with critical "
-            "differences), profile, differences, or all."
+            help="Which figures: accuracy, curves, losses (while tuning), front (accuracy against cost), targets "
+            "(cost), ranks (with critical differences), profile, differences, or all."
         ),
     ],
     runs: Annotated[list[Path] | None, typer.Argument(help="Runs folders; several are merged. Default: runs.")] = None,

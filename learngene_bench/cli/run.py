@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def run(
-    method: common.MethodOption,
+    method: common.MethodOption = None,
     grid: common.GridOption = "depth",
     preset: common.PresetOption = "digits",
     seeds: common.SeedsOption = 1,
@@ -172,6 +172,7 @@ def _execution_of(plan: Plan, command: list[str]) -> Any:
             "device": plan.preset.compute.device,
             "checkpoint_seconds": plan.preset.compute.checkpoint_seconds,
             "data": plan.preset.data,
+            "task_data": plan.task_data.get(stage.address),
             "files": {found: str(path.resolve()) for found, path in plan.files.items()},
             "about": cells.get(stage.address),
         }

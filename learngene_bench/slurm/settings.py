@@ -11,8 +11,9 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from learngene_bench.config import Section, build_options, parse_override
+from learngene_bench.config import Section
 from learngene_bench.errors import UserError
+from learngene_bench.presets import build_options, parse_override
 
 
 class SlurmSettings(Section):

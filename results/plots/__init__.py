@@ -6,7 +6,7 @@ from pathlib import Path
 from learngene_bench.results.plots.accuracy import accuracy
 from learngene_bench.results.plots.costs import front, targets
 from learngene_bench.results.plots.critical_difference import critical_difference
-from learngene_bench.results.plots.curves import curves
+from learngene_bench.results.plots.curves import curves, losses
 from learngene_bench.results.plots.differences import differences
 from learngene_bench.results.plots.profile import profile
 from learngene_bench.results.records import Results
@@ -14,6 +14,7 @@ from learngene_bench.results.records import Results
 KINDS: Mapping[str, Callable[[Results, Path, int], list[Path]]] = {
     "accuracy": accuracy,
     "curves": curves,
+    "losses": losses,
     "front": front,
     "targets": targets,
     "ranks": critical_difference,
@@ -29,6 +30,7 @@ __all__ = [
     "curves",
     "differences",
     "front",
+    "losses",
     "profile",
     "targets",
 ]

@@ -22,6 +22,8 @@ _LABEL = 0.37
 """Inches: of what stands left of a panel, above it, between two; and where the vertical axis has its label."""
 _LETTER_WIDTH, _LINE_HEIGHT, _LEGEND_LINE = 0.0071, 0.0196, 0.024
 """Inches for each point of the letters' size."""
+_BAR = 0.3
+"""Inches: of a scale of colours, with its numbers."""
 _KEY = 0.3
 """Inches: of a line with its marker in the legend."""
 
@@ -41,6 +43,7 @@ class Page:
         legend: what the lines and markers are, by name; nothing if names stand at the lines.
         left: room left of each, for its axis.
         wide: whether even one panel is as wide as the whole.
+        bar: whether there is room for a scale of colours below the panels.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class Page:
         legend: Mapping[str, Look] = MappingProxyType({}),
         left: float = _LEFT,
         wide: bool = False,
+        bar: bool = False,
     ) -> None:
         from matplotlib.figure import Figure
 
@@ -65,7 +69,9 @@ class Page:
         above, under = self._wrapped(title, TITLE_SIZE), self._wrapped(caption, SMALL_SIZE)
         self._top = _MARGIN + _LINE_HEIGHT * TITLE_SIZE * len(above) + 0.04
         rows = -(-count // self._across)
-        foot = _MARGIN + _LINE_HEIGHT * SMALL_SIZE * len(under)
+        foot = _MARGIN + _LINE_HEIGHT * SMALL_SIZE * len(under) + _BAR * bar
+        self.bar_height = foot - 0.5 * _BAR
+        """Inches from the bottom at which that scale stands."""
         entries = self._legend_rows(legend)
         keys = _LEGEND_LINE * SMALL_SIZE * len(entries)
         self._total = self._top + rows * (_ABOVE + height + below) + keys + foot
@@ -101,13 +107,18 @@ class Page:
             UserError: the folder cannot be written to.
         """
         written = []
-        for suffix, metadata in ((".png", {"Software": None}), (".pdf", {"CreationDate": None})):
-            content = io.BytesIO()
-            self.figure.savefig(content, format=suffix[1:], metadata=metadata)
+        for suffix in (".png", ".pdf"):
             path = folder / f"{name}{suffix}"
-            write_bytes(path, content.getvalue())
+            write_bytes(path, self.content(suffix))
             written.append(path)
         return written
+
+    def content(self, suffix: str) -> bytes:
+        """The bytes of a file that ends in .png or .pdf."""
+        metadata = {".png": {"Software": None}, ".pdf": {"CreationDate": None}}[suffix]
+        content = io.BytesIO()
+        self.figure.savefig(content, format=suffix[1:], metadata=metadata)
+        return content.getvalue()
 
     def _write(self, lines: Sequence[str], y: float, **how: Any) -> None:
         self.figure.text(_MARGIN / self._width, y, "\n".join(lines), linespacing=1.2, **how)

@@ -11,10 +11,10 @@ import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from learngene_bench.results import wording
-from learngene_bench.results.table import Row, Table
+from learngene_bench.results.table import Table
 
 WIDTHS = {1: 3.35, 2: 7.0}
 """Inches: of a figure across one column, and across both, of a two-column paper."""
@@ -92,7 +92,17 @@ class Look:
         return {"color": self.color, "marker": self.marker, "markerfacecolor": self.face, "markeredgewidth": 0.8}
 
 
-def looks(rows: Sequence[Row]) -> dict[str, Look]:
+class Drawn(Protocol):
+    """What has a look: a row of a table, a model."""
+
+    @property
+    def label(self) -> str: ...
+
+    @property
+    def group(self) -> str: ...
+
+
+def looks(rows: Sequence[Drawn]) -> dict[str, Look]:
     """The look of every row, by its label; sixteen of them differ in marker or filling."""
     made = {}
     for index, row in enumerate(rows):
@@ -102,7 +112,7 @@ def looks(rows: Sequence[Row]) -> dict[str, Look]:
     return made
 
 
-def line_styles(rows: Sequence[Row]) -> str:
+def line_styles(rows: Sequence[Drawn]) -> str:
     """What each line style stands for, as a sentence."""
     groups = dict.fromkeys(row.group for row in rows)
     text = "; ".join(f"{_LINE_NAMES[group]}: {wording.GROUP_TITLES[group].lower()}" for group in groups)

@@ -13,6 +13,8 @@ from learngene_bench.results import load, render
 from learngene_bench.results.instinct_sheets import instinct_sheets
 from learngene_bench.results.sheet import Sheet
 
+NOTHING = {"epochs": 0.0, "iterations": 0, "images": 0, "flops": 0.0, "seconds": 0.0}
+
 
 def curve(accuracies: Sequence[float], step: float = 1.0) -> list[dict[str, Any]]:
     """One measurement for each epoch, the first as initialized."""
@@ -30,8 +32,16 @@ def plan(runs: Any, curves: dict[str, list[list[float]]], **changes: Any) -> She
             cell = runs.cell(method, seed=seed)
             cells.append(runs.done(cell, accuracies[-1], accuracies[0], **{"curve": curve(accuracies), **changes}))
     runs.plan(cells)
-    (sheet,) = instinct_sheets(load([runs.folder]))
+    sheet, *_ = instinct_sheets(load([runs.folder]))
     return sheet
+
+
+def learned(
+    runs: Any, method: str, depth: int, seed: int, accuracies: Sequence[float], **changes: Any
+) -> dict[str, Any]:
+    """A cell that is done, of this curve."""
+    cell: dict[str, Any] = runs.cell(method, depth, seed)
+    return dict(runs.done(cell, accuracies[-1], accuracies[0], **{"curve": curve(accuracies), **changes}))
 
 
 def cells(sheet: Sheet, label: str) -> dict[str, str]:
@@ -92,7 +102,7 @@ def test_what_is_missing_is_said_and_not_averaged(runs: Any) -> None:
 
 
 def test_means_over_some_columns_say_so(example: Any) -> None:
-    micro, _ = instinct_sheets(load([example.folder]))
+    micro, *_ = instinct_sheets(load([example.folder]))
     (label,) = [line.label for line in micro.lines if line.label.startswith("LiGO")]
     assert label == "LiGO¹"
     assert micro.footnotes[0] == "means over depth 4, 6 only"
@@ -108,3 +118,49 @@ def test_longer_tuning_has_its_end_beside_the_first_epochs(runs: Any) -> None:
 def test_a_damaged_curve_is_named(runs: Any) -> None:
     with pytest.raises(DamagedFile, match=r"result\.json is damaged .*'curve\[0\]\.epoch' is 'x', not a number"):
         plan(runs, {"he": [[10.0, 20.0]]}, curve=[{"epoch": "x", "iterations": 0, "loss": None, "top1": 1.0}])
+
+
+def test_the_speed_up_over_pre_training(runs: Any) -> None:
+    """By hand: direct-pt trains for 150 epochs and ends at 75; one gene of 40 epochs serves both depths of a seed."""
+    untrained = dict.fromkeys(("ancestors", "prepare", "initialize", "tune"), NOTHING)
+    fitted = {**untrained, "initialize": {**NOTHING, "epochs": 8.0}}
+    done = []
+    for seed in range(2):
+        gene = {"gene": runs.gene(f"wave {seed}", 10)}
+        shallow = [[50.0, 60.0, 74.0], [70.0, 74.0, 78.0]][seed]  # 60, 67, 76: there after two epochs
+        for depth, accuracies in ((4, shallow), (6, [75.0, 75.0, 75.0])):
+            done.append(learned(runs, "wave", depth, seed, accuracies, cost=fitted, inputs=gene))
+            done.append(learned(runs, "he", depth, seed, [10.0, 20.0, 30.0], cost=untrained))
+            done.append(learned(runs, "share", depth, seed, [75.0, 75.0, 75.0], cost=untrained))
+            done.append(learned(runs, "direct-pt", depth, seed, [75.0], cost=untrained))
+    runs.plan(done)
+    accuracies_of_all, speeds = instinct_sheets(load([runs.folder]))
+    assert [line.label for line in speeds.lines] == ["He-Init", "Share", "WAVE"]
+    assert cells(speeds, "WAVE") == {
+        "Tuning alone 4": "75.0",  # 150 / 2
+        "Tuning alone 6": "∞",
+        "With init. 4": "15.0",  # 150 / (2 + 8)
+        "With init. 6": "18.8",  # 150 / 8
+        "With gene share 4": "5.0",  # 150 / (2 + 8 + 40 / 2)
+        "With gene share 6": "5.4",  # 150 / (8 + 40 / 2)
+    }
+    assert set(cells(speeds, "He-Init").values()) == {"<75.0"}
+    assert set(cells(speeds, "Share").values()) == {"∞"}
+    rows = [row for row in accuracies_of_all.data if (row["method"], row["column"]) == ("wave", "4")]
+    assert {(row["direct_pt_epochs"], row["speedup_tuning"]) for row in rows} == {(150, 75)}
+    assert {(row["speedup_initialize"], row["speedup_gene"]) for row in rows} == {(15, 5)}
+
+
+def test_who_shares_a_gene_is_known_only_when_all_are_done(runs: Any) -> None:
+    gene = {"gene": runs.gene("wave", 10)}
+    tuned = [learned(runs, "wave", 4, 0, [60.0, 80.0], inputs=gene), learned(runs, "direct-pt", 4, 0, [75.0])]
+    runs.plan([*tuned, runs.cell("wave", 6), runs.cell("direct-pt", 6)])
+    _, speeds = instinct_sheets(load([runs.folder]))
+    wave = cells(speeds, "WAVE")
+    assert (wave["With init. 4"], wave["With gene share 4"], wave["With init. 6"]) == ("152.0", "—", "0/1")
+
+
+@pytest.mark.parametrize(("axis", "methods"), [("depth", ["he", "wave"]), ("task", ["wave", "direct-pt"])])
+def test_no_speed_up_without_pre_training_or_over_other_images(runs: Any, axis: str, methods: list[str]) -> None:
+    runs.plan([learned(runs, method, 4, 0, [60.0, 80.0]) for method in methods], axis=axis)
+    assert len(instinct_sheets(load([runs.folder]))) == 1

@@ -96,6 +96,14 @@ def test_curves_begin_where_initializing_ends(costly: Any, pages: list[Page], tm
     assert [axes.get_title(loc="left") for axes in page.figure.axes] == ["depth 4", "depth 6"]
 
 
+def test_losses_are_those_of_training(costly: Any, pages: list[Page], tmp_path: Path) -> None:
+    plots.losses(load([costly.folder]), tmp_path)
+    (page,) = pages
+    he, wave = (line.get_xydata().tolist() for line in page.figure.axes[0].lines)
+    assert he == [[19, 1.5], [38, 1.25]]  # none before the first step
+    assert wave == [[169, 1.5], [188, 1.25]]
+
+
 def test_what_is_not_tuned_is_a_level(costly: Any, pages: list[Page], tmp_path: Path) -> None:
     start = [{"epoch": 0.0, "iterations": 0, "loss": None, "top1": 93.0}]
     costly.plan([costly.done(costly.cell("direct-pt", 4), 93.0, 93.0, curve=start)])

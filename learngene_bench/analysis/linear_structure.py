@@ -1,0 +1,217 @@
+"""Linear correlation of weights over layers (the WAVE paper's Figure 3, right; TELG, arXiv 2312.05614).
+
+The flattened weights of a component in all L layers are L points. Principal component analysis says how many directions
+they vary in, and whether the first coordinate grows linearly with depth. Where every weight is a linear function of the
+layer, one direction has all of the variance and its coordinate is linear: both numbers are 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from learngene_bench.analysis.attention_structure import names_of
+from learngene_bench.analysis.report import Analysis, rounded
+from learngene_bench.analysis.subjects import Subject
+from learngene_bench.errors import UserError
+from learngene_bench.results.plots import style
+from learngene_bench.results.plots.page import Page
+from learngene_bench.results.plots.style import Look
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+DRAWN = {"attn.qkv.weight": "qkv", "attn.proj.weight": "proj", "mlp.fc1.weight": "fc1", "mlp.fc2.weight": "fc2"}
+"""The matrices of a block, with their names in the picture."""
+
+_NOTHING = 1e-10
+"""Of the squared norm of all layers: less variance is rounding, such as of biases that are 0 or norms that are 1."""
+
+
+@dataclass(frozen=True)
+class Structure:
+    """How one component varies over L layers.
+
+    Attributes:
+        explained: share of the variance that each principal component has, L - 1 of them.
+        coordinates: of each layer along the first, of mean 0 and standard deviation 1, growing with depth.
+        r2: of a straight line through these over depth. Two points lie on one; independent layers have 1 / (L - 1).
+        linear: share of all variance over layers that is linear in depth; at most the first share, and for
+            independent layers 1 / (L - 1) too.
+    """
+
+    explained: tuple[float, ...]
+    coordinates: tuple[float, ...]
+    r2: float
+    linear: float
+
+
+def structure(layers: Tensor) -> Structure | None:
+    """Principal component analysis of a component in all layers (L, n); None where it does not vary.
+
+    By the Gram matrix (L, L), as n is millions and L a dozen; in double precision.
+    """
+    layers = layers.double()
+    count = len(layers)
+    centred = layers - layers.mean(0)
+    gram = centred @ centred.T
+    total = float(gram.trace())
+    if total <= _NOTHING * float(layers.square().sum()):
+        return None
+    values, vectors = torch.linalg.eigh(gram)
+    depth = torch.linspace(-1, 1, count, dtype=torch.float64)
+    depth /= depth.norm()
+    first = vectors[:, -1]
+    along = float(first @ depth)
+    first = first if along >= 0 else -first
+    return Structure(
+        explained=tuple((values.flip(0)[: count - 1].clamp(min=0) / total).tolist()),
+        coordinates=tuple((first * count**0.5).tolist()),
+        r2=along**2,
+        linear=float(depth @ gram @ depth) / total,
+    )
+
+
+def analyse(models: Sequence[tuple[Subject, str, nn.Module]]) -> Analysis:
+    """Measures every component of the blocks, and draws their four matrices.
+
+    Args:
+        models: cells, which weights, and the models.
+
+    Raises:
+        UserError: a model has two layers or fewer, which lie on a line whatever they are.
+    """
+    for subject, _, _ in models:
+        if subject.target.depth < 3:
+            raise UserError(f"{subject.full_label}: fewer than three layers always lie on a line; choose deeper models")
+    found = [_structures(model, subject) for subject, _, model in models]
+    names = names_of(models)
+    rows = [row for model, structures in zip(models, found, strict=True) for row in _rows(*model[:2], structures)]
+    return Analysis(
+        "linear-structure",
+        _page(_named(names, models), found),
+        tuple(rows),
+        (("", "component", "variance, PC 1", "R² with depth", "linear variance"), *_summary(names, found)),
+    )
+
+
+Structures = Mapping[str, Structure | None]
+"""By component, by timm's name within a block."""
+
+
+def _structures(model: nn.Module, subject: Subject) -> Structures:
+    weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
+    depth = subject.target.depth
+    return {
+        name: structure(torch.stack([weights[f"blocks.{layer}.{name}"].flatten() for layer in range(depth)]))
+        for name in subject.target.block_shapes()
+    }
+
+
+def _rows(subject: Subject, weights: str, structures: Structures) -> Iterator[dict[str, Any]]:
+    depth = subject.target.depth
+    for name, found in structures.items():
+        for layer in range(depth):
+            yield {
+                "cell": subject.full_label,
+                "address": subject.address,
+                "weights": weights,
+                "component": name,
+                "layer": layer,
+                "relative_depth": layer / (depth - 1),
+                "first_coordinate": found and found.coordinates[layer],
+                "principal_component": layer + 1 if layer < depth - 1 else None,
+                "explained_variance": found.explained[layer] if found and layer < depth - 1 else None,
+                "r2": found and found.r2,
+                "linear_variance": found and found.linear,
+            }
+
+
+def _summary(names: Sequence[str], every: Sequence[Structures]) -> Iterator[tuple[str, ...]]:
+    for name, structures in zip(names, every, strict=True):
+        for component, short in DRAWN.items():
+            found = structures[component]
+            yield (
+                name,
+                short,
+                rounded(found and found.explained[0]),
+                rounded(found and found.r2),
+                rounded(found and found.linear),
+            )
+
+
+@dataclass(frozen=True)
+class _Named:
+    """What a line of the picture is called, and the group of its method."""
+
+    label: str
+    group: str
+
+
+def _named(names: Sequence[str], models: Sequence[tuple[Subject, str, Any]]) -> list[_Named]:
+    return [_Named(name, subject.group) for name, (subject, _, _) in zip(names, models, strict=True)]
+
+
+def _page(named: Sequence[_Named], every: Sequence[Structures]) -> Page:
+    looks = style.looks(named)
+    page = Page(
+        "Weights over layers: first principal component against depth, and the variance that each has",
+        _caption(named, every),
+        count=2 * len(DRAWN),
+        across=len(DRAWN),
+        height=1.15,
+        columns=2,
+        legend=looks,
+        left=0.42,
+        wide=True,
+    )
+    every_coordinate = [
+        abs(value) for found in every for name in DRAWN if (s := found[name]) for value in s.coordinates
+    ]
+    limit = 1.08 * max(every_coordinate, default=1.0)
+    for number, (component, short) in enumerate(DRAWN.items()):
+        drawn = [(looks[one.label], structures[component]) for one, structures in zip(named, every, strict=True)]
+        found = [(look, structure) for look, structure in drawn if structure is not None]
+        _coordinates(page.panel(number, short), found, limit, labelled=number == 0)
+        _explained(page.panel(number + len(DRAWN), short), found, labelled=number == 0)
+    return page
+
+
+def _coordinates(axes: Axes, drawn: Sequence[tuple[Look, Structure]], limit: float, labelled: bool) -> None:
+    for look, found in drawn:
+        last = len(found.coordinates) - 1
+        depths = [layer / last for layer in range(last + 1)]
+        axes.plot(depths, found.coordinates, linestyle=look.line, **look.markers)
+    axes.set_xlim(-0.06, 1.06)
+    axes.set_xticks([0, 0.5, 1])
+    axes.set_ylim(-limit, limit)
+    axes.set_xlabel("Relative depth")
+    if labelled:
+        axes.set_ylabel("First coordinate")
+
+
+def _explained(axes: Axes, drawn: Sequence[tuple[Look, Structure]], labelled: bool) -> None:
+    for look, found in drawn:
+        places = range(1, len(found.explained) + 1)
+        axes.plot(places, [100 * share for share in found.explained], linestyle=look.line, **look.markers)
+    most = max((len(found.explained) for _, found in drawn), default=1)
+    axes.set_xticks(range(1, most + 1, 1 + most // 6))
+    axes.set_ylim(-4, 104)
+    axes.set_xlabel("Principal component")
+    if labelled:
+        axes.set_ylabel("Variance (%)")
+
+
+def _caption(named: Sequence[_Named], every: Sequence[Structures]) -> str:
+    sentences = [
+        "Above: each layer's coordinate along the first principal component of its component's weights in all layers, "
+        "in standard deviations, the first layer left and the last right. Below: how the variance over layers is "
+        f"shared out. {style.line_styles(named)} Norms and biases are in the CSV."
+    ]
+    if any(structures[component] is None for structures in every for component in DRAWN):
+        sentences.append("What is the same in all layers is not drawn.")
+    return " ".join(sentences)

@@ -1,0 +1,112 @@
+"""The models of cells, as initialized and as tuned, and images for them to look at."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor
+
+from learngene_bench.analysis.subjects import MODEL_FILE, Subject
+from learngene_bench.errors import DamagedFile, MethodFailure, UserError
+from learngene_bench.files import canonical, file_hash
+from learngene_bench.materials import normalization
+from learngene_bench.models import build_model
+from learngene_bench.registry import Registry
+from learngene_bench.stages import initial_model, load_data
+from learngene_bench.tensor_files import describe
+
+
+def model_of(subject: Subject, weights: str, registry: Registry) -> VisionTransformer:
+    """A cell's model on the CPU, for evaluation.
+
+    Args:
+        weights: "initial", which is computed again, or "tuned", which is read.
+
+    Raises:
+        UserError: its files or its method are not those of the record any more.
+    """
+    model = _tuned(subject) if weights == "tuned" else _initial(subject, registry)
+    return model.eval()
+
+
+def _tuned(subject: Subject) -> VisionTransformer:
+    path = subject.runs.folder("cell", subject.address).path / MODEL_FILE
+    if file_hash(path) != subject.record["model"]["sha256"]:
+        raise DamagedFile(f"{path}: damaged (its hash differs); delete its folder and run again")
+    model = build_model(subject.target)
+    try:
+        model.load_state_dict(load_file(path))
+    except (SafetensorError, RuntimeError) as error:
+        raise DamagedFile(f"{path}: not the weights of {subject.target}; delete its folder and run again") from error
+    return model
+
+
+def _initial(subject: Subject, registry: Registry) -> VisionTransformer:
+    try:
+        model = initial_model(subject.runs, subject.address, registry)
+    except MethodFailure as error:
+        raise UserError(f"{subject.full_label}: the method fails this time: {error}") from error
+    assert isinstance(model, VisionTransformer)
+    if describe(dict(model.named_parameters()))["sha256"] != subject.record["initial_weights"]["sha256"]:
+        print(f"lgbench: {subject.full_label}: here the initial weights differ from the recorded ones", file=sys.stderr)
+    return model
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Some images of one split.
+
+    Attributes:
+        images: uint8 (n, C, H, W).
+        inputs: the same, normalised as models see them.
+        indices: which of the split they are.
+    """
+
+    split: str
+    images: NDArray[np.uint8]
+    inputs: Tensor
+    labels: Tensor
+    indices: tuple[int, ...]
+
+
+def samples(subjects: Sequence[Subject], split: str, count: int, seed: int) -> Samples:
+    """The same images for all: of as many classes as there are, drawn by the seed.
+
+    Args:
+        split: "test", "validation" or "train".
+
+    Raises:
+        UserError: the cells were measured on different images, or these changed.
+    """
+    first = subjects[0]
+    data = first.config["config"]["data"]
+    for subject in subjects[1:]:
+        if subject.config["config"]["data"] != data:
+            raise UserError(
+                f"{first.full_label} and {subject.full_label} were measured on different images; choose cells of one "
+                "task"
+            )
+    _, splits, fingerprint = load_data(canonical(first.config["execution"]["data"]))
+    if fingerprint != data["fingerprint"]:
+        raise UserError(f"the images of {data['name']} changed since {first.full_label} was measured; run again")
+    chosen = {"test": splits.test, "validation": splits.validation, "train": splits.train}[split]
+    indices = _drawn(chosen.labels, count, seed)
+    images = chosen.images[indices]
+    inputs = normalization(splits)(torch.from_numpy(images).float().div_(255))
+    return Samples(split, images, inputs, torch.from_numpy(chosen.labels[indices]), tuple(map(int, indices)))
+
+
+def _drawn(labels: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
+    """Images at random, but one of each class before a second of any, and so on."""
+    order = np.random.default_rng(seed).permutation(len(labels))
+    seen: dict[int, int] = {}
+    turns = [seen.update({label: seen.get(label, -1) + 1}) or seen[label] for label in labels[order].tolist()]
+    return order[np.argsort(turns, kind="stable")][:count]

@@ -1,0 +1,56 @@
+"""What an analysis gives: a picture, the numbers behind it as CSV, and a few lines for the terminal."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from learngene_bench.files import write_bytes
+from learngene_bench.results.exports import harmless
+from learngene_bench.results.plots.page import Page
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """One analysis of some models.
+
+    Attributes:
+        page: the picture.
+        rows: of the CSV, all with the same keys; None where there is no number.
+        summary: lines of a table, the first of them its header.
+    """
+
+    name: str
+    page: Page
+    rows: tuple[Mapping[str, Any], ...]
+    summary: tuple[tuple[str, ...], ...]
+
+    def write(self, folder: Path) -> list[Path]:
+        """Writes NAME.png, NAME.pdf and NAME.csv, each whole or not at all; all are made before any is written.
+
+        Raises:
+            UserError: the folder cannot be written to.
+        """
+        contents = {suffix: self.page.content(suffix) for suffix in (".png", ".pdf")}
+        contents[".csv"] = self._csv().encode()
+        for suffix, content in contents.items():
+            write_bytes(folder / f"{self.name}{suffix}", content)
+        return [folder / f"{self.name}{suffix}" for suffix in contents]
+
+    def _csv(self) -> str:
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(self.rows[0])
+        writer.writerows([harmless(value) for value in row.values()] for row in self.rows)
+        return text.getvalue()
+
+
+def rounded(value: float | None, digits: int = 2) -> str:
+    """For people; a dash where there is no number."""
+    if value is None:
+        return "—"
+    return f"{round(value, digits) + 0.0:.{digits}f}"  # no negative zero

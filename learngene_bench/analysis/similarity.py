@@ -1,0 +1,307 @@
+"""How much of an initialization is left in trained weights, and in what they compute.
+
+Weights are compared as they are, tensor by tensor: their cosine similarity, and the distance |a - b| / |b| from the
+trained ones, b. What layers compute is compared by centered kernel alignment (linear CKA; Kornblith et al., 2019),
+which does not depend on the order or rotation of channels: 1 for the same up to rotation and scale, 0 on average for
+what is independent, by the unbiased estimate of HSIC (Song et al., 2012).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor
+
+from learngene_bench.analysis.linear_structure import DRAWN
+from learngene_bench.analysis.models import Samples, model_of
+from learngene_bench.analysis.report import Analysis, rounded
+from learngene_bench.analysis.subjects import Subject
+from learngene_bench.errors import UserError
+from learngene_bench.registry import Registry
+from learngene_bench.results.plots.page import Page
+from learngene_bench.results.plots.style import SMALL_SIZE
+from learngene_bench.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_LEAST_IMAGES = 4
+"""For the unbiased estimate."""
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """Of two tensors of one shape.
+
+    Attributes:
+        cosine: None if one of them is zero.
+        distance: |a - b| / |b|; None if b is zero.
+    """
+
+    cosine: float | None
+    distance: float | None
+
+
+def likeness(first: Tensor, trained: Tensor) -> Likeness:
+    """Of an initial tensor and a trained one, in double precision."""
+    a, b = first.detach().double().flatten(), trained.detach().double().flatten()
+    norms = float(a.norm()), float(b.norm())
+    return Likeness(
+        cosine=float(a @ b) / (norms[0] * norms[1]) if all(norms) else None,
+        distance=float((a - b).norm()) / norms[1] if norms[1] else None,
+    )
+
+
+def cka(first: Tensor, second: Tensor) -> float | None:
+    """Linear CKA of two sets of features (n, p) and (n, q) of the same n images; None if one of them is constant."""
+    grams = [features.double() @ features.double().T for features in (first, second)]
+    return _cka(*grams)
+
+
+def _cka(first: Tensor, second: Tensor) -> float | None:
+    own = [float(_hsic(gram, gram)) for gram in (first, second)]
+    return float(_hsic(first, second)) / (own[0] * own[1]) ** 0.5 if min(own) > 0 else None
+
+
+def _hsic(first: Tensor, second: Tensor) -> Tensor:
+    """Unbiased estimate from two Gram matrices (n, n), n at least 4 (Song et al., 2012, Eq. 5)."""
+    count = len(first)
+    k, l = (gram - gram.diagonal().diag() for gram in (first, second))  # noqa: E741
+    products = (k * l).sum()
+    sums = k.sum() * l.sum() / ((count - 1) * (count - 2))
+    rows = (k.sum(0) * l.sum(0)).sum() * 2 / (count - 2)
+    return (products + sums - rows) / (count * (count - 3))
+
+
+def grams_of(model: VisionTransformer, images: Tensor, batch: int = 64) -> list[Tensor]:
+    """Gram matrices (n, n) of the embedding and of each block's output, all tokens of an image taken together.
+
+    Features are centred over the images first, so that what all images share does not fill the digits.
+    """
+    features: list[list[Tensor]] = [[] for _ in range(len(model.blocks) + 1)]
+
+    def keep(number: int) -> Any:
+        return lambda _, __, output: features[number].append(output.flatten(1))
+
+    blocks = list(model.blocks)
+    hooks = [model.norm_pre.register_forward_hook(keep(0))]
+    hooks += [block.register_forward_hook(keep(number)) for number, block in enumerate(blocks, start=1)]
+    try:
+        with torch.no_grad():
+            for some in images.split(batch):
+                model(some)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    grams = []
+    for parts in features:
+        values = torch.cat(parts).double()
+        values -= values.mean(0)
+        grams.append(values @ values.T)
+        parts.clear()
+    return grams
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A cell as initialized beside trained weights.
+
+    Attributes:
+        against: whose trained weights, if not the cell's own.
+        tensors: by parameter.
+        components: by component of a block, all layers together; "matrices" are the large ones of all blocks together,
+            "all" is the whole model.
+        cka: of each layer as initialized and each trained one, the embedding first: (L + 1, L + 1).
+    """
+
+    subject: Subject
+    against: Subject | None
+    tensors: Mapping[str, Likeness]
+    components: Mapping[str, Likeness]
+    cka: Sequence[Sequence[float | None]]
+
+    @property
+    def title(self) -> str:
+        return f"{self.subject.label} to {f'trained {self.against.label}' if self.against else 'its tuned self'}"
+
+
+def compare(
+    subject: Subject, initial: VisionTransformer, against: Subject | None, trained: VisionTransformer, images: Tensor
+) -> Comparison:
+    """Compares two models of the same shapes."""
+    first, second = (dict(model.named_parameters()) for model in (initial, trained))
+    layers = range(subject.target.depth)
+    components = {}
+    for name in subject.target.block_shapes():
+        a, b = (torch.cat([p[f"blocks.{layer}.{name}"].flatten() for layer in layers]) for p in (first, second))
+        components[name] = likeness(a, b)
+    large = [name for name in first if name.startswith("blocks.") and name.endswith(tuple(DRAWN))]
+    matrices = [torch.cat([p[name].flatten() for name in large]) for p in (first, second)]
+    whole = [torch.cat([parameter.flatten() for parameter in p.values()]) for p in (first, second)]
+    grams, others = grams_of(initial, images), grams_of(trained, images)
+    return Comparison(
+        subject,
+        against,
+        {name: likeness(first[name], second[name]) for name in first},
+        {**components, "matrices": likeness(*matrices), "all": likeness(*whole)},
+        [[_cka(gram, other) for other in others] for gram in grams],
+    )
+
+
+def analyse(subjects: Sequence[Subject], reference: Subject | None, shown: Samples, registry: Registry) -> Analysis:
+    """Compares every cell as initialized with itself as tuned, and with the reference as tuned.
+
+    Raises:
+        UserError: the reference has weights of other shapes, or there are too few images.
+    """
+    if len(shown.labels) < _LEAST_IMAGES:
+        raise UserError(f"similarity needs at least {_LEAST_IMAGES} images (--images), not {len(shown.labels)}")
+    for subject in subjects:
+        if reference and reference.target != subject.target:
+            raise UserError(
+                f"{subject.full_label} ({_shape(subject.target)}) cannot be compared with {reference.full_label} "
+                f"({_shape(reference.target)}): their weights have other shapes"
+            )
+    final = model_of(reference, "tuned", registry) if reference else None
+    found = []
+    for subject in subjects:
+        initial, tuned = (model_of(subject, weights, registry) for weights in ("initial", "tuned"))
+        found.append(compare(subject, initial, None, tuned, shown.inputs))
+        if reference and final is not None and reference.address != subject.address:
+            found.append(compare(subject, initial, reference, final, shown.inputs))
+    rows = [row for comparison in found for row in _rows(comparison, shown)]
+    header = ("initial weights", "to trained ones of", "cosine", "distance", "CKA, first", "CKA, last block")
+    return Analysis("similarity", _page(found, shown), tuple(rows), (header, *map(_summary, found)))
+
+
+def _shape(spec: ModelSpec) -> str:
+    return f"depth {spec.depth}, width {spec.width}, heads {spec.heads}, {spec.classes} classes"
+
+
+def _rows(comparison: Comparison, shown: Samples) -> Iterator[dict[str, Any]]:
+    against = comparison.against or comparison.subject
+    about = {
+        "cell": comparison.subject.full_label,
+        "address": comparison.subject.address,
+        "trained": against.full_label,
+        "trained_address": against.address,
+    }
+    nothing = {"layer": None, "trained_layer": None, "cosine": None, "distance": None, "cka": None}
+    for level, measured in (("component", comparison.components), ("tensor", comparison.tensors)):
+        for name, found in measured.items():
+            values = {"cosine": found.cosine, "distance": found.distance, "split": None, "images": None}
+            yield {**about, "level": level, "name": name, **nothing, **values}
+    for layer, line in enumerate(comparison.cka):
+        for other, value in enumerate(line):
+            places = {"layer": layer, "trained_layer": other, "cka": value}
+            images = {"split": shown.split, "images": len(shown.labels)}
+            yield {**about, "level": "representation", "name": "", **nothing, **places, **images}
+
+
+def _summary(comparison: Comparison) -> tuple[str, ...]:
+    whole = comparison.components["matrices"]
+    return (
+        comparison.subject.label,
+        comparison.against.full_label if comparison.against else "itself",
+        rounded(whole.cosine),
+        rounded(whole.distance),
+        rounded(comparison.cka[1][1]),
+        rounded(comparison.cka[-1][-1]),
+    )
+
+
+def _page(found: Sequence[Comparison], shown: Samples) -> Page:
+    page = Page(
+        "Initial weights beside trained ones, and what they compute",
+        "From left to right: cosine similarity of the blocks' matrices; distance |initial - trained| / |trained|; "
+        f"linear CKA of what layers compute on {len(shown.labels)} images of the {shown.split} split, layer 0 the "
+        "embedding. The CSV has every tensor.",
+        count=3 * len(found),
+        across=3,
+        height=0.8,
+        columns=2,
+        left=0.4,
+        beside=0.34,
+        below=0.36,
+        wide=True,
+    )
+    distances = [_values(comparison, "distance") for comparison in found]
+    farthest = max((v for lines in distances for line in lines for v in line if v is not None), default=1.0)
+    for number, comparison in enumerate(found):
+        cosines = page.panel(3 * number, comparison.title)
+        _tensors(cosines, comparison, "cosine", ("RdBu_r", -1.0, 1.0))
+        _tensors(page.panel(3 * number + 1, ""), comparison, "distance", ("viridis", 0.0, farthest or 1.0))
+        _representations(page.panel(3 * number + 2, ""), comparison)
+    return page
+
+
+_WRITTEN = 6
+"""Layers, up to which there is room for numbers."""
+
+Colors = tuple[str, float, float]
+"""A map, and what its ends stand for."""
+
+
+def _tensors(axes: Axes, comparison: Comparison, measure: str, colors: Colors) -> None:
+    values = _values(comparison, measure)
+    _heat(axes, values, colors)
+    axes.set_yticks(range(len(DRAWN)), list(DRAWN.values()))
+    _layers(axes, range(1, len(values[0]) + 1))
+    axes.set_xlabel(f"layer: {measure}")
+    if len(values[0]) <= _WRITTEN:
+        _write(axes, values, colors)
+
+
+def _values(comparison: Comparison, measure: str) -> list[list[float | None]]:
+    """Of the large matrices, layer by layer."""
+    layers = range(comparison.subject.target.depth)
+    return [[getattr(comparison.tensors[f"blocks.{layer}.{name}"], measure) for layer in layers] for name in DRAWN]
+
+
+def _write(axes: Axes, values: Sequence[Sequence[float | None]], colors: Colors) -> None:
+    """The numbers themselves, where there is room."""
+    name, least, greatest = colors
+    for row, line in enumerate(values):
+        for column, value in enumerate(line):
+            place = 0.5 if value is None else (value - least) / (greatest - least)
+            # The one map is dark at both ends, the other only at its lower one.
+            dark = abs(place - 0.5) > 0.35 if name == "RdBu_r" else place < 0.6
+            color = "white" if dark else "black"
+            axes.text(column, row, rounded(value), ha="center", va="center", size=SMALL_SIZE - 1, color=color)
+
+
+def _representations(axes: Axes, comparison: Comparison) -> None:
+    _heat(axes, comparison.cka, ("viridis", 0.0, 1.0))
+    axes.invert_yaxis()
+    depth = comparison.subject.target.depth
+    step = 1 + depth // 5
+    axes.set_yticks(range(0, depth + 1, step))
+    _layers(axes, range(depth + 1))
+    axes.set_xlabel("layer, trained: CKA")
+    axes.set_ylabel("initial")
+    axes.yaxis.set_label_coords(-0.09, 0.5)
+
+
+def _layers(axes: Axes, numbers: range) -> None:
+    step = 1 + len(numbers) // 8
+    axes.set_xticks(range(0, len(numbers), step), [str(number) for number in numbers[::step]])
+
+
+def _heat(axes: Axes, values: Sequence[Sequence[float | None]], colors: Colors) -> None:
+    import numpy as np
+
+    name, least, greatest = colors
+    array = np.array([[np.nan if value is None else value for value in line] for line in values], dtype=float)
+    axes.set_facecolor("#CCCCCC")
+    axes.grid(False)
+    image = axes.imshow(array, cmap=name, vmin=least, vmax=greatest, aspect="auto", interpolation="nearest")
+    figure: Any = axes.figure
+    box = axes.get_position()
+    width = figure.get_size_inches()[0]
+    bar = figure.colorbar(image, cax=figure.add_axes((box.x1 + 0.05 / width, box.y0, 0.06 / width, box.height)))
+    bar.outline.set_linewidth(0.4)
+    bar.ax.tick_params(labelsize=SMALL_SIZE - 1, length=2, pad=1)

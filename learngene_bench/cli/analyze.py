@@ -1,0 +1,153 @@
+"""`lgbench analyze`: what the weights of measured models look like."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from learngene_bench.analysis import subjects
+from learngene_bench.cli import common
+from learngene_bench.errors import UserError, unknown
+from learngene_bench.registry import Registry
+from learngene_bench.store import Runs
+
+if TYPE_CHECKING:
+    from learngene_bench.analysis.report import Analysis
+    from learngene_bench.analysis.subjects import Subject
+
+KINDS = ("attention-structure", "linear-structure", "attention-maps", "similarity")
+
+IMAGES = {"attention-maps": 4, "similarity": 256}
+
+
+class Weights(StrEnum):
+    INITIAL = "initial"
+    TUNED = "tuned"
+    BOTH = "both"
+
+
+class Split(StrEnum):
+    TEST = "test"
+    VALIDATION = "validation"
+    TRAIN = "train"
+
+
+class Map(StrEnum):
+    CAM = "cam"
+    ROLLOUT = "rollout"
+    RECEIVED = "received"
+
+
+def analyze(
+    kind: Annotated[
+        str,
+        typer.Argument(
+            help="attention-structure (diagonals of attention products), linear-structure (PCA of weights over "
+            "layers), attention-maps (where models look), or similarity (of initial and trained weights)."
+        ),
+    ],
+    cells: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help='Cells, each in quotes: words of labels in their order ("wave depth 6 seed 0"; "depth 6" is all '
+            "of that depth), or the beginning of an address. Default: all."
+        ),
+    ] = None,
+    runs: common.RunsOption = Path("runs"),
+    output: Annotated[Path, typer.Option("-o", "--output", help="The folder for PNG, PDF and CSV.")] = Path("analysis"),
+    weights: Annotated[
+        Weights,
+        typer.Option("--weights", help="As initialized (computed again), as tuned, or both; not for similarity."),
+    ] = Weights.INITIAL,
+    reference: Annotated[
+        str | None,
+        typer.Option("--reference", help="similarity: a cell whose trained weights the others stand beside, too."),
+    ] = None,
+    map_: Annotated[
+        Map, typer.Option("--map", help="attention-maps: class activation, attention rollout, or attention received.")
+    ] = Map.CAM,
+    split: Annotated[Split, typer.Option("--split", help="Which images models are shown.")] = Split.TEST,
+    images: Annotated[
+        int | None, typer.Option("--images", min=1, help="How many. Default: 4, for similarity 256.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Which images.")] = 0,
+    plugin: common.PluginOption = None,
+) -> None:
+    """Look into the models of a runs folder: a picture, and the numbers behind it as CSV."""
+    if kind not in KINDS:
+        raise unknown("kind of analysis", kind, KINDS)
+    if reference is not None and kind != "similarity":
+        raise UserError(f"--reference is for similarity, not for {kind}")
+    if weights is not Weights.INITIAL and kind == "similarity":
+        raise UserError("--weights is not for similarity, which compares initial with tuned weights")
+    chosen = subjects.choose(Runs(runs), cells or [])
+    registry = Registry(plugin or [])
+    if kind == "similarity":
+        made = _similarity(chosen, reference, split, images or IMAGES[kind], seed, registry)
+    else:
+        states = ["initial", "tuned"] if weights is Weights.BOTH else [str(weights)]
+        made = _pictures(kind, chosen, states, map_, split, images or IMAGES.get(kind, 0), seed, registry)
+    console = common.console()
+    console.print(_table(made))
+    for path in made.write(output):
+        console.print(Text(str(path)), soft_wrap=True)
+
+
+def _pictures(
+    kind: str,
+    chosen: list[Subject],
+    states: list[str],
+    map_: str,
+    split: str,
+    images: int,
+    seed: int,
+    registry: Registry,
+) -> Analysis:
+    """The analyses of models, each by itself."""
+    for subject in chosen:
+        subject.check_files(states)
+
+    from learngene_bench.analysis import attention_maps, attention_structure, linear_structure
+    from learngene_bench.analysis.models import model_of, samples
+    from learngene_bench.results.plots import style
+
+    shown = samples(chosen, split, images, seed) if kind == "attention-maps" else None
+    models = [(subject, state, model_of(subject, state, registry)) for subject in chosen for state in states]
+    with style.drawing():
+        if shown is not None:
+            return attention_maps.analyse(models, shown, map_)
+        analyse = attention_structure.analyse if kind == "attention-structure" else linear_structure.analyse
+        return analyse(models)
+
+
+def _similarity(
+    chosen: list[Subject], reference: str | None, split: str, images: int, seed: int, registry: Registry
+) -> Analysis:
+    against = subjects.choose(chosen[0].runs, [reference], most=1)[0] if reference else None
+    for subject in chosen:
+        subject.check_files(["initial", "tuned"])
+    if against:
+        against.check_files(["tuned"])
+
+    from learngene_bench.analysis import similarity
+    from learngene_bench.analysis.models import samples
+    from learngene_bench.results.plots import style
+
+    shown = samples([*chosen, *([against] if against else [])], split, images, seed)
+    with style.drawing():
+        return similarity.analyse(chosen, against, shown, registry)
+
+
+def _table(made: Analysis) -> Table:
+    header, *lines = made.summary
+    table = Table(box=None, header_style="dim", pad_edge=False)
+    for number, title in enumerate(header):
+        table.add_column(title, justify="left" if number < 2 else "right", overflow="fold")
+    for line in lines:
+        table.add_row(*map(Text, line))
+    return table

@@ -163,6 +163,15 @@ def relabelled(root: Path) -> None:
     lists.write_text(json.dumps(content))
 
 
+def classes_beyond(root: Path) -> None:
+    from scipy.io import loadmat, savemat
+
+    path = root / "stanford_cars/devkit/cars_train_annos.mat"
+    annotations = loadmat(path)["annotations"]
+    annotations["class"][0, 4] = 4
+    savemat(path, {"annotations": annotations})
+
+
 DAMAGE: dict[str, tuple[str, Change, str]] = {
     "image gone": (
         "flowers102",
@@ -186,6 +195,12 @@ DAMAGE: dict[str, tuple[str, Change, str]] = {
     ),
     "one image less": ("food101", without_a_training_image, ": 14 training images, but Food-101 has 15"),
     "class not in test": ("food101", relabelled, ": no test image of 1 of 3 classes, the first of them class 2"),
+    "a class too many": (
+        "inat2019",
+        lambda root: (root / "2019/Birds/2").rename(root / "2019/Birds/3"),
+        "/2019: cannot be read: RuntimeError: Missing category 2",
+    ),
+    "a class beyond": ("cars196", classes_beyond, ": training images of class 3, but Stanford Cars has 3"),
     "damaged list": ("food101", truncate("food-101/meta/test.json"), "/food-101/meta/test.json: cannot be read: "),
     "damaged labels": (
         "cars196",

@@ -37,7 +37,7 @@ class OfficialOptions(ListedOptions):
     root: Path = Field(Path("data"), description="what torchvision calls root, filled by `lgbench data prepare`")
     image_size: int = Field(224, ge=1, description="side of the square images that networks see, pixels")
     validation_per_class: int | None = Field(
-        None, ge=0, description="images of each class taken off training for validation; about a tenth when absent"
+        None, ge=0, description="images of each class taken off training for validation; a tenth or fewer when absent"
     )
 
 
@@ -55,7 +55,7 @@ class OfficialImages(ListedImages):
     """What `data.name` calls it."""
     published: ClassVar[Published]
     held_out: ClassVar[int]
-    """Of each class for validation when the options do not say: about a tenth, and possible in every class."""
+    """Of each class for validation when the options do not say: about a tenth, fewer where classes are small."""
     archives: ClassVar[tuple[Archive, ...]] = ()
     by_hand: ClassVar[str] = ""
     """How a person gets it, where it cannot be downloaded."""
@@ -143,6 +143,9 @@ def check_split(root: Path, known: Published, train: list[File], test: list[File
                 f"{root}: {len(files)} {split} images, but {known.title} has {count}"
                 " (use data.name=imagefolder for a part of it)"
             )
+        strange = {file.label for file in files} - set(range(known.classes))
+        if strange:
+            raise UserError(f"{root}: {split} images of class {max(strange)}, but {known.title} has {known.classes}")
         missing = set(range(known.classes)) - {file.label for file in files}
         if missing:
             raise UserError(

@@ -20,7 +20,7 @@ class ComparedRow:
 
     Attributes:
         measured: accuracy by column (label), of the complete columns that the paper has as well.
-        published: the paper's for the same columns; empty if it does not have the method, as it has no variant of any.
+        published: the paper's for the same columns; empty if it does not have the method, or this variant of it.
         measured_rank: among the rows that have both, 1 for the highest mean; None for all others and the reference.
         published_rank: likewise, among the same rows.
         remarks: what is missing, and why.
@@ -124,7 +124,7 @@ def _labels(table: Table, indices: Sequence[int]) -> tuple[str, ...]:
 
 def _compared(table: Table, row: Row, indices: Sequence[int], paper: Series) -> ComparedRow:
     """The row, without ranks."""
-    numbers = None if row.variant else paper.values.get(row.method)
+    numbers = paper.of(row.method, row.variant)
     measured: dict[str, float] = {}
     published: dict[str, float] = {}
     lacking: dict[str, list[str]] = {}
@@ -138,7 +138,7 @@ def _compared(table: Table, row: Row, indices: Sequence[int], paper: Series) -> 
         if number is not None:
             published[label] = number
     absent = "a variant, which the paper does not have" if row.variant else "not in this table of the paper"
-    remarks = [] if numbers else [absent]
+    remarks = [absent] if not numbers else ["from the paper's ablations, Tables 4 and 5"] if row.variant else []
     remarks += [f"without {on_axis(table.axis, labels)}: {reason}" for reason, labels in lacking.items()]
     return ComparedRow(row, measured, published, None, None, tuple(remarks))
 

@@ -138,9 +138,9 @@ def _summary(names: Sequence[str], every: Sequence[Structures]) -> Iterator[tupl
             yield (
                 name,
                 short,
-                rounded(found and found.explained[0]),
-                rounded(found and found.r2),
-                rounded(found and found.linear),
+                rounded(found.explained[0] if found else None),
+                rounded(found.r2 if found else None),
+                rounded(found.linear if found else None),
             )
 
 

@@ -19,3 +19,18 @@ def test_every_table_is_there_with_the_papers_numbers() -> None:
 def test_an_unknown_table_names_the_valid_ones() -> None:
     with pytest.raises(UserError, match="did you mean 'depth'"):
         published.table("dept")
+
+
+def test_ablations_stand_beside_the_variants_that_they_are_of() -> None:
+    """Tables 4 and 5, DeiT-S, six layers."""
+    series = published.series("depth", "s")
+    printed = {variant: series.of("wave", variant) for variant in published.VARIANTS}
+    assert printed == {
+        "parts=attention+projection+mlp": {6: 72.6},
+        "per_position=1": {6: 68.4},
+        "template_divisor=2": {6: 71.6},
+        "per_position=3": {6: 72.6},
+    }
+    assert series.of("wave", "") == series.values["wave"]
+    assert series.of("wave", "learn_scalers=false") is None
+    assert published.series("width", "s").of("wave", "per_position=1") is None

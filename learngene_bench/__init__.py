@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from learngene_bench.library import initialize as initialize
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 PROTOCOL = 1
 """Raised whenever a change of the suite makes numbers incomparable; in every address and record."""

@@ -85,15 +85,15 @@ def test_a_picture_and_its_numbers_the_same_every_time(
 
 def test_telg_is_linear_and_mimetic_diagonal(trained: Path, tmp_path: Path) -> None:
     assert analyze(trained, tmp_path, "linear-structure", "telg depth 5", "he depth 5") == 0
-    of_first = [row for row in rows(tmp_path / "linear-structure.csv") if row["principal_component"] == "1"]
-    telg = [row for row in of_first if row["cell"].startswith("telg") and row["component"].endswith("weight")]
-    matrices = [row for row in telg if "norm" not in row["component"]]
-    assert {row["component"] for row in matrices} >= {"attn.qkv.weight", "mlp.fc2.weight"}
-    for row in matrices:
-        assert float(row["explained_variance"]) == pytest.approx(1, abs=1e-6)
-        assert float(row["r2"]) == pytest.approx(1, abs=1e-6)
-    (he,) = [r for r in of_first if r["cell"].startswith("he") and r["component"] == "mlp.fc1.weight"]
-    assert float(he["explained_variance"]) < 0.4
+    values = {
+        (row["cell"].split()[0], row["component"], row["measure"], row["principal_component"]): float(row["value"])
+        for row in rows(tmp_path / "linear-structure.csv")
+        if row["measure"] in ("r2", "linear_variance", "explained_variance")
+    }
+    for component in ("attn.qkv.weight", "attn.proj.weight", "mlp.fc1.weight", "mlp.fc2.weight"):
+        for measure, number in (("explained_variance", "1"), ("r2", ""), ("linear_variance", "")):
+            assert values["telg", component, measure, number] == pytest.approx(1, abs=1e-6)
+        assert values["he", component, "explained_variance", "1"] < 0.4
 
     assert analyze(trained, tmp_path, "attention-structure", "mimetic depth 5", "he depth 5", "--weights", "both") == 0
     found = rows(tmp_path / "attention-structure.csv")

@@ -113,35 +113,31 @@ def _structures(model: nn.Module, subject: Subject) -> Structures:
 
 
 def _rows(subject: Subject, weights: str, structures: Structures) -> Iterator[dict[str, Any]]:
-    depth = subject.target.depth
+    """One number each; of what does not vary, one row without any."""
+    about = {"cell": subject.full_label, "address": subject.address, "weights": weights}
+    nothing = {"layer": None, "relative_depth": None, "principal_component": None, "value": None}
     for name, found in structures.items():
-        for layer in range(depth):
-            yield {
-                "cell": subject.full_label,
-                "address": subject.address,
-                "weights": weights,
-                "component": name,
-                "layer": layer,
-                "relative_depth": layer / (depth - 1),
-                "first_coordinate": found and found.coordinates[layer],
-                "principal_component": layer + 1 if layer < depth - 1 else None,
-                "explained_variance": found.explained[layer] if found and layer < depth - 1 else None,
-                "r2": found and found.r2,
-                "linear_variance": found and found.linear,
-            }
+        component = {**about, "component": name}
+        if found is None:
+            yield {**component, "measure": "does not vary", **nothing}
+            continue
+        yield {**component, "measure": "r2", **nothing, "value": found.r2}
+        yield {**component, "measure": "linear_variance", **nothing, "value": found.linear}
+        for number, share in enumerate(found.explained, start=1):
+            place = {"principal_component": number, "value": share}
+            yield {**component, "measure": "explained_variance", **nothing, **place}
+        for layer, value in enumerate(found.coordinates):
+            depth = layer / (len(found.coordinates) - 1)
+            place = {"layer": layer, "relative_depth": depth, "principal_component": 1, "value": value}
+            yield {**component, "measure": "coordinate", **nothing, **place}
 
 
 def _summary(names: Sequence[str], every: Sequence[Structures]) -> Iterator[tuple[str, ...]]:
     for name, structures in zip(names, every, strict=True):
         for component, short in DRAWN.items():
             found = structures[component]
-            yield (
-                name,
-                short,
-                rounded(found.explained[0] if found else None),
-                rounded(found.r2 if found else None),
-                rounded(found.linear if found else None),
-            )
+            numbers = (found.explained[0], found.r2, found.linear) if found else (None, None, None)
+            yield (name, short, *map(rounded, numbers))
 
 
 @dataclass(frozen=True)

@@ -283,7 +283,7 @@ def _representations(axes: Axes, comparison: Comparison) -> None:
     _layers(axes, range(depth + 1))
     axes.set_xlabel("layer, trained: CKA")
     axes.set_ylabel("initial")
-    axes.yaxis.set_label_coords(-0.09, 0.5)
+    axes.yaxis.set_label_coords(-0.14, 0.5)
 
 
 def _layers(axes: Axes, numbers: range) -> None:

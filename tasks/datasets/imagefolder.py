@@ -11,19 +11,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from learngene_bench.config import Section
-from learngene_bench.datasets import Dataset, DatasetFacts, Images, Splits
+from learngene_bench.config import LATER, Section
+from learngene_bench.datasets import Dataset, DatasetFacts, ImageFiles, Images, Split, Splits
+from learngene_bench.decoding import decoded_square
 from learngene_bench.errors import UserError
 from learngene_bench.files import address_of
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from PIL import Image
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm", ".pgm", ".tif", ".tiff")
+IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Mean and standard deviation of ImageNet's training images, as everybody rounds them."""
 IMAGES_PER_TASK = 256
 """Images that a thread decodes at a time: a million small tasks would cost more than the decoding."""
 
@@ -39,7 +41,37 @@ class ImageFolderOptions(Section):
     images_per_class: int | None = Field(
         None, ge=1, description="only so many images of each class of train/; all when absent"
     )
-    memory_limit_gb: float = Field(8.0, gt=0, description="more than this, decoded, is refused")
+    crop: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="validation and test images: side of the centre square over the shorter side that it is cut from",
+        json_schema_extra=LATER,
+    )
+    training_view: Literal["square", "whole"] = Field(
+        "square",
+        description="what random_crop crops: the centre square of image_size, or the whole image, which is streamed",
+        json_schema_extra=LATER,
+    )
+    normalization: Literal["measured", "imagenet"] = Field(
+        "measured",
+        description="mean and standard deviation of these training images, or those of ImageNet",
+        json_schema_extra=LATER,
+    )
+    memory_limit_gb: float = Field(8.0, gt=0, description="more than this, decoded, is streamed, or refused")
+    stream: Literal["auto"] | bool = Field(
+        "auto",
+        description="decode images whenever they are seen, not once into memory; auto: where they exceed the limit",
+        json_schema_extra=LATER,
+    )
+
+    @model_validator(mode="after")
+    def _whole_images_are_streamed(self) -> ImageFolderOptions:
+        if self.training_view == "whole" and self.stream is False:
+            raise ValueError("training_view = 'whole' needs stream = true or 'auto': only squares fit into an array")
+        if self.normalization == "imagenet" and self.channels != 3:
+            raise ValueError("normalization = 'imagenet' is for 3 channels")
+        return self
 
 
 class File(NamedTuple):
@@ -70,7 +102,7 @@ class Listing(NamedTuple):
 
 
 class ImageFolder(Dataset):
-    """`ROOT/train/CLASS/IMAGE`, `ROOT/val/CLASS/IMAGE` and perhaps `ROOT/test/CLASS/IMAGE`, decoded into memory.
+    """`ROOT/train/CLASS/IMAGE`, `ROOT/val/CLASS/IMAGE` and perhaps `ROOT/test/CLASS/IMAGE`, in memory or streamed.
 
     With `test/`, `val/` is the validation split. Without, `val/` is the test split, as it is customary for ImageNet,
     and validation images are taken from `train/`: the same fraction of every class, at least one image, chosen by a
@@ -78,13 +110,14 @@ class ImageFolder(Dataset):
 
     Files without an image's suffix and hidden files and folders are ignored; folders inside a class belong to it.
     Images are made RGB or grey, their shorter side is resized to `image_size` (bicubic, antialiased), and the centre
-    is cut out, with the rounding of torchvision's `Resize` and `CenterCrop`.
+    is cut out, with the rounding of torchvision's `Resize` and `CenterCrop`; for validation and test images perhaps a
+    smaller part of the centre (`crop`).
     """
 
     Options = ImageFolderOptions
     options: ImageFolderOptions
-    # Neither decides a result: the same data anywhere, and decoded under any limit, are the same data.
-    location: ClassVar[frozenset[str]] = frozenset({"root", "memory_limit_gb"})
+    # None decides a result: the same data anywhere, decoded once or again and again, are the same data.
+    location: ClassVar[frozenset[str]] = frozenset({"root", "memory_limit_gb", "stream"})
 
     @property
     def _root(self) -> Path:
@@ -118,25 +151,65 @@ class ImageFolder(Dataset):
 
         # Left to the first image of a rare format, this is a race: of two threads, one finds no decoder.
         Image.init()
-        listing = self._listing
+        listing, own = self._listing, self.options
         with ThreadPoolExecutor(_cores()) as pool:
-            train, validation, test = (self._decode(files, pool) for files in listing)
-        mean, std = _mean_and_std(train.images)
+            train = self._held(listing.train, pool)
+            validation, test = (self._held(files, pool, own.crop) for files in listing[1:])
+            mean, std = IMAGENET if own.normalization == "imagenet" else self._measured(train, listing.train, pool)
         return Splits(train, validation, test, mean, std)
 
-    def _decode(self, files: Sequence[File], pool: Executor) -> Images:
+    @cached_property
+    def _streams(self) -> bool:
+        own = self.options
+        if own.stream != "auto":
+            return own.stream
+        return own.training_view == "whole" or self._size_in_memory(self._listing) > own.memory_limit_gb
+
+    def _held(self, files: Sequence[File], pool: Executor, crop: float = 1.0) -> Split:
+        return self._on_disk(files, crop) if self._streams else self._in_memory(files, pool, crop)
+
+    def _on_disk(self, files: Sequence[File], crop: float) -> ImageFiles:
         import numpy as np
 
-        own, root = self.options, self._root
+        own, names = self.options, np.array([os.fsencode(file.name) for file in files])
+        whole = own.training_view == "whole"
+        return ImageFiles(self._root, names, _labels(files), own.channels, own.image_size, crop, whole)
+
+    def _in_memory(self, files: Sequence[File], pool: Executor, crop: float) -> Images:
+        import numpy as np
+
+        own = self.options
         images = np.empty((len(files), own.channels, own.image_size, own.image_size), np.uint8)
 
         def fill(start: int) -> None:
-            for row, file in enumerate(files[start : start + IMAGES_PER_TASK], start=start):
-                images[row] = _decoded(root / file.name, own.image_size, own.channels)
+            some = files[start : start + IMAGES_PER_TASK]
+            images[start : start + len(some)] = self._squares(some, crop)
 
         for _ in pool.map(fill, range(0, len(files), IMAGES_PER_TASK)):
             pass  # raises what a thread raised, of several the first by name
-        return Images(images, np.array([file.label for file in files], np.int64))
+        return Images(images, _labels(files))
+
+    def _measured(
+        self, train: Split, files: Sequence[File], pool: Executor
+    ) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and standard deviation of the training squares, which for files on disk takes a pass over them."""
+
+        def counted(start: int) -> NDArray[np.int64]:
+            end = start + IMAGES_PER_TASK
+            return _histograms(
+                train.images[start:end] if isinstance(train, Images) else self._squares(files[start:end])
+            )
+
+        return _mean_and_std(list(pool.map(counted, range(0, len(files), IMAGES_PER_TASK))))
+
+    def _squares(self, files: Sequence[File], crop: float = 1.0) -> NDArray[np.uint8]:
+        """The decoded centre squares of these files: (N, channels, side, side)."""
+        import numpy as np
+
+        own = self.options
+        images = [decoded_square(self._root / file.name, own.channels, own.image_size, crop) for file in files]
+        shape = (len(files), own.image_size, own.image_size, own.channels)
+        return np.stack([np.asarray(image) for image in images]).reshape(shape).transpose(0, 3, 1, 2)
 
     @cached_property
     def _listing(self) -> Listing:
@@ -208,14 +281,24 @@ class ImageFolder(Dataset):
         return files[: min(taken, len(files) - 1)]
 
     def _check_memory(self, listing: Listing) -> None:
-        own, images = self.options, sum(len(files) for files in listing)
-        gigabytes = images * own.channels * own.image_size**2 / 1e9
-        if gigabytes > own.memory_limit_gb:
+        own, gigabytes = self.options, self._size_in_memory(listing)
+        if own.stream is False and gigabytes > own.memory_limit_gb:
+            images = sum(len(files) for files in listing)
             raise UserError(
                 f"{self._root}: {images} images of {own.channels} x {own.image_size} x {own.image_size} are"
                 f" {gigabytes:.3g} GB in memory, more than memory_limit_gb = {own.memory_limit_gb:g};"
-                " reduce image_size, classes or images_per_class, or raise the limit"
+                " stream them, reduce image_size, classes or images_per_class, or raise the limit"
             )
+
+    def _size_in_memory(self, listing: Listing) -> float:
+        """Gigabytes of all images, decoded."""
+        return sum(len(files) for files in listing) * self.options.channels * self.options.image_size**2 / 1e9
+
+
+def _labels(files: Sequence[File]) -> NDArray[np.int64]:
+    import numpy as np
+
+    return np.array([file.label for file in files], np.int64)
 
 
 def _sorted(classes: Iterable[Iterable[File]]) -> list[File]:
@@ -267,46 +350,21 @@ def _readable(path: os.PathLike[str]) -> Iterator[None]:
         raise UserError(f"{os.fspath(path)}: cannot be read: {error.strerror}") from error
 
 
-def _decoded(path: Path, side: int, channels: int) -> NDArray[np.uint8]:
-    """One image as an array (channels, side, side)."""
+def _histograms(images: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """How often each of the 256 values is in each channel: (channels, 256)."""
     import numpy as np
-    from PIL import Image
 
-    try:
-        with Image.open(path) as image:
-            # PIL would clip 16-bit and floating-point pixels at 255, which makes most of them white.
-            if image.mode.startswith(("I", "F")):
-                raise ValueError(f"pixels of more than 8 bits (mode {image.mode}); convert it to 8 bits")
-            square = _centre(image.convert("RGB" if channels == 3 else "L"), side)
-    # On damaged files PIL's decoders raise errors of many kinds, not only its own.
-    except Exception as error:
-        reason = getattr(error, "strerror", None) or str(error).replace(f" {str(path)!r}", "") or type(error).__name__
-        raise UserError(f"{path}: does not decode: {' '.join(reason.split())}") from error
-    return np.asarray(square).reshape(side, side, channels).transpose(2, 0, 1)
+    return np.stack([np.bincount(images[:, c].ravel(), minlength=256) for c in range(images.shape[1])])
 
 
-def _centre(image: Image.Image, side: int) -> Image.Image:
-    """The centre square at this size, rounded as torchvision's `Resize` and `CenterCrop` round."""
-    from PIL import Image
-
-    shorter = min(image.size)
-    width, height = (side * length // shorter for length in image.size)
-    left, top = round((width - side) / 2), round((height - side) / 2)
-    resized = image.resize((width, height), Image.Resampling.BICUBIC)
-    return resized.crop((left, top, left + side, top + side))
-
-
-def _mean_and_std(images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _mean_and_std(histograms: Sequence[NDArray[np.int64]]) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of each channel, images scaled to 0..1.
 
     From the counts of the 256 values, so that no array of floats is made and the result depends on no order of sums.
     """
     import numpy as np
 
-    counts = np.zeros((images.shape[1], 256), np.int64)
-    for start in range(0, len(images), IMAGES_PER_TASK):
-        for channel, count in enumerate(counts):
-            count += np.bincount(images[start : start + IMAGES_PER_TASK, channel].ravel(), minlength=256)
+    counts = np.sum(histograms, axis=0)
     values, total = np.arange(256) / 255, counts.sum(1)
     mean = counts @ values / total
     std = np.sqrt((counts * (values - mean[:, None]) ** 2).sum(1) / total)

@@ -10,10 +10,12 @@ import ctypes
 import os
 import re
 import signal
+import sys
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import islice
+from types import TracebackType
 from typing import Any
 
 import torch
@@ -140,8 +142,15 @@ def lost_loader_explained() -> Iterator[None]:
 def _begin(_: int) -> None:
     """In a new process: it ends when its parent does, and leaves to the parent what is to be done about signals."""
     ignore()
+    sys.excepthook = _silent_about_the_parent
     with suppress(AttributeError, OSError):  # Linux has this; elsewhere torch looks for the parent every few seconds
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _silent_about_the_parent(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    """That a parent went away while it fetched an image is nothing to report: a thread of multiprocessing would."""
+    if not isinstance(error, ConnectionError | EOFError):
+        sys.__excepthook__(kind, error, traceback)
 
 
 def _pieces(wanted: list[Wanted]) -> Iterator[list[Wanted]]:

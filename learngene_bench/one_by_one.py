@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from PIL.Image import Image as PILImage
 from timm.data import create_transform
+from timm.data.auto_augment import posterize
 from torch import Tensor
 
 from learngene_bench.config import Augmentation, RandomCrop
@@ -76,7 +77,20 @@ def timm_transforms(settings: Augmentation, side: int, mean: Sequence[float]) ->
         mean=tuple(mean),
     )
     steps: list[Any] = [*first.transforms, *second.transforms]
-    return steps if settings.random_crop else steps[1:]
+    return [mended(step) for step in (steps if settings.random_crop else steps[1:])]
+
+
+def mended(step: Any) -> Any:
+    """timm's RandAugment asks Pillow to keep no bit of a pixel, in one of some hundred images; Pillow 13 refuses."""
+    for operation in getattr(step, "ops", ()):
+        if operation.name.startswith("Posterize"):
+            operation.aug_fn = _posterized
+    return step
+
+
+def _posterized(image: PILImage, bits: int, **named: Any) -> PILImage:
+    """As Pillow did it before: with no bit kept all is black."""
+    return posterize(image, bits, **named) if bits > 0 else image.point(lambda _: 0)
 
 
 @contextmanager

@@ -28,7 +28,7 @@ from learngene_bench.datasets import Split
 from learngene_bench.errors import UserError
 from learngene_bench.one_by_one import OneByOne, Plain, Wanted
 from learngene_bench.order import Batch, Draws
-from learngene_bench.signals import IGNORED, held_back, ignore
+from learngene_bench.signals import IGNORED, held_back, ignore_all_but_the_parents
 from learngene_bench.slots import cores_of_a_worker
 
 PIECE = 32
@@ -113,7 +113,7 @@ class StreamedImages(SplitImages):
             generator=torch.Generator(),  # else it draws from the global one, which is drop path's
         )
         with lost_loader_explained():
-            with held_back(IGNORED):  # until `_begin` ignores them
+            with held_back(IGNORED):  # until `_begin` says what becomes of them
                 iterator = iter(loader)
             yield map(_checked, iterator)
 
@@ -141,7 +141,7 @@ def lost_loader_explained() -> Iterator[None]:
 
 def _begin(_: int) -> None:
     """In a new process: it ends when its parent does, and leaves to the parent what is to be done about signals."""
-    ignore()
+    ignore_all_but_the_parents()
     sys.excepthook = _silent_about_the_parent
     with suppress(AttributeError, OSError):  # Linux has this; elsewhere torch looks for the parent every few seconds
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -29,6 +29,7 @@ from learngene_bench.distributed import World
 from learngene_bench.errors import UserError
 from learngene_bench.evaluation import top1
 from learngene_bench.materials import new_model, plain_images, source_data, training_images
+from learngene_bench.one_by_one import drawing_from, timm_transforms
 from learngene_bench.order import Draws, Order
 from learngene_bench.registry import dataset
 from learngene_bench.spec import ModelSpec
@@ -243,6 +244,17 @@ def square(image: Image.Image) -> Image.Image:
     return Image.fromarray(cut.permute(1, 2, 0).numpy())
 
 
+def test_randaugment_at_its_strongest_does_not_fail() -> None:
+    """It posterizes to no bit at all, which Pillow 13 refuses; with Pillow 12 the image came out black."""
+    settings = Augmentation(auto_augment="rand-m10-n1-p1-inc1")
+    [transform] = timm_transforms(settings, SIDE, (0.5,) * 3)
+    image, black = picture(0, SIDE, SIDE), 0
+    for number in range(200):
+        with drawing_from(number):
+            black += not np.asarray(transform(image)).any()
+    assert black > 0
+
+
 @pytest.mark.parametrize("stream", [True, False])
 def test_evaluation_is_cut_as_timm_cuts_it(tree: Path, stream: bool) -> None:
     splits = folder(tree, stream=stream, crop=0.75, normalization="imagenet").load()
@@ -371,6 +383,34 @@ try:
 except KeyboardInterrupt:
     print("stopped by the user", flush=True)
 """
+
+
+ABANDONED = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+import test_streaming as t
+splits = t.folder(Path({tree!r})).load()
+images = t.plain_images(splits.train, splits, t.CPU, 2).in_order(4)
+next(images)
+print(*t.children(), flush=True)
+sys.stdin.read()
+raise ValueError("something else")
+"""
+
+
+def test_a_program_that_fails_while_images_are_loaded_ends_and_a_schedulers_sigterm_is_the_parents(tree: Path) -> None:
+    text = ABANDONED.format(tests=str(Path(__file__).parent), tree=str(tree))
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", text], stdin=pipe, stdout=pipe, stderr=pipe, text=True) as parent:
+        assert parent.stdout is not None
+        for pid in map(int, parent.stdout.readline().split()):
+            os.kill(pid, signal.SIGTERM)
+            time.sleep(0.1)
+            assert Path(f"/proc/{pid}/exe").exists(), "neither dead nor a zombie"
+        _, errors = parent.communicate(timeout=60)
+    assert errors.endswith("ValueError: something else\n")
+    assert errors.count("Traceback") == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])

@@ -16,9 +16,9 @@ from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextC
 from rich.table import Table
 
 from learngene_bench.cli import common
-from learngene_bench.config import parse_override
 from learngene_bench.datasets import Dataset, Tell
 from learngene_bench.errors import UserError
+from learngene_bench.presets import parse_override
 from learngene_bench.registry import dataset, dataset_kind, dataset_names
 
 app = typer.Typer(no_args_is_help=True, help="List data sets, bring one to this machine, check every image of it.")

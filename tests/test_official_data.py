@@ -308,9 +308,9 @@ def test_files_that_are_streamed_show_the_same_images(
 def test_cifar_is_in_memory_or_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make("cifar100", tmp_path, monkeypatch)
     for options in ({"stream": True}, {"training_view": "whole"}):
-        with pytest.raises(UserError, match="CIFAR's images are not files of their own: they cannot be streamed"):
+        with pytest.raises(UserError, match="images of CIFAR are no files of their own, so they cannot be streamed"):
             opened("cifar100", tmp_path, **options)
     with pytest.raises(
-        UserError, match="21 images of 3 x 32 x 32 are .* GB in memory, .*; reduce image_size, or raise"
+        UserError, match=r"21 images of 3 x 32 x 32 are .* GB in memory, .*; reduce image_size, or raise"
     ):
         opened("cifar100", tmp_path, memory_limit_gb=1e-6).load()

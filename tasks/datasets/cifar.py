@@ -30,7 +30,7 @@ class CifarOptions(OfficialOptions):
     @model_validator(mode="after")
     def _in_memory(self) -> Self:
         if self.stream is True or self.training_view == "whole":
-            raise ValueError("CIFAR's images are not files of their own: they cannot be streamed")
+            raise ValueError("images of CIFAR are no files of their own, so they cannot be streamed")
         return self
 
 

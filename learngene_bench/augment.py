@@ -215,8 +215,8 @@ def erase_to_noise(
     """
     part = part or Part.whole(len(images))
     height, width = images.shape[-2:]
-    whether, top, left = part.select(torch.rand(3, part.drawn, generator=generator), 1)
-    area, aspect = part.select(torch.rand(2, 10, part.drawn, generator=generator), 2)
+    whether, top, left = torch.rand(3, part.drawn, generator=generator)
+    area, aspect = torch.rand(2, 10, part.drawn, generator=generator)
     ratio = torch.exp(math.log(0.3) * (1 - 2 * aspect))
     side = (0.02 + (1 / 3 - 0.02) * area) * height * width
     rows, columns = (side * ratio).sqrt().round(), (side / ratio).sqrt().round()
@@ -225,9 +225,15 @@ def erase_to_noise(
     first = (fits * torch.arange(10, 0, -1).view(-1, 1)).argmax(0, keepdim=True)
     rows, columns = (sides.gather(0, first).squeeze(0) for sides in (rows, columns))
     row, column = (top * (height - rows + 1)).floor(), (left * (width - columns + 1)).floor()
-    rows.masked_fill_((whether > probability) | ~fits.any(0), 0)
-    filling = torch.randn((part.drawn, *images.shape[1:]), generator=noise, device=images.device, dtype=images.dtype)
-    return torch.where(_inside(images, row, rows, column, columns), part.select(filling), images)
+    erased = (whether <= probability) & fits.any(0)
+    # Noise for these images only, all of the batch, from which the own ones are taken.
+    filling = torch.randn((int(erased.sum()), *images.shape[1:]), generator=noise, device=images.device)
+    number, own = part.select(erased.cumsum(0) - 1), part.select(erased)
+    place = own.nonzero().squeeze(1)
+    bounds = [part.select(values)[place] for values in (row, rows, column, columns)]
+    place, number = _to(place, images), _to(number[own], images)
+    changed = torch.where(_inside(images, *bounds), filling[number].to(images.dtype), images[place])
+    return images.index_copy(0, place, changed)
 
 
 def _inside(images: Tensor, row: Tensor, rows: Tensor, column: Tensor, columns: Tensor) -> Tensor:

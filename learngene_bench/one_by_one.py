@@ -40,7 +40,8 @@ class OneByOne(torch.utils.data.Dataset[Tensor]):
     def __getitems__(self, wanted: Sequence[Wanted]) -> Tensor | str:
         """The uint8 images (N, C, H, W), or what is wrong with a file: raised, it would come with a traceback."""
         try:
-            return torch.stack([self.augmented(place, number) for place, number in wanted])
+            with global_numbers_lent():
+                return torch.stack([self.augmented(place, number) for place, number in wanted])
         except UserError as error:
             return str(error)
 
@@ -48,9 +49,9 @@ class OneByOne(torch.utils.data.Dataset[Tensor]):
         """One image (C, H, W), all that is random in it decided by `number`."""
         image = self.split.image(place, whole=self.whole)
         if self.transforms:
-            with drawing_from(number):
-                for transform in self.transforms:
-                    image = transform(image)
+            draw_from(number)
+            for transform in self.transforms:
+                image = transform(image)
         return _tensor(image)
 
 
@@ -93,13 +94,17 @@ def _posterized(image: PILImage, bits: int, **named: Any) -> PILImage:
     return posterize(image, bits, **named) if bits > 0 else image.point(lambda _: 0)
 
 
-@contextmanager
-def drawing_from(number: int) -> Iterator[None]:
-    """Python's, numpy's and torch's global random numbers, from all of which timm draws, are lent to one image."""
-    pythons, numpys, torchs = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+def draw_from(number: int) -> None:
+    """Python's, numpy's and torch's global random numbers, from all of which timm draws, begin here."""
     random.seed(number)
     np.random.seed(number % 2**32)  # noqa: NPY002
     torch.default_generator.manual_seed(number)
+
+
+@contextmanager
+def global_numbers_lent() -> Iterator[None]:
+    """Gives the global random numbers back as they were, to whoever else draws from them in this process."""
+    pythons, numpys, torchs = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
     try:
         yield
     finally:

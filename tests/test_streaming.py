@@ -29,7 +29,7 @@ from learngene_bench.distributed import World
 from learngene_bench.errors import UserError
 from learngene_bench.evaluation import top1
 from learngene_bench.materials import new_model, plain_images, source_data, training_images
-from learngene_bench.one_by_one import drawing_from, timm_transforms
+from learngene_bench.one_by_one import draw_from, global_numbers_lent, timm_transforms
 from learngene_bench.order import Draws, Order
 from learngene_bench.registry import dataset
 from learngene_bench.spec import ModelSpec
@@ -249,8 +249,9 @@ def test_randaugment_at_its_strongest_does_not_fail() -> None:
     settings = Augmentation(auto_augment="rand-m10-n1-p1-inc1")
     [transform] = timm_transforms(settings, SIDE, (0.5,) * 3)
     image, black = picture(0, SIDE, SIDE), 0
-    for number in range(200):
-        with drawing_from(number):
+    with global_numbers_lent():
+        for number in range(200):
+            draw_from(number)
             black += not np.asarray(transform(image)).any()
     assert black > 0
 

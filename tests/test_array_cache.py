@@ -255,3 +255,5 @@ def test_where_the_cache_lies(monkeypatch: pytest.MonkeyPatch) -> None:
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
         assert array_cache.cache_folder() == expected
+    monkeypatch.setenv("LGBENCH_CACHE", "~nobody-of-this-name/cache")
+    assert array_cache.cache_folder() is None

@@ -36,6 +36,7 @@ from timm.data import create_dataset, create_loader
 from learngene_bench.array_cache import VARIABLE
 from learngene_bench.augment import DeviceImages, Normalization
 from learngene_bench.config import Augmentation
+from learngene_bench.datasets import Images
 from learngene_bench.registry import dataset
 
 JITTER, ERASING = 0.4, 0.25
@@ -111,6 +112,7 @@ def _timm_epoch(root: Path, size: int, batch: int, cores: int) -> int:
 
 def _opened(root: Path, size: int) -> DeviceImages:
     splits = dataset({"name": "imagefolder", "root": str(root), "image_size": size}).load()
+    assert isinstance(splits.train, Images), "smaller than memory"
     augmentation = Augmentation(flip=True, color_jitter=JITTER, random_erasing=ERASING)
     return DeviceImages(splits.train, Normalization(splits.mean, splits.std), torch.device("cpu"), (augmentation,))
 

@@ -45,12 +45,13 @@ READERS = 8
 
 
 def cache_folder() -> Path | None:
-    """Where the cache lies; None if there is to be none."""
+    """Where the cache lies; None if there is to be none, or whoever runs this has no home."""
     given = os.environ.get(VARIABLE)
-    if given is not None:
-        return Path(given).expanduser() / "decoded" if given else None
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "learngene-bench" / "decoded"
+    if given == "":
+        return None
+    base = given or os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "learngene-bench")
+    folder = os.path.expanduser(base)
+    return None if folder.startswith("~") else Path(folder) / "decoded"
 
 
 def cached_array(

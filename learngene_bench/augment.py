@@ -1,4 +1,4 @@
-"""Training batches: uint8 images in memory, drawn, augmented and normalised in batches on their device.
+"""Training batches: uint8 images, augmented and normalised in batches on the device that trains.
 
 The random numbers of an image (its shift, its flip, ...) are drawn on the CPU whatever the device, a few numbers per
 image, so that a batch is the same on CPU and GPU; only noise, a number per pixel, is drawn where the images are.
@@ -6,7 +6,9 @@ image, so that a batch is the same on CPU and GPU; only noise, a number per pixe
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -14,8 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from learngene_bench.config import Augmentation
-from learngene_bench.datasets import Images
+from learngene_bench.datasets import Images, Split
 from learngene_bench.distributed import Part
+from learngene_bench.order import Batch, Draws
 
 
 @dataclass(frozen=True)
@@ -31,13 +34,57 @@ class Normalization:
         return (images - mean) / std
 
 
-class DeviceImages:
-    """A split in the memory of a device.
+Shown = tuple[Tensor, Tensor]
+"""Normalised images (B, C, H, W) and labels (B,), on the device that trains."""
+
+
+class SplitImages(ABC):
+    """A split as training and evaluation see it, wherever its images are kept.
 
     Args:
-        split: uint8 images (N, C, H, W) and their labels.
         augmentations: applied in turn to training batches.
     """
+
+    def __init__(
+        self,
+        split: Split,
+        normalization: Normalization,
+        device: torch.device,
+        augmentations: tuple[Augmentation, ...] = (),
+    ) -> None:
+        self.labels = torch.from_numpy(split.labels).to(device)
+        self.normalization, self.device, self.augmentations = normalization, device, augmentations
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @abstractmethod
+    def batches(self, wanted: Iterable[Batch], draws: Draws) -> Generator[Shown, None, None]:
+        """The wanted batches, this process's part of each, augmented. Close it when no more of them is needed.
+
+        `wanted` may be asked for batches some time before they are needed.
+        """
+
+    @abstractmethod
+    def in_order(self, batch_size: int, first: int = 0, end: int | None = None) -> Iterator[Shown]:
+        """The images from `first` to `end`, all by default, normalised but not augmented, for evaluation."""
+
+    def augmented(
+        self, images: Tensor, generator: torch.Generator, noise: torch.Generator, part: Part | None = None
+    ) -> Tensor:
+        """Augments uint8 images, as far as it is done in batches, and normalises them; see `augment`."""
+        images = images.float().div_(255)
+        for augmentation in self.augmentations:
+            images = augment(images, augmentation.batched, generator, noise, part)
+        images = self.normalization(images)
+        for augmentation in self.augmentations:
+            if augmentation.random_erasing and augmentation.erased_to == "noise":
+                images = erase_to_noise(images, augmentation.random_erasing, generator, noise, part)
+        return images
+
+
+class DeviceImages(SplitImages):
+    """A split in the memory of a device: uint8 images (N, C, H, W) and their labels."""
 
     def __init__(
         self,
@@ -46,31 +93,26 @@ class DeviceImages:
         device: torch.device,
         augmentations: tuple[Augmentation, ...] = (),
     ) -> None:
+        super().__init__(split, normalization, device, augmentations)
         self.images = torch.from_numpy(split.images).to(device)
-        self.labels = torch.from_numpy(split.labels).to(device)
-        self.normalization = normalization
-        self.augmentations = augmentations
 
-    def __len__(self) -> int:
-        return len(self.labels)
+    def batches(self, wanted: Iterable[Batch], draws: Draws) -> Generator[Shown, None, None]:
+        for batch in wanted:
+            yield self.batch(batch.index, draws.small, draws.noise, batch.part)
 
     def batch(
         self, index: Tensor, generator: torch.Generator, noise: torch.Generator, part: Part | None = None
-    ) -> tuple[Tensor, Tensor]:
+    ) -> Shown:
         """The augmented, normalised images (B, C, H, W) and labels (B,) at `index`, a CPU tensor.
 
         Args:
             part: which of them are wanted; all when absent.
         """
         part = part or Part.whole(len(index))
-        index = part.select(index).to(self.images.device, non_blocking=True)
-        images = self.images[index].float().div_(255)
-        for augmentation in self.augmentations:
-            images = augment(images, augmentation, generator, noise, part)
-        return self.normalization(images), self.labels[index]
+        index = part.select(index).to(self.device, non_blocking=True)
+        return self.augmented(self.images[index], generator, noise, part), self.labels[index]
 
-    def in_order(self, batch_size: int, first: int = 0, end: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
-        """The images from `first` to `end`, all by default, normalised but not augmented, for evaluation."""
+    def in_order(self, batch_size: int, first: int = 0, end: int | None = None) -> Iterator[Shown]:
         end = len(self) if end is None else end
         for start in range(first, end, batch_size):
             some = slice(start, min(start + batch_size, end))
@@ -102,7 +144,7 @@ def augment(
     if settings.color_jitter:
         factors = 1 + settings.color_jitter * (2 * torch.rand(3, part.drawn, generator=generator) - 1)
         images = _color_jitter(images, _to(part.select(factors, 1), images))
-    if settings.random_erasing:
+    if settings.random_erasing and settings.erased_to == "grey":
         drawn = torch.rand(5, part.drawn, generator=generator)
         images = _erase(images, part.select(drawn, 1), settings.random_erasing)
     if settings.noise:
@@ -160,11 +202,49 @@ def _erase(images: Tensor, drawn: Tensor, probability: float) -> Tensor:
     row = (top * (height - rows + 1)).floor()
     column = (left * (width - columns + 1)).floor()
     rows.masked_fill_(whether >= probability, 0)
-    # On the CPU so far, whatever the device: rounding another power or root would erase another rectangle.
+    return images.masked_fill(_inside(images, row, rows, column, columns), 0.5)
+
+
+def erase_to_noise(
+    images: Tensor, probability: float, generator: torch.Generator, noise: torch.Generator, part: Part | None = None
+) -> Tensor:
+    """timm's `RandomErasing` with mode 'pixel': fills a rectangle of some normalised images with normal noise.
+
+    Area 2 to 33 1/3 %, aspect ratio .3 to 1/.3; of ten rectangles drawn for an image, the first that is smaller than
+    it in both directions. See `augment` for the arguments.
+    """
+    part = part or Part.whole(len(images))
+    height, width = images.shape[-2:]
+    whether, top, left = torch.rand(3, part.drawn, generator=generator)
+    area, aspect = torch.rand(2, 10, part.drawn, generator=generator)
+    ratio = torch.exp(math.log(0.3) * (1 - 2 * aspect))
+    side = (0.02 + (1 / 3 - 0.02) * area) * height * width
+    rows, columns = (side * ratio).sqrt().round(), (side / ratio).sqrt().round()
+    fits = (rows < height) & (columns < width)
+    # argmax of equal numbers is any of them; of these, the first is the largest.
+    first = (fits * torch.arange(10, 0, -1).view(-1, 1)).argmax(0, keepdim=True)
+    rows, columns = (sides.gather(0, first).squeeze(0) for sides in (rows, columns))
+    row, column = (top * (height - rows + 1)).floor(), (left * (width - columns + 1)).floor()
+    erased = (whether <= probability) & fits.any(0)
+    # Noise for these images only, all of the batch, from which the own ones are taken.
+    filling = torch.randn((int(erased.sum()), *images.shape[1:]), generator=noise, device=images.device)
+    number, own = part.select(erased.cumsum(0) - 1), part.select(erased)
+    place = own.nonzero().squeeze(1)
+    bounds = [part.select(values)[place] for values in (row, rows, column, columns)]
+    place, number = _to(place, images), _to(number[own], images)
+    changed = torch.where(_inside(images, *bounds), filling[number].to(images.dtype), images[place])
+    return images.index_copy(0, place, changed)
+
+
+def _inside(images: Tensor, row: Tensor, rows: Tensor, column: Tensor, columns: Tensor) -> Tensor:
+    """Which pixels lie in each image's rectangle, by its first row and column and its sides, (B,) each, on the CPU.
+
+    So far on the CPU, whatever the device: rounding another power or root would erase another rectangle.
+    """
+    height, width = images.shape[-2:]
     bounds = _to(torch.stack((row, row + rows, column, column + columns)), images)
     first_row, end_row, first_column, end_column = bounds.unsqueeze(2)
     y, x = torch.arange(height, device=images.device), torch.arange(width, device=images.device)
-    erased_rows = (y >= first_row) & (y < end_row)
-    erased_columns = (x >= first_column) & (x < end_column)
-    erased = erased_rows.unsqueeze(2) & erased_columns.unsqueeze(1)
-    return images.masked_fill(erased.unsqueeze(1), 0.5)
+    inside_rows = (y >= first_row) & (y < end_row)
+    inside_columns = (x >= first_column) & (x < end_column)
+    return (inside_rows.unsqueeze(2) & inside_columns.unsqueeze(1)).unsqueeze(1)

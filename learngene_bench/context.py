@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from learngene_bench.augment import DeviceImages
+from learngene_bench.augment import SplitImages
 from learngene_bench.config import BaseInitialization, Compute, Recipe
 from learngene_bench.evaluation import top1
 from learngene_bench.expanded import MaterialisedModel
@@ -25,11 +25,11 @@ from learngene_bench.weights import base_weights
 class SourceData:
     """The source task as a method may see it: its training split, and a validation split taken from training data."""
 
-    train: Mapping[str, DeviceImages]
+    train: Mapping[str, SplitImages]
     """By recipe name, as recipes differ in their augmentation."""
-    plain: DeviceImages
+    plain: SplitImages
     """The training split without augmentation."""
-    validation: DeviceImages
+    validation: SplitImages
     classes: int
 
 
@@ -72,11 +72,10 @@ class Context:
         """Training images of the source task in their stored order, normalised, not augmented: (count, C, H, W)."""
         if self.source is None:
             raise KeyError("there is no source data here")
-        index = torch.arange(min(count, len(self.source.plain)))
-        unused = torch.Generator()
-        images, _ = self.source.plain.batch(index, unused, unused)
-        self.cost = self.cost + Cost(images=len(index))
-        return images.cpu()
+        count = min(count, len(self.source.plain))
+        images = [images.cpu() for images, _ in self.source.plain.in_order(min(count, 256), 0, count)]
+        self.cost = self.cost + Cost(images=count)
+        return torch.cat(images)
 
     def train(
         self,

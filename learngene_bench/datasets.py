@@ -1,17 +1,21 @@
-"""What a data set is to the suite: facts known before loading, and three splits as arrays in memory."""
+"""What a data set is to the suite: facts known before loading, and three splits, in memory or on disk."""
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from learngene_bench.config import Augmentation, Section
+from learngene_bench.decoding import decoded, decoded_square
 from learngene_bench.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from PIL.Image import Image as PILImage
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,82 @@ class Images:
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
 
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of one image: (C, H, W)."""
+        channels, height, width = self.images.shape[1:]
+        return channels, height, width
+
+    def some(self, numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """The images of these numbers, (N, C, H, W)."""
+        return self.images[numbers]
+
+    def image(self, number: int, *, whole: bool = False) -> PILImage:
+        """One of the images; `whole` says no more than that it is going to be cropped.
+
+        Raises:
+            UserError: it is neither grey nor RGB.
+        """
+        from PIL import Image
+
+        pixels = self.images[number]
+        if len(pixels) not in (1, 3):
+            raise UserError(f"random_crop and auto_augment are for grey or RGB images, not for {len(pixels)} channels")
+        return Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """Labelled images that stay on disk, each decoded whenever it is seen.
+
+    Attributes:
+        names: paths within the root, (N,) byte strings: an array, which processes share without a copy.
+        labels: class indices, (N,).
+        crop: the part of the resized image's shorter side that its centre square takes; see `decoding.centre`.
+        whole: whether a random crop is taken from the whole image in its own resolution, not from the centre square.
+    """
+
+    root: Path
+    names: NDArray[np.bytes_]
+    labels: NDArray[np.int64]
+    channels: int
+    image_size: int
+    crop: float = 1.0
+    whole: bool = False
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of one image: (C, H, W)."""
+        return self.channels, self.image_size, self.image_size
+
+    def some(self, numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """The centre squares of these numbers, (N, C, H, W). Raises `UserError` for a damaged file."""
+        import numpy as np
+
+        shape = (-1, self.image_size, self.image_size, self.channels)
+        images = np.stack([np.asarray(self.image(number)) for number in numbers])
+        return images.reshape(shape).transpose(0, 3, 1, 2)
+
+    def image(self, number: int, *, whole: bool = False) -> PILImage:
+        """The centre square of an image; all of it if that is asked for, and these data are of that kind.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        path = self.root / os.fsdecode(bytes(self.names[number]))
+        if whole and self.whole:
+            return decoded(path, self.channels)
+        return decoded_square(path, self.channels, self.image_size, self.crop)
+
+
+Split = Images | ImageFiles
+
 
 @dataclass(frozen=True)
 class Splits:
@@ -50,9 +130,9 @@ class Splits:
             from the same distribution, once); a recipe's own augmentation comes on top.
     """
 
-    train: Images
-    validation: Images
-    test: Images
+    train: Split
+    validation: Split
+    test: Split
     mean: tuple[float, ...]
     std: tuple[float, ...]
     task: Augmentation = field(default_factory=Augmentation)
@@ -95,7 +175,7 @@ class Dataset(ABC):
 
     @abstractmethod
     def load(self) -> Splits:
-        """Reads everything into memory. Raises `UserError` naming the file that cannot be read."""
+        """Reads everything into memory, or says where it lies. Raises `UserError` naming a file that cannot be read."""
 
     def prepare(self, tell: Tell) -> list[str]:
         """Brings the data to where the options say, if it can; what is there already is not brought again.

@@ -9,22 +9,22 @@ import torch
 from torch import nn
 
 from learngene_bench import distributed
-from learngene_bench.augment import DeviceImages
+from learngene_bench.augment import SplitImages
 from learngene_bench.config import Compute
 
 
 @torch.no_grad()
-def top1(network: nn.Module, data: DeviceImages, compute: Compute, batch_size: int = 512) -> float:
+def top1(network: nn.Module, data: SplitImages, compute: Compute, batch_size: int = 512) -> float:
     """Top-1 accuracy in percent on all images of a split, one wait for the device in all.
 
     Several processes share the images out.
     """
     training = network.training
     network.eval()
-    correct = torch.zeros((), dtype=torch.int64, device=data.images.device)
+    correct = torch.zeros((), dtype=torch.int64, device=data.device)
     world = distributed.world()
     first, end = (rank * len(data) // world.size for rank in (world.rank, world.rank + 1))
-    with autocast(compute, data.images.device):
+    with autocast(compute, data.device):
         for images, labels in data.in_order(batch_size, first, end):
             correct += (network(images).argmax(-1) == labels).sum()
     network.train(training)

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 import torch
 from timm.models.vision_transformer import VisionTransformer
 
-from learngene_bench.augment import DeviceImages, Normalization
+from learngene_bench.augment import DeviceImages, Normalization, SplitImages
 from learngene_bench.config import Augmentation, BaseInitialization, Recipe
 from learngene_bench.context import SourceData
-from learngene_bench.datasets import Images, Splits
+from learngene_bench.datasets import Images, Split, Splits
 from learngene_bench.models import build_model
 from learngene_bench.spec import ModelSpec
+from learngene_bench.streaming import StreamedImages
 from learngene_bench.streams import Streams
 from learngene_bench.weights import base_weights, write_weights
 
@@ -24,27 +25,47 @@ def new_model(spec: ModelSpec, base: BaseInitialization, seed: int, drop_path: f
     return model
 
 
-def training_images(splits: Splits, recipe: Recipe, device: torch.device) -> DeviceImages:
-    """The training split as this recipe shows it: under its augmentation, then under the task's own."""
+def training_images(splits: Splits, recipe: Recipe, device: torch.device, loaders: int = 0) -> SplitImages:
+    """The training split as this recipe shows it: under its augmentation, then under the task's own.
+
+    Args:
+        loaders: processes that load images, where images are loaded one by one; 0 for this one.
+    """
     augmentations = tuple(a for a in (recipe.augmentation, splits.task) if a != Augmentation())
-    return DeviceImages(splits.train, normalization(splits), device, augmentations)
+    return _shown(splits.train, splits, device, loaders, augmentations)
 
 
-def plain_images(split: Images, splits: Splits, device: torch.device) -> DeviceImages:
+def plain_images(split: Split, splits: Splits, device: torch.device, loaders: int = 0) -> SplitImages:
     """One of the splits without augmentation."""
-    return DeviceImages(split, normalization(splits), device)
+    return _shown(split, splits, device, loaders)
 
 
-def source_data(splits: Splits, classes: int, recipes: Mapping[str, Recipe], device: torch.device) -> SourceData:
+def _shown(
+    split: Split,
+    splits: Splits,
+    device: torch.device,
+    loaders: int,
+    augmentations: tuple[Augmentation, ...] = (),
+) -> SplitImages:
+    """In the device's memory if the images can be there and are augmented in batches, else streamed."""
+    if isinstance(split, Images) and not any(augmentation.one_by_one for augmentation in augmentations):
+        return DeviceImages(split, normalization(splits), device, augmentations)
+    return StreamedImages(split, normalization(splits), device, augmentations, loaders)
+
+
+def source_data(
+    splits: Splits, classes: int, recipes: Mapping[str, Recipe], device: torch.device, loaders: int = 0
+) -> SourceData:
     """The source task as a method may see it; nothing in it leads to the test split.
 
     Args:
         recipes: those that the method said it trains by, by name.
+        loaders: see `training_images`.
     """
     return SourceData(
-        train={name: training_images(splits, recipe, device) for name, recipe in recipes.items()},
-        plain=plain_images(splits.train, splits, device),
-        validation=plain_images(splits.validation, splits, device),
+        train={name: training_images(splits, recipe, device, loaders) for name, recipe in recipes.items()},
+        plain=plain_images(splits.train, splits, device, loaders),
+        validation=plain_images(splits.validation, splits, device, loaders),
         classes=classes,
     )
 

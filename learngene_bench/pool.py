@@ -5,20 +5,19 @@ from __future__ import annotations
 import json
 import os
 import selectors
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from learngene_bench.plan import Stage
-from learngene_bench.slots import Cores, Slot, usable_cores
+from learngene_bench.signals import IGNORED, held_back
+from learngene_bench.slots import SIDE_BY_SIDE, Cores, Slot, usable_cores
 from learngene_bench.store import Runs
-from learngene_bench.worker import IGNORED
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,8 @@ class Pool:
         slots = list(crew.slots)
         cores = [] if slots[0].gpus or not crew.cores else sorted(self.cores.take(crew.cores * len(slots)))
         mine = [cores[i * crew.cores : (i + 1) * crew.cores] for i in range(len(slots))]
-        return [_Place(slot, frozenset(pinned)) for slot, pinned in zip(slots, mine, strict=True)]
+        sharing = 1 if cores else len(slots)
+        return [_Place(slot, frozenset(pinned), sharing) for slot, pinned in zip(slots, mine, strict=True)]
 
     def __enter__(self) -> Pool:
         return self
@@ -113,28 +113,22 @@ class Pool:
 class _Place:
     slot: Slot
     cores: frozenset[int]
+    sharing: int
 
-
-@contextmanager
-def _held_back(numbers: Iterable[signal.Signals]) -> Iterator[None]:
-    """Holds signals back until the end, also from a process started meanwhile: until it lets them through itself."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    def environment(self) -> dict[str, str]:
+        return {**self.slot.environment(), SIDE_BY_SIDE: str(self.sharing)}
 
 
 class _Worker:
     def __init__(self, command: Sequence[str], place: _Place, log: Path) -> None:
         self.place = place
-        with log.open("a") as errors, _held_back(IGNORED):
+        with log.open("a") as errors, held_back(IGNORED):
             self.process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                env=os.environ | place.slot.environment(),
+                env=os.environ | place.environment(),
                 text=True,
                 bufsize=1,
                 process_group=0,  # what the terminal sends is for the parent, which tells its workers

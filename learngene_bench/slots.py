@@ -73,6 +73,15 @@ def usable_cores() -> list[int]:
     return sorted(os.sched_getaffinity(0), key=lambda core: (_place_among_siblings(core), core))
 
 
+SIDE_BY_SIDE = "LGBENCH_SIDE_BY_SIDE"
+"""In the environment of workers that are not pinned: how many of them share the cores."""
+
+
+def cores_of_a_worker() -> int:
+    """How many cores this process may take for itself."""
+    return max(1, len(usable_cores()) // int(os.environ.get(SIDE_BY_SIDE, "1")))
+
+
 def _place_among_siblings(core: int) -> int:
     """0 for the first hardware thread of a physical core, 1 for the second."""
     try:

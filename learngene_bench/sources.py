@@ -32,7 +32,7 @@ class Source:
 
     def check_fits(self, spec: ModelSpec) -> None:
         """Raises `UserError` if a model of this spec cannot be trained on these data."""
-        channels, height, width = self.splits.train.images.shape[1:]
+        channels, height, width = self.splits.train.shape
         if (channels, height, width) != (spec.channels, spec.image_size, spec.image_size):
             raise UserError(
                 f"data: the images are {channels} x {height} x {width}, what is trained on them takes "

@@ -17,7 +17,7 @@ from torch import nn
 
 from learngene_bench import PROTOCOL, codebase, distributed, provenance
 from learngene_bench.ancestors import build_teacher, forward_flops, load_checkpoint, load_from_timm
-from learngene_bench.augment import DeviceImages
+from learngene_bench.augment import SplitImages
 from learngene_bench.config import BaseInitialization, Compute, Recipe, Teacher
 from learngene_bench.context import Context
 from learngene_bench.datasets import DatasetFacts, Splits
@@ -31,6 +31,7 @@ from learngene_bench.registry import Registry, dataset
 from learngene_bench.spec import ModelSpec
 from learngene_bench.stopping import Stopped
 from learngene_bench.store import SCHEMA_VERSION, Runs, StageFolder
+from learngene_bench.streaming import loaders
 from learngene_bench.streams import Streams
 from learngene_bench.tensor_files import check_hash, describe, facts_of, load_tensors, save_tensors
 from learngene_bench.training import Cost, Phase, Progress, train
@@ -115,7 +116,9 @@ class _Stage:
             precision=self.config["precision"],
             compile=self.config["compile"],
             checkpoint_seconds=self.execution["checkpoint_seconds"],
+            loaders=self.execution.get("loaders"),
         )
+        self.loaders = loaders(self.compute)
         torch.set_num_threads(self.compute.threads)
         self.device = choose_device(self.compute.device)
         self.base = BaseInitialization(**self.config["base"])
@@ -237,7 +240,7 @@ class _Stage:
             forward_flops=ModelSpec(**self.config["target"]).forward_flops(),
             progress=self._progress,
         )
-        trained = train(model, training_images(splits, recipe, self.device), recipe, phase)
+        trained = train(model, training_images(splits, recipe, self.device, self.loaders), recipe, phase)
         if not self.processes.leads:
             return {}
         kept = self.folder.path / MODEL_FILE
@@ -328,21 +331,21 @@ class _Stage:
             ancestors=ancestors,
             ancestor_flops=flops,
             same_task="task" not in self.config,
-            source=source_data(self.splits, self.facts.classes, made, self.device),
+            source=source_data(self.splits, self.facts.classes, made, self.device, self.loaders),
             checkpoints=self.folder.checkpoints if self.writes else None,
             progress=self._progress if self.writes else None,
         )
 
-    def _train(self, recipe: Recipe) -> DeviceImages:
-        return training_images(self.splits, recipe, self.device)
+    def _train(self, recipe: Recipe) -> SplitImages:
+        return training_images(self.splits, recipe, self.device, self.loaders)
 
-    def _validation(self) -> DeviceImages:
-        return plain_images(self.splits.validation, self.splits, self.device)
+    def _validation(self) -> SplitImages:
+        return plain_images(self.splits.validation, self.splits, self.device, self.loaders)
 
-    def _held_out(self, splits: Splits) -> DeviceImages:
+    def _held_out(self, splits: Splits) -> SplitImages:
         """The split that numbers are reported on; only `cell` calls this, after the method is through."""
         split = splits.test if self.config["evaluation_split"] == "test" else splits.validation
-        return plain_images(split, splits, self.device)
+        return plain_images(split, splits, self.device, self.loaders)
 
     def _load_ancestor(self, address: str) -> tuple[nn.Module, float, Cost]:
         folder = self.runs.folder("ancestor", address)

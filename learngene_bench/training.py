@@ -13,7 +13,8 @@ from __future__ import annotations
 import inspect
 import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,7 +28,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from learngene_bench import distributed, stopping
-from learngene_bench.augment import DeviceImages
+from learngene_bench.augment import SplitImages
 from learngene_bench.config import Compute, Recipe
 from learngene_bench.distributed import Part
 from learngene_bench.distributed.layers import whole_batch
@@ -36,6 +37,8 @@ from learngene_bench.evaluation import autocast
 from learngene_bench.files import write_bytes
 from learngene_bench.mixup import RepeatableMixup
 from learngene_bench.objective import OwnObjective
+from learngene_bench.order import Batch, Draws, Order
+from learngene_bench.streaming import lost_loader_explained
 from learngene_bench.streams import Streams
 
 Evaluate = Callable[[nn.Module], float]
@@ -127,7 +130,7 @@ class Trained:
     curve: list[dict[str, Any]] = field(default_factory=list)
 
 
-def train(network: nn.Module, data: DeviceImages, recipe: Recipe, phase: Phase) -> Trained:
+def train(network: nn.Module, data: SplitImages, recipe: Recipe, phase: Phase) -> Trained:
     """Trains the parameters of `network` that require gradients, in place.
 
     Args:
@@ -135,12 +138,12 @@ def train(network: nn.Module, data: DeviceImages, recipe: Recipe, phase: Phase) 
 
     Raises:
         MethodFailure: the loss is not finite.
-        UserError: the batch is too small to be shared out.
+        UserError: the batch is too small to be shared out; an image does not decode.
     """
     run = _Run(network, data, recipe, phase)
     # Drop path draws from torch's global stream: fork it, so that nobody else's numbers change.
-    cuda = [data.images.device] if data.images.is_cuda else []
-    with torch.random.fork_rng(cuda), whole_batch(network, run.part, run.world):
+    cuda = [data.device] if data.device.type == "cuda" else []
+    with torch.random.fork_rng(cuda), whole_batch(network, lambda: run.part, run.world), lost_loader_explained():
         torch.manual_seed(phase.streams.number(phase.name, "drop path"))
         run.restore()
         run.loop()
@@ -150,16 +153,15 @@ def train(network: nn.Module, data: DeviceImages, recipe: Recipe, phase: Phase) 
 class _Run:
     """The state of one training: what a checkpoint holds."""
 
-    def __init__(self, network: nn.Module, data: DeviceImages, recipe: Recipe, phase: Phase) -> None:
+    def __init__(self, network: nn.Module, data: SplitImages, recipe: Recipe, phase: Phase) -> None:
         self.network, self.data, self.recipe, self.phase = network, data, recipe, phase
         self.own = network if isinstance(network, OwnObjective) else None
         if self.own and phase.teacher is not None:
             raise TypeError(f"{phase.name}: a network with an objective of its own cannot be distilled")
         self.world = distributed.world()
-        self.steps = recipe.steps(len(data))
-        self.steps_per_epoch = recipe.steps_per_epoch(len(data))
-        self.batch_size = min(recipe.batch_size, len(data))
-        self.device = data.images.device
+        self.order = Order(len(data), recipe, phase.streams, phase.name, self.world)
+        self.steps, self.steps_per_epoch = self.order.steps, self.order.steps_per_epoch
+        self.device = data.device
         self.trainable = [p for p in network.parameters() if p.requires_grad]
         self.optimizer = create_optimizer_v2(
             network, opt="adamw", lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
@@ -173,13 +175,8 @@ class _Run:
             warmup_lr_init=recipe.warmup_learning_rate if warmup else 0.0,
             t_in_epochs=False,
         )
-        self.small_draws = phase.streams.generator(phase.name, "augmentation")
-        self.noise = phase.streams.generator(phase.name, "noise", device=self.device.type)
+        self.draws = Draws.of(phase.streams, phase.name, self.device.type)
         self.mixup = self._mixup()
-        # timm mixes a batch with its own reverse and refuses odd ones.
-        used = self.batch_size - self.batch_size % 2 if self.mixup else self.batch_size
-        shared_by = self.world.size if self.steps else 1
-        self.part = Part.of(self.batch_size, used, self.world.rank, shared_by)
         parallel = self._shared_out(network)
         compiled = phase.compute.compile and self.own is None
         self.compiled: nn.Module = torch.compile(parallel) if compiled else parallel  # type: ignore[assignment]
@@ -210,22 +207,26 @@ class _Run:
     def loop(self) -> None:
         if self.step == 0 and self.phase.measure_start and not self.trained.curve:
             self.measure()
-        order: Tensor | None = None
-        while self.step < self.steps:
-            position = self.step % self.steps_per_epoch
-            if order is None or position == 0:
-                epoch = self.step // self.steps_per_epoch
-                generator = self.phase.streams.generator(self.phase.name, "order", epoch)
-                order = torch.randperm(len(self.data), generator=generator)
-            self.one_step(order[position * self.batch_size : (position + 1) * self.batch_size])
-            self.step += 1
-            if self.step % self.steps_per_epoch == 0 or self.step == self.steps:
-                self.end_of_epoch()
-            self.tell()
-            if self.step >= self.next_look:
-                self.look()
+        with closing(self.data.batches(self.batches_to_come(), self.draws)) as batches:
+            for images, labels in batches:
+                self.one_step(images, labels)
+                self.step += 1
+                if self.step % self.steps_per_epoch == 0 or self.step == self.steps:
+                    self.end_of_epoch()
+                self.tell()
+                if self.step >= self.next_look:
+                    self.look()
         self.network.eval()
         self.save()
+
+    def batches_to_come(self) -> Iterator[Batch]:
+        """From the current step to the last one, over the ends of epochs: what is loaded ahead need not stop there."""
+        return map(self.order.batch, range(self.step, self.steps))
+
+    @property
+    def part(self) -> Part:
+        """This process's images of the current step's batch."""
+        return self.order.part(self.step)
 
     def look(self) -> None:
         """Stops if that is asked for, saves if it is time: all processes after the same step, which rank 0 decides."""
@@ -247,10 +248,9 @@ class _Run:
     def seconds_per_step(self) -> float:
         return (time.monotonic() - self.began) / (self.step - self.first_step)
 
-    def one_step(self, index: Tensor) -> None:
+    def one_step(self, images: Tensor, labels: Tensor) -> None:
         self.network.train()
         self.schedule.step_update(self.step)
-        images, labels = self.data.batch(index, self.small_draws, self.noise, self.part)
         targets = labels
         if self.mixup:
             images, targets = self.mixup(images, labels)
@@ -283,7 +283,7 @@ class _Run:
         self.own.draw(self.phase.streams.generator(self.phase.name, "objective", self.step))
         loss = self.compiled(images, targets, smoothing)
         for_each_image, beside = self.own.step_operations()
-        self.own_flops += 3.0 * (self.batch_size * for_each_image + beside)
+        self.own_flops += 3.0 * (self.part.drawn * for_each_image + beside)
         return loss
 
     def check_gradients(self) -> None:
@@ -329,7 +329,7 @@ class _Run:
         )
 
     def cost(self) -> Cost:
-        images = self.step * self.batch_size
+        images = self.order.images_before(self.step)
         phase = self.phase
         flops = 3.0 * (images * phase.forward_flops + self.step * phase.step_flops) + images * phase.teacher_flops
         return Cost(
@@ -360,8 +360,8 @@ class _Run:
                     "optimizer": self.optimizer.state_dict(),
                     "losses": self.losses,
                     "loss_count": self.loss_count,
-                    "small_draws": self.small_draws.get_state(),
-                    "noise": self.noise.get_state(),
+                    "small_draws": self.draws.small.get_state(),
+                    "noise": self.draws.noise.get_state(),
                     "global": torch.get_rng_state(),
                     "cuda": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
                     "mixup": self.mixup.state() if self.mixup else None,
@@ -399,8 +399,8 @@ class _Run:
             if self.world.leads:
                 self.losses.copy_(training["losses"])
             self.loss_count = training["loss_count"]
-            self.small_draws.set_state(training["small_draws"])
-            self.noise.set_state(training["noise"])
+            self.draws.small.set_state(training["small_draws"])
+            self.draws.noise.set_state(training["noise"])
             torch.set_rng_state(training["global"])
             if training["cuda"] is not None:
                 torch.cuda.set_rng_state(training["cuda"], self.device)

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from learngene_bench.augment import DeviceImages
+from learngene_bench.augment import DeviceImages, SplitImages
 from learngene_bench.context import Context, SourceData
 from learngene_bench.datasets import Dataset
 from learngene_bench.distributed import Part
@@ -129,7 +129,8 @@ class WatchedContext(Context):
 class _Counted(DeviceImages):
     """Training images that are counted as they are handed out."""
 
-    def __init__(self, images: DeviceImages, observed: Observed) -> None:
+    def __init__(self, images: SplitImages, observed: Observed) -> None:
+        assert isinstance(images, DeviceImages)  # as those of the miniature are
         self.__dict__.update(images.__dict__)
         self.observed = observed
 

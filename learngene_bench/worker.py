@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 import os
 import queue
-import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -21,23 +20,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from learngene_bench import stopping
+from learngene_bench import signals, stopping
 from learngene_bench.errors import UserError
 
 if TYPE_CHECKING:
     from learngene_bench.store import Runs
-
-IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2)
-"""Signals that schedulers send to every process of a job: the parent hears them too, and tells its workers."""
 
 Compute = Callable[[str, str], dict[str, Any]]
 """Kind and address of a stage -> the answer."""
 
 
 def main(arguments: list[str]) -> None:
-    for number in IGNORED:
-        signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED)  # the parent held them back until here
+    signals.ignore()
     answers = os.fdopen(os.dup(1), "w")
     requests: queue.Queue[dict[str, Any]] = queue.Queue()
     threading.Thread(target=_read, args=(requests,), daemon=True).start()

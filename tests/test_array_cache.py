@@ -20,7 +20,7 @@ from learngene_bench import array_cache
 from learngene_bench.augment import DeviceImages, Normalization
 from learngene_bench.datasets import Images, Splits
 from learngene_bench.registry import dataset
-from learngene_bench.tasks.datasets import decoding
+from learngene_bench.tasks.datasets import arrays
 
 
 @pytest.fixture
@@ -64,13 +64,13 @@ def bits(splits: Splits) -> list[bytes]:
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many images each call decoded."""
     counts: list[int] = []
-    decode_all = decoding.decode_all
+    decode_all = arrays.decode_all
 
-    def counting(paths: list[Path], side: int, channels: int) -> object:
+    def counting(paths: list[Path], square: arrays.Square) -> object:
         counts.append(len(paths))
-        return decode_all(paths, side, channels)
+        return decode_all(paths, square)
 
-    monkeypatch.setattr(decoding, "decode_all", counting)
+    monkeypatch.setattr(arrays, "decode_all", counting)
     return counts
 
 
@@ -162,14 +162,14 @@ def test_files_just_changed_are_read_again_each_time(
 def test_files_changed_while_they_are_decoded_are_not_kept(
     tree: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    decode_all = decoding.decode_all
+    decode_all = arrays.decode_all
 
-    def and_edit(paths: list[Path], side: int, channels: int) -> object:
+    def and_edit(paths: list[Path], square: arrays.Square) -> object:
         time.sleep(0.02)
         rewrite(paths[0])
-        return decode_all(paths, side, channels)
+        return decode_all(paths, square)
 
-    monkeypatch.setattr(decoding, "decode_all", and_edit)
+    monkeypatch.setattr(arrays, "decode_all", and_edit)
     load(tree)
     assert not cache.exists()
 
@@ -255,3 +255,5 @@ def test_where_the_cache_lies(monkeypatch: pytest.MonkeyPatch) -> None:
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
         assert array_cache.cache_folder() == expected
+    monkeypatch.setenv("LGBENCH_CACHE", "~nobody-of-this-name/cache")
+    assert array_cache.cache_folder() is None

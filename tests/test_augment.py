@@ -7,9 +7,10 @@ import math
 import numpy as np
 import pytest
 import torch
+from timm.data.random_erasing import RandomErasing
 from torch import Tensor
 
-from learngene_bench.augment import DeviceImages, Normalization, augment
+from learngene_bench.augment import DeviceImages, Normalization, augment, erase_to_noise
 from learngene_bench.config import Augmentation
 from learngene_bench.datasets import Images
 
@@ -105,6 +106,39 @@ def test_erasing_keeps_to_its_probability_and_area() -> None:
     assert (share > 0).float().mean().item() == pytest.approx(0.25, abs=0.03)
     assert share[share > 0].min().item() == pytest.approx(0.02, abs=0.01)
     assert share.max().item() == pytest.approx(0.33, abs=0.02)
+
+
+def test_erasing_to_noise_erases_the_rectangles_that_timm_does() -> None:
+    """Share of images, and quantiles of areas, heights and widths, each against timm's on as many images."""
+    black = torch.zeros(6000, 1, 20, 40)
+    ours = erase_to_noise(black, 0.25, generator(), generator(3))
+    timms = RandomErasing(0.25, mode="pixel", device="cpu")(black.clone())
+    facts = []
+    for images in (ours, timms):
+        erased = (images != 0).squeeze(1)
+        erased = erased[erased.any((1, 2))]
+        rows, columns = erased.any(2).sum(1).double(), erased.any(1).sum(1).double()
+        assert torch.equal(erased.sum((1, 2)).double(), rows * columns), "rectangles"
+        quantiles = torch.tensor([0.05, 0.25, 0.5, 0.75, 0.95], dtype=torch.float64)
+        values = [
+            (sides / most).quantile(quantiles) for sides, most in ((rows, 20), (columns, 40), (rows * columns, 800))
+        ]
+        corners = [
+            erased.any(2).double().argmax(1).double().mean() / 20,
+            erased.any(1).double().argmax(1).double().mean() / 40,
+        ]
+        facts.append(torch.cat([torch.tensor([len(erased) / 6000]), *values, torch.stack(corners)]))
+    torch.testing.assert_close(*facts, atol=0.05, rtol=0)
+    noise = ours[ours != 0]
+    assert (noise.mean().item(), noise.std().item()) == (pytest.approx(0, abs=0.01), pytest.approx(1, abs=0.01))
+
+
+def test_noise_in_place_of_pixels_is_not_normalised() -> None:
+    split = small_split()
+    settings = Augmentation(random_erasing=1.0, erased_to="noise")
+    data = DeviceImages(split, Normalization((0.5,) * 3, (100.0,) * 3), torch.device("cpu"), (settings,))
+    images, _ = data.batch(torch.arange(10), generator(), generator())
+    assert images.abs().amax((1, 2, 3)).gt(0.5).sum() >= 8, "pixels themselves are within .005"
 
 
 def test_noise_is_gaussian_and_independent_between_pixels_and_channels() -> None:

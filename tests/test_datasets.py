@@ -27,7 +27,7 @@ CLASSES = ["ant", "bee", "cat"]
 @pytest.fixture(autouse=True)
 def several_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Splits of a few images are decoded in several pieces, the last one partial, as large ones are."""
-    monkeypatch.setattr("learngene_bench.tasks.datasets.decoding.IMAGES_PER_TASK", 7)
+    monkeypatch.setattr("learngene_bench.tasks.datasets.arrays.IMAGES_PER_TASK", 7)
 
 
 def save(path: Path, number: int, side: int = 4) -> None:
@@ -270,7 +270,7 @@ def test_what_is_wrong_with_a_tree_is_said_in_one_line_that_begins_with_the_plac
     [
         ({"classes": 4}, "{root}/train: class folders in it: 3; needed: 4"),
         ({"images_per_class": 1}, "{root}/train/ant: images_per_class = 1 leaves no image for validation"),
-        ({"memory_limit_gb": 1e-6}, "{root}: 75 images of 3 x 4 x 4 are 3.6e-06 GB in memory"),
+        ({"memory_limit_gb": 1e-6, "stream": False}, "{root}: 75 images of 3 x 4 x 4 are 3.6e-06 GB in memory"),
         ({"channels": 4}, "data (imagefolder): channels: input should be 1 or 3, not 4"),
         ({"canvas": 12}, "data (imagefolder): unknown key 'canvas'"),
     ],

@@ -163,6 +163,11 @@ SCENARIOS: dict[str, tuple[Callable[[], nn.Module], Recipe, dict[str, Any]]] = {
         recipe(batch_size=7, drop_path=0.3, **MIXED),
         {"teacher": True},
     ),
+    "a kept last batch": (
+        partial(vision_transformer, 0.3),
+        recipe(batch_size=17, drop_last=False, repeated_augmentation=3, **MIXED),
+        {},
+    ),
     "condensation": (expanded, recipe(drop_path=0.3, clip_gradient=0.1), {"teacher": True}),
     "batch norm, uneven parts": (partial(drawn, partial(ConvNet, 1, CLASSES, 4)), recipe(batch_size=9), {}),
     "timm's batch norm with activation": (

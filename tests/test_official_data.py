@@ -13,7 +13,7 @@ import pytest
 from official_layouts import CLASSES, MAKERS, TEST, TRAIN, make, members, number_of, opened, pack
 
 from learngene_bench.cli.main import run_command
-from learngene_bench.datasets import Images
+from learngene_bench.datasets import ImageFiles, Images
 from learngene_bench.errors import UserError
 from learngene_bench.registry import dataset, dataset_kind, dataset_names
 
@@ -67,8 +67,9 @@ def test_addresses_and_checksums_are_torchvisions() -> None:
         assert known <= ours, name
 
 
-def shown(split: Images) -> dict[int, int]:
+def shown(split: Images | ImageFiles) -> dict[int, int]:
     """Label by number of the image."""
+    assert isinstance(split, Images)
     assert split.images.shape == (len(split.labels), 3, 32, 32)
     assert (split.images[:, 1] == 255 - split.images[:, 0]).all()
     assert (split.images == split.images[:, :, :1, :1]).all()
@@ -283,3 +284,33 @@ def test_cifar_at_another_size_is_resized_as_files_are(tmp_path: Path, monkeypat
     again: Any = opened("cifar10", tmp_path, image_size=48)
     monkeypatch.setattr(type(again), "_resized", lambda *_: pytest.fail("it was kept"))
     np.testing.assert_array_equal(again.load().train.images[4].transpose(1, 2, 0), large)
+
+
+@pytest.mark.parametrize("name", [name for name in MAKERS if not name.startswith("cifar")])
+def test_files_that_are_streamed_show_the_same_images(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(name, tmp_path, monkeypatch)
+    held, streamed = opened(name, tmp_path).load(), opened(name, tmp_path, stream=True).load()
+    assert (streamed.mean, streamed.std) == (held.mean, held.std)
+    for one, other in (
+        (held.train, streamed.train),
+        (held.validation, streamed.validation),
+        (held.test, streamed.test),
+    ):
+        assert isinstance(other, ImageFiles)
+        np.testing.assert_array_equal(other.some(np.arange(len(other))), one.some(np.arange(len(one))))
+        np.testing.assert_array_equal(other.labels, one.labels)
+    nothing = opened(name, tmp_path, stream=True, validation_per_class=0).load().validation
+    assert len(nothing) == 0
+
+
+def test_cifar_is_in_memory_or_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make("cifar100", tmp_path, monkeypatch)
+    for options in ({"stream": True}, {"training_view": "whole"}):
+        with pytest.raises(UserError, match="images of CIFAR are no files of their own, so they cannot be streamed"):
+            opened("cifar100", tmp_path, **options)
+    with pytest.raises(
+        UserError, match=r"21 images of 3 x 32 x 32 are .* GB in memory, .*; reduce image_size, or raise"
+    ):
+        opened("cifar100", tmp_path, memory_limit_gb=1e-6).load()

@@ -99,7 +99,7 @@ def samples(subjects: Sequence[Subject], split: str, count: int, seed: int) -> S
         raise UserError(f"the images of {data['name']} changed since {first.full_label} was measured; run again")
     chosen = {"test": splits.test, "validation": splits.validation, "train": splits.train}[split]
     indices = _drawn(chosen.labels, count, seed)
-    images = chosen.images[indices]
+    images = chosen.some(indices)
     inputs = normalization(splits)(torch.from_numpy(images).float().div_(255))
     return Samples(split, images, inputs, torch.from_numpy(chosen.labels[indices]), tuple(map(int, indices)))
 

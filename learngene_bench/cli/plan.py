@@ -21,8 +21,8 @@ from learngene_bench.registry import Registry
 from learngene_bench.slots import slots
 from learngene_bench.store import Runs, State
 
-WIDE = 60
-"""Columns of a terminal from which on the cost columns are shown."""
+WIDE = 25, 7
+"""Columns of a terminal that a table without costs takes at most, and that each of its places takes."""
 
 
 def plan(
@@ -107,7 +107,6 @@ def _place(plan: Plan, found: Cell | Dash) -> Place:
 
 
 def _print(plan: Plan, states: dict[str, State], estimate: dict[str, Any], console: Console) -> None:
-    costs = console.width >= WIDE
     table = Table(title=Text(f"{plan.grid.title}, preset {plan.setting_description}"), title_justify="left", box=None)
     table.add_column("method", overflow="fold", min_width=max(len(row.name) for row in plan.rows))
     table.add_column("size", no_wrap=True)
@@ -119,6 +118,7 @@ def _print(plan: Plan, states: dict[str, State], estimate: dict[str, Any], conso
     places = list(dict.fromkeys(place for *_, place in [*cells, *dashes]))
     if plan.grid.axis != "task":
         places.sort(key=int)
+    costs = console.width >= WIDE[0] + WIDE[1] * len(places)
     for place in places:
         table.add_column(str(place), justify="right", overflow="fold" if plan.grid.axis == "task" else "ellipsis")
     for heading in ("Para. (M)", "Epoch") if costs else ():

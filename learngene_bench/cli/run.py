@@ -171,6 +171,7 @@ def _execution_of(plan: Plan, command: list[str]) -> Any:
             "code": codebase.identity(),
             "device": plan.preset.compute.device,
             "checkpoint_seconds": plan.preset.compute.checkpoint_seconds,
+            "loaders": plan.preset.compute.loaders,
             "data": plan.preset.data,
             "task_data": plan.task_data.get(stage.address),
             "files": {found: str(path.resolve()) for found, path in plan.files.items()},

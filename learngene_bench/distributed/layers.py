@@ -6,7 +6,7 @@ all parts, and drop path draws for all images and takes the own ones, so that tr
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
@@ -25,11 +25,14 @@ _batch_norm = F.batch_norm
 
 
 @contextmanager
-def whole_batch(network: nn.Module, part: Part, world: World) -> Iterator[None]:
+def whole_batch(network: nn.Module, part: Callable[[], Part], world: World) -> Iterator[None]:
     """Lets `network` train on a part of the batch as if it had the whole; does nothing where there is one process.
 
     Batch norm is replaced as a function, as every kind of it comes through there, timm's with an activation too;
     drop path in its class, as that of a `MaterialisedModel` is in a module that is none of its own.
+
+    Args:
+        part: what this process has of the current batch.
 
     Raises:
         MethodFailure: the network has dropout, whose random numbers would be others than those of one process.
@@ -42,13 +45,13 @@ def whole_batch(network: nn.Module, part: Part, world: World) -> Iterator[None]:
             raise MethodFailure(f"several processes cannot train a network with dropout ({name}); use drop path")
 
     def batch_norm(images: Tensor, mean: Tensor | None, variance: Tensor | None, *others: Any, **named: Any) -> Tensor:
-        return _batch_norm_over_all(part, images, mean, variance, *others, **named)
+        return _batch_norm_over_all(part(), images, mean, variance, *others, **named)
 
     def forward(layer: DropPath, images: Tensor) -> Tensor:
         if layer.drop_prob == 0.0 or not layer.training:
             return images
-        ones = images.new_ones((part.used, *[1] * (images.ndim - 1)))
-        return images * part.select(drop_path(ones, layer.drop_prob, True, layer.scale_by_keep))
+        ones = images.new_ones((part().used, *[1] * (images.ndim - 1)))
+        return images * part().select(drop_path(ones, layer.drop_prob, True, layer.scale_by_keep))
 
     with ExitStack() as stack:
         stack.enter_context(patch.object(F, "batch_norm", batch_norm))

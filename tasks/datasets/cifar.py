@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from learngene_bench.array_cache import cached_array
 from learngene_bench.datasets import Tell
-from learngene_bench.tasks.datasets import decoding
+from learngene_bench.decoding import centre
+from learngene_bench.tasks.datasets import arrays
 from learngene_bench.tasks.datasets.archives import Archive
+from learngene_bench.tasks.datasets.arrays import Square
 from learngene_bench.tasks.datasets.listed import File
 from learngene_bench.tasks.datasets.official import OfficialImages, OfficialOptions, Published, Split, reading
 
@@ -24,6 +26,12 @@ SIDE = 32
 
 class CifarOptions(OfficialOptions):
     image_size: int = Field(SIDE, ge=1, description="side of the square images that networks see, pixels")
+
+    @model_validator(mode="after")
+    def _in_memory(self) -> Self:
+        if self.stream is True or self.training_view == "whole":
+            raise ValueError("images of CIFAR are no files of their own, so they cannot be streamed")
+        return self
 
 
 class Cifar10(OfficialImages):
@@ -49,6 +57,8 @@ class Cifar10(OfficialImages):
         ),
     )
 
+    _can_stream = False
+
     def verify(self, tell: Tell) -> list[str]:
         """Checks the archive and the files, and counts; pixels need no decoding."""
         found = self._archives_checked(tell)
@@ -61,15 +71,13 @@ class Cifar10(OfficialImages):
         labels = self._read[split].targets
         return [File(f"{split}/{number:05}", 3 * SIDE**2, int(label)) for number, label in enumerate(labels)]
 
-    def _pixels(self, files: Sequence[File]) -> NDArray[np.uint8]:
-        own = self.options
-        shape = (len(files), own.channels, own.image_size, own.image_size)
-        if (own.image_size, own.channels) == (SIDE, 3):
+    def _pixels(self, files: Sequence[File], square: Square) -> NDArray[np.uint8]:
+        if square == Square(SIDE, 3):
             return self._original(files).transpose(0, 3, 1, 2).copy()
         batches = [self._root / place for place, _ in self._checksums]
-        chosen = [file.name for file in files]
-        how = f"{self.name}, {decoding.describe(own.image_size, own.channels)}, {chosen}"
-        return cached_array(batches, how, shape, lambda: self._resized(files, shape))
+        how = f"{self.name}, {arrays.describe(square)}, {[file.name for file in files]}"
+        shape = (len(files), square.channels, square.side, square.side)
+        return cached_array(batches, how, shape, lambda: self._resized(files, square))
 
     def _original(self, files: Sequence[File]) -> NDArray[np.uint8]:
         """The images (N, 32, 32, 3) of one of the authors' splits."""
@@ -79,13 +87,14 @@ class Cifar10(OfficialImages):
         images: NDArray[np.uint8] = self._read[split].data
         return images[np.array([int(file.name.partition("/")[2]) for file in files], np.int64)]
 
-    def _resized(self, files: Sequence[File], shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    def _resized(self, files: Sequence[File], square: Square) -> NDArray[np.uint8]:
         import numpy as np
         from PIL import Image
 
-        images = np.empty(shape, np.uint8)
+        images = np.empty((len(files), square.channels, square.side, square.side), np.uint8)
         for row, pixels in enumerate(self._original(files)):
-            images[row] = decoding.squared(Image.fromarray(pixels), self.options.image_size, self.options.channels)
+            image = Image.fromarray(pixels).convert("RGB" if square.channels == 3 else "L")
+            images[row] = arrays.as_array(centre(image, square.side, square.crop))
         return images
 
     @cached_property

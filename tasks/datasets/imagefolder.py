@@ -28,7 +28,7 @@ class ImageFolderOptions(ListedOptions):
 
 
 class ImageFolder(ListedImages):
-    """`ROOT/train/CLASS/IMAGE`, `ROOT/val/CLASS/IMAGE` and perhaps `ROOT/test/CLASS/IMAGE`, decoded into memory.
+    """`ROOT/train/CLASS/IMAGE`, `ROOT/val/CLASS/IMAGE` and perhaps `ROOT/test/CLASS/IMAGE`, in memory or streamed.
 
     With `test/`, `val/` is the validation split. Without, `val/` is the test split, as it is customary for ImageNet,
     and validation images are taken from `train/`: the same fraction of every class, at least one image, chosen by a

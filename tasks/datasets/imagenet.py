@@ -24,7 +24,7 @@ class ImageNet(ImageFolder):
     """ImageNet-1K in the layout of torchvision's `ImageFolder`; `val/`, 50,000 images, is the test split.
 
     Ten training images of every class are set aside for validation, so 1,271,167 are trained on. Decoded at 224 pixels
-    all of it takes 200 GB of memory; on a machine with less, give a smaller `image_size`.
+    all of it would take 200 GB of memory, so that it is streamed.
     """
 
     Options = ImageNetOptions

@@ -8,27 +8,62 @@ from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from learngene_bench.array_cache import cached_array
-from learngene_bench.config import Section
-from learngene_bench.datasets import Dataset, DatasetFacts, Images, Splits, Tell
+from learngene_bench.config import LATER, Section
+from learngene_bench.datasets import Dataset, DatasetFacts, ImageFiles, Images, Split, Splits, Tell
 from learngene_bench.errors import UserError
 from learngene_bench.files import address_of, readable
-from learngene_bench.tasks.datasets import decoding
+from learngene_bench.tasks.datasets import arrays
+from learngene_bench.tasks.datasets.arrays import Square
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 
+IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Mean and standard deviation of ImageNet's training images, as everybody rounds them."""
+
+
 class ListedOptions(Section):
     root: Path
     image_size: int = Field(ge=1, description="side of the square images that networks see, pixels")
     channels: Literal[1, 3] = Field(3, description="3: RGB; 1: grey")
-    memory_limit_gb: float = Field(8.0, gt=0, description="more than this, decoded, is refused")
+    crop: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="validation and test images: side of the centre square over the shorter side that it is cut from",
+        json_schema_extra=LATER,
+    )
+    training_view: Literal["square", "whole"] = Field(
+        "square",
+        description="what random_crop crops: the centre square of image_size, or the whole image, which is streamed",
+        json_schema_extra=LATER,
+    )
+    normalization: Literal["measured", "imagenet"] = Field(
+        "measured",
+        description="mean and standard deviation of these training images, or those of ImageNet",
+        json_schema_extra=LATER,
+    )
+    memory_limit_gb: float = Field(8.0, gt=0, description="more than this, decoded, is streamed, or refused")
+    stream: Literal["auto"] | bool = Field(
+        "auto",
+        description="decode images whenever they are seen, not once into memory; auto: where they exceed the limit",
+        json_schema_extra=LATER,
+    )
+
+    @model_validator(mode="after")
+    def _whole_images_are_streamed(self) -> Self:
+        if self.training_view == "whole" and self.stream is False:
+            raise ValueError("training_view = 'whole' needs stream = true or 'auto': only squares fit into an array")
+        if self.normalization == "imagenet" and self.channels != 3:
+            raise ValueError("normalization = 'imagenet' is for 3 channels")
+        return self
 
 
 class File(NamedTuple):
@@ -62,14 +97,16 @@ class ListedImages(Dataset):
     """Images of any size in files below `root`, of which a subclass says which split and class each belongs to.
 
     Images are made RGB or grey, their shorter side is resized to `image_size` (bicubic, antialiased), and the centre
-    is cut out, with the rounding of torchvision's `Resize` and `CenterCrop`. What was decoded once is kept
-    (`learngene_bench/array_cache.py`).
+    is cut out, with the rounding of torchvision's `Resize` and `CenterCrop`; for validation and test images perhaps a
+    smaller part of the centre (`crop`). What fits into memory is decoded once and kept for the next process
+    (`learngene_bench/array_cache.py`); what does not is streamed.
     """
 
     Options = ListedOptions
     options: ListedOptions
-    # Neither decides a result: the same data anywhere, and decoded under any limit, are the same data.
-    location: ClassVar[frozenset[str]] = frozenset({"root", "memory_limit_gb"})
+    # None decides a result: the same data anywhere, decoded once or again and again, are the same data.
+    location: ClassVar[frozenset[str]] = frozenset({"root", "memory_limit_gb", "stream"})
+    _can_stream: ClassVar[bool] = True
 
     @property
     def _root(self) -> Path:
@@ -86,11 +123,6 @@ class ListedImages(Dataset):
         """Names of the classes, by label."""
 
     def facts(self) -> DatasetFacts:
-        return self._held
-
-    @property
-    def _held(self) -> DatasetFacts:
-        """What lies below the root."""
         return DatasetFacts(
             classes=len(self._classes),
             channels=self.options.channels,
@@ -110,47 +142,70 @@ class ListedImages(Dataset):
         return address_of({split: [(file.name, file.size) for file in files] for split, files in splits.items()})
 
     def load(self) -> Splits:
-        self._check_memory(self._listing)
-        train, validation, test = (self._images(files) for files in self._listing)
-        mean, std = decoding.mean_and_std(train.images)
+        listing, own = self._listing, self.options
+        self._check_memory(listing)
+        train = self._held(listing.train)
+        validation, test = (self._held(files, own.crop) for files in listing[1:])
+        mean, std = IMAGENET if own.normalization == "imagenet" else self._measured(train, listing.train)
         return Splits(train, validation, test, mean, std)
 
     def verify(self, tell: Tell) -> list[str]:
         """Decodes every image, and keeps none."""
-        own, found = self.options, []
+        found = []
         for split, files in self._listing._asdict().items():
             told = partial(tell, f"decoding the images of {split}", total=len(files))
-            decoding.check_all(self._paths(files), own.image_size, own.channels, told)
+            arrays.check_all(self._paths(files), self._square(), told)
             found.append(f"{split}: {len(files)} images of {len({file.label for file in files})} classes, all decode")
         return found
 
-    def _images(self, files: Sequence[File]) -> Images:
+    @cached_property
+    def _streams(self) -> bool:
+        own = self.options
+        if own.stream != "auto" or not self._can_stream:
+            return own.stream is True
+        return own.training_view == "whole" or self._size_in_memory(self._listing) > own.memory_limit_gb
+
+    def _held(self, files: Sequence[File], crop: float = 1.0) -> Split:
         import numpy as np
 
-        return Images(self._pixels(files), np.array([file.label for file in files], np.int64))
+        labels = np.array([file.label for file in files], np.int64)
+        if not self._streams:
+            return Images(self._pixels(files, self._square(crop)), labels)
+        own, names = self.options, np.array([os.fsencode(file.name) for file in files], np.bytes_)
+        whole = own.training_view == "whole"
+        return ImageFiles(self._root, names, labels, own.channels, own.image_size, crop, whole)
 
-    def _pixels(self, files: Sequence[File]) -> NDArray[np.uint8]:
-        own, paths = self.options, self._paths(files)
-        return cached_array(
-            paths,
-            decoding.describe(own.image_size, own.channels),
-            (len(files), own.channels, own.image_size, own.image_size),
-            lambda: decoding.decode_all(paths, own.image_size, own.channels),
-        )
+    def _pixels(self, files: Sequence[File], square: Square) -> NDArray[np.uint8]:
+        paths = self._paths(files)
+        shape = (len(files), square.channels, square.side, square.side)
+        return cached_array(paths, arrays.describe(square), shape, lambda: arrays.decode_all(paths, square))
+
+    def _measured(self, train: Split, files: Sequence[File]) -> arrays.Moments:
+        """Of the training squares, which for files on disk takes a pass over them."""
+        if isinstance(train, Images):
+            return arrays.measured(train.images)
+        return arrays.measured_on_disk(self._paths(files), self._square())
+
+    def _square(self, crop: float = 1.0) -> Square:
+        return Square(self.options.image_size, self.options.channels, crop)
 
     def _paths(self, files: Sequence[File]) -> list[Path]:
         return [self._root / file.name for file in files]
 
+    def _size_in_memory(self, listing: Listing) -> float:
+        """Gigabytes of all images, decoded."""
+        return sum(len(files) for files in listing) * self.options.channels * self.options.image_size**2 / 1e9
+
     def _check_memory(self, listing: Listing) -> None:
-        own, images = self.options, sum(len(files) for files in listing)
-        gigabytes = images * own.channels * own.image_size**2 / 1e9
-        if gigabytes > own.memory_limit_gb:
-            less = [name for name in ("image_size", "classes", "images_per_class") if name in type(own).model_fields]
-            named = f"{', '.join(less[:-1])} or {less[-1]}" if len(less) > 1 else less[0]
+        own, gigabytes = self.options, self._size_in_memory(listing)
+        in_memory = own.stream is False or not self._can_stream
+        if in_memory and gigabytes > own.memory_limit_gb:
+            images = sum(len(files) for files in listing)
+            smaller = [name for name in ("image_size", "classes", "images_per_class") if name in type(own).model_fields]
             raise UserError(
                 f"{self._root}: {images} images of {own.channels} x {own.image_size} x {own.image_size} are"
                 f" {gigabytes:.3g} GB in memory, more than memory_limit_gb = {own.memory_limit_gb:g};"
-                f" reduce {named}, or raise the limit"
+                f" {'stream them, ' * self._can_stream}reduce {' or '.join(smaller)}, or raise the limit"
             )
 
 

@@ -1,0 +1,130 @@
+"""Images per second from files to augmented, normalised batches: streamed by the suite, and by timm's `create_loader`.
+
+    python benchmarks/streaming.py [--folder DIR] [--image-size 224] [--batch-size 128] [--loaders 2] [--rounds 5]
+
+Both with DeiT's augmentation (random resized crop, flip, RandAugment, erasing to noise), the same number of processes,
+the same files in the page cache. Whole epochs, one of each loader in turn, from the start of the processes to the last
+batch; the ratio is taken within each round, as another program on the machine slows both. The claim under test: that an
+image's random numbers depend on its place in the epoch alone costs nothing. Without `--folder`, a folder of images in
+folders by class, JPEGs of ImageNet's usual size are made for the time of the run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import timm
+import torch
+from PIL import Image
+from timm.data import ImageDataset, create_loader
+
+from learngene_bench.augment import Normalization
+from learngene_bench.config import Augmentation, RandomCrop, Recipe
+from learngene_bench.datasets import ImageFiles
+from learngene_bench.distributed import World
+from learngene_bench.one_by_one import mended
+from learngene_bench.order import Draws, Order
+from learngene_bench.streaming import StreamedImages
+from learngene_bench.streams import Streams
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+POLICY = "rand-m9-mstd0.5-inc1"
+DEIT = Augmentation(random_crop=RandomCrop(), flip=True, auto_augment=POLICY, random_erasing=0.25, erased_to="noise")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--images", type=int, default=1000, help="as many are read at most, or made")
+    parser.add_argument("--image-size", type=int, default=224)
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--loaders", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=5)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as made:
+        if arguments.folder is None:
+            arguments.folder = Path(made)
+            make_images(arguments.folder, arguments.images)
+        compare(arguments)
+
+
+def make_images(folder: Path, count: int) -> None:
+    """JPEGs of 500 x 375 pixels that compress to about 100 kB, as those of ImageNet do."""
+    random = np.random.default_rng(0)
+    for number in range(count):
+        path = folder / f"class {number % 10}" / f"{number}.jpg"
+        path.parent.mkdir(exist_ok=True)
+        coarse = Image.fromarray(random.integers(0, 256, (12, 16, 3)).astype(np.uint8))
+        pixels = np.asarray(coarse.resize((500, 375), Image.Resampling.BICUBIC)) + random.normal(0, 12, (375, 500, 3))
+        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path, quality=90)
+
+
+def compare(arguments: argparse.Namespace) -> None:
+    dataset = ImageDataset(str(arguments.folder))
+    # Both read the same files: some of each class, in timm's order.
+    samples = dataset.reader.samples
+    dataset.reader.samples = samples[:: max(1, len(samples) // arguments.images)][: arguments.images]
+    ours, timms = suite(dataset, arguments), by_timm(dataset, arguments)
+    sizes = [Path(path).stat().st_size for path, _ in dataset.reader.samples]
+    about = f"{len(sizes)} files of {statistics.median(sizes) / 1000:.0f} kB, {arguments.image_size} pixels"
+    work = f"batches of {arguments.batch_size}, {arguments.loaders} loaders"
+    print(f"torch {torch.__version__}, timm {timm.__version__}, {about}, {work}")
+    epoch(ours), epoch(timms)  # fills the page cache
+    rates = [(epoch(ours), epoch(timms)) for _ in range(arguments.rounds)]
+    for name, own in zip(("suite", "timm"), zip(*rates, strict=True), strict=True):
+        print(
+            f"{name:6} {statistics.median(own):7.0f} images/s (median of {len(own)}; {min(own):.0f} to {max(own):.0f})"
+        )
+    ratios = [one / other for one, other in rates]
+    print(f"ratio  {statistics.median(ratios):7.2f} (median; {min(ratios):.2f} to {max(ratios):.2f})")
+
+
+def suite(dataset: ImageDataset, arguments: argparse.Namespace) -> object:
+    paths, labels = zip(*dataset.reader.samples, strict=True)
+    names = np.array([str(Path(path).relative_to(arguments.folder)).encode() for path in paths])
+    size = arguments.image_size
+    files = ImageFiles(arguments.folder, names, np.array(labels), 3, size, whole=True)
+    data = StreamedImages(files, Normalization(MEAN, STD), torch.device("cpu"), (DEIT,), arguments.loaders)
+    recipe = Recipe(epochs=1, batch_size=arguments.batch_size, learning_rate=1, augmentation=DEIT)
+    order = Order(len(files), recipe, Streams(0), "benchmark", World())
+    return lambda: data.batches(map(order.batch, range(order.steps)), Draws.of(Streams(0), "benchmark", "cpu"))
+
+
+def by_timm(dataset: ImageDataset, arguments: argparse.Namespace) -> object:
+    loader = create_loader(
+        dataset,
+        (3, arguments.image_size, arguments.image_size),
+        arguments.batch_size,
+        is_training=True,
+        scale=(0.08, 1.0),
+        auto_augment=POLICY,
+        interpolation="bicubic",
+        re_prob=0.25,
+        re_mode="pixel",
+        mean=MEAN,
+        std=STD,
+        num_workers=arguments.loaders,
+        device=torch.device("cpu"),
+        persistent_workers=False,
+    )
+    for step in dataset.transform.transforms:
+        mended(step)
+    return lambda: iter(loader)
+
+
+def epoch(batches: object) -> float:
+    """Images per second."""
+    started, images = time.perf_counter(), 0
+    for shown, _ in batches():  # type: ignore[operator]
+        images += len(shown)
+    return images / (time.perf_counter() - started)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""From image files to arrays, every image of a split by several threads; and what their pixels are like."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from learngene_bench.decoding import decoded_square
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL.Image import Image as PILImage
+
+Moments = tuple[tuple[float, ...], tuple[float, ...]]
+"""Mean and standard deviation of each channel."""
+IMAGES_PER_TASK = 256
+"""Images that a thread decodes at a time: a million small tasks would cost more than the decoding."""
+
+
+class Square(NamedTuple):
+    """What is decoded of every image; see `learngene_bench.decoding`."""
+
+    side: int
+    channels: int
+    crop: float = 1.0
+
+
+def decode_all(paths: Sequence[Path], square: Square) -> NDArray[np.uint8]:
+    """The images as one array of shape (N, channels, side, side).
+
+    Raises:
+        UserError: an image does not decode; of several the first of the list.
+    """
+    import numpy as np
+
+    images = np.empty((len(paths), square.channels, square.side, square.side), np.uint8)
+    for start, decoded in _pieces(paths, square):
+        images[start : start + len(decoded)] = decoded
+    return images
+
+
+def check_all(paths: Sequence[Path], square: Square, tell: Callable[[int], object]) -> None:
+    """Decodes the images and keeps none of them; see `decode_all`.
+
+    Args:
+        tell: called with the number of images done so far.
+    """
+    for start, decoded in _pieces(paths, square):
+        tell(start + len(decoded))
+
+
+def _pieces(paths: Sequence[Path], square: Square) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    import numpy as np
+    from PIL import Image
+
+    # Left to the first image of a rare format, this is a race: of two threads, one finds no decoder.
+    Image.init()
+
+    def piece(start: int) -> tuple[int, NDArray[np.uint8]]:
+        some = paths[start : start + IMAGES_PER_TASK]
+        return start, np.stack(
+            [as_array(decoded_square(path, square.channels, square.side, square.crop)) for path in some]
+        )
+
+    with ThreadPoolExecutor(_cores()) as pool:
+        try:
+            yield from pool.map(piece, range(0, len(paths), IMAGES_PER_TASK))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def as_array(image: PILImage) -> NDArray[np.uint8]:
+    """Of a grey or RGB image, (channels, height, width)."""
+    import numpy as np
+
+    return np.asarray(image).reshape(image.height, image.width, -1).transpose(2, 0, 1)
+
+
+def describe(square: Square) -> str:
+    """All but the files that decides what `decode_all` makes: another version of a decoder may round otherwise."""
+    import platform
+
+    from PIL import __version__, features
+
+    decoders = [f"{name} {features.version(name)}" for name in ("jpg", "libjpeg_turbo", "webp", "zlib", "libtiff")]
+    return f"{square}, version 1; Pillow {__version__}, {decoders}, {platform.machine()}"
+
+
+def measured_on_disk(paths: Sequence[Path], square: Square) -> Moments:
+    """Mean and standard deviation of images that do not fit into memory: decodes them all, and keeps none."""
+    return _moments(sum((_counts(decoded) for _, decoded in _pieces(paths, square)), start=_no_counts(square.channels)))
+
+
+def measured(images: NDArray[np.uint8]) -> Moments:
+    """Mean and standard deviation of each channel, images scaled to 0..1."""
+    starts = range(0, len(images), IMAGES_PER_TASK)
+    pieces = (images[start : start + IMAGES_PER_TASK] for start in starts)
+    return _moments(sum((_counts(piece) for piece in pieces), start=_no_counts(images.shape[1])))
+
+
+def _counts(images: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """How often each of the 256 values is in each channel: (channels, 256)."""
+    import numpy as np
+
+    return np.stack([np.bincount(images[:, c].ravel(), minlength=256) for c in range(images.shape[1])])
+
+
+def _no_counts(channels: int) -> NDArray[np.int64]:
+    import numpy as np
+
+    return np.zeros((channels, 256), np.int64)
+
+
+def _moments(counts: NDArray[np.int64]) -> Moments:
+    """From the counts of the 256 values, so that no array of floats is made and the order of sums decides nothing."""
+    import numpy as np
+
+    values, total = np.arange(256) / 255, counts.sum(1)
+    mean = counts @ values / total
+    std = np.sqrt((counts * (values - mean[:, None]) ** 2).sum(1) / total)
+    # A channel that is the same everywhere has no scale; a step of 8 bits keeps the normalised images finite.
+    return tuple(mean.tolist()), tuple(std.clip(1 / 255).tolist())
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -162,7 +162,6 @@ def _page(named: Sequence[_Named], every: Sequence[Structures]) -> Page:
         height=1.15,
         columns=2,
         legend=looks,
-        left=0.42,
         wide=True,
     )
     every_coordinate = [

@@ -108,7 +108,7 @@ def _place(plan: Plan, found: Cell | Dash) -> Place:
 
 def _print(plan: Plan, states: dict[str, State], estimate: dict[str, Any], console: Console) -> None:
     table = Table(title=Text(f"{plan.grid.title}, preset {plan.setting_description}"), title_justify="left", box=None)
-    table.add_column("method", overflow="fold", min_width=max(len(row.name) for row in plan.rows))
+    table.add_column("method", overflow="fold", min_width=max(len("method"), *(len(row.name) for row in plan.rows)))
     table.add_column("size", no_wrap=True)
     reasons: list[str] = []
     cells: dict[tuple[Row, str, Place], list[Cell]] = {}

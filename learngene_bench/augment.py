@@ -208,7 +208,7 @@ def _erase(images: Tensor, drawn: Tensor, probability: float) -> Tensor:
 def erase_to_noise(
     images: Tensor, probability: float, generator: torch.Generator, noise: torch.Generator, part: Part | None = None
 ) -> Tensor:
-    """timm's `RandomErasing` with mode 'pixel': fills a rectangle of some normalised images with normal noise, in place.
+    """timm's `RandomErasing`, mode 'pixel': fills a rectangle of some normalised images with normal noise, in place.
 
     Area 2 to 33 1/3 %, aspect ratio .3 to 1/.3; of ten rectangles drawn for an image, the first that is smaller than
     it in both directions. See `augment` for the arguments.

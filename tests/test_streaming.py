@@ -293,6 +293,21 @@ class SameAsTimm:
         return torch.Generator().manual_seed(int(names[-1]))
 
 
+def test_settings_that_came_later_are_not_in_the_address_of_a_recipe_without_them() -> None:
+    plain = Recipe(epochs=1, batch_size=8, learning_rate=1)
+    later = {"repeated_augmentation", "drop_last"}
+    assert not later & plain.model_dump().keys()
+    assert plain.model_dump()["augmentation"].keys() == {"shift", "flip", "noise", "color_jitter", "random_erasing"}
+    assert later <= EVERYTHING.model_dump().keys()
+    assert Recipe.model_validate(EVERYTHING.model_dump(mode="json")) == EVERYTHING
+
+
+@pytest.mark.parametrize("policy", ["rand-x9", "rand-m", "augmix-m3", "rand-m9-mstd0.5-"])
+def test_another_policy_than_timms_randaugment_is_refused(policy: str) -> None:
+    with pytest.raises(ValueError, match="timm's string for RandAugment is needed, such as rand-m9"):
+        Augmentation(auto_augment=policy)
+
+
 @pytest.mark.parametrize(("images", "sizes"), [(20, [8, 8, 4]), (16, [8, 8]), (17, [8, 8]), (5, [5])])
 def test_the_last_batch_is_kept_on_demand(images: int, sizes: list[int]) -> None:
     """Unless it is one image, where images are mixed in pairs."""

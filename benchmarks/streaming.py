@@ -5,7 +5,7 @@
 Both with DeiT's augmentation (random resized crop, flip, RandAugment, erasing to noise), the same number of processes,
 the same files in the page cache. Whole epochs, one of each loader in turn, from the start of the processes to the last
 batch; the ratio is taken within each round, as another program on the machine slows both. The claim under test: that an
-image's random numbers depend on its place in the epoch alone costs nothing. Without `--folder`, a folder of images in
+image's random numbers depend on its place in the epoch alone costs little. Without `--folder`, a folder of images in
 folders by class, JPEGs of ImageNet's usual size are made for the time of the run.
 """
 
@@ -22,6 +22,7 @@ import timm
 import torch
 from PIL import Image
 from timm.data import ImageDataset, create_loader
+from timm.data.readers.img_extensions import add_img_extensions
 
 from learngene_bench.augment import Normalization
 from learngene_bench.config import Augmentation, RandomCrop, Recipe
@@ -66,6 +67,7 @@ def make_images(folder: Path, count: int) -> None:
 
 
 def compare(arguments: argparse.Namespace) -> None:
+    add_img_extensions(".webp")
     dataset = ImageDataset(str(arguments.folder))
     # Both read the same files: some of each class, in timm's order.
     samples = dataset.reader.samples

@@ -208,7 +208,7 @@ def _erase(images: Tensor, drawn: Tensor, probability: float) -> Tensor:
 def erase_to_noise(
     images: Tensor, probability: float, generator: torch.Generator, noise: torch.Generator, part: Part | None = None
 ) -> Tensor:
-    """timm's `RandomErasing` with mode 'pixel': fills a rectangle of some normalised images with normal noise.
+    """timm's `RandomErasing`, mode 'pixel': fills a rectangle of some normalised images with normal noise, in place.
 
     Area 2 to 33 1/3 %, aspect ratio .3 to 1/.3; of ten rectangles drawn for an image, the first that is smaller than
     it in both directions. See `augment` for the arguments.
@@ -233,7 +233,7 @@ def erase_to_noise(
     bounds = [part.select(values)[place] for values in (row, rows, column, columns)]
     place, number = _to(place, images), _to(number[own], images)
     changed = torch.where(_inside(images, *bounds), filling[number].to(images.dtype), images[place])
-    return images.index_copy(0, place, changed)
+    return images.index_copy_(0, place, changed)
 
 
 def _inside(images: Tensor, row: Tensor, rows: Tensor, column: Tensor, columns: Tensor) -> Tensor:

@@ -73,7 +73,8 @@ def _with_others(runs: Runs, plugins: list[Path], processes: int) -> Compute:
 
 
 def _read(requests: queue.Queue[dict[str, Any]]) -> None:
-    for line in sys.stdin:
+    # Not sys.stdin, which a forked process closes: it would wait forever for the lock that this thread holds.
+    for line in os.fdopen(os.dup(0)):
         request = json.loads(line)
         if "stop" in request:
             stopping.ask()

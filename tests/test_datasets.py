@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from learngene_bench.augment import augment
-from learngene_bench.datasets import Dataset, Images, Splits
+from learngene_bench.datasets import Dataset, ImageFiles, Images, Splits
 from learngene_bench.errors import UserError
 from learngene_bench.presets import load_grid, load_preset, parse_override
 from learngene_bench.registry import dataset
@@ -121,6 +121,20 @@ def test_the_fingerprint_tells_another_name_size_or_split_but_not_what_is_ignore
     renamed.unlink()
     others.add(folder(tree).fingerprint())
     assert len(others | {original}) == 5
+
+
+def test_what_does_not_fit_into_memory_stays_on_disk_and_that_is_no_part_of_an_address(tree: Path) -> None:
+    small, large = folder(tree), folder(tree, memory_limit_gb=1e-6)
+    assert isinstance(small.load().train, Images)
+    train, held = large.load().train, small.load().train
+    assert isinstance(train, ImageFiles)
+    assert [np.asarray(train.image(i)).tolist() for i in range(5)] == held.images[:5].transpose(0, 2, 3, 1).tolist()  # type: ignore[union-attr]
+    assert train.labels.tolist() == held.labels.tolist()
+    assert isinstance(folder(tree, training_view="whole").load().train, ImageFiles)
+    stay = {"stream", "memory_limit_gb", "root"}
+    assert stay <= type(small).location
+    assert small.options.model_dump().keys() & {"training_view", "crop", "normalization", "stream"} == set()
+    assert "crop" in folder(tree, crop=0.9).options.model_dump()
 
 
 def test_only_the_first_classes_and_only_so_many_images_of_each(tree: Path) -> None:

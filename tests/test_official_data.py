@@ -97,6 +97,23 @@ def test_splits_and_labels_are_the_authors_and_validation_comes_from_training(
         opened(name, tmp_path, validation_per_class=TRAIN).load()
 
 
+@pytest.mark.parametrize("name", ["cifar10", "cifar100", "food101", "tiny-imagenet"])
+def test_a_part_of_equal_classes_is_known_in_advance_and_within_the_whole(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(name, tmp_path, monkeypatch)
+    part, whole = opened(name, tmp_path, classes=2, images_per_class=3), opened(name, tmp_path)
+    splits, facts = part.load(), part.facts()
+    assert (facts.classes, facts.train_images, facts.validation_images, facts.test_images) == (2, 4, 2, 2 * TEST)
+    train, validation, test = (shown(split) for split in (splits.train, splits.validation, splits.test))
+    assert (len(train), len(validation), len(test)) == (4, 2, 2 * TEST)
+    expected = {split: {number_of(*m): m[1] for m in members() if m[0] == split} for split in ("train", "test")}
+    assert {**train, **validation}.items() < expected["train"].items()
+    assert test == {number: label for number, label in expected["test"].items() if label < 2}
+    assert part.fingerprint() != whole.fingerprint()
+    assert opened(name, tmp_path, classes=CLASSES, images_per_class=TRAIN).fingerprint() == whole.fingerprint()
+
+
 @pytest.mark.parametrize("name", [name for name in MAKERS if name != "cars196"])
 def test_preparing_downloads_unpacks_and_does_nothing_twice(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

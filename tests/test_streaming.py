@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from PIL import Image
 from timm.data import create_transform
 from timm.data.distributed_sampler import RepeatAugSampler
 from torch import Tensor
+from whole_runs import lgbench, numbers
 
 from learngene_bench.augment import SplitImages
 from learngene_bench.config import Augmentation, BaseInitialization, Compute, RandomCrop, Recipe
@@ -291,6 +293,21 @@ class SameAsTimm:
         return torch.Generator().manual_seed(int(names[-1]))
 
 
+def test_settings_that_came_later_are_not_in_the_address_of_a_recipe_without_them() -> None:
+    plain = Recipe(epochs=1, batch_size=8, learning_rate=1)
+    later = {"repeated_augmentation", "drop_last"}
+    assert not later & plain.model_dump().keys()
+    assert plain.model_dump()["augmentation"].keys() == {"shift", "flip", "noise", "color_jitter", "random_erasing"}
+    assert later <= EVERYTHING.model_dump().keys()
+    assert Recipe.model_validate(EVERYTHING.model_dump(mode="json")) == EVERYTHING
+
+
+@pytest.mark.parametrize("policy", ["rand-x9", "rand-m", "augmix-m3", "rand-m9-mstd0.5-"])
+def test_another_policy_than_timms_randaugment_is_refused(policy: str) -> None:
+    with pytest.raises(ValueError, match="timm's string for RandAugment is needed, such as rand-m9"):
+        Augmentation(auto_augment=policy)
+
+
 @pytest.mark.parametrize(("images", "sizes"), [(20, [8, 8, 4]), (16, [8, 8]), (17, [8, 8]), (5, [5])])
 def test_the_last_batch_is_kept_on_demand(images: int, sizes: list[int]) -> None:
     """Unless it is one image, where images are mixed in pairs."""
@@ -429,3 +446,35 @@ def test_loaders_end_with_their_parent_and_are_silent(tree: Path, number: signal
         parent.wait()
     assert "Traceback" not in errors
     assert rest == ("stopped by the user\n" if number == signal.SIGINT else "")
+
+
+@pytest.mark.slow
+def test_the_imagenet_preset_runs_at_a_small_size(tree: Path, tmp_path: Path) -> None:
+    """Its recipes, streamed by two processes; the same command with other loading computes nothing again."""
+    images = shutil.copytree(tree, tmp_path / "images")
+    settings = [
+        "data.name=imagefolder",
+        f"data.root={images}",
+        "data.image_size=16",
+        "data.training_view=whole",
+        "data.crop=0.875",
+        "data.normalization=imagenet",
+        "model.patch_size=8",
+        "sizes={ti={width=64}}",
+        'teacher={architecture="convnet", recipe={epochs=1, batch_size=8, learning_rate=1e-3}}',
+        "compute.device=cpu",
+    ]
+    arguments = ["run", "--method", "he,wave", "--grid", "depth", "--preset", "imagenet", "--quick"]
+    arguments += ["--runs", str(tmp_path / "runs"), *(part for setting in settings for part in ("--set", setting))]
+    done = lgbench(*arguments, "--set", "compute.loaders=2")
+    assert "WAVE" in done.stdout
+    before = numbers(tmp_path / "runs")
+    assert len([name for name in before if name.startswith("cell/")]) == 4
+    lgbench(*arguments, "--set", "compute.loaders=0", "--set", "data.stream=true")
+    assert numbers(tmp_path / "runs") == before
+    lgbench(*arguments[:-2], "--runs", str(tmp_path / "again"), "--set", "compute.loaders=0", "--set", settings[-1])
+    assert numbers(tmp_path / "again") == before
+    for broken in (images / "train" / "class 1").iterdir():
+        broken.write_bytes(broken.read_bytes()[:60])
+    error = lgbench(*arguments, status=2).stderr
+    assert re.fullmatch(rf"[^\n]*{re.escape(str(images))}/train/class 1/\S+: does not decode: [^\n]+\n", error)

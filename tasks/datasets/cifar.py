@@ -14,8 +14,9 @@ from learngene_bench.decoding import centre
 from learngene_bench.tasks.datasets import arrays
 from learngene_bench.tasks.datasets.archives import Archive
 from learngene_bench.tasks.datasets.arrays import Square
+from learngene_bench.tasks.datasets.even import EvenImages, EvenOptions
 from learngene_bench.tasks.datasets.listed import File
-from learngene_bench.tasks.datasets.official import OfficialImages, OfficialOptions, Published, Split, reading
+from learngene_bench.tasks.datasets.official import Published, Split, reading
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 SIDE = 32
 
 
-class CifarOptions(OfficialOptions):
+class CifarOptions(EvenOptions):
     image_size: int = Field(SIDE, ge=1, description="side of the square images that networks see, pixels")
 
     @model_validator(mode="after")
@@ -34,7 +35,7 @@ class CifarOptions(OfficialOptions):
         return self
 
 
-class Cifar10(OfficialImages):
+class Cifar10(EvenImages):
     """Tiny images of 10 classes of things (A. Krizhevsky, 2009), 32 x 32 pixels, read by torchvision's `CIFAR10`.
 
     The authors' files are pickles, and a pickle can run any program. torchvision opens them only after comparing the

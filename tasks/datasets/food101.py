@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from learngene_bench.tasks.datasets.archives import Archive
+from learngene_bench.tasks.datasets.even import EvenImages
 from learngene_bench.tasks.datasets.listed import File
-from learngene_bench.tasks.datasets.official import OfficialImages, Published, Split, as_it_is, files_of, reading
+from learngene_bench.tasks.datasets.official import Published, Split, as_it_is, files_of, reading
 
 
-class Food101(OfficialImages):
+class Food101(EvenImages):
     """Dishes of 101 kinds (L. Bossard et al., 2014), read by torchvision's `Food101`; labels of training are noisy."""
 
     name = "food101"

@@ -93,16 +93,24 @@ class OfficialImages(ListedImages):
         by_class: list[list[File]] = [[] for _ in range(self.published.classes)]
         for file in train:
             by_class[file.label].append(file)
-        taken, validation, rest = self._of_each_class, [], []
-        for label, files in enumerate(by_class):
+        for files in by_class:
+            files.sort(key=lambda file: file.place)
+        used = self._part(by_class)
+        taken = self._of_each_class
+        for label, files in enumerate(used):
             if len(files) <= taken:
                 raise UserError(
                     f"validation_per_class = {taken} leaves no image of class {label} for training: it has {len(files)}"
                 )
-            files.sort(key=lambda file: file.place)
-            validation.append(files[:taken])
-            rest.append(files[taken:])
-        return Listing(in_order(rest), in_order(validation), in_order([test]))
+        return Listing(
+            train=in_order(files[taken:] for files in used),
+            validation=in_order(files[:taken] for files in used),
+            test=in_order([[file for file in test if file.label < len(used)]]),
+        )
+
+    def _part(self, by_class: list[list[File]]) -> list[list[File]]:
+        """The training images that are used, by class, of all of them in random order."""
+        return by_class
 
     def prepare(self, tell: Tell) -> list[str]:
         done = [line for archive in self.archives for line in archive.bring(self._root, tell)]

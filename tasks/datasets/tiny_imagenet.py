@@ -8,18 +8,19 @@ from pydantic import Field
 
 from learngene_bench.errors import UserError
 from learngene_bench.tasks.datasets.archives import Archive
+from learngene_bench.tasks.datasets.even import EvenImages, EvenOptions
 from learngene_bench.tasks.datasets.imagefolder import image_files
 from learngene_bench.tasks.datasets.listed import File, file_below
-from learngene_bench.tasks.datasets.official import OfficialImages, OfficialOptions, Published, Split, reading
+from learngene_bench.tasks.datasets.official import Published, Split, reading
 
 FOLDER = "tiny-imagenet-200"
 
 
-class TinyImageNetOptions(OfficialOptions):
+class TinyImageNetOptions(EvenOptions):
     image_size: int = Field(64, ge=1, description="side of the square images that networks see, pixels")
 
 
-class TinyImageNet(OfficialImages):
+class TinyImageNet(EvenImages):
     """200 classes of ImageNet at 64 x 64 pixels (Stanford's course CS231n, 2015), in its original layout.
 
     `wnids.txt` names the classes, of which labels are the alphabetical order; `train/WNID/images/*.JPEG` are the

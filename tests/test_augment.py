@@ -13,6 +13,7 @@ from torch import Tensor
 from learngene_bench.augment import DeviceImages, Normalization, augment, erase_to_noise
 from learngene_bench.config import Augmentation
 from learngene_bench.datasets import Images
+from learngene_bench.one_by_one import draw_from, global_numbers_lent
 
 BATCH, HEIGHT, WIDTH = 24, 9, 7  # not square, so that rows and columns cannot be confused
 EVERYTHING = Augmentation(shift=3, flip=True, color_jitter=0.9, random_erasing=0.7)
@@ -110,9 +111,11 @@ def test_erasing_keeps_to_its_probability_and_area() -> None:
 
 def test_erasing_to_noise_erases_the_rectangles_that_timm_does() -> None:
     """Share of images, and quantiles of areas, heights and widths, each against timm's on as many images."""
-    black = torch.zeros(6000, 1, 20, 40)
+    black = torch.zeros(6000, 1, 40, 80)
     ours = erase_to_noise(black.clone(), 0.25, generator(), generator(3))
-    timms = RandomErasing(0.25, mode="pixel", device="cpu")(black.clone())
+    with global_numbers_lent():
+        draw_from(0)
+        timms = RandomErasing(0.25, mode="pixel", device="cpu")(black.clone())
     facts = []
     for images in (ours, timms):
         erased = (images != 0).squeeze(1)
@@ -121,11 +124,11 @@ def test_erasing_to_noise_erases_the_rectangles_that_timm_does() -> None:
         assert torch.equal(erased.sum((1, 2)).double(), rows * columns), "rectangles"
         quantiles = torch.tensor([0.05, 0.25, 0.5, 0.75, 0.95], dtype=torch.float64)
         values = [
-            (sides / most).quantile(quantiles) for sides, most in ((rows, 20), (columns, 40), (rows * columns, 800))
+            (sides / most).quantile(quantiles) for sides, most in ((rows, 40), (columns, 80), (rows * columns, 3200))
         ]
         corners = [
-            erased.any(2).double().argmax(1).double().mean() / 20,
-            erased.any(1).double().argmax(1).double().mean() / 40,
+            erased.any(2).double().argmax(1).double().mean() / 40,
+            erased.any(1).double().argmax(1).double().mean() / 80,
         ]
         facts.append(torch.cat([torch.tensor([len(erased) / 6000]), *values, torch.stack(corners)]))
     torch.testing.assert_close(*facts, atol=0.05, rtol=0)

@@ -1,6 +1,8 @@
 # Everything runs in .venv, which is made on first use with the pinned versions of constraints.txt.
 PYTHON ?= python3
 BIN := .venv/bin
+# Two processes, each of which has whole files.
+TWO := -n 2 --dist loadgroup
 
 .PHONY: demo test test-fast slurm-test lint format install clean
 
@@ -8,10 +10,10 @@ demo: install
 	$(BIN)/lgbench run --method wave,he --grid depth --seeds 3
 
 test: install
-	$(BIN)/pytest
+	$(BIN)/pytest $(TWO)
 
 test-fast: install
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest $(TWO) -m "not slow"
 
 # The tests of the SLURM executor alone, on a cluster of their own. Installs what that needs where it can.
 slurm-test: install

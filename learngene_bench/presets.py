@@ -128,7 +128,8 @@ def _build(kind: type[SectionType], values: dict[str, Any], overrides: Mapping[s
         return kind.model_validate(values)
     except ValidationError as error:
         dotted = ".".join(str(part) for part in error.errors()[0]["loc"])
-        overridden = any(dotted == key or dotted.startswith(f"{key}.") for key in overrides)
+        # What is wrong with several keys together has no place: the file was right before it was overridden.
+        overridden = any(not dotted or dotted == key or dotted.startswith(f"{key}.") for key in overrides)
         raise UserError(f"{'--set' if overridden else where}: {first_problem(kind, error)}") from error
 
 

@@ -30,6 +30,11 @@ OptionsOption = Annotated[
 ]
 
 
+COUNTS = {"classes": "classes", "train": "train_images", "validation": "validation_images", "test": "test_images"}
+WIDE = 75
+"""Columns of a terminal from which on all counts are shown."""
+
+
 @app.command("list")
 def list_(format: common.FormatOption = common.Format.TABLE) -> None:
     """List data sets with their classes and images."""
@@ -37,17 +42,18 @@ def list_(format: common.FormatOption = common.Format.TABLE) -> None:
     if format is common.Format.JSON:
         print(json.dumps(entries, indent=1))
         return
+    console = common.console()
+    counted = COUNTS if console.width >= WIDE else {"classes": "classes"}
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("name", no_wrap=True)
-    for column in ("classes", "train", "validation", "test"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("from", no_wrap=True)
+    for heading in counted:
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("from")
     for entry in entries:
-        counts = (entry["facts"] or {}).get
-        numbers = (counts(key) for key in ("classes", "train_images", "validation_images", "test_images"))
+        numbers = ((entry["facts"] or {}).get(key) for key in counted.values())
         shown = ("" if number is None else f"{number:,}" for number in numbers)
         table.add_row(entry["name"], *shown, entry["from"])
-    common.console().print(table)
+    console.print(table)
 
 
 @app.command()

@@ -39,8 +39,9 @@ def test_new_settings_change_no_address_of_old_results() -> None:
 
 
 @pytest.mark.parametrize("grid", shipped("grid"))
-@pytest.mark.parametrize("preset", ["digits"])
-def test_every_grid_can_be_planned(grid: str, preset: str) -> None:
+@pytest.mark.parametrize("preset", shipped("preset"))
+def test_every_grid_can_be_planned_at_every_scale(grid: str, preset: str) -> None:
+    """No data are needed for that: what is published is known, and the rest is embedded."""
     plan = plan_of(grid, "all", preset=preset)
     assert plan.cells
     assert {row.name for row in plan.rows} == set(Registry().names())

@@ -26,9 +26,10 @@ from learngene_bench.config import Augmentation, BaseInitialization, Compute, Re
 from learngene_bench.datasets import Images
 from learngene_bench.distributed import Part, World, processes
 from learngene_bench.materials import new_model
+from learngene_bench.phase import Phase
 from learngene_bench.spec import ModelSpec
 from learngene_bench.streams import Streams
-from learngene_bench.training import Phase, train
+from learngene_bench.training import train
 
 STEPS = 20
 CLASSES = 10

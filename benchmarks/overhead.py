@@ -35,14 +35,16 @@ from learngene_bench.evaluation import top1
 from learngene_bench.files import canonical
 from learngene_bench.manifest import about
 from learngene_bench.materials import new_model, plain_images, training_images
+from learngene_bench.phase import Phase
 from learngene_bench.plan import Plan
 from learngene_bench.planner import make_plan
 from learngene_bench.provenance import versions
 from learngene_bench.registry import Registry
-from learngene_bench.stages import choose_device, execute, load_data
+from learngene_bench.stage_data import load_data
+from learngene_bench.stages import choose_device, execute
 from learngene_bench.store import Runs
 from learngene_bench.streams import Streams
-from learngene_bench.training import Phase, train
+from learngene_bench.training import train
 
 METHOD = "he"
 SHORT = 38

@@ -15,9 +15,10 @@ from learngene_bench.config import BaseInitialization, Compute, Recipe
 from learngene_bench.evaluation import top1
 from learngene_bench.expanded import MaterialisedModel
 from learngene_bench.objective import OwnObjective
+from learngene_bench.phase import Cost, Phase, Progress, Trained
 from learngene_bench.spec import ModelSpec
 from learngene_bench.streams import Streams
-from learngene_bench.training import Cost, Phase, Progress, Trained, train
+from learngene_bench.training import train
 from learngene_bench.weights import base_weights
 
 

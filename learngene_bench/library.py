@@ -26,13 +26,13 @@ from learngene_bench.inheritance import answer, base_of_gene, sizes, without_tra
 from learngene_bench.initializer import GeneRequest, Initializer, Pretrained
 from learngene_bench.materials import source_data
 from learngene_bench.models import build_model, spec_of
+from learngene_bench.phase import Cost
 from learngene_bench.plan import BASE_DEPTH
 from learngene_bench.presets import load_preset
 from learngene_bench.registry import Registered, Registry
 from learngene_bench.sources import Source, SourceLike, open_source
 from learngene_bench.spec import ModelSpec
 from learngene_bench.stages import choose_device
-from learngene_bench.training import Cost
 from learngene_bench.weights import write_weights
 
 

@@ -19,11 +19,12 @@ from learngene_bench.context import Context
 from learngene_bench.files import canonical
 from learngene_bench.initializer import Ancestor, Distiller, GeneRequest, Pretrained
 from learngene_bench.materials import new_model, source_data, training_images
+from learngene_bench.phase import Phase
 from learngene_bench.presets import load_preset
 from learngene_bench.registry import dataset
 from learngene_bench.spec import ModelSpec
 from learngene_bench.streams import Streams
-from learngene_bench.training import Phase, train
+from learngene_bench.training import train
 from learngene_bench.weights import write_weights
 
 ITERATIONS, BATCH = 3, 32

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +20,23 @@ from learngene_bench.ancestors import build_teacher, forward_flops, load_checkpo
 from learngene_bench.augment import SplitImages
 from learngene_bench.config import BaseInitialization, Compute, Recipe, Teacher
 from learngene_bench.context import Context
-from learngene_bench.datasets import DatasetFacts, Splits
+from learngene_bench.datasets import Splits
 from learngene_bench.errors import MethodFailure, UserError, one_line
 from learngene_bench.evaluation import top1
-from learngene_bench.files import canonical, file_hash, write_json, write_whole
+from learngene_bench.files import file_hash, write_json, write_whole
 from learngene_bench.gene import Gene
 from learngene_bench.initializer import GeneRequest, Initializer
 from learngene_bench.materials import new_model, plain_images, source_data, training_images
-from learngene_bench.registry import Registry, dataset
+from learngene_bench.phase import Cost, Phase, Progress
+from learngene_bench.registry import Registry
 from learngene_bench.spec import ModelSpec
+from learngene_bench.stage_data import planned_data, task_data
 from learngene_bench.stopping import Stopped
 from learngene_bench.store import SCHEMA_VERSION, Runs, StageFolder
 from learngene_bench.streaming import loaders
 from learngene_bench.streams import Streams
 from learngene_bench.tensor_files import check_hash, describe, facts_of, load_tensors, save_tensors
-from learngene_bench.training import Cost, Phase, Progress, train
+from learngene_bench.training import train
 
 MODEL_FILE = "model.safetensors"
 """In a cell's folder: the weights after tuning, by timm's names."""
@@ -122,7 +124,7 @@ class _Stage:
         torch.set_num_threads(self.compute.threads)
         self.device = choose_device(self.compute.device)
         self.base = BaseInitialization(**self.config["base"])
-        self.facts, self.splits = _planned_data(self.config["data"], self.execution["data"])
+        self.facts, self.splits = planned_data(self.config["data"], self.execution["data"])
         self.seed: int = self.config.get("seed", 0)
         self.writes = True  # checkpoints and progress, in its folder
         self.processes = distributed.world()
@@ -225,7 +227,7 @@ class _Stage:
         model, cost = self.initialized()
         initial = describe({name: parameter.detach() for name, parameter in model.named_parameters()})
         model = model.to(self.device)
-        facts, splits = self._task()
+        facts, splits = planned_data(*task_data(self.config, self.execution))
         held_out = self._held_out(splits)
         recipe = self._tuning or Recipe(iterations=0, batch_size=1, learning_rate=1.0)
         phase = Phase(
@@ -276,12 +278,6 @@ class _Stage:
             if not parameter.isfinite().all():
                 raise MethodFailure(f"initialize() left numbers in {name} that are not finite")
         return model, {**spent, "initialize": asdict(context.cost)}
-
-    def _task(self) -> tuple[DatasetFacts, Splits]:
-        """What a cell's target is tuned and measured on: the source task, or a downstream one."""
-        if "task" not in self.config:
-            return self.facts, self.splits
-        return _planned_data(self.config["task"]["data"], self.execution["task_data"])
 
     @contextmanager
     def _global_stream(self) -> Iterator[None]:
@@ -392,22 +388,3 @@ def choose_device(name: str) -> torch.device:
     if name == "cuda" and distributed.world().size > 1:
         torch.cuda.set_device(distributed.world().gpu())
     return torch.device(name)
-
-
-def _planned_data(planned: Mapping[str, Any], settings: Mapping[str, Any]) -> tuple[DatasetFacts, Splits]:
-    """The data of these settings.
-
-    Raises:
-        UserError: they are not those that the plan found.
-    """
-    facts, splits, fingerprint = load_data(canonical(settings))
-    if fingerprint != planned["fingerprint"]:
-        raise UserError(f"the images of {planned['name']} changed since this was planned; run again")
-    return facts, splits
-
-
-@lru_cache(maxsize=4)
-def load_data(settings: str) -> tuple[DatasetFacts, Splits, str]:
-    """The data set of these settings (canonical JSON) and its fingerprint, kept for the next stage of this process."""
-    data = dataset(json.loads(settings))
-    return data.facts(), data.load(), data.fingerprint()

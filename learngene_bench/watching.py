@@ -24,8 +24,8 @@ from learngene_bench.datasets import Dataset
 from learngene_bench.distributed import Part
 from learngene_bench.expanded import MaterialisedModel
 from learngene_bench.objective import OwnObjective
-from learngene_bench.stages import load_data
-from learngene_bench.training import Cost, Trained
+from learngene_bench.phase import Cost, Trained
+from learngene_bench.stage_data import load_data
 
 
 @dataclass

@@ -102,7 +102,7 @@ def most_similar(similarity: Tensor) -> list[int]:
 
 def similarity_to_descendant(context: Context, images: int) -> Tensor:
     """Linear CKA of each of the ancestor's blocks with each of the pseudo-descendant's: (L, n)."""
-    from learngene_bench.training import Cost
+    from learngene_bench.phase import Cost
 
     sample = context.source_images(images)
     roles = ("ancestor", "pseudo-descendant")

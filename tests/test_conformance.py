@@ -245,7 +245,7 @@ BROKEN = {
     ),
     "test split": (direct('dataset({"name": "digits"}).load().test'), "test-data", "Digits.load()"),
     "test split, cached": (
-        direct("from learngene_bench.stages import load_data\n        load_data(canonical({'name': 'digits'}))"),
+        direct("from learngene_bench.stage_data import load_data\n        load_data(canonical({'name': 'digits'}))"),
         "test-data",
         "Digits.load()",
     ),

@@ -35,9 +35,10 @@ from learngene_bench.expansion import Expansion
 from learngene_bench.methods.wave import Layout
 from learngene_bench.mixup import RepeatableMixup
 from learngene_bench.models import build_model
+from learngene_bench.phase import Phase
 from learngene_bench.spec import ModelSpec
 from learngene_bench.streams import Streams
-from learngene_bench.training import Phase, train
+from learngene_bench.training import train
 from learngene_bench.weights import base_weights, write_weights
 
 SPEC = ModelSpec(depth=2, width=8, heads=2, patch_size=2, image_size=6, channels=1, classes=5)

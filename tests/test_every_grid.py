@@ -75,3 +75,12 @@ def test_a_downstream_target_is_measured_on_its_own_test_images(runs: Path) -> N
 def test_a_downstream_record_can_be_computed_again(runs: Path) -> None:
     found = lgbench("rerun", "telg micro depth 6 on digits-parity seed 0", str(runs), "--keep-inputs")
     assert "same" in found.stdout
+
+
+def test_analyses_look_at_the_images_of_the_task(runs: Path, tmp_path: Path) -> None:
+    """Ten classes at the source; the rows of the CSV are of images of four."""
+    lgbench("analyze", "attention-maps", "telg on digits-turned seed 0", "--runs", str(runs), "-o", str(tmp_path))
+    lines = (tmp_path / "attention-maps-cam.csv").read_text().splitlines()
+    names = lines[0].split(",")
+    labels = {line.split(",")[names.index("label")] for line in lines[1:]}
+    assert labels == {"0", "1", "2", "3"}

@@ -34,13 +34,14 @@ from learngene_bench.datasets import Images
 from learngene_bench.gene import Gene
 from learngene_bench.materials import new_model
 from learngene_bench.models import build_model
+from learngene_bench.phase import Phase, Trained
 from learngene_bench.plan import Plan
 from learngene_bench.planner import make_plan
 from learngene_bench.presets import load_preset
 from learngene_bench.registry import Registry
 from learngene_bench.spec import ModelSpec
 from learngene_bench.streams import Streams
-from learngene_bench.training import Phase, Trained, train
+from learngene_bench.training import train
 
 SMALL = Layout(hidden=16, layers=2, heads=4, classes=5, channels=16)
 TINY = ModelSpec(depth=3, width=24, heads=3, patch_size=4, image_size=12, channels=1, classes=5)

@@ -33,10 +33,11 @@ from learngene_bench.evaluation import top1
 from learngene_bench.materials import new_model, plain_images, source_data, training_images
 from learngene_bench.one_by_one import draw_from, global_numbers_lent, timm_transforms
 from learngene_bench.order import Draws, Order
+from learngene_bench.phase import Phase, Trained
 from learngene_bench.registry import dataset
 from learngene_bench.spec import ModelSpec
 from learngene_bench.streams import Streams
-from learngene_bench.training import Phase, Trained, train
+from learngene_bench.training import train
 
 SIDE, CLASSES = 12, 3
 CPU = torch.device("cpu")

@@ -17,9 +17,10 @@ from learngene_bench.datasets import Images
 from learngene_bench.errors import MethodFailure
 from learngene_bench.evaluation import top1
 from learngene_bench.models import build_model
+from learngene_bench.phase import Phase, Trained
 from learngene_bench.spec import ModelSpec
 from learngene_bench.streams import Streams
-from learngene_bench.training import Phase, Trained, distillation_loss, train
+from learngene_bench.training import distillation_loss, train
 from learngene_bench.weights import base_weights, write_weights
 
 SPEC = ModelSpec(depth=2, width=8, heads=2, patch_size=2, image_size=6, channels=1, classes=5)

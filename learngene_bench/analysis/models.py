@@ -16,11 +16,12 @@ from torch import Tensor
 
 from learngene_bench.analysis.subjects import MODEL_FILE, Subject
 from learngene_bench.errors import DamagedFile, MethodFailure, UserError
-from learngene_bench.files import canonical, file_hash
+from learngene_bench.files import file_hash
 from learngene_bench.materials import normalization
 from learngene_bench.models import build_model
 from learngene_bench.registry import Registry
-from learngene_bench.stages import initial_model, load_data
+from learngene_bench.stage_data import planned_data, task_data
+from learngene_bench.stages import initial_model
 from learngene_bench.tensor_files import describe
 
 
@@ -86,22 +87,23 @@ def samples(subjects: Sequence[Subject], split: str, count: int, seed: int) -> S
     Raises:
         UserError: the cells were measured on different images, or these changed.
     """
-    first = subjects[0]
-    data = first.config["config"]["data"]
+    planned, settings = _measured_on(subjects[0])
     for subject in subjects[1:]:
-        if subject.config["config"]["data"] != data:
+        if _measured_on(subject)[0] != planned:
             raise UserError(
-                f"{first.full_label} and {subject.full_label} were measured on different images; choose cells of one "
-                "task"
+                f"{subjects[0].full_label} and {subject.full_label} were measured on different images; choose cells of "
+                "one task"
             )
-    _, splits, fingerprint = load_data(canonical(first.config["execution"]["data"]))
-    if fingerprint != data["fingerprint"]:
-        raise UserError(f"the images of {data['name']} changed since {first.full_label} was measured; run again")
+    _, splits = planned_data(planned, settings)
     chosen = {"test": splits.test, "validation": splits.validation, "train": splits.train}[split]
     indices = _drawn(chosen.labels, count, seed)
     images = chosen.some(indices)
     inputs = normalization(splits)(torch.from_numpy(images).float().div_(255))
     return Samples(split, images, inputs, torch.from_numpy(chosen.labels[indices]), tuple(map(int, indices)))
+
+
+def _measured_on(subject: Subject) -> tuple[dict[str, Any], dict[str, Any]]:
+    return task_data(subject.config["config"], subject.config["execution"])
 
 
 def _drawn(labels: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:

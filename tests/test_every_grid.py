@@ -82,5 +82,5 @@ def test_analyses_look_at_the_images_of_the_task(runs: Path, tmp_path: Path) -> 
     lgbench("analyze", "attention-maps", "telg on digits-turned seed 0", "--runs", str(runs), "-o", str(tmp_path))
     lines = (tmp_path / "attention-maps-cam.csv").read_text().splitlines()
     names = lines[0].split(",")
-    labels = {line.split(",")[names.index("label")] for line in lines[1:]}
+    labels = {line.split(",")[names.index("class")] for line in lines[1:]}
     assert labels == {"0", "1", "2", "3"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,6 +13,7 @@ import joblib
 import networkx
 import numpy as np
 import pytest
+import timm
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
@@ -19,6 +21,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.func import functional_call
 
+import learngene_bench
 from learngene_bench.augment import DeviceImages, Normalization
 from learngene_bench.baselines.ghn3.graph import Graph, distances, graph_of
 from learngene_bench.baselines.ghn3.initializer import Ghn3, Ghn3Options
@@ -31,6 +34,7 @@ from learngene_bench.cli.main import run_command
 from learngene_bench.config import BaseInitialization, Compute, Recipe, load_preset
 from learngene_bench.context import Context
 from learngene_bench.datasets import Images
+from learngene_bench.errors import UserError
 from learngene_bench.gene import Gene
 from learngene_bench.materials import new_model
 from learngene_bench.models import build_model
@@ -64,6 +68,13 @@ def hypernetwork() -> Hypernetwork:
         for parameter in network.parameters():
             parameter.add_(0.1 * torch.randn(parameter.shape))
     return network
+
+
+@pytest.fixture
+def weights(hypernetwork: Hypernetwork, tmp_path: Path) -> Path:
+    path = tmp_path / "weights.safetensors"
+    save_file(hypernetwork.state_dict(), path)
+    return path
 
 
 def context(seed: int = 0, *, same_task: bool = True) -> Context:
@@ -344,13 +355,25 @@ def test_noise_tells_tiled_copies_apart_and_is_all_that_the_seed_changes(hyperne
     gene = gene_of(hypernetwork)
     models = [initialized(gene, TINY, context(seed))[0] for seed in (0, 1)]
     rows = models[0].get_parameter("blocks.0.mlp.fc1.weight")
-    apart = (rows[0] - rows[16]).abs().max()
+    apart = (rows[0] - rows[16]).detach().abs().max()
     assert 0 < float(apart) < 10 * NOISE
     for (name, one), other in zip(models[0].named_parameters(), models[1].parameters(), strict=True):
         noisy = one.dim() > 1 and name.startswith(("blocks.", "patch_embed."))
         assert torch.equal(one, other) != noisy, name
         if noisy:
             assert float((one - other).std()) == pytest.approx(math.sqrt(2) * NOISE, rel=0.2)
+
+
+def test_on_a_model_of_ones_own(weights: Path) -> None:
+    """Without the benchmark, on timm's plain DeiT; sizes are the file's."""
+    arguments = {"img_size": 12, "patch_size": 4, "in_chans": 1, "num_classes": 5}
+    model = timm.create_model("deit_tiny_patch16_224", **arguments, depth=2, embed_dim=24, num_heads=3)
+    before = {name: parameter.clone() for name, parameter in model.named_parameters()}
+    report = learngene_bench.initialize(model, "ghn3", weights=weights, seed=3)
+    assert report.kept == ("cls_token",)
+    assert torch.equal(model.pos_embed[:, 0], before["pos_embed"][:, 0])
+    with pytest.raises(UserError, match=r"ghn3 trains to make its gene \(hypernetwork\), on data that are missing"):
+        learngene_bench.initialize(model, "ghn3")
 
 
 # --- Training ---
@@ -442,13 +465,6 @@ def test_a_killed_training_continues_to_the_same_bits_and_the_same_cost(tmp_path
 # --- Files of weights, and what a plan makes of them ---
 
 
-@pytest.fixture
-def weights(hypernetwork: Hypernetwork, tmp_path: Path) -> Path:
-    path = tmp_path / "weights.safetensors"
-    save_file(hypernetwork.state_dict(), path)
-    return path
-
-
 def plan_of(*settings: str, methods: str = "ghn3") -> Plan:
     return make_plan(build_request(methods, "depth", "digits", 1, list(settings), Registry(), False))
 
@@ -477,8 +493,10 @@ def test_rows_say_whether_the_weights_are_published_ones(weights: Path) -> None:
 
 
 def test_a_preset_without_the_recipe_trains_by_that_of_condensation() -> None:
-    preset = load_preset("digits").model_copy(update={"hypernetwork": None})
-    assert preset.recipe_of("hypernetwork", 48) == preset.condensation
+    preset = load_preset("digits")
+    assert preset.model_copy(update={"hypernetwork": None}).recipe_of("hypernetwork", 48) == preset.condensation
+    assert preset.recipe_of("hypernetwork", 48).model_dump()["networks"] == 2
+    assert "networks" not in preset.condensation.model_dump()  # or all addresses of before would be others
 
 
 @pytest.mark.parametrize(
@@ -515,6 +533,27 @@ def test_a_file_that_is_none_is_refused_in_one_line(
     error = capsys.readouterr().err
     assert str(path) in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_a_run_with_weights_from_a_file(weights: Path, tmp_path: Path) -> None:
+    """Its record says what the weights are and what they left alone; another file in its place is not taken for it."""
+    arguments = ["run", "--method", "ghn3", "--set", f"ghn3.weights={weights}", "--runs", str(tmp_path / "runs")]
+    arguments += ["--quick", "--set", "model.class_token=true", "--set", "grid.depths=[1]"]
+    assert run_command(arguments) == 0
+    (path,) = (tmp_path / "runs" / "cell").glob("*/result.json")
+    record = json.loads(path.read_text())
+    assert record["cell"]["title"] == "GHN-3, published weights"
+    assert record["kept_tensors"] == ["cls_token", "head.weight", "head.bias"]  # the file's task has 5 classes
+    (path,) = (tmp_path / "runs" / "gene").glob("*/config.json")
+    config = json.loads(path.read_text())
+    (found,) = config["config"]["files"].values()
+    assert config["execution"]["files"][found] == str(weights)
+    rerun = ["rerun", record["address"][:8], str(tmp_path / "runs"), "--output"]
+    assert run_command([*rerun, str(tmp_path / "again")]) == 0
+    save_file({name: tensor + 1 for name, tensor in load_file(weights).items()}, weights)
+    assert run_command([*rerun, str(tmp_path / "of-another-file")]) == 2
+    assert run_command([*rerun, str(tmp_path / "with-its-gene"), "--keep-inputs"]) == 0
 
 
 def as_published(hypernetwork: Hypernetwork, path: Path, *, old: bool = False) -> None:

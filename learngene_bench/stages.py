@@ -224,7 +224,7 @@ class _Stage:
 
     def cell(self) -> dict[str, Any]:
         """Initializes a target, tunes it by the common recipe, and measures it on the held-out split."""
-        model, cost = self.initialized()
+        model, cost, kept_tensors = self.initialized()
         initial = describe({name: parameter.detach() for name, parameter in model.named_parameters()})
         model = model.to(self.device)
         facts, splits = planned_data(*task_data(self.config, self.execution))
@@ -254,12 +254,15 @@ class _Stage:
             "curve": trained.curve,
             "cost": {**cost, "tune": asdict(trained.cost)},
             "initial_weights": {"sha256": initial["sha256"]},
+            "kept_tensors": kept_tensors,
             "model": {"sha256": file_hash(kept), "mean": list(splits.mean), "std": list(splits.std)},
             "evaluation": {"split": self.config["evaluation_split"], "images": len(held_out)},
         }
 
-    def initialized(self) -> tuple[nn.Module, dict[str, Any]]:
+    def initialized(self) -> tuple[nn.Module, dict[str, Any], list[str]]:
         """A cell's target as its method initializes it, on the CPU, and the cost of every phase up to there.
+
+        Also names the tensors that the method left at their base initialization.
 
         Raises:
             MethodFailure: it has weights that are not finite.
@@ -271,13 +274,15 @@ class _Stage:
         if "gene" in self.inputs:
             gene, spent = self._load_gene(self.inputs["gene"])
         model = self._new_model(target, self._tuning.drop_path if self._tuning else 0.0)
+        base = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
         context = self._context(self.config["recipes"], {}, {})
         with self._global_stream():
             method.initialize(model, target, gene, context)
         for name, parameter in model.named_parameters():
             if not parameter.isfinite().all():
                 raise MethodFailure(f"initialize() left numbers in {name} that are not finite")
-        return model, {**spent, "initialize": asdict(context.cost)}
+        kept = [name for name, parameter in model.named_parameters() if torch.equal(parameter, base[name])]
+        return model, {**spent, "initialize": asdict(context.cost)}, kept
 
     @contextmanager
     def _global_stream(self) -> Iterator[None]:

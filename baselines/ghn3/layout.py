@@ -58,7 +58,7 @@ class Layout:
 
     @cached_property
     def channel_values(self) -> list[int]:
-        """Numbers of channels with an embedding of their own (ppuda, `ghn/layers.py`: 41-60)."""
+        """Numbers of channels with an embedding of their own (ppuda, `ShapeEncoder`)."""
         steps = [*range(8, 64, 8), *range(64, 4096, 16), *range(4096, 8193, 32)]
         return sorted({1, 3, self.classes, *steps})
 
@@ -144,7 +144,7 @@ PUBLISHED["XL"] = published(384, 24, 16)
 
 
 def layout_of(found: Mapping[str, Shape], where: str) -> Layout:
-    """The layout that a file's tensors have, read off their shapes as the released code does (`nn.py`: 60-90).
+    """The layout that a file's tensors have, read off their shapes as the released code does (`from_pretrained`).
 
     Args:
         found: shapes by `canonical` names.

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from learngene_bench.baselines.ghn3.graph import CUTOFF, Graph
+from learngene_bench.baselines.ghn3.graph import CUTOFF, Graph, Node
 from learngene_bench.baselines.ghn3.layout import EDGE_VALUES, MAX_DEGREE, MAX_INPUT_DISTANCE, PRIMITIVES, Layout
 
 MASKED = -(2.0**15)
@@ -52,19 +52,19 @@ class GraphBatch:
         for number, graph in enumerate(graphs):
             count = len(graph.nodes)
             primitives[number, :count] = torch.tensor([PRIMITIVES.index(node.primitive) for node in graph.nodes])
-            rows = [_shape_rows(graph, node.shape, node.parameters, layout, own_head) for node in graph.nodes]
-            shapes[number, :count] = torch.tensor([row or nothing for row in rows])
+            rows = [_shape_rows(node, layout, own_head) or nothing for node in graph.nodes]
+            shapes[number, :count] = torch.tensor(rows)
             distances[number, :count, :count] = torch.from_numpy(graph.distances)
             valid[number, :count] = True
         return GraphBatch(*(tensor.to(device) for tensor in (primitives, shapes, distances, valid)))
 
 
-def _shape_rows(
-    graph: Graph, shape: tuple[int, ...], parameters: tuple[str, ...], layout: Layout, own_head: bool
-) -> tuple[int, int, int, int] | None:
-    if not shape:
+def _shape_rows(node: Node, layout: Layout, own_head: bool) -> tuple[int, int, int, int] | None:
+    """Rows of the shape embeddings; None for an operation without parameters."""
+    if not node.parameters:
         return None
-    if parameters[0].startswith("head.") and not own_head:
+    shape = node.shape
+    if node.parameters[0].startswith("head.") and not own_head:
         shape = (layout.classes, *shape[1:])
     outputs, inputs, height, width = (*shape, 1, 1, 1)[:4]
     return (
@@ -95,7 +95,7 @@ class Hypernetwork(nn.Module):
         self._start()
 
     def _start(self) -> None:
-        """The released start (`nn.py`: 135-140, 600-620): small last layers; embeddings of norm 1 or so, edges' too."""
+        """The released start (`_init_small`, `_init_embed`): small last layers; embeddings of norm 1, edges' too."""
         for last in (self.decoder_1d.fc[2], self.decoder.conv[2], self.decoder.class_layer_predictor[1]):
             last = cast(nn.Linear, last)
             with torch.no_grad():
@@ -135,7 +135,7 @@ class Hypernetwork(nn.Module):
 
 
 class ShapeEncoding(nn.Module):
-    """Four look-ups of a quarter of the width each (ppuda, `ghn/layers.py`)."""
+    """Four look-ups of a quarter of the width each (ppuda, `ShapeEncoder`)."""
 
     def __init__(self, layout: Layout) -> None:
         super().__init__()
@@ -225,7 +225,7 @@ class EdgeEmbedding(nn.Module):
 
 
 class VectorDecoder(nn.Module):
-    """From embeddings to norms and biases (`decoder_1d`)."""
+    """From embeddings to norms and biases (`decoder_1d`, an `MLP`)."""
 
     def __init__(self, layout: Layout) -> None:
         super().__init__()
@@ -237,7 +237,7 @@ class VectorDecoder(nn.Module):
 
 
 class BlockDecoder(nn.Module):
-    """From embeddings to blocks of matrices and kernels (`ConvDecoder3`, `nn.py`: 625-680).
+    """From embeddings to blocks of matrices and kernels (`ConvDecoder3`).
 
     The released code computes whole blocks and cuts out what is needed; here only that is computed.
     """

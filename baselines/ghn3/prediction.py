@@ -1,7 +1,7 @@
 """From a hypernetwork's outputs to the weights of models: sliced, tiled, normalised; and noise that tells copies apart.
 
-A block is smaller than most weights. The released code (`nn.py`: 330-480) cuts it to the weight's shape and repeats it
-where it is too small; so do biases and norms. Then, with fan-in the numbers that a row has:
+A block is smaller than most weights. The released code (`_tile_params`, `_normalize`) cuts it to the weight's shape and
+repeats it where it is too small; so do biases and norms. Then, with fan-in the numbers that a row has:
 
     weights  p sqrt(2 / fan-in)  (a convolution of one input channel: sqrt(1 / fan-in))
     norms    2 sigmoid(p / 2)        biases  tanh(p / 5)        positions  p

@@ -295,6 +295,16 @@ class Preset(Section):
     compute: Compute = Compute()
 
     @model_validator(mode="after")
+    def _settings_where_they_count(self) -> Preset:
+        for kind in get_args(RecipeName):
+            recipe: Recipe | None = getattr(self, kind)
+            if recipe and kind != "hypernetwork" and recipe.networks != 1:
+                raise ValueError(f"{kind}.networks: only the recipe 'hypernetwork' has it")
+            if recipe and kind != "tuning" and recipe.evaluate_every != 1:
+                raise ValueError(f"{kind}.evaluate_every: only the recipes of tuning and downstream tasks have it")
+        return self
+
+    @model_validator(mode="after")
     def _valid_recipes_of_sizes(self) -> Preset:
         for name, size in self.sizes.items():
             for kind in get_args(RecipeName):

@@ -173,6 +173,14 @@ class Dataset(ABC):
     def fingerprint(self) -> str:
         """Changes when the data change; part of the address of everything measured on them."""
 
+    def conflict(self, source: Dataset) -> str | None:
+        """Why this is no downstream task of that source: test images that are among what the source is trained on."""
+        return None
+
+    def check_there(self) -> None:
+        """Raises `UserError` if the data are not where the options say; quick, so that a run asks before it begins."""
+        self.facts()
+
     @abstractmethod
     def load(self) -> Splits:
         """Reads everything into memory, or says where it lies. Raises `UserError` naming a file that cannot be read."""

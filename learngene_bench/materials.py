@@ -56,7 +56,7 @@ def _shown(
 def source_data(
     splits: Splits, classes: int, recipes: Mapping[str, Recipe], device: torch.device, loaders: int = 0
 ) -> SourceData:
-    """The source task as a method may see it; nothing in it leads to the test split.
+    """The source task as a method may see it: no test image, though of images on disk the folder that they lie in.
 
     Args:
         recipes: those that the method said it trains by, by name.

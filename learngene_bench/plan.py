@@ -8,15 +8,18 @@ same result: a stage that several cells, methods or runs need is computed once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from learngene_bench.config import Grid, Preset
 from learngene_bench.files import address_of
 from learngene_bench.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from learngene_bench.targets import Task
 
 Kind = Literal["ancestor", "gene", "cell"]
 BASE_DEPTH = 12
@@ -95,6 +98,7 @@ class Plan:
         equal_budget_of: the setting with ordinary budgets, if this plan makes the budgets equal.
         files: where files of weights lie that stages are told apart by, by their SHA-256.
         source: name of the task on which genes are made.
+        tasks: the source task and those that targets are tuned on.
         task_data: settings of the data that cells are tuned on, by address, where these are not the source task's.
     """
 
@@ -110,6 +114,7 @@ class Plan:
     equal_budget_of: str | None = None
     equal_budget_iterations: int = 0
     files: dict[str, Path] = field(default_factory=dict)
+    tasks: Sequence[Task] = ()
     task_data: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def sizes(self) -> list[str]:

@@ -53,6 +53,7 @@ class _Planner:
         self.source = source_task(self.preset)
         self.targets = targets_of(self.preset, self.grid, self.source)
         self.tasks = list({target.task.name: target.task for target in self.targets}.values())
+        self._check_validation()
         compute = self.preset.compute
         self.common = {
             "protocol": PROTOCOL,
@@ -63,6 +64,14 @@ class _Planner:
             "base": self.preset.base.model_dump(),
         }
         self.result = self._empty_plan()
+
+    def _check_validation(self) -> None:
+        """Raises `UserError` if accuracy would be measured on no image."""
+        if not self.source.facts.validation_images:
+            raise UserError(f"{self.source.name}: no validation images; ancestors and genes are watched on some")
+        for task in self.tasks:
+            if self.preset.evaluation_split == "validation" and not task.facts.validation_images:
+                raise UserError(f"evaluation_split is 'validation', and {task.name} has no validation images")
 
     def _empty_plan(self) -> Plan:
         shared = {
@@ -76,6 +85,7 @@ class _Planner:
             self.preset,
             self.grid,
             source=self.source.name,
+            tasks=list({task.name: task for task in (self.source, *self.tasks)}.values()),
             setting=address_of(shared),
             setting_description=", ".join([self.preset.name, *self._told_changes()]),
         )
@@ -99,12 +109,16 @@ class _Planner:
 
     def _told_changes(self) -> list[str]:
         """What sets this run's numbers apart from those of the preset as it is shipped, whatever the method."""
-        untold = ["condensation.", "hypernetwork.", "inheritance.", "pretraining.", "teacher.", "ancestor.", "sizes."]
-        untold += ["tuning."] if self.grid.axis == "task" else ["downstream."]
-        untold += [f"data.{option}" for option in self.source.dataset.location]
+        untold = {"condensation", "hypernetwork", "inheritance", "pretraining", "teacher", "ancestor", "sizes"}
+        untold |= {"tuning"} if self.grid.axis == "task" else {"downstream"}
+        located = {f"data.{option}" for option in self.source.dataset.location}
         for task in self.tasks:
-            untold += [f"downstream.tasks.{task.name}.data.{option}" for option in task.dataset.location]
-        changes = [f"{key}={value}" for key, value in _flat(self.request.changes) if not key.startswith(tuple(untold))]
+            located |= {f"downstream.tasks.{task.name}.data.{option}" for option in task.dataset.location}
+        changes = [
+            f"{key}={value}"
+            for key, value in _flat(self.request.changes)
+            if _section_of(key) not in untold and key not in located
+        ]
         factor = self.grid.tuning_factor
         return changes + ([] if factor == 1 else [f"tuned {factor:g} times as long"])
 
@@ -215,8 +229,9 @@ class _Planner:
             "family": request.family.as_dict(),
             "settings": dict(request.settings),
             "recipes": {name: recipe.model_dump() for name, recipe in recipes.items()},
-            "seed": seed,
             **({"files": {role: self._file(path) for role, path in request.files.items()}} if request.files else {}),
+            # A gene that is a file is the same for all seeds.
+            **({"seed": seed} if request.trains or request.ancestors or not request.files else {}),
         }
         inputs = {role: self._ancestor(ancestor, seed) for role, ancestor in request.ancestors.items()}
         flops = sum(self._training_flops(request.family, recipe) for recipe in recipes.values())

@@ -55,12 +55,24 @@ def load_preset(name_or_file: str, overrides: Mapping[str, Any] | None = None) -
     """
     path = _find("preset", name_or_file)
     values, overrides = _read(path), overrides or {}
-    # Options belong to one data set: another would refuse those of the preset's own, or worse, share a name with one
-    # and take its value. So they go together, and before any override, whose order must not matter.
-    own = values.get("data")
-    if isinstance(own, dict) and overrides.get("data.name", own.get("name")) != own.get("name"):
-        values["data"] = {}
+    # Before any override, whose order must not matter.
+    _forget_options_of_another(values, "data", overrides)
+    downstream = values.get("downstream")
+    tasks = downstream.get("tasks") if isinstance(downstream, dict) else None
+    for name, task in (tasks if isinstance(tasks, dict) else {}).items():
+        if isinstance(task, dict):
+            _forget_options_of_another(task, f"downstream.tasks.{name}.data", overrides)
     return _build(Preset, values, overrides, where=str(path))
+
+
+def _forget_options_of_another(section: dict[str, Any], dotted: str, overrides: Mapping[str, Any]) -> None:
+    """Empties a section's `data` if its data set is overridden.
+
+    Options belong to one data set: another would refuse them or, worse, share a name with one and take its value.
+    """
+    own = section.get("data")
+    if isinstance(own, dict) and overrides.get(f"{dotted}.name", own.get("name")) != own.get("name"):
+        section["data"] = {}
 
 
 def load_grid(name_or_file: str, overrides: Mapping[str, Any] | None = None) -> Grid:
@@ -129,7 +141,10 @@ def _build(kind: type[SectionType], values: dict[str, Any], overrides: Mapping[s
     except ValidationError as error:
         dotted = ".".join(str(part) for part in error.errors()[0]["loc"])
         # What is wrong with several keys together has no place: the file was right before it was overridden.
-        overridden = any(not dotted or dotted == key or dotted.startswith(f"{key}.") for key in overrides)
+        overridden = any(
+            not dotted or dotted == key or dotted.startswith(f"{key}.") or key.startswith(f"{dotted}.")
+            for key in overrides
+        )
         raise UserError(f"{'--set' if overridden else where}: {first_problem(kind, error)}") from error
 
 

@@ -181,7 +181,7 @@ class _Stage:
         """Fills an ancestor that is not trained: from a file, or from timm (a teacher of timm's is filled already)."""
         source = self.config.get("source") or self.config["teacher"]
         if source["checkpoint"] is not None:
-            load_checkpoint(network, Path(self.execution["files"][source["checkpoint"]]))
+            load_checkpoint(network, self._weights_file(source["checkpoint"]))
         elif "source" in self.config:
             load_from_timm(network, source["timm"])
 

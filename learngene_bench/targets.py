@@ -42,6 +42,13 @@ class Task:
         options = {name: value for name, value in self.dataset.options.model_dump().items() if name not in located}
         return {"name": self.settings["name"], **options, "fingerprint": self.dataset.fingerprint()}
 
+    def check_there(self) -> None:
+        """Raises `UserError` if the data are not where the settings say."""
+        try:
+            self.dataset.check_there()
+        except UserError as error:
+            raise UserError(f"task {self.name!r}: {error}" if self.recipe else str(error)) from error
+
 
 @dataclass(frozen=True)
 class Target:
@@ -68,7 +75,8 @@ def tasks_of(preset: Preset, grid: Grid, source: Task) -> list[Task]:
     """The tasks that targets are tuned on.
 
     Raises:
-        UserError: the preset has no downstream tasks, or not these; images have another number of channels.
+        UserError: the preset has no downstream tasks, or not these; images have another number of channels; test images
+            of a task would be trained on at the source.
     """
     if grid.axis != "task":
         return [source]
@@ -90,6 +98,8 @@ def tasks_of(preset: Preset, grid: Grid, source: Task) -> list[Task]:
                 f"{source.facts.channels}: no patch embedding reads both (--set "
                 f"downstream.tasks.{name}.data.channels={source.facts.channels}, where the data set has this option)"
             )
+        if conflict := task.dataset.conflict(source.dataset):
+            raise UserError(f"task {name!r}: {conflict}")
         tasks.append(task)
     return tasks
 

@@ -138,7 +138,8 @@ def _compared(table: Table, row: Row, indices: Sequence[int], paper: Series) -> 
         if number is not None:
             published[label] = number
     absent = "a variant, which the paper does not have" if row.variant else "not in this table of the paper"
-    remarks = [absent] if not numbers else ["from the paper's ablations, Tables 4 and 5"] if row.variant else []
+    ablation = (row.method, row.variant) in paper.variants
+    remarks = [absent] if not numbers else ["from the paper's ablations, Tables 4 and 5"] if ablation else []
     remarks += [f"without {on_axis(table.axis, labels)}: {reason}" for reason, labels in lacking.items()]
     return ComparedRow(row, measured, published, None, None, tuple(remarks))
 

@@ -84,7 +84,7 @@ def _speed_up(found: InstinctTable, trained: Learning, learning: Learning, index
     if goal is None or index not in trained.courses or course.last == 0:
         return None
     records = trained.records[index].values()
-    epochs = mean([(record.cell.prepare_epochs or 0.0) + record.cost["tune"].epochs for record in records])
+    epochs = mean([record.cost["ancestors"].epochs + record.cost["tune"].epochs for record in records])
     own = {"initialize": mean([record.cost["initialize"].epochs for record in learning.records[index].values()])}
     if len(learning.courses) == len(learning.planned(found.indices)):
         own["gene"] = _gene_share(learning, index)
@@ -97,5 +97,5 @@ def _gene_share(learning: Learning, index: int) -> float:
     for seed, record in learning.records[index].items():
         others = (records.get(seed) for records in learning.records.values())
         sharing = sum(other is not None and other.gene == record.gene for other in others)
-        shares.append((record.cell.prepare_epochs or 0.0) / sharing if record.gene else 0.0)
+        shares.append(record.cost["prepare"].epochs / sharing if record.gene else 0.0)
     return mean(shares)

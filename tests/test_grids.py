@@ -152,6 +152,8 @@ def test_equal_budget_counts_the_iterations_of_the_task() -> None:
         (['grid.tasks=["shape"]'], "unknown task of preset 'digits' 'shape': did you mean 'shapes'?"),
         (["downstream.tasks.shapes.recipe.epoch=3"], "downstream: tasks.shapes.recipe: unknown key 'epoch'"),
         (["downstream.tasks.shapes.data.canvas=18"], "task 'shapes': impossible model: patch size 4 does not divide"),
+        (["data.test_digits=100"], "task 'digits-parity': test_digits is 360 here and 100 at the source"),
+        (["inheritance.networks=2"], "inheritance.networks: only the recipe 'hypernetwork' has it"),
         (["grid.width_factors=[0.5]"], "width_factors.0: input should be greater than or equal to 1"),
         (['grid.axis="depth"', 'grid.tasks=["shapes"]'], "tasks belong to a grid of axis 'task', not 'depth'"),
     ],
@@ -171,6 +173,25 @@ def test_a_task_with_colours_needs_a_source_with_colours(tmp_path: Path) -> None
         plan_of(
             "transfer", "he", f'downstream.tasks.photos.data={{name="imagefolder",root="{tmp_path}",image_size=12}}'
         )
+
+
+def test_a_task_without_validation_images_is_not_measured_on_them() -> None:
+    with pytest.raises(UserError, match="evaluation_split is 'validation', and flowers102 has no validation images"):
+        plan_of("transfer", "he", "evaluation_split=validation", preset="imagenet")
+
+
+def test_another_data_set_of_a_task_does_not_inherit_its_options() -> None:
+    preset = load_preset("tiny-imagenet-laptop", {"downstream.tasks.cifar10.data.name": "flowers102"})
+    assert preset.downstream is not None
+    assert preset.downstream.tasks["cifar10"].data == {"name": "flowers102"}
+
+
+def test_a_run_looks_for_all_data_before_it_begins(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    task = f'downstream.tasks.late.data={{name="cifar10",root="{tmp_path}",channels=1,image_size=12}}'
+    command = ["run", "-m", "telg", "--grid", "transfer", "--quick", "--runs", str(tmp_path / "runs"), "--set", task]
+    assert run_command([*command, "--set", 'grid.tasks=["shapes","late"]']) == 2
+    assert capsys.readouterr().err.startswith(f"lgbench: task 'late': {tmp_path}")
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_preset_without_tasks_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -97,6 +97,8 @@ def samples(subjects: Sequence[Subject], split: str, count: int, seed: int) -> S
             )
     _, splits = planned_data(planned, settings)
     chosen = {"test": splits.test, "validation": splits.validation, "train": splits.train}[split]
+    if not len(chosen):
+        raise UserError(f"{subjects[0].full_label}: its data have no {split} images")
     indices = _drawn(chosen.labels, count, seed)
     images = chosen.some(indices)
     inputs = normalization(splits)(torch.from_numpy(images).float().div_(255))

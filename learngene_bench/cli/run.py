@@ -24,7 +24,7 @@ from learngene_bench.pool import Crew
 from learngene_bench.registry import Registry
 from learngene_bench.slots import slots
 from learngene_bench.slurm.settings import SlurmSettings, slurm_settings
-from learngene_bench.store import Runs
+from learngene_bench.store import Runs, State
 
 if TYPE_CHECKING:
     from learngene_bench.results import Results
@@ -114,6 +114,9 @@ class _Work:
 
 
 def _run_here(work: _Work, workers: int | None, per_gpu: int | None, processes: int) -> int:
+    if not all(work.runs.of(stage).state() is State.DONE for stage in work.plan.stages.values()):
+        for task in work.plan.tasks:  # before hours of training on the source for a task that is not there
+            task.check_there()
     settings = work.plan.preset.compute
     crew = Crew(slots(settings, workers, per_gpu, processes), settings.threads * processes, processes)
     console = common.console()

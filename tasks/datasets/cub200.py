@@ -44,7 +44,9 @@ class Cub200(OfficialImages):
                 place = self._root / FOLDER / "image_class_labels.txt"
                 raise UserError(f"{place}: image {number}, {path}, is in no folder of class {label or '?'}")
             if (training.get(number) == "1") == (split == "train"):
-                files.append(file_below(self._root, f"{FOLDER}/images/{path}", int(label) - 1))
+                with reading(self._root / FOLDER / "classes.txt"):
+                    index = int(label) - 1
+                files.append(file_below(self._root, f"{FOLDER}/images/{path}", index))
         return files
 
     def _column(self, name: str) -> dict[str, str]:

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from pydantic import Field, model_validator
 
+from learngene_bench.datasets import Dataset
 from learngene_bench.tasks.datasets.placed import Counts, Pictures, PlacedOptions, PlacedPictures
 
 IMAGES = 1797
@@ -78,6 +79,14 @@ class RemadeDigits(Digits):
 
     def fingerprint(self) -> str:
         return f"{super().fingerprint()}; {self._remade_as}"
+
+    def conflict(self, source: Dataset) -> str | None:
+        if isinstance(source, Digits):
+            for split in ("test_digits", "validation_digits"):
+                own, others = getattr(self.options, split), getattr(source.options, split)
+                if own != others:
+                    return f"{split} is {own} here and {others} at the source, which trains on the others"
+        return None
 
     def pictures(self) -> tuple[Pictures, Pictures, Pictures]:
         train, validation, test = (self._remade(part, seed) for seed, part in enumerate(super().pictures()))

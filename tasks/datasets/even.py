@@ -29,6 +29,7 @@ class EvenImages(OfficialImages):
 
     def facts(self) -> DatasetFacts:
         own, classes = self.options, len(self._classes)
+        self._check_some_are_left(self._images_per_class)
         validation = classes * self._of_each_class
         train = classes * self._images_per_class - validation
         test = classes * (self.published.test // self.published.classes)

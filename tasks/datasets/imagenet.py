@@ -42,6 +42,9 @@ class ImageNet(ImageFolder):
     def fingerprint(self) -> str:
         return f"ILSVRC 2012, {VALIDATION_PER_CLASS} training images of each class for validation"
 
+    def check_there(self) -> None:
+        assert self._split_folders
+
     def load(self) -> Splits:
         self._check_counts()
         return super().load()

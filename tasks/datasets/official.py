@@ -67,13 +67,25 @@ class OfficialImages(ListedImages):
 
     def facts(self) -> DatasetFacts:
         known, own = self.published, self.options
+        self._check_some_are_left(known.train // known.classes)
         validation = known.classes * self._of_each_class
         return DatasetFacts(
             known.classes, own.channels, own.image_size, known.train - validation, validation, known.test
         )
 
+    def _check_some_are_left(self, of_a_class: int) -> None:
+        """Raises `UserError` if validation would take all training images of a class of so many."""
+        if self._of_each_class >= of_a_class:
+            raise UserError(
+                f"validation_per_class = {self._of_each_class} leaves no image of a class for training: "
+                f"{self.name} has {of_a_class} of each"
+            )
+
     def fingerprint(self) -> str:
-        """What was published, whose counts and checksums are checked, and what is set aside of it."""
+        """What was published, and what is set aside of it: it stands for the data where they do not lie.
+
+        So pixels are not in it. Counts are checked when the data are loaded, all else by `lgbench data verify`.
+        """
         known = self.published
         return f"{known.title}, {known.train} + {known.test} images, {self._of_each_class} of each class for validation"
 
@@ -111,6 +123,9 @@ class OfficialImages(ListedImages):
     def _part(self, by_class: list[list[File]]) -> list[list[File]]:
         """The training images that are used, by class, of all of them in random order."""
         return by_class
+
+    def check_there(self) -> None:
+        assert self._listing
 
     def prepare(self, tell: Tell) -> list[str]:
         done = [line for archive in self.archives for line in archive.bring(self._root, tell)]

@@ -86,6 +86,7 @@ class Runs:
 
     def record(self, cell: dict[str, Any], top1: float, top1_initial: float = 10.0, **changes: Any) -> dict[str, Any]:
         fitting = {**NO_COST, "iterations": 150, "seconds": 1.5 + cell["seed"]} if cell["method"] == "wave" else NO_COST
+        prepared = {**NO_COST, "epochs": cell["prepare_epochs"] or 0.0}
         about = {key: value for key, value in cell.items() if key not in ("address", "parameters", "prepare_epochs")}
         return {
             "schema_version": 1,
@@ -105,8 +106,8 @@ class Runs:
             "parameters": cell["parameters"],
             "prepare_epochs": cell["prepare_epochs"],
             "cost": {
-                "ancestors": NO_COST,
-                "prepare": NO_COST,
+                "ancestors": prepared if cell["group"] == "pre-training" else NO_COST,
+                "prepare": NO_COST if cell["group"] == "pre-training" else prepared,
                 "initialize": fitting,
                 "tune": {**NO_COST, "epochs": 2.0, "seconds": 4.0},
             },

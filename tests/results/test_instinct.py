@@ -123,7 +123,8 @@ def test_a_damaged_curve_is_named(runs: Any) -> None:
 def test_the_speed_up_over_pre_training(runs: Any) -> None:
     """By hand: direct-pt trains for 150 epochs and ends at 75; one gene of 40 epochs serves both depths of a seed."""
     untrained = dict.fromkeys(("ancestors", "prepare", "initialize", "tune"), NOTHING)
-    fitted = {**untrained, "initialize": {**NOTHING, "epochs": 8.0}}
+    fitted = {**untrained, "initialize": {**NOTHING, "epochs": 8.0}, "prepare": {**NOTHING, "epochs": 40.0}}
+    pretrained = {**untrained, "ancestors": {**NOTHING, "epochs": 150.0}}
     done = []
     for seed in range(2):
         gene = {"gene": runs.gene(f"wave {seed}", 10)}
@@ -132,7 +133,7 @@ def test_the_speed_up_over_pre_training(runs: Any) -> None:
             done.append(learned(runs, "wave", depth, seed, accuracies, cost=fitted, inputs=gene))
             done.append(learned(runs, "he", depth, seed, [10.0, 20.0, 30.0], cost=untrained))
             done.append(learned(runs, "share", depth, seed, [75.0, 75.0, 75.0], cost=untrained))
-            done.append(learned(runs, "direct-pt", depth, seed, [75.0], cost=untrained))
+            done.append(learned(runs, "direct-pt", depth, seed, [75.0], cost=pretrained))
     runs.plan(done)
     accuracies_of_all, speeds = instinct_sheets(load([runs.folder]))
     assert [line.label for line in speeds.lines] == ["He-Init", "Share", "WAVE"]
@@ -153,11 +154,14 @@ def test_the_speed_up_over_pre_training(runs: Any) -> None:
 
 def test_who_shares_a_gene_is_known_only_when_all_are_done(runs: Any) -> None:
     gene = {"gene": runs.gene("wave", 10)}
-    tuned = [learned(runs, "wave", 4, 0, [60.0, 80.0], inputs=gene), learned(runs, "direct-pt", 4, 0, [75.0])]
+    untrained = dict.fromkeys(("ancestors", "prepare", "initialize", "tune"), NOTHING)
+    pretrained = {**untrained, "ancestors": {**NOTHING, "epochs": 150.0}}
+    reference = learned(runs, "direct-pt", 4, 0, [75.0], cost=pretrained)
+    tuned = [learned(runs, "wave", 4, 0, [60.0, 80.0], cost=untrained, inputs=gene), reference]
     runs.plan([*tuned, runs.cell("wave", 6), runs.cell("direct-pt", 6)])
     _, speeds = instinct_sheets(load([runs.folder]))
     wave = cells(speeds, "WAVE")
-    assert (wave["With init. 4"], wave["With gene share 4"], wave["With init. 6"]) == ("152.0", "—", "0/1")
+    assert (wave["With init. 4"], wave["With gene share 4"], wave["With init. 6"]) == ("150.0", "—", "0/1")
 
 
 @pytest.mark.parametrize(("axis", "methods"), [("depth", ["he", "wave"]), ("task", ["wave", "direct-pt"])])

@@ -34,3 +34,10 @@ def test_ablations_stand_beside_the_variants_that_they_are_of() -> None:
     assert series.of("wave", "") == series.values["wave"]
     assert series.of("wave", "learn_scalers=false") is None
     assert published.series("width", "s").of("wave", "per_position=1") is None
+
+
+def test_the_papers_ghn3_is_the_one_with_the_authors_weights() -> None:
+    series = published.series("depth", "ti")
+    assert series.of("ghn3", "") is None
+    assert series.of("ghn3", "hidden=128") is None
+    assert series.of("ghn3", "weights=0123abcd") == series.values["ghn3"]

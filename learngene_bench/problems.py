@@ -16,9 +16,14 @@ def first_problem(kind: type[BaseModel], error: ValidationError) -> str:
         return str(unknown("key", dotted, _keys_beside(kind, problem["loc"])))
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "missing":
-        return f"{dotted} is missing"
+        missing = [other["loc"] for other in error.errors() if other["type"] == "missing"]
+        names = [".".join(map(str, place)) for place in missing if place[:-1] == problem["loc"][:-1]]
+        listed = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+        return f"{listed} {'is' if len(names) == 1 else 'are'} missing"
     if problem["type"] == "model_type":
         return f"{dotted}: this is a section with keys of its own, not {problem['input']!r}"
+    if problem["type"] == "list_type":
+        message += ", as in [4, 6]" if isinstance(problem["input"], int | float) else ', as in ["this", "that"]'
     given = "" if isinstance(problem["input"], dict | BaseModel) else f", not {problem['input']!r}"
     place = f"{dotted}: " if dotted else ""  # what is wrong with all keys together has no place
     return f"{place}{message[0].lower()}{message[1:]}{given}"

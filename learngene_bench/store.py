@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from learngene_bench.claims import Claim, claimed, last_claim
-from learngene_bench.errors import DamagedFile
+from learngene_bench.errors import DamagedFile, UserError
 from learngene_bench.files import address_of, read_json, write_json
 from learngene_bench.plan import Stage
 
@@ -84,6 +84,10 @@ class StageFolder:
             names = os.listdir(self.path)
         except FileNotFoundError:
             return State.WAITING
+        except NotADirectoryError as error:
+            raise UserError(
+                f"{self.path.parent.parent}: not a folder of runs, but a file (or a file is in it)"
+            ) from error
         if self.result.name in names:
             return State.DONE
         if self.config.name not in names:
@@ -206,6 +210,10 @@ class Runs:
 
     def check_writable(self) -> None:
         """Raises `UserError` if the folder cannot be made or written to."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"{self.root}: no runs folder can be made here: {error.strerror}") from error
         probe = self.root / ".writable"
         write_json(probe, {})
         probe.unlink(missing_ok=True)

@@ -95,13 +95,20 @@ def tasks_of(preset: Preset, grid: Grid, source: Task) -> list[Task]:
         if task.facts.channels != source.facts.channels:
             raise UserError(
                 f"task {name!r}: its images have {task.facts.channels} channels, those of the source task "
-                f"{source.facts.channels}: no patch embedding reads both (--set "
-                f"downstream.tasks.{name}.data.channels={source.facts.channels}, where the data set has this option)"
+                f"{source.facts.channels}: no patch embedding reads both ({_way_out(task, source)})"
             )
         if conflict := task.dataset.conflict(source.dataset):
             raise UserError(f"task {name!r}: {conflict}")
         tasks.append(task)
     return tasks
+
+
+def _way_out(task: Task, source: Task) -> str:
+    """How a task's images get as many channels as the source's, or the other way round."""
+    for one, other, place in ((task, source, f"downstream.tasks.{task.name}.data"), (source, task, "data")):
+        if "channels" in type(one.dataset).Options.model_fields:
+            return f"--set {place}.channels={other.facts.channels}"
+    return "choose other tasks with --set grid.tasks=[...]"
 
 
 def targets_of(preset: Preset, grid: Grid, source: Task) -> list[Target]:

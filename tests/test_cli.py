@@ -36,7 +36,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             ["run", "-m", "he", "--set", "tuning.epoch=3"],
             "unknown key 'tuning.epoch': did you mean 'tuning.epochs'",
         ),
-        (["run", "-m", "he", "--set", "tunin.epochs=3"], "unknown key 'tunin': did you mean 'tuning'"),
+        (["run", "-m", "he", "--set", "tunin.epochs=3"], "unknown section of --set 'tunin': did you mean 'tuning'"),
         (["run", "-m", "he", "--set", "tuning.epochs=many"], "--set: tuning.epochs: input should be a valid number"),
         (["run", "-m", "he", "--set", "tuning=3"], "--set: tuning: this is a section with keys of its own, not 3"),
         (["run", "-m", "he", "--set", "compute.device=tpu"], "input should be 'auto', 'cpu' or 'cuda', not 'tpu'"),
@@ -64,7 +64,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["retry"], "runs: no runs here"),
         (["cancel"], "runs: no runs here"),
         (["logs", "wave"], "runs: no runs here"),
-        (["info", "wav"], "unknown method, grid or preset 'wav': did you mean 'wave'?"),
+        (["info", "wav"], "unknown method, grid, preset or data set 'wav': did you mean 'wave'?"),
         (["list", "method"], "unknown kind 'method': did you mean 'methods'?"),
         (["status"], "runs: no runs here"),
         (["report", "elsewhere"], "no runs folder elsewhere"),
@@ -89,7 +89,7 @@ def test_mistakes(capsys: pytest.CaptureFixture[str], arguments: list[str], mess
     [
         ("name = ", "mine.toml: not valid TOML: "),
         ("\xff", "mine.toml: not valid TOML: "),
-        ('name = "x"', "mine.toml: title is missing"),
+        ('name = "x"', "mine.toml: title, axis and depths are missing"),
         (
             'name = 3\ntitle = "x"\naxis = "depth"\ndepths = [4]',
             "name: input should be a valid string, not 3",
@@ -149,7 +149,7 @@ def test_a_runs_folder_that_cannot_be_made(capsys: pytest.CaptureFixture[str]) -
     Path("file").write_text("mine")
     status, _, error = lgbench(capsys, "run", "-m", "he", "--runs", "file/runs")
     assert (status, len(error.splitlines())) == (2, 1)
-    assert "cannot be written" in error
+    assert "file/runs: not a folder of runs, but a file" in error
     assert Path("file").read_text() == "mine"
 
 

@@ -67,7 +67,10 @@ def convert(path: Path) -> Mapping[str, Tensor]:
         state = joblib.load(path)
     except Exception as error:
         first = (str(error).strip().splitlines() or [""])[0]
-        raise UserError(f"{path}: joblib cannot read it ({type(error).__name__}: {first[:200]})") from error
+        raise UserError(
+            f"{path}: not a file as GHN-3's authors publish, joblib cannot read it "
+            f"({type(error).__name__}: {first[:200]})"
+        ) from error
     tensors = _tensors(state, str(path))
     layout_of({name: tuple(tensor.shape) for name, tensor in tensors.items()}, str(path))
     return tensors

@@ -155,7 +155,7 @@ def analyse(models: Sequence[tuple[Subject, str, VisionTransformer]], shown: Sam
     maps = [MAPS[kind](model, shown.inputs, shown.labels) for _, _, model in models]
     names = names_of(models)
     rows = [row for model, found in zip(models, maps, strict=True) for row in _rows(*model[:2], shown, kind, found)]
-    header = ("", "map", "entropy", f"share of top {TOP_SHARE:.0%}", "images without")
+    header = ("", "map", "entropy", f"share of top {TOP_SHARE:.0%}", "empty maps")
     return Analysis(
         f"attention-maps-{kind}", _page(names, shown, maps, kind), tuple(rows), (header, *_summary(names, maps, kind))
     )

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from learngene_bench.choices import parse_methods
 from learngene_bench.config import DownstreamTask, Grid, Preset, Recipe, Size
-from learngene_bench.errors import UserError
+from learngene_bench.errors import UserError, unknown
 from learngene_bench.planner import Request
 from learngene_bench.presets import load_grid, load_preset, parse_override
 from learngene_bench.registry import Registry
@@ -25,7 +25,7 @@ class Format(StrEnum):
 
 
 MethodOption = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(
         "--method",
         "-m",
@@ -55,6 +55,11 @@ def console() -> Console:
     return Console(highlight=False)
 
 
+def joined(methods: list[str] | None) -> str | None:
+    """What was given with `--method`, once or several times."""
+    return ",".join(methods) if methods else None
+
+
 def build_request(
     method: str | None,
     grid: str,
@@ -81,15 +86,20 @@ def build_request(
             for_grid[rest] = value
         elif section in methods:
             for_methods.setdefault(section, {})[rest] = value
-        else:
+        elif section in Preset.model_fields:
             for_preset[key] = value
+        else:
+            raise unknown("section of --set", section, ["grid", *methods, *Preset.model_fields])
     for name, options in for_methods.items():
         registry.get(name).create(options)  # a mistake in an option is told even if the method does not run
     chosen_preset = load_preset(preset, for_preset)
     changes = _changes(load_preset(preset), chosen_preset, for_preset)
     chosen_grid = load_grid(grid, for_grid)
     if method is None and chosen_grid.methods is None:
-        raise UserError(f"--method is missing, and grid {chosen_grid.name!r} names no methods: lgbench list methods")
+        raise UserError(
+            f"--method is missing, and grid {chosen_grid.name!r} names no methods (as in --method wave,he; "
+            f"lgbench list methods shows all)"
+        )
     if quick:
         chosen_preset, chosen_grid = quick_preset(chosen_preset), quick_grid(chosen_grid, chosen_preset)
     choices = parse_methods(method or chosen_grid.methods or "", registry, for_methods)

@@ -1,33 +1,37 @@
-"""`lgbench info NAME`: a method with its options, or the text of a grid or preset."""
+"""`lgbench info NAME`: a method or data set with its options, or the text of a grid or preset."""
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
 from learngene_bench.cli import common
+from learngene_bench.config import Section
 from learngene_bench.errors import unknown
-from learngene_bench.presets import shipped
-from learngene_bench.registry import Registered, Registry
+from learngene_bench.presets import own, shipped
+from learngene_bench.registry import Registered, Registry, dataset_kind, dataset_names
 
 
 def info(
-    name: Annotated[str, typer.Argument(help="A method, grid or preset.")],
+    name: Annotated[str, typer.Argument(help="A method, grid, preset or data set.")],
     plugin: common.PluginOption = None,
 ) -> None:
-    """Describe a method with its options, or print a grid or preset."""
+    """Describe a method or data set with its options, or print a grid or preset."""
     registry = Registry(plugin or [])
-    files = {**shipped("grid"), **shipped("preset")}
+    files = {**own("grid"), **own("preset"), **shipped("grid"), **shipped("preset")}
     console = common.console()
     if name in registry.names():
         console.print(Text(_method(name, registry.get(name))))
     elif name in files:
         print(files[name].read_text(encoding="utf-8"), end="")  # as it is, so that it can start a file of one's own
+    elif name in dataset_names():
+        console.print(Text(_dataset(name)))
     else:
-        raise unknown("method, grid or preset", name, [*registry.names(), *files])
+        raise unknown("method, grid, preset or data set", name, [*registry.names(), *files, *dataset_names()])
 
 
 def _method(name: str, found: Registered) -> str:
@@ -35,15 +39,28 @@ def _method(name: str, found: Registered) -> str:
     lines = [f"{kind.title} ({name}), {kind.group}, version {kind.version}, from {found.origin}"]
     if kind.citation:
         lines.append(kind.citation)
-    if kind.__doc__:
-        lines += ["", _unwrapped(inspect.cleandoc(kind.__doc__))]
-    fields = kind.Options.model_fields
-    if fields:
+    lines += _described(kind)
+    if kind.Options.model_fields:
         lines += ["", "options (--set NAME.OPTION=VALUE, or NAME:OPTION=VALUE in --method):"]
-    for option, field in fields.items():
+    return "\n".join([*lines, *_options(kind.Options, name)])
+
+
+def _dataset(name: str) -> str:
+    kind = dataset_kind(name)
+    lines = [name, *_described(kind), "", f"options (--set data.name={name} --set data.OPTION=VALUE):"]
+    return "\n".join([*lines, *_options(kind.Options, "data")])
+
+
+def _described(kind: type) -> list[str]:
+    return ["", _unwrapped(inspect.cleandoc(kind.__doc__))] if kind.__doc__ else []
+
+
+def _options(options: type[Section], section: str) -> Iterator[str]:
+    """A line for each option: its default, and what it is."""
+    for option, field in options.model_fields.items():
         about = f"  {field.description}" if field.description else ""
-        lines.append(f"  {name}.{option} = {field.get_default(call_default_factory=True)!r}{about}")
-    return "\n".join(lines)
+        default = "required" if field.is_required() else repr(field.get_default(call_default_factory=True))
+        yield f"  {section}.{option} = {default}{about}"
 
 
 def _unwrapped(text: str) -> str:

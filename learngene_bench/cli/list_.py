@@ -39,6 +39,8 @@ def list_(
     console = common.console()
     for name, entries in listing.items():
         table = Table(title=name, title_justify="left", box=None, show_header=False, padding=(0, 2, 0, 0))
+        for key in entries[0] if entries else ():
+            table.add_column(no_wrap=key == "name")
         for entry in entries:
             table.add_row(*(Text(str(value)) for value in entry.values()))
         console.print(table, "")

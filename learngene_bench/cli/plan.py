@@ -39,7 +39,9 @@ def plan(
 ) -> None:
     """Print what `run` with the same options would do, without doing it."""
     registry = Registry(plugin or [])
-    made = make_plan(common.build_request(method, grid, preset, seeds, settings, registry, quick, equal_budget))
+    made = make_plan(
+        common.build_request(common.joined(method), grid, preset, seeds, settings, registry, quick, equal_budget)
+    )
     states = {address: Runs(runs).of(stage).state() for address, stage in made.stages.items()}
     estimate = _estimate(made, Runs(runs), states)
     if format is common.Format.JSON:

@@ -82,7 +82,9 @@ def run(
     if executor is on_slurm.Executor.LOCAL:
         on_slurm.refuse({**asked, "set_slurm": set_slurm, "snapshot": snapshot, "wait": wait, "dry_run": dry_run})
     registry = Registry(plugin or [])
-    plan = make_plan(common.build_request(method, grid, preset, seeds, settings, registry, quick, equal_budget))
+    plan = make_plan(
+        common.build_request(common.joined(method), grid, preset, seeds, settings, registry, quick, equal_budget)
+    )
     work = _Work(plan, Runs(runs), plugin or [], "failed" if retry_failed else "died", common.command_line())
     if executor is on_slurm.Executor.LOCAL:
         return _run_here(work, workers, per_gpu, processes or 1)

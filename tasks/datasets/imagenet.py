@@ -54,7 +54,13 @@ class ImageNet(ImageFolder):
         return super().verify(tell)
 
     def prepare(self, tell: Tell) -> list[str]:
-        self._check_counts()
+        try:
+            self._check_counts()
+        except UserError as error:
+            raise UserError(
+                f"{error}; ImageNet cannot be downloaded without an account on image-net.org: unpack ILSVRC 2012 so "
+                f"that there are {self._root}/train/SYNSET/IMAGE and {self._root}/val/SYNSET/IMAGE"
+            ) from error
         return super().prepare(tell)
 
     def _check_counts(self) -> None:

@@ -69,7 +69,7 @@ def make(
     """A report of accuracies, or of what is computed from them.
 
     Args:
-        name: of a grid, or in COMPUTED: only that; else all grids.
+        name: of a grid, or in COMPUTED: only that, both where both are called so; else all grids.
         metrics: which accuracies.
         compare: whether they stand beside the paper's.
         computed: which of COMPUTED follow the accuracies.
@@ -81,10 +81,12 @@ def make(
     if not names:
         raise UserError("nothing to report: no plan and no record; `lgbench run` makes both")
     if name is not None and name in COMPUTED:
-        return Report(results, (), (), {name: COMPUTED[name](results)})
+        of_name = of_grid(results, name) if name in names else None  # a grid may be called what is computed from it
+        made = [table for metric in metrics for table in tables(of_name, metric)] if of_name else []
+        return Report(results, made, (), {name: COMPUTED[name](results)})
     if name is not None:
         if name not in names:
-            raise unknown("table", name, [*names, *COMPUTED])
+            raise unknown("table", name, {*names, *COMPUTED})
         results = of_grid(results, name)
     made = [table for metric in metrics for table in tables(results, metric)]
     return Report(

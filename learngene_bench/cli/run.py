@@ -193,7 +193,8 @@ def _conclude(plan: Plan, execution: Execution, runs: Runs, console: Any) -> int
 
     found = results.load([runs.root]).of_setting(plan.equal_budget_of or plan.setting)
     if found.records:
-        render.terminal([t for metric in results.METRICS for t in results.tables(found, metric)], console)
+        tables = [table for metric in results.METRICS for table in results.tables(found, metric)]
+        render.terminal([table for table in tables if table.grid == plan.grid.name], console)
         for kind, path in _write_report(found, plan, execution, runs).items():
             console.print(f"{kind:10}{path}", soft_wrap=True)
     failures = [(plan.stages[address].label, error) for address, error in execution.failed.items()]

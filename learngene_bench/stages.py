@@ -38,9 +38,6 @@ from learngene_bench.streams import Streams
 from learngene_bench.tensor_files import check_hash, describe, facts_of, load_tensors, save_tensors
 from learngene_bench.training import train
 
-MODEL_FILE = "model.safetensors"
-"""In a cell's folder: the weights after tuning, by timm's names."""
-
 
 def execute(runs: Runs, kind: str, address: str, registry: Registry, *, retry_failed: bool = True) -> str:
     """Computes a stage, continuing an interrupted one; each of several processes that compute it together calls this.
@@ -245,7 +242,7 @@ class _Stage:
         trained = train(model, training_images(splits, recipe, self.device, self.loaders), recipe, phase)
         if not self.processes.leads:
             return {}
-        kept = self.folder.path / MODEL_FILE
+        kept = self.folder.model
         save_tensors(model.cpu().state_dict(), kept)
         write_json(self.folder.initial_weights, initial["tensors"])
         return {

@@ -72,6 +72,11 @@ class StageFolder:
         return self.path / "tensors.safetensors"
 
     @property
+    def model(self) -> Path:
+        """Of a cell: the weights after tuning, by timm's names."""
+        return self.path / "model.safetensors"
+
+    @property
     def initial_weights(self) -> Path:
         return self.path / "initial_weights.json"
 

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
-from learngene_bench.analysis.subjects import MODEL_FILE, Subject
+from learngene_bench.analysis.subjects import Subject
 from learngene_bench.errors import DamagedFile, MethodFailure, UserError
 from learngene_bench.files import file_hash
 from learngene_bench.materials import normalization
@@ -40,7 +40,7 @@ def model_of(subject: Subject, weights: str, registry: Registry) -> VisionTransf
 
 
 def _tuned(subject: Subject) -> VisionTransformer:
-    path = subject.runs.folder("cell", subject.address).path / MODEL_FILE
+    path = subject.runs.folder("cell", subject.address).model
     if file_hash(path) != subject.record["model"]["sha256"]:
         raise DamagedFile(f"{path}: damaged (its hash differs); delete its folder and run again")
     model = build_model(subject.target)

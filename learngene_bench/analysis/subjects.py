@@ -17,8 +17,6 @@ MOST = 8
 SHOWN = 6
 """Cells that an error names."""
 
-MODEL_FILE = "model.safetensors"
-
 
 @dataclass(frozen=True)
 class Subject:
@@ -61,7 +59,7 @@ class Subject:
             weights: "initial" or "tuned", or both.
         """
         if "tuned" in weights:
-            kept = self.runs.folder("cell", self.address).path / MODEL_FILE
+            kept = self.runs.folder("cell", self.address).model
             if not kept.is_file():
                 raise UserError(f"{self.full_label}: {kept} is not there, as in a leaderboard; {self.again}")
         if "initial" in weights:

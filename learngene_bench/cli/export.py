@@ -37,7 +37,7 @@ def export(
     folder = find_cell(Runs(runs), " ".join(cell))
     config, record = folder.read_config(), folder.read_result()
     target = ModelSpec(**config["config"]["target"])
-    kept = folder.path / "model.safetensors"
+    kept = folder.model
     if target.irpe:
         raise UserError(f"{config['label']}: timm has no iRPE, so it cannot load this model; its weights are in {kept}")
     if "model" not in record:

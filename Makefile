@@ -1,8 +1,8 @@
 # Everything runs in .venv, which is made on first use with the pinned versions of constraints.txt.
 PYTHON ?= python3
 BIN := .venv/bin
-# Two processes, each of which has whole files.
-TWO := -n 2 --dist loadgroup
+# Two processes, each of which has whole files, as tests of a file share what is slow to make.
+TWO := -n 2 --dist loadfile
 
 .PHONY: demo test test-fast slurm-test lint format install clean
 

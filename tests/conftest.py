@@ -16,14 +16,6 @@ torch.set_num_threads(1)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """For `pytest -n 2 --dist loadgroup`: tests of a file share its fixtures, those of SLURM their one cluster."""
-    for item in items:
-        group = "slurm" if item.path.parent.name == "slurm" else item.path.name
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture(autouse=True, scope="session")
 def _own_cache() -> Iterator[None]:
     """No test reads or fills the cache of the person who runs it."""

@@ -194,7 +194,7 @@ def test_an_archive_is_taken_from_where_a_person_put_it(
         (["prepare", "cifar"], "unknown data set 'cifar': did you mean 'cifar10'"),
         (["verify", "digits", "--root", "here"], "--root: digits comes with the suite and lies nowhere else"),
         (["verify", "cifar10", "--set", "size=3"], "data (cifar10): unknown key 'size'"),
-        (["prepare", "imagefolder"], "data (imagefolder): root is missing"),
+        (["prepare", "imagefolder"], "data (imagefolder): root and image_size are missing"),
         (["verify", "imagenet", "--root", "nowhere"], "nowhere: no such folder"),
     ],
 )

@@ -12,7 +12,9 @@ from typing import Any
 
 from learngene_bench.presets import shipped
 
-LGBENCH = [sys.executable, "-c", "from learngene_bench.cli.main import main; main()"]
+# Ctrl-C means what it does in a terminal, also where whoever started the tests ignores it.
+_AS_IN_A_TERMINAL = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+LGBENCH = [sys.executable, "-c", f"{_AS_IN_A_TERMINAL}from learngene_bench.cli.main import main; main()"]
 
 
 def short_preset(folder: Path) -> Path:

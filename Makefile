@@ -9,11 +9,13 @@ TWO := -n 2 --dist loadfile
 demo: install
 	$(BIN)/lgbench run --method wave,he --grid depth --seeds 3
 
+# Those of SLURM by themselves: they look at all processes of the machine for what a cluster may have left.
 test: install
-	$(BIN)/pytest $(TWO)
+	$(BIN)/pytest $(TWO) --ignore tests/slurm
+	$(BIN)/pytest tests/slurm
 
 test-fast: install
-	$(BIN)/pytest $(TWO) -m "not slow"
+	$(BIN)/pytest $(TWO) --ignore tests/slurm -m "not slow"
 
 # The tests of the SLURM executor alone, on a cluster of their own. Installs what that needs where it can.
 slurm-test: install

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from learngene_bench.gene import Gene
-from learngene_bench.initializer import GeneRequest, Initializer, NoOptions, Pretrained
-from learngene_bench.spec import ModelSpec
-from learngene_bench.weights import inherited_stem, write_weights
+from learngene_bench.contracts.gene import Gene
+from learngene_bench.contracts.initializer import GeneRequest, Initializer, NoOptions, Pretrained
+from learngene_bench.models.base_initialization import inherited_stem, write_weights
+from learngene_bench.models.spec import ModelSpec
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from learngene_bench.context import Context
+    from learngene_bench.contracts.context import Context
 
 
 class DirectPretraining(Initializer[NoOptions]):

@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from learngene_bench.initializer import Initializer, NoOptions
-from learngene_bench.lazy import torch
-from learngene_bench.spec import ModelSpec
-from learngene_bench.weights import write_weights, xavier
+from learngene_bench.contracts.initializer import Initializer, NoOptions
+from learngene_bench.models.base_initialization import write_weights, xavier
+from learngene_bench.models.spec import ModelSpec
+from learngene_bench.util.lazy import torch
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
 
-    from learngene_bench.context import Context
-    from learngene_bench.gene import Gene
+    from learngene_bench.contracts.context import Context
+    from learngene_bench.contracts.gene import Gene
 
 TRUNCATED_STD = 0.87962566103423978
 """Standard deviation of a standard normal truncated to (-2, 2)."""

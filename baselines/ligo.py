@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from learngene_bench.blocks import stacked_blocks
-from learngene_bench.config import Section
-from learngene_bench.gene import Gene
-from learngene_bench.initializer import GeneRequest, Initializer, Pretrained
-from learngene_bench.lazy import torch
-from learngene_bench.spec import ModelSpec
-from learngene_bench.weights import inherited_stem, write_weights
+from learngene_bench.config.types import Section
+from learngene_bench.contracts.gene import Gene
+from learngene_bench.contracts.initializer import GeneRequest, Initializer, Pretrained
+from learngene_bench.expansion.block_genes import stacked_blocks
+from learngene_bench.models.base_initialization import inherited_stem, write_weights
+from learngene_bench.models.spec import ModelSpec
+from learngene_bench.util.lazy import torch
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
 
-    from learngene_bench.context import Context
-    from learngene_bench.expanded import MaterialisedModel
+    from learngene_bench.contracts.context import Context
+    from learngene_bench.expansion.materialised import MaterialisedModel
 
 # The width operator of each module's outputs and of its inputs (released code: `fuse_tie_param`). "residual" is one for
 # the whole model; the others exist once per layer of the target.
@@ -161,7 +161,7 @@ def grown_model(
     """
     from torch.utils.flop_counter import FlopCounterMode
 
-    from learngene_bench.expanded import MaterialisedModel, TensorTable
+    from learngene_bench.expansion.materialised import MaterialisedModel, TensorTable
 
     class GrownModel(MaterialisedModel):
         def __init__(self) -> None:

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from learngene_bench.config import Section
-from learngene_bench.initializer import Initializer
-from learngene_bench.lazy import torch
-from learngene_bench.spec import ModelSpec
-from learngene_bench.weights import write_weights
+from learngene_bench.config.types import Section
+from learngene_bench.contracts.initializer import Initializer
+from learngene_bench.models.base_initialization import write_weights
+from learngene_bench.models.spec import ModelSpec
+from learngene_bench.util.lazy import torch
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
 
-    from learngene_bench.context import Context
-    from learngene_bench.gene import Gene
+    from learngene_bench.contracts.context import Context
+    from learngene_bench.contracts.gene import Gene
 
 
 class MimeticOptions(Section):

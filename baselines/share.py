@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import Field
 
-from learngene_bench.blocks import Condensed, Scalers
-from learngene_bench.config import Section
+from learngene_bench.config.types import Section
+from learngene_bench.expansion.block_genes import Condensed, Scalers
 
 
 class ShareOptions(Section):
@@ -19,7 +19,7 @@ class Share(Condensed[ShareOptions]):
     """W(l) = T for every layer l: one template, scaler 1.
 
     The auxiliary model has 12 layers that share one block (ALBERT), norms, biases and iRPE tables included, and is
-    distilled as all condensed genes are (`learngene_bench.blocks.Condensed`). A target of any depth gets copies, which
+    distilled as all condensed genes are (`expansion.block_genes.Condensed`). A target of any depth gets copies, which
     ordinary training unties. It is SWS with one stage, and TELG with slope 0.
 
     Faithful: the WAVE paper compares with "Share Init" and prints its cost (150 epochs) and its parameters, which are

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from learngene_bench.config import Section
-from learngene_bench.errors import UserError
-from learngene_bench.gene import Gene
-from learngene_bench.initializer import GeneRequest, Initializer, Pretrained
-from learngene_bench.lazy import torch
-from learngene_bench.spec import ModelSpec
-from learngene_bench.weights import inherited_stem, write_weights
+from learngene_bench.config.types import Section
+from learngene_bench.contracts.gene import Gene
+from learngene_bench.contracts.initializer import GeneRequest, Initializer, Pretrained
+from learngene_bench.models.base_initialization import inherited_stem, write_weights
+from learngene_bench.models.spec import ModelSpec
+from learngene_bench.util.errors import UserError
+from learngene_bench.util.lazy import torch
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from learngene_bench.context import Context
+    from learngene_bench.contracts.context import Context
 
 
 class WeightSelectionOptions(Section):

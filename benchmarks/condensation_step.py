@@ -19,16 +19,16 @@ import torch.nn.functional as F
 from timm.optim import create_optimizer_v2
 from torch import Tensor, nn
 
-from learngene_bench.ancestors import ConvNet
-from learngene_bench.config import BaseInitialization
-from learngene_bench.expanded import ExpandedModel
-from learngene_bench.expansion import Expansion
+from learngene_bench.config.types import BaseInitialization
+from learngene_bench.expansion.algebra import Expansion
+from learngene_bench.expansion.materialised import ExpandedModel
 from learngene_bench.methods.wave import Layout
-from learngene_bench.models import build_model
-from learngene_bench.spec import ModelSpec
-from learngene_bench.streams import Streams
-from learngene_bench.training import distillation_loss
-from learngene_bench.weights import base_weights, write_weights
+from learngene_bench.models.base_initialization import base_weights, write_weights
+from learngene_bench.models.spec import ModelSpec
+from learngene_bench.models.vit import build_model
+from learngene_bench.training.ancestors import ConvNet
+from learngene_bench.training.loop import distillation_loss
+from learngene_bench.util.rng import Streams
 
 
 class KronLoop(Expansion):

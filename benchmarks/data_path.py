@@ -33,11 +33,11 @@ import torch
 from PIL import Image
 from timm.data import create_dataset, create_loader
 
-from learngene_bench.array_cache import VARIABLE
-from learngene_bench.augment import DeviceImages, Normalization
-from learngene_bench.config import Augmentation
-from learngene_bench.datasets import Images
-from learngene_bench.registry import dataset
+from learngene_bench.config.types import Augmentation
+from learngene_bench.contracts.dataset import Images
+from learngene_bench.data.batch_augment import DeviceImages, Normalization
+from learngene_bench.data.decoded_cache import VARIABLE
+from learngene_bench.plugins.registry import dataset
 
 JITTER, ERASING = 0.4, 0.25
 MADE = 12_000

@@ -21,15 +21,16 @@ import numpy as np
 import torch
 
 from learngene_bench import distributed
-from learngene_bench.augment import DeviceImages, Normalization
-from learngene_bench.config import Augmentation, BaseInitialization, Compute, Recipe
-from learngene_bench.datasets import Images
-from learngene_bench.distributed import Part, World, processes
-from learngene_bench.materials import new_model
-from learngene_bench.phase import Phase
-from learngene_bench.spec import ModelSpec
-from learngene_bench.streams import Streams
-from learngene_bench.training import train
+from learngene_bench.config.types import Augmentation, BaseInitialization, Compute, Recipe
+from learngene_bench.contracts.dataset import Images
+from learngene_bench.data.batch_augment import DeviceImages, Normalization
+from learngene_bench.distributed import Part, World
+from learngene_bench.distributed import world as world_module
+from learngene_bench.models.spec import ModelSpec
+from learngene_bench.training.inputs import new_model
+from learngene_bench.training.loop import train
+from learngene_bench.training.run import Phase
+from learngene_bench.util.rng import Streams
 
 STEPS = 20
 CLASSES = 10
@@ -73,7 +74,7 @@ def benchmark(options: argparse.Namespace, world: World) -> None:
     alone, together, whole, own = [], [], [], []
     for count in range(options.rounds + 1):
         if world.leads:
-            with patch.object(processes, "_world", World()):
+            with patch.object(world_module, "_world", World()):
                 alone.append(seconds_per_step(spec, recipe, data, options.device))
         torch.distributed.barrier()
         together.append(seconds_per_step(spec, recipe, data, options.device))

@@ -23,7 +23,7 @@ from learngene_bench.baselines.ghn3.layout import PUBLISHED, Layout
 from learngene_bench.baselines.ghn3.meta_batch import Family, MetaBatch
 from learngene_bench.baselines.ghn3.network import Hypernetwork
 from learngene_bench.baselines.ghn3.prediction import predict
-from learngene_bench.spec import ModelSpec
+from learngene_bench.models.spec import ModelSpec
 
 
 class OneByOne(MetaBatch):

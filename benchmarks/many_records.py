@@ -32,12 +32,12 @@ from pathlib import Path
 from typing import Any
 
 from learngene_bench.cli.common import build_request
-from learngene_bench.files import read_json, write_json
-from learngene_bench.manifest import about, write_manifest
-from learngene_bench.plan import Cell, Plan, Stage
-from learngene_bench.planner import make_plan
-from learngene_bench.registry import Registry
-from learngene_bench.store import Runs, State
+from learngene_bench.planning.plan import Cell, Plan, Stage
+from learngene_bench.planning.planner import make_plan
+from learngene_bench.plugins.registry import Registry
+from learngene_bench.runs.manifest import about, write_manifest
+from learngene_bench.runs.store import Runs, State
+from learngene_bench.util.files import read_json, write_json
 
 LGBENCH = str(Path(sys.executable).with_name("lgbench"))
 ROUNDS = 3
@@ -47,7 +47,7 @@ RUNNING = 4
 """Interrupted cells that run while the commands are timed."""
 
 FAILING = """
-from learngene_bench.initializer import Initializer
+from learngene_bench.contracts.initializer import Initializer
 
 class Failing(Initializer):
     name, title = "failing", "Failing"

@@ -19,9 +19,9 @@ import time
 
 import torch
 
-from learngene_bench.expansion import Expansion
+from learngene_bench.expansion.algebra import Expansion
 from learngene_bench.methods.wave import Layout
-from learngene_bench.spec import ModelSpec
+from learngene_bench.models.spec import ModelSpec
 
 
 def main() -> None:

@@ -5,7 +5,7 @@
 The claim under test: under 2 % at ten minutes of work (`--minutes 10 --rounds 1`), and under 1 s beside the imports.
 
 Both ways run in this process with the same threads, data, recipe and seed, in turns, and must end with the same
-learning curve. Directly: the target is made, initialized and trained by `learngene_bench.training.train`, measured
+learning curve. Directly: the target is made, initialized and trained by `learngene_bench.training.loop.train`, measured
 every epoch. As a cell: what a worker of `lgbench run` does, from the cell's configuration to its record. A short
 first round warms up and is not counted; it shows what the first cell of a process pays once.
 
@@ -28,32 +28,34 @@ from unittest.mock import patch
 
 import torch
 
-from learngene_bench import claims, stages, store, training
 from learngene_bench.cli.common import build_request
-from learngene_bench.context import Context
-from learngene_bench.evaluation import top1
-from learngene_bench.files import canonical
-from learngene_bench.manifest import about
-from learngene_bench.materials import new_model, plain_images, training_images
-from learngene_bench.phase import Phase
-from learngene_bench.plan import Plan
-from learngene_bench.planner import make_plan
-from learngene_bench.provenance import versions
-from learngene_bench.registry import Registry
-from learngene_bench.stage_data import load_data
-from learngene_bench.stages import choose_device, execute
-from learngene_bench.store import Runs
-from learngene_bench.streams import Streams
-from learngene_bench.training import train
+from learngene_bench.contracts.context import Context
+from learngene_bench.execution import stages
+from learngene_bench.execution.stage_data import load_data
+from learngene_bench.execution.stages import choose_device, execute
+from learngene_bench.planning.plan import Plan
+from learngene_bench.planning.planner import make_plan
+from learngene_bench.plugins.registry import Registry
+from learngene_bench.runs import lease, store
+from learngene_bench.runs.manifest import about
+from learngene_bench.runs.store import Runs
+from learngene_bench.training import loop
+from learngene_bench.training.evaluation import top1
+from learngene_bench.training.inputs import new_model, plain_images, training_images
+from learngene_bench.training.loop import train
+from learngene_bench.training.run import Phase
+from learngene_bench.util.files import canonical
+from learngene_bench.util.provenance import versions
+from learngene_bench.util.rng import Streams
 
 METHOD = "he"
 SHORT = 38
 """Iterations of the trainings that warm up."""
 PARTS: dict[str, list[tuple[Any, str]]] = {
-    "claim": [(claims, "_take"), (claims, "_release")],
+    "claim": [(lease, "_take"), (lease, "_release")],
     "configuration": [(store.StageFolder, "read_config")],
     "hash and statistics of initial weights": [(stages, "describe")],
-    "checkpoints": [(training._Run, "save")],
+    "checkpoints": [(loop._Run, "save")],
     "progress": [(stages, "_write_progress")],
     "the tuned model's file and hash": [(stages, "save_tensors"), (stages, "file_hash")],
     "provenance": [(stages._Stage, "provenance")],

@@ -24,14 +24,14 @@ from PIL import Image
 from timm.data import ImageDataset, create_loader
 from timm.data.readers.img_extensions import add_img_extensions
 
-from learngene_bench.augment import Normalization
-from learngene_bench.config import Augmentation, RandomCrop, Recipe
-from learngene_bench.datasets import ImageFiles
+from learngene_bench.config.types import Augmentation, RandomCrop, Recipe
+from learngene_bench.contracts.dataset import ImageFiles
+from learngene_bench.data.batch_augment import Normalization
+from learngene_bench.data.dataloader import StreamedImages
+from learngene_bench.data.image_transforms import mended
+from learngene_bench.data.sampler import Draws, Order
 from learngene_bench.distributed import World
-from learngene_bench.one_by_one import mended
-from learngene_bench.order import Draws, Order
-from learngene_bench.streaming import StreamedImages
-from learngene_bench.streams import Streams
+from learngene_bench.util.rng import Streams
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 POLICY = "rand-m9-mstd0.5-inc1"

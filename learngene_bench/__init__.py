@@ -5,19 +5,18 @@
 
 from typing import TYPE_CHECKING, Any
 
+from learngene_bench.version import PROTOCOL, __version__
+
 if TYPE_CHECKING:
-    from learngene_bench.library import initialize as initialize
+    from learngene_bench.api.initialize import initialize as initialize
 
-__version__ = "0.3.0"
-
-PROTOCOL = 1
-"""Raised whenever a change of the suite makes numbers incomparable; in every address and record."""
+__all__ = ["PROTOCOL", "__version__", "initialize"]
 
 
 def __getattr__(name: str) -> Any:
     # Importing the package must not import torch.
     if name == "initialize":
-        from learngene_bench.library import initialize
+        from learngene_bench.api.initialize import initialize
 
         return initialize
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pydantic import Field
 
-from learngene_bench.blocks import BlockInitializer, Scalers, gene_of_blocks, one_hot, too_few_blocks
-from learngene_bench.config import Section
-from learngene_bench.gene import Gene
-from learngene_bench.initializer import GeneRequest, Pretrained
-from learngene_bench.lazy import torch
-from learngene_bench.spec import ModelSpec
+from learngene_bench.config.types import Section
+from learngene_bench.contracts.gene import Gene
+from learngene_bench.contracts.initializer import GeneRequest, Pretrained
+from learngene_bench.expansion.block_genes import BlockInitializer, Scalers, gene_of_blocks, one_hot, too_few_blocks
+from learngene_bench.models.spec import ModelSpec
+from learngene_bench.util.lazy import torch
 
 if TYPE_CHECKING:
     from timm.models.vision_transformer import VisionTransformer
     from torch import Tensor
 
-    from learngene_bench.context import Context
+    from learngene_bench.contracts.context import Context
 
 BATCH = 64
 """Images whose representations are computed at once; a matter of memory, not of the result."""
@@ -102,7 +102,7 @@ def most_similar(similarity: Tensor) -> list[int]:
 
 def similarity_to_descendant(context: Context, images: int) -> Tensor:
     """Linear CKA of each of the ancestor's blocks with each of the pseudo-descendant's: (L, n)."""
-    from learngene_bench.phase import Cost
+    from learngene_bench.training.run import Cost
 
     sample = context.source_images(images)
     roles = ("ancestor", "pseudo-descendant")

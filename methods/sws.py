@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import Field, PositiveInt
 
-from learngene_bench.blocks import Condensed, Scalers, one_hot
-from learngene_bench.config import Section
+from learngene_bench.config.types import Section
+from learngene_bench.expansion.block_genes import Condensed, Scalers, one_hot
 
 
 class SwsOptions(Section):

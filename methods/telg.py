@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from learngene_bench.blocks import Condensed, Scalers
-from learngene_bench.config import Section
-from learngene_bench.lazy import torch
+from learngene_bench.config.types import Section
+from learngene_bench.expansion.block_genes import Condensed, Scalers
+from learngene_bench.util.lazy import torch
 
 if TYPE_CHECKING:
     from torch import Tensor

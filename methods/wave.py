@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
 
-from learngene_bench.config import LATER, Section
-from learngene_bench.expansion import Expansion
-from learngene_bench.gene import Gene
-from learngene_bench.initializer import Distiller, GeneRequest, Initializer
-from learngene_bench.lazy import torch
-from learngene_bench.spec import ModelSpec
-from learngene_bench.weights import inherited_stem, write_weights
+from learngene_bench.config.types import LATER, Section
+from learngene_bench.contracts.gene import Gene
+from learngene_bench.contracts.initializer import Distiller, GeneRequest, Initializer
+from learngene_bench.expansion.algebra import Expansion
+from learngene_bench.models.base_initialization import inherited_stem, write_weights
+from learngene_bench.models.spec import ModelSpec
+from learngene_bench.util.lazy import torch
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
 
-    from learngene_bench.context import Context
+    from learngene_bench.contracts.context import Context
 
 Part = Literal["attention", "projection", "mlp", "norm"]
 PARTS: dict[str, Part] = {
@@ -127,7 +127,7 @@ class Wave(Initializer[WaveOptions]):
         return {**templates, **target.stem_shapes(), **target.head_shapes()}
 
     def prepare(self, request: GeneRequest, context: Context) -> Gene:
-        from learngene_bench.expanded import ExpandedModel
+        from learngene_bench.expansion.materialised import ExpandedModel
 
         family = request.family
         layout = Layout(family, request.settings["template_size"], request.settings["per_position"])
@@ -150,7 +150,7 @@ class Wave(Initializer[WaveOptions]):
         return Gene(self.name, family, tensors, dict(request.settings))
 
     def initialize(self, model: nn.Module, target: ModelSpec, gene: Gene | None, context: Context) -> None:
-        from learngene_bench.expanded import ExpandedModel
+        from learngene_bench.expansion.materialised import ExpandedModel
 
         assert gene is not None
         family, own = gene.family, dict(model.named_parameters())

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from learngene_bench.spec import ModelSpec
+from learngene_bench.models.spec import ModelSpec
 
 # One thread, as the presets compute: sums come in one order.
 torch.set_num_threads(1)

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from learngene_bench.datasets import Dataset
-from learngene_bench.registry import dataset, dataset_kind
+from learngene_bench.contracts.dataset import Dataset
+from learngene_bench.plugins.registry import dataset, dataset_kind
 from learngene_bench.tasks.datasets.official import Published
 
 CLASSES, TRAIN, TEST = 3, 5, 2

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from learngene_bench.cli import common
-from learngene_bench.manifest import about, write_manifest
-from learngene_bench.plan import Plan, Stage
-from learngene_bench.planner import make_plan
-from learngene_bench.registry import Registry
-from learngene_bench.store import Runs
+from learngene_bench.planning.plan import Plan, Stage
+from learngene_bench.planning.planner import make_plan
+from learngene_bench.plugins.registry import Registry
+from learngene_bench.runs.manifest import about, write_manifest
+from learngene_bench.runs.store import Runs
 
 IMAGES = 1440
 PROVENANCE = {

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from learngene_bench.presets import shipped
+from learngene_bench.config.loader import shipped
 
 # Ctrl-C means what it does in a terminal, also where whoever started the tests ignores it.
 _AS_IN_A_TERMINAL = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
@@ -72,7 +72,7 @@ def wait_until(condition: Callable[[], object], seconds: float = 20) -> None:
 
 
 PLUGIN = """
-from learngene_bench.initializer import Initializer
+from learngene_bench.contracts.initializer import Initializer
 
 class Mine(Initializer):
     name, title = "mine", "Mine [x]"

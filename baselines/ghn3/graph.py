@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from learngene_bench.spec import ModelSpec
+from learngene_bench.models.spec import ModelSpec
 
 CUTOFF = 50
 """Longest path that a virtual edge stands for."""

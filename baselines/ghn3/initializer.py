@@ -11,18 +11,18 @@ from pydantic import Field, model_validator
 from learngene_bench.baselines.ghn3.graph import graph_of
 from learngene_bench.baselines.ghn3.layout import Layout, layout_of
 from learngene_bench.baselines.ghn3.published import check_file, read_weights
-from learngene_bench.config import Section
-from learngene_bench.gene import Gene
-from learngene_bench.initializer import GeneRequest, Initializer
-from learngene_bench.lazy import torch
-from learngene_bench.spec import ModelSpec
-from learngene_bench.weights import write_weights
+from learngene_bench.config.types import Section
+from learngene_bench.contracts.gene import Gene
+from learngene_bench.contracts.initializer import GeneRequest, Initializer
+from learngene_bench.models.base_initialization import write_weights
+from learngene_bench.models.spec import ModelSpec
+from learngene_bench.util.lazy import torch
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from learngene_bench.baselines.ghn3.network import Hypernetwork
-    from learngene_bench.context import Context
+    from learngene_bench.contracts.context import Context
 
 
 class Ghn3Options(Section):

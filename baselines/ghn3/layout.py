@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from learngene_bench.errors import UserError
-from learngene_bench.spec import count
+from learngene_bench.models.spec import count
+from learngene_bench.util.errors import UserError
 
 Shape = tuple[int, ...]
 

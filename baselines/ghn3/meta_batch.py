@@ -14,9 +14,9 @@ from torch.func import functional_call
 from learngene_bench.baselines.ghn3.graph import Graph, graph_of
 from learngene_bench.baselines.ghn3.network import GraphBatch, Hypernetwork
 from learngene_bench.baselines.ghn3.prediction import predict
-from learngene_bench.models import build_model
-from learngene_bench.objective import OwnObjective
-from learngene_bench.spec import ModelSpec
+from learngene_bench.models.spec import ModelSpec
+from learngene_bench.models.vit import build_model
+from learngene_bench.training.custom_objective import OwnObjective
 
 PENALTY = 3e-5
 """Weight of the Frobenius norms of all predicted tensors (`train_ghn_ddp.py`, `predparam_wd`)."""

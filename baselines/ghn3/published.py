@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from learngene_bench.baselines.ghn3.layout import Shape, canonical, layout_of
-from learngene_bench.errors import UserError
-from learngene_bench.lazy import torch
+from learngene_bench.util.errors import UserError
+from learngene_bench.util.lazy import torch
 
 if TYPE_CHECKING:
     from torch import Tensor

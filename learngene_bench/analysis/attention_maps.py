@@ -27,7 +27,7 @@ from learngene_bench.analysis.models import Samples
 from learngene_bench.analysis.report import Analysis, rounded
 from learngene_bench.analysis.subjects import Subject
 from learngene_bench.analysis.tiles import Tiles
-from learngene_bench.irpe import RelativeAttention
+from learngene_bench.models.irpe import RelativeAttention
 from learngene_bench.results.plots.page import Page
 
 TOP_SHARE = 0.1

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from learngene_bench.analysis.report import Analysis, rounded
 from learngene_bench.analysis.subjects import Subject
 from learngene_bench.analysis.tiles import Tiles, color_bar, spread
+from learngene_bench.models.spec import ModelSpec
 from learngene_bench.results.plots import style
 from learngene_bench.results.plots.page import Page
-from learngene_bench.spec import ModelSpec
 
 LAYERS_SHOWN, HEADS_SHOWN = 6, 3
 LIMIT = 4.0

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from learngene_bench.analysis.attention_structure import names_of
 from learngene_bench.analysis.report import Analysis, rounded
 from learngene_bench.analysis.subjects import Subject
-from learngene_bench.errors import UserError
 from learngene_bench.results.plots import style
 from learngene_bench.results.plots.page import Page
 from learngene_bench.results.plots.style import Look
+from learngene_bench.util.errors import UserError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

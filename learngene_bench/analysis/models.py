@@ -16,14 +16,14 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from learngene_bench.analysis.subjects import Subject
-from learngene_bench.errors import DamagedFile, MethodFailure, UserError
-from learngene_bench.files import file_hash
-from learngene_bench.materials import normalization
-from learngene_bench.models import build_model
-from learngene_bench.registry import Registry
-from learngene_bench.stage_data import planned_data, task_data
-from learngene_bench.stages import initial_model
-from learngene_bench.tensor_files import describe
+from learngene_bench.execution.stage_data import planned_data, task_data
+from learngene_bench.execution.stages import initial_model
+from learngene_bench.models.vit import build_model
+from learngene_bench.plugins.registry import Registry
+from learngene_bench.runs.tensors import describe
+from learngene_bench.training.inputs import normalization
+from learngene_bench.util.errors import DamagedFile, MethodFailure, UserError
+from learngene_bench.util.files import file_hash
 
 
 def model_of(subject: Subject, weights: str, registry: Registry) -> VisionTransformer:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from learngene_bench.files import write_bytes
-from learngene_bench.results.exports import harmless
+from learngene_bench.results.formats.exports import harmless
 from learngene_bench.results.plots.page import Page
+from learngene_bench.util.files import write_bytes
 
 
 @dataclass(frozen=True)

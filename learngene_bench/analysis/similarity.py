@@ -20,11 +20,11 @@ from learngene_bench.analysis.linear_structure import DRAWN
 from learngene_bench.analysis.models import Samples, model_of
 from learngene_bench.analysis.report import Analysis, rounded
 from learngene_bench.analysis.subjects import Subject
-from learngene_bench.errors import UserError
-from learngene_bench.registry import Registry
+from learngene_bench.models.spec import ModelSpec
+from learngene_bench.plugins.registry import Registry
 from learngene_bench.results.plots.page import Page
 from learngene_bench.results.plots.style import SMALL_SIZE
-from learngene_bench.spec import ModelSpec
+from learngene_bench.util.errors import UserError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

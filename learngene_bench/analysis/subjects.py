@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from learngene_bench.errors import DamagedFile, UserError, nearest
-from learngene_bench.finding import cell_labels, label_fits
-from learngene_bench.spec import ModelSpec
-from learngene_bench.store import Runs, State
+from learngene_bench.models.spec import ModelSpec
+from learngene_bench.runs.lookup import cell_labels, label_fits
+from learngene_bench.runs.store import Runs, State
+from learngene_bench.util.errors import DamagedFile, UserError, nearest
 
 MOST = 8
 """Cells side by side: more would be too small to see."""

@@ -12,9 +12,9 @@ from rich.text import Text
 
 from learngene_bench.analysis import subjects
 from learngene_bench.cli import common
-from learngene_bench.errors import UserError, unknown
-from learngene_bench.registry import Registry
-from learngene_bench.store import Runs
+from learngene_bench.plugins.registry import Registry
+from learngene_bench.runs.store import Runs
+from learngene_bench.util.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from learngene_bench.analysis.report import Analysis

@@ -10,10 +10,10 @@ import typer
 from learngene_bench.cli import common
 from learngene_bench.cli.choice import choose
 from learngene_bench.cli.status import planned_stages
-from learngene_bench.errors import UserError
-from learngene_bench.situation import ask_scheduler, situations
-from learngene_bench.slurm import scheduler
-from learngene_bench.store import Runs
+from learngene_bench.execution.slurm import scheduler
+from learngene_bench.execution.status import ask_scheduler, situations
+from learngene_bench.runs.store import Runs
+from learngene_bench.util.errors import UserError
 
 
 def cancel(

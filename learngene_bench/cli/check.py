@@ -10,12 +10,12 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from learngene_bench.choices import parse_methods
 from learngene_bench.cli import common
-from learngene_bench.registry import Registry
+from learngene_bench.planning.method_spec import parse_methods
+from learngene_bench.plugins.registry import Registry
 
 if TYPE_CHECKING:
-    from learngene_bench.conformance import Outcome, Report
+    from learngene_bench.conformance.runner import Outcome, Report
 
 STYLES = {"passed": "green", "failed": "bold red", "note": "yellow", "skipped": "dim"}
 
@@ -34,7 +34,7 @@ def check(
     choices = parse_methods(method, Registry(plugin or []), {})
     console, reports = common.console(), []
 
-    from learngene_bench.conformance import check as conformance_of
+    from learngene_bench.conformance.runner import check as conformance_of
 
     for choice in choices:
         report = conformance_of(choice.registered, choice.options)

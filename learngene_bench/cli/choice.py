@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from learngene_bench.errors import UserError
-from learngene_bench.situation import Situation
+from learngene_bench.execution.status import Situation
+from learngene_bench.util.errors import UserError
 
 SHOWN = 10
 

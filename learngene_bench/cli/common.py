@@ -11,12 +11,12 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from learngene_bench.choices import parse_methods
-from learngene_bench.config import DownstreamTask, Grid, Preset, Recipe, Size
-from learngene_bench.errors import UserError, unknown
-from learngene_bench.planner import Request
-from learngene_bench.presets import load_grid, load_preset, parse_override
-from learngene_bench.registry import Registry
+from learngene_bench.config.loader import load_grid, load_preset, parse_override
+from learngene_bench.config.types import DownstreamTask, Grid, Preset, Recipe, Size
+from learngene_bench.planning.method_spec import parse_methods
+from learngene_bench.planning.planner import Request
+from learngene_bench.plugins.registry import Registry
+from learngene_bench.util.errors import UserError, unknown
 
 
 class Format(StrEnum):

@@ -16,10 +16,10 @@ from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextC
 from rich.table import Table
 
 from learngene_bench.cli import common
-from learngene_bench.datasets import Dataset, Tell
-from learngene_bench.errors import UserError
-from learngene_bench.presets import parse_override
-from learngene_bench.registry import dataset, dataset_kind, dataset_names
+from learngene_bench.config.loader import parse_override
+from learngene_bench.contracts.dataset import Dataset, Tell
+from learngene_bench.plugins.registry import dataset, dataset_kind, dataset_names
+from learngene_bench.util.errors import UserError
 
 app = typer.Typer(no_args_is_help=True, help="List data sets, bring one to this machine, check every image of it.")
 

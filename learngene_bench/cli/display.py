@@ -13,10 +13,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from learngene_bench.executor import Execution
-from learngene_bench.plan import Stage
-from learngene_bench.situation import read_progress
-from learngene_bench.store import Runs
+from learngene_bench.execution.local import Execution
+from learngene_bench.execution.status import read_progress
+from learngene_bench.planning.plan import Stage
+from learngene_bench.runs.store import Runs
 
 
 def duration(seconds: float) -> str:

@@ -11,12 +11,12 @@ import typer
 from rich.text import Text
 
 from learngene_bench.cli import common
-from learngene_bench.errors import DamagedFile, MethodFailure, UserError
-from learngene_bench.files import file_hash, write_json, write_whole
-from learngene_bench.finding import cell_labels, label_fits
-from learngene_bench.registry import Registry
-from learngene_bench.spec import ModelSpec
-from learngene_bench.store import Runs, StageFolder, State
+from learngene_bench.models.spec import ModelSpec
+from learngene_bench.plugins.registry import Registry
+from learngene_bench.runs.lookup import cell_labels, label_fits
+from learngene_bench.runs.store import Runs, StageFolder, State
+from learngene_bench.util.errors import DamagedFile, MethodFailure, UserError
+from learngene_bench.util.files import file_hash, write_json, write_whole
 
 ARCHITECTURE = "vit_tiny_patch16_224"
 """Any name of timm's plain Vision Transformers would do, as the keyword arguments set all sizes."""
@@ -88,8 +88,8 @@ def _copy(kept: Path, expected: str, output: Path) -> None:
 def _write_initial(folder: StageFolder, runs: Runs, registry: Registry, record: dict[str, Any], output: Path) -> None:
     from safetensors.torch import save_file
 
-    from learngene_bench.stages import initial_model
-    from learngene_bench.tensor_files import describe
+    from learngene_bench.execution.stages import initial_model
+    from learngene_bench.runs.tensors import describe
 
     try:
         model = initial_model(runs, folder.address, registry)

@@ -10,9 +10,9 @@ import typer
 from rich.text import Text
 
 from learngene_bench.cli import common
-from learngene_bench.errors import UserError
-from learngene_bench.files import file_hash
-from learngene_bench.registry import converter, converter_names
+from learngene_bench.plugins.registry import converter, converter_names
+from learngene_bench.util.errors import UserError
+from learngene_bench.util.files import file_hash
 
 app = typer.Typer(no_args_is_help=True, help="Prepare files that genes are made of.")
 
@@ -44,7 +44,7 @@ def command_for(name: str) -> Callable[..., None]:
             )
         read = converter(name)
 
-        from learngene_bench.tensor_files import save_tensors
+        from learngene_bench.runs.tensors import save_tensors
 
         tensors = read(file)
         save_tensors(dict(sorted(tensors.items())), written)

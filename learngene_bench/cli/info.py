@@ -10,10 +10,10 @@ import typer
 from rich.text import Text
 
 from learngene_bench.cli import common
-from learngene_bench.config import Section
-from learngene_bench.errors import unknown
-from learngene_bench.presets import own, shipped
-from learngene_bench.registry import Registered, Registry, dataset_kind, dataset_names
+from learngene_bench.config.loader import own, shipped
+from learngene_bench.config.types import Section
+from learngene_bench.plugins.registry import Registered, Registry, dataset_kind, dataset_names
+from learngene_bench.util.errors import unknown
 
 
 def info(

@@ -25,11 +25,11 @@ def add(
     ] = False,
 ) -> None:
     """Check all that a runs folder holds, take it into a leaderboard, and make the tables anew."""
-    from learngene_bench.results import leaderboard
+    from learngene_bench.results.leaderboard import manage
 
-    there = leaderboard.folder_of(folder, name)
+    there = manage.folder_of(folder, name)
     console = common.console()
-    for line in leaderboard.add(there, runs, allow_incomplete=allow_incomplete):
+    for line in manage.add(there, runs, allow_incomplete=allow_incomplete):
         console.print(line, markup=False, soft_wrap=True)
     console.print(f"{there}: git diff shows what changed in its tables", markup=False, soft_wrap=True)
 
@@ -40,21 +40,21 @@ def build(
     folder: FolderOption = FOLDER,
 ) -> None:
     """Make the tables anew from the records, as after a change of how tables look."""
-    from learngene_bench.results import leaderboard
+    from learngene_bench.results.leaderboard import manage
 
-    for there in [leaderboard.folder_of(folder, name)] if name else leaderboard.existing(folder):
-        leaderboard.build(there)
+    for there in [manage.folder_of(folder, name)] if name else manage.existing(folder):
+        manage.build(there)
         print(there)
 
 
 @app.command()
 def check(folder: FolderOption = FOLDER) -> int:
     """Make everything once more in memory and compare it with what lies there, byte by byte."""
-    from learngene_bench.results import leaderboard
+    from learngene_bench.results.leaderboard import manage
 
     status = 0
-    for there in leaderboard.existing(folder):
-        difference = leaderboard.difference(there)
+    for there in manage.existing(folder):
+        difference = manage.difference(there)
         print(f"{difference} (lgbench leaderboard build {there.name})" if difference else f"{there}: as its records")
         status = 1 if difference else status
     return status

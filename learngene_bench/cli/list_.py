@@ -9,10 +9,10 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from learngene_bench import presets
 from learngene_bench.cli import common
-from learngene_bench.errors import unknown
-from learngene_bench.registry import Registry, dataset_names
+from learngene_bench.config import loader
+from learngene_bench.plugins.registry import Registry, dataset_names
+from learngene_bench.util.errors import unknown
 
 KINDS = ("methods", "grids", "presets", "datasets")
 
@@ -54,11 +54,11 @@ def _methods(registry: Registry) -> list[dict[str, Any]]:
     return sorted(entries, key=lambda entry: (entry["group"], entry["name"]))
 
 
-def _files(kind: presets.Kind) -> list[dict[str, Any]]:
+def _files(kind: loader.Kind) -> list[dict[str, Any]]:
     """Those that are shipped, then those of the working folder."""
     return [
-        {"name": name, "title": presets.title(path), "from": origin}
-        for origin, found in (("learngene-bench", presets.shipped(kind)), ("this folder", presets.own(kind)))
+        {"name": name, "title": loader.title(path), "from": origin}
+        for origin, found in (("learngene-bench", loader.shipped(kind)), ("this folder", loader.own(kind)))
         for name, path in found.items()
     ]
 

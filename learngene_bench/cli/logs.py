@@ -11,9 +11,9 @@ from rich.console import Console
 from learngene_bench.cli import common
 from learngene_bench.cli.choice import choose_one
 from learngene_bench.cli.status import planned_stages
-from learngene_bench.situation import situations
-from learngene_bench.slurm import submissions
-from learngene_bench.store import Runs
+from learngene_bench.execution.slurm import submissions
+from learngene_bench.execution.status import situations
+from learngene_bench.runs.store import Runs
 
 
 def logs(

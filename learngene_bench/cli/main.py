@@ -27,7 +27,7 @@ from learngene_bench.cli import (
     run,
     status,
 )
-from learngene_bench.errors import UserError
+from learngene_bench.util.errors import UserError
 
 app = typer.Typer(
     name="lgbench",

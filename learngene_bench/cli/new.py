@@ -11,19 +11,19 @@ import typer
 from rich.text import Text
 
 from learngene_bench.cli import common
-from learngene_bench.errors import UserError
-from learngene_bench.files import write_text
-from learngene_bench.registry import Registry
+from learngene_bench.plugins.registry import Registry
+from learngene_bench.util.errors import UserError
+from learngene_bench.util.files import write_text
 
 TEMPLATE = '''\
 """{title}: what is new about it, and where it was published."""
 
 from pydantic import Field
 
-from learngene_bench.config import Section
-from learngene_bench.initializer import Initializer
-from learngene_bench.lazy import torch  # torch, imported when first used, so that `lgbench list` stays quick
-from learngene_bench.weights import write_weights
+from learngene_bench.config.types import Section
+from learngene_bench.contracts.initializer import Initializer
+from learngene_bench.util.lazy import torch  # torch, imported when first used, so that `lgbench list` stays quick
+from learngene_bench.models.base_initialization import write_weights
 
 
 class {kind}Options(Section):
@@ -52,7 +52,8 @@ class {kind}(Initializer[{kind}Options]):
     # Next steps; `lgbench check {name} --plugin {file}` says whether all still fits together.
     # Where it cannot work: return the reason from supports(self, target, base), and tables show a dash.
     # To hand over what a trained model knows, make a gene, once for all targets; initialize() gets it as `gene`:
-    #   from learngene_bench.gene import Gene; from learngene_bench.initializer import GeneRequest, Pretrained
+    #   from learngene_bench.contracts.gene import Gene
+    #   from learngene_bench.contracts.initializer import GeneRequest, Pretrained
     # def gene_request(self, target, base):  # base: the 12-layer model of the target's size
     #     return GeneRequest(family=base, ancestors={{"source": Pretrained(base)}})
     # def prepare(self, request, context):  # to distil instead: Distiller(), trains=("condensation",), context.train

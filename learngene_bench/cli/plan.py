@@ -13,13 +13,13 @@ from rich.text import Text
 
 from learngene_bench.cli import common
 from learngene_bench.cli.display import duration
-from learngene_bench.estimate import longest_chain, rate
-from learngene_bench.manifest import cell_facts, cell_parameters
-from learngene_bench.plan import Cell, Dash, Plan, Row
-from learngene_bench.planner import make_plan
-from learngene_bench.registry import Registry
-from learngene_bench.slots import slots
-from learngene_bench.store import Runs, State
+from learngene_bench.execution.estimate import longest_chain, rate
+from learngene_bench.execution.resources import slots
+from learngene_bench.planning.plan import Cell, Dash, Plan, Row
+from learngene_bench.planning.planner import make_plan
+from learngene_bench.plugins.registry import Registry
+from learngene_bench.runs.manifest import cell_facts, cell_parameters
+from learngene_bench.runs.store import Runs, State
 
 WIDE = 25, 7
 """Columns of a terminal that a table without costs takes at most, and that each of its places takes."""

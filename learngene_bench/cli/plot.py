@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from learngene_bench.errors import UserError, unknown
+from learngene_bench.util.errors import UserError, unknown
 
 
 def plot(

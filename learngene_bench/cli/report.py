@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from learngene_bench.cli import common
-from learngene_bench.errors import UserError
-from learngene_bench.files import write_text
+from learngene_bench.util.errors import UserError
+from learngene_bench.util.files import write_text
 
 
 class ReportFormat(StrEnum):
@@ -65,7 +65,7 @@ def report(
 ) -> None:
     """Print the tables of a runs folder, or write them to files."""
     from learngene_bench import results
-    from learngene_bench.results import reporting
+    from learngene_bench.results.formats import reporting
 
     if table in reporting.COMPUTED and (metric or compare or statistics):
         raise UserError(f"--metric, --compare and --statistics are for tables of accuracies, not for --table {table}")

@@ -15,18 +15,18 @@ from learngene_bench.cli import common
 from learngene_bench.cli.choice import choose_one
 from learngene_bench.cli.run import compute
 from learngene_bench.cli.status import planned_stages
-from learngene_bench.config import Compute
-from learngene_bench.errors import DamagedFile, UserError
-from learngene_bench.plan import Stage
-from learngene_bench.pool import Crew
-from learngene_bench.registry import Registry
-from learngene_bench.repeating import Repeat, here
-from learngene_bench.situation import Scheduler, situations
-from learngene_bench.slots import slots
-from learngene_bench.store import Runs, State
+from learngene_bench.config.types import Compute
+from learngene_bench.execution.pool import Crew
+from learngene_bench.execution.rerun import Repeat, here
+from learngene_bench.execution.resources import slots
+from learngene_bench.execution.status import Scheduler, situations
+from learngene_bench.planning.plan import Stage
+from learngene_bench.plugins.registry import Registry
+from learngene_bench.runs.store import Runs, State
+from learngene_bench.util.errors import DamagedFile, UserError
 
 if TYPE_CHECKING:
-    from learngene_bench.results.repetition import Line, Repetition
+    from learngene_bench.results.records.repetition import Line, Repetition
 
 
 def rerun(
@@ -97,7 +97,7 @@ def _find(source: Runs, text: str) -> str:
 
 def _compare(source: Runs, fresh: Runs, stages: Sequence[Stage]) -> Repetition:
     """The cell's record beside the old one, and before it what it was made of."""
-    from learngene_bench.results.repetition import compare, compare_tensors
+    from learngene_bench.results.records.repetition import compare, compare_tensors
 
     *needed, cell = stages
     inputs = [

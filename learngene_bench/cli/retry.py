@@ -12,10 +12,10 @@ import typer
 from learngene_bench.cli import common
 from learngene_bench.cli.choice import choose
 from learngene_bench.cli.status import planned_stages
-from learngene_bench.errors import UserError
-from learngene_bench.manifest import read_manifests
-from learngene_bench.situation import Standing, situations
-from learngene_bench.store import Runs
+from learngene_bench.execution.status import Standing, situations
+from learngene_bench.runs.manifest import read_manifests
+from learngene_bench.runs.store import Runs
+from learngene_bench.util.errors import UserError
 
 RETRIED = (Standing.FAILED, Standing.LOST, Standing.CANCELLED, Standing.INTERRUPTED)
 

@@ -12,19 +12,19 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from learngene_bench import codebase
 from learngene_bench.cli import common, submit
 from learngene_bench.cli import slurm_options as on_slurm
-from learngene_bench.executor import Execution, Retry, execute_plan
-from learngene_bench.files import write_text
-from learngene_bench.manifest import about, write_manifest
-from learngene_bench.plan import Plan, Stage
-from learngene_bench.planner import make_plan
-from learngene_bench.pool import Crew
-from learngene_bench.registry import Registry
-from learngene_bench.slots import slots
-from learngene_bench.slurm.settings import SlurmSettings, slurm_settings
-from learngene_bench.store import Runs, State
+from learngene_bench.execution.local import Execution, Retry, execute_plan
+from learngene_bench.execution.pool import Crew
+from learngene_bench.execution.resources import slots
+from learngene_bench.execution.slurm.settings import SlurmSettings, slurm_settings
+from learngene_bench.planning.plan import Plan, Stage
+from learngene_bench.planning.planner import make_plan
+from learngene_bench.plugins.registry import Registry
+from learngene_bench.runs.manifest import about, write_manifest
+from learngene_bench.runs.store import Runs, State
+from learngene_bench.util import source_code
+from learngene_bench.util.files import write_text
 
 if TYPE_CHECKING:
     from learngene_bench.results import Results
@@ -173,7 +173,7 @@ def _execution_of(plan: Plan, command: list[str]) -> Any:
     def execution_of(stage: Stage) -> Mapping[str, Any]:
         return {
             "command": command,
-            "code": codebase.identity(),
+            "code": source_code.identity(),
             "device": plan.preset.compute.device,
             "checkpoint_seconds": plan.preset.compute.checkpoint_seconds,
             "loaders": plan.preset.compute.loaders,
@@ -189,11 +189,11 @@ def _execution_of(plan: Plan, command: list[str]) -> Any:
 def _conclude(plan: Plan, execution: Execution, runs: Runs, console: Any) -> int:
     """Prints the tables of this run, writes them beside the records, says where everything lies."""
     from learngene_bench import results
-    from learngene_bench.results import render
+    from learngene_bench.results.formats import render
 
     found = results.load([runs.root]).of_setting(plan.equal_budget_of or plan.setting)
     if found.records:
-        tables = [table for metric in results.METRICS for table in results.tables(found, metric)]
+        tables = [table for metric in results.METRICS for table in results.make_tables(found, metric)]
         render.terminal([table for table in tables if table.grid == plan.grid.name], console)
         for kind, path in _write_report(found, plan, execution, runs).items():
             console.print(f"{kind:10}{path}", soft_wrap=True)
@@ -213,12 +213,16 @@ def _conclude(plan: Plan, execution: Execution, runs: Runs, console: Any) -> int
 
 def _write_report(found: Results, plan: Plan, execution: Execution, runs: Runs) -> dict[str, Path]:
     """Writes the tables as CSV and Markdown and the figures; says where they and the records lie."""
-    from learngene_bench.results import METRICS, plots, render, tables
+    from learngene_bench.results import METRICS, make_tables, plots
+    from learngene_bench.results.formats import render
 
     folder = runs.root / "report" / f"{plan.preset.name}-{plan.setting[:8]}"
     texts = {
         "CSV": (folder / "cells.csv", render.csv(found)),
-        "Markdown": (folder / "tables.md", render.markdown([t for metric in METRICS for t in tables(found, metric)])),
+        "Markdown": (
+            folder / "tables.md",
+            render.markdown([t for metric in METRICS for t in make_tables(found, metric)]),
+        ),
     }
     for path, text in texts.values():
         write_text(path, text)

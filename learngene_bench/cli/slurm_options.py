@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from learngene_bench.cli import common
-from learngene_bench.errors import UserError
+from learngene_bench.util.errors import UserError
 
 PANEL = "On a SLURM cluster (--executor slurm; defaults in ~/.config/lgbench/site.toml)"
 

@@ -17,10 +17,10 @@ from rich.text import Text
 
 from learngene_bench.cli import common
 from learngene_bench.cli.display import duration
-from learngene_bench.errors import UserError
-from learngene_bench.manifest import read_manifests
-from learngene_bench.situation import Scheduler, Situation, Standing, ask_scheduler, seconds_left, situations
-from learngene_bench.store import Runs
+from learngene_bench.execution.status import Scheduler, Situation, Standing, ask_scheduler, seconds_left, situations
+from learngene_bench.runs.manifest import read_manifests
+from learngene_bench.runs.store import Runs
+from learngene_bench.util.errors import UserError
 
 LINES = 40
 """Stages of one standing that are listed; a grid has thousands."""

@@ -14,17 +14,17 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from learngene_bench.claims import claimed
 from learngene_bench.cli.display import Display, duration
-from learngene_bench.errors import UserError
-from learngene_bench.executor import Execution, Retry
-from learngene_bench.plan import Plan, Stage
-from learngene_bench.situation import Standing, situations
-from learngene_bench.slurm import prepare, scheduler
-from learngene_bench.slurm.layout import Array
-from learngene_bench.slurm.settings import SlurmSettings
-from learngene_bench.slurm.submit import parameters
-from learngene_bench.store import Runs
+from learngene_bench.execution.local import Execution, Retry
+from learngene_bench.execution.slurm import prepare, scheduler
+from learngene_bench.execution.slurm.layout import Array
+from learngene_bench.execution.slurm.settings import SlurmSettings
+from learngene_bench.execution.slurm.submit import parameters
+from learngene_bench.execution.status import Standing, situations
+from learngene_bench.planning.plan import Plan, Stage
+from learngene_bench.runs.lease import claimed
+from learngene_bench.runs.store import Runs
+from learngene_bench.util.errors import UserError
 
 LOOK = 3.0
 """Seconds between two looks at the jobs, while following them."""

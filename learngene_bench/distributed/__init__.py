@@ -15,10 +15,10 @@ continued by one or by four.
 Only layers.py imports torch before anything is computed.
 """
 
-from learngene_bench.distributed.agreement import Agreement, LostProcess
-from learngene_bench.distributed.launcher import launch, launch_command
-from learngene_bench.distributed.part import Part
-from learngene_bench.distributed.processes import World, join, join_job, world
+from learngene_bench.distributed.coordination import Agreement, LostProcess
+from learngene_bench.distributed.launch import launch, launch_command
+from learngene_bench.distributed.shard import Part
+from learngene_bench.distributed.world import World, join, join_job, world
 
 __all__ = [
     "Agreement",

@@ -17,9 +17,9 @@ from timm.layers import DropPath
 from timm.layers.drop import drop_path
 from torch import Tensor, nn
 
-from learngene_bench.distributed.part import Part
-from learngene_bench.distributed.processes import World
-from learngene_bench.errors import MethodFailure
+from learngene_bench.distributed.shard import Part
+from learngene_bench.distributed.world import World
+from learngene_bench.util.errors import MethodFailure
 
 _batch_norm = F.batch_norm
 

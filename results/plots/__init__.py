@@ -9,7 +9,7 @@ from learngene_bench.results.plots.critical_difference import critical_differenc
 from learngene_bench.results.plots.curves import curves, losses
 from learngene_bench.results.plots.differences import differences
 from learngene_bench.results.plots.profile import profile
-from learngene_bench.results.records import Results
+from learngene_bench.results.records.types import Results
 
 KINDS: Mapping[str, Callable[[Results, Path, int], list[Path]]] = {
     "accuracy": accuracy,

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from learngene_bench.results.plots import names, style
 from learngene_bench.results.plots.page import Page
 from learngene_bench.results.plots.style import Look
-from learngene_bench.results.records import Results
-from learngene_bench.results.table import Table
-from learngene_bench.results.tabulate import panels
+from learngene_bench.results.records.types import Results
+from learngene_bench.results.tables.table import Table
+from learngene_bench.results.tables.tabulate import panels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,13 +7,13 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from learngene_bench.results.costs import CostTable, MethodCost, cost_tables
 from learngene_bench.results.plots import names, style
 from learngene_bench.results.plots.page import Page
 from learngene_bench.results.plots.style import GREY, Look
-from learngene_bench.results.records import Results
-from learngene_bench.results.table import Table
-from learngene_bench.results.wording import compact
+from learngene_bench.results.records.types import Results
+from learngene_bench.results.tables.costs import CostTable, MethodCost, cost_tables
+from learngene_bench.results.tables.table import Table
+from learngene_bench.results.tables.wording import compact
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

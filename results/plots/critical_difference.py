@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from learngene_bench.results import inference_wording as wording
-from learngene_bench.results.inference import Inference, inferences
 from learngene_bench.results.plots import names, style
 from learngene_bench.results.plots.page import Page
 from learngene_bench.results.plots.style import SMALL_SIZE
-from learngene_bench.results.ranking import alike
-from learngene_bench.results.records import Results
-from learngene_bench.results.tabulate import tables
+from learngene_bench.results.records.types import Results
+from learngene_bench.results.statistics.ranking import alike
+from learngene_bench.results.tables import inference_wording as wording
+from learngene_bench.results.tables.inference import Inference, inferences
+from learngene_bench.results.tables.tabulate import make_tables
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,7 +31,7 @@ def critical_difference(results: Results, folder: Path, columns: int = 2) -> lis
     all methods, over the columns without.
     """
     written = []
-    for found in inferences(tables(results)):
+    for found in inferences(make_tables(results)):
         with style.drawing():
             name = style.file_name("ranks", found.sample.table, *found.sample.suffix)
             written += _page(found, columns).save(folder, name)

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from learngene_bench.results.details import Point, details
 from learngene_bench.results.plots import style
 from learngene_bench.results.plots.page import Page
 from learngene_bench.results.plots.style import Look
-from learngene_bench.results.records import Record, Results
-from learngene_bench.results.selection import Grid, grids
-from learngene_bench.results.statistics import mean
-from learngene_bench.results.table import Row, Table
-from learngene_bench.results.tabulate import tables
+from learngene_bench.results.records.details import Point, details
+from learngene_bench.results.records.selection import Grid, grids
+from learngene_bench.results.records.types import Record, Results
+from learngene_bench.results.statistics.paired import mean
+from learngene_bench.results.tables.table import Row, Table
+from learngene_bench.results.tables.tabulate import make_tables
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,7 +73,7 @@ def losses(results: Results, folder: Path, columns: int = 2) -> list[Path]:
 
 def _figures(measure: Measure, results: Results, folder: Path, columns: int) -> list[Path]:
     written = []
-    for grid, table in zip(grids(results), tables(results), strict=True):
+    for grid, table in zip(grids(results), make_tables(results), strict=True):
         for size, indices in table.sizes().items():
             drawn = {
                 (row.label, index): curve

@@ -9,8 +9,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from learngene_bench.files import write_bytes
 from learngene_bench.results.plots.style import GREY, SMALL_SIZE, TITLE_SIZE, WIDTHS, Look
+from learngene_bench.util.files import write_bytes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

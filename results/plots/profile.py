@@ -6,17 +6,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from learngene_bench.results import bootstrap
-from learngene_bench.results import inference_wording as wording
-from learngene_bench.results.inference import Inference, Standing, inferences
 from learngene_bench.results.plots import style
 from learngene_bench.results.plots.page import Page
 from learngene_bench.results.plots.style import Look
-from learngene_bench.results.profiles import profile as fractions
-from learngene_bench.results.profiles import profile_band
-from learngene_bench.results.records import Results
-from learngene_bench.results.samples import Sample
-from learngene_bench.results.tabulate import tables
+from learngene_bench.results.records.types import Results
+from learngene_bench.results.statistics import bootstrap
+from learngene_bench.results.statistics.profiles import profile as fractions
+from learngene_bench.results.statistics.profiles import profile_band
+from learngene_bench.results.tables import inference_wording as wording
+from learngene_bench.results.tables.inference import Inference, Standing, inferences
+from learngene_bench.results.tables.samples import Sample
+from learngene_bench.results.tables.tabulate import make_tables
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,7 +33,7 @@ def profile(results: Results, folder: Path, columns: int = 2) -> list[Path]:
     all methods, over the columns without.
     """
     written = []
-    for found in inferences(tables(results)):
+    for found in inferences(make_tables(results)):
         with style.drawing():
             name = style.file_name("profile", found.sample.table, *found.sample.suffix)
             written += _page(found, columns).save(folder, name)

@@ -13,8 +13,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from learngene_bench.results import wording
-from learngene_bench.results.table import Table
+from learngene_bench.results.tables import wording
+from learngene_bench.results.tables.table import Table
 
 WIDTHS = {1: 3.35, 2: 7.0}
 """Inches: of a figure across one column, and across both, of a two-column paper."""

@@ -16,9 +16,9 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from learngene_bench.datasets import Tell
-from learngene_bench.errors import UserError, one_line
-from learngene_bench.files import readable, unwritable
+from learngene_bench.contracts.dataset import Tell
+from learngene_bench.util.errors import UserError, one_line
+from learngene_bench.util.files import readable, unwritable
 
 CHUNK = 1 << 20
 PATIENCE = 30.0

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from learngene_bench.decoding import decoded_square
+from learngene_bench.data.decoding import decoded_square
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +22,7 @@ IMAGES_PER_TASK = 256
 
 
 class Square(NamedTuple):
-    """What is decoded of every image; see `learngene_bench.decoding`."""
+    """What is decoded of every image; see `learngene_bench.data.decoding`."""
 
     side: int
     channels: int

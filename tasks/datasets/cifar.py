@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from learngene_bench.array_cache import cached_array
-from learngene_bench.datasets import Tell
-from learngene_bench.decoding import centre
+from learngene_bench.contracts.dataset import Tell
+from learngene_bench.data.decoded_cache import cached_array
+from learngene_bench.data.decoding import centre
 from learngene_bench.tasks.datasets import arrays
 from learngene_bench.tasks.datasets.archives import Archive
 from learngene_bench.tasks.datasets.arrays import Square

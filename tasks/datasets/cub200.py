@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from learngene_bench.errors import UserError
 from learngene_bench.tasks.datasets.archives import Archive
 from learngene_bench.tasks.datasets.listed import File, file_below
 from learngene_bench.tasks.datasets.official import OfficialImages, Published, Split, reading
+from learngene_bench.util.errors import UserError
 
 FOLDER = "CUB_200_2011"
 

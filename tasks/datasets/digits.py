@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pydantic import Field, model_validator
 
-from learngene_bench.datasets import Dataset
+from learngene_bench.contracts.dataset import Dataset
 from learngene_bench.tasks.datasets.placed import Counts, Pictures, PlacedOptions, PlacedPictures
 
 IMAGES = 1797

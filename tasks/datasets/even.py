@@ -6,7 +6,7 @@ from functools import cached_property
 
 from pydantic import Field
 
-from learngene_bench.datasets import DatasetFacts
+from learngene_bench.contracts.dataset import DatasetFacts
 from learngene_bench.tasks.datasets.listed import File
 from learngene_bench.tasks.datasets.official import OfficialImages, OfficialOptions
 

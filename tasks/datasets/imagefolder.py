@@ -9,9 +9,9 @@ from pathlib import Path
 
 from pydantic import Field
 
-from learngene_bench.errors import UserError
-from learngene_bench.files import readable
 from learngene_bench.tasks.datasets.listed import File, ListedImages, ListedOptions, Listing, checked_size, in_order
+from learngene_bench.util.errors import UserError
+from learngene_bench.util.files import readable
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm", ".pgm", ".tif", ".tiff")
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from pydantic import Field
 
-from learngene_bench.datasets import DatasetFacts, Splits, Tell
-from learngene_bench.errors import UserError
+from learngene_bench.contracts.dataset import DatasetFacts, Splits, Tell
 from learngene_bench.tasks.datasets.imagefolder import ImageFolder, ImageFolderOptions
 from learngene_bench.tasks.datasets.listed import File
+from learngene_bench.util.errors import UserError
 
 CLASSES, TRAIN_IMAGES, TEST_IMAGES = 1000, 1_281_167, 50_000
 VALIDATION_PER_CLASS = 10

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
-from learngene_bench.array_cache import cached_array
-from learngene_bench.config import LATER, Section
-from learngene_bench.datasets import Dataset, DatasetFacts, ImageFiles, Images, Split, Splits, Tell
-from learngene_bench.errors import UserError
-from learngene_bench.files import address_of, readable
+from learngene_bench.config.types import LATER, Section
+from learngene_bench.contracts.dataset import Dataset, DatasetFacts, ImageFiles, Images, Split, Splits, Tell
+from learngene_bench.data.decoded_cache import cached_array
 from learngene_bench.tasks.datasets import arrays
 from learngene_bench.tasks.datasets.arrays import Square
+from learngene_bench.util.errors import UserError
+from learngene_bench.util.files import address_of, readable
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,10 +11,10 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
-from learngene_bench.datasets import DatasetFacts, Tell
-from learngene_bench.errors import UserError, one_line
+from learngene_bench.contracts.dataset import DatasetFacts, Tell
 from learngene_bench.tasks.datasets.archives import Archive
 from learngene_bench.tasks.datasets.listed import File, ListedImages, ListedOptions, Listing, file_below, in_order
+from learngene_bench.util.errors import UserError, one_line
 
 Split = Literal["train", "test"]
 

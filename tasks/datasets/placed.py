@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import Field
 
-from learngene_bench.config import Augmentation, Section
-from learngene_bench.datasets import Dataset, DatasetFacts, Images, Splits
+from learngene_bench.config.types import Augmentation, Section
+from learngene_bench.contracts.dataset import Dataset, DatasetFacts, Images, Splits
 
 if TYPE_CHECKING:
     import numpy as np

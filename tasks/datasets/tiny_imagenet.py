@@ -6,12 +6,12 @@ from pathlib import Path
 
 from pydantic import Field
 
-from learngene_bench.errors import UserError
 from learngene_bench.tasks.datasets.archives import Archive
 from learngene_bench.tasks.datasets.even import EvenImages, EvenOptions
 from learngene_bench.tasks.datasets.imagefolder import image_files
 from learngene_bench.tasks.datasets.listed import File, file_below
 from learngene_bench.tasks.datasets.official import Published, Split, reading
+from learngene_bench.util.errors import UserError
 
 FOLDER = "tiny-imagenet-200"
 

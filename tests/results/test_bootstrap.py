@@ -8,8 +8,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from learngene_bench.results.bootstrap import DRAWS, draws_of_runs, draws_of_seeds, mean_intervals, seeds_together
-from learngene_bench.results.profiles import improvement_intervals, improvements, profile, profile_band
+from learngene_bench.results.statistics.bootstrap import (
+    DRAWS,
+    draws_of_runs,
+    draws_of_seeds,
+    mean_intervals,
+    seeds_together,
+)
+from learngene_bench.results.statistics.profiles import improvement_intervals, improvements, profile, profile_band
 
 
 def values(methods: int, strata: int, seeds: int) -> np.ndarray:

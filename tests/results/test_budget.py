@@ -10,11 +10,12 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from learngene_bench.errors import DamagedFile
-from learngene_bench.results import load, plots, render, tables
+from learngene_bench.results import load, make_tables, plots
+from learngene_bench.results.formats import render
 from learngene_bench.results.plots.page import Page
-from learngene_bench.results.table import Mean, Table
-from learngene_bench.results.tidy import to_frame
+from learngene_bench.results.tables.table import Mean, Table
+from learngene_bench.results.tables.tidy import to_frame
+from learngene_bench.util.errors import DamagedFile
 
 ORDINARY, EQUAL = "5d1e" * 16, "ba1a" * 16
 BUDGET = {"setting": EQUAL, "equal_budget": {"iterations": 245, "of": ORDINARY}}
@@ -31,7 +32,7 @@ def values(table: Table, label: str, size: str = "micro") -> list[float | None]:
 
 def printed(results: Any, width: int) -> str:
     output = io.StringIO()
-    render.terminal(tables(results), Console(file=output, width=width))
+    render.terminal(make_tables(results), Console(file=output, width=width))
     return "\n".join(line.rstrip() for line in output.getvalue().splitlines()) + "\n"
 
 
@@ -41,11 +42,11 @@ def test_terminal(budgets: Any, golden: Callable[[str, str], None], width: int) 
 
 
 def test_markdown(budgets: Any, golden: Callable[[str, str], None]) -> None:
-    golden("budget.md", render.markdown(tables(load([budgets.folder]))))
+    golden("budget.md", render.markdown(make_tables(load([budgets.folder]))))
 
 
 def test_the_ordinary_table_has_the_means_of_its_sibling(budgets: Any) -> None:
-    ordinary, equal = tables(load([budgets.folder]))
+    ordinary, equal = make_tables(load([budgets.folder]))
     assert (ordinary.setting, ordinary.budgets, ordinary.equal_budget) == (ORDINARY, (245,), None)
     assert (equal.setting, equal.budgets) == (EQUAL, ())
     assert equal.title.endswith("at equal budget (245 iterations)")
@@ -56,7 +57,7 @@ def test_the_ordinary_table_has_the_means_of_its_sibling(budgets: Any) -> None:
 
 
 def test_a_mean_over_some_columns_says_over_which(budgets: Any) -> None:
-    ordinary, _ = tables(load([budgets.folder]))
+    ordinary, _ = make_tables(load([budgets.folder]))
     for label, size, over in (
         ("LiGO", "micro", "2, 6, 8"),
         ("LiGO", "s", "6"),
@@ -71,18 +72,18 @@ def test_a_mean_at_equal_budget_is_over_the_same_targets_and_seeds(runs: Any) ->
     runs.plan(ordinary)
     more = [(depth, seed) for depth in (4, 6, 8) for seed in range(3)]
     runs.plan([runs.done(runs.cell("he", *place, version=1), 82.0 + place[1]) for place in more], **BUDGET)
-    table, _ = tables(load([runs.folder]))
+    table, _ = make_tables(load([runs.folder]))
     assert means(table, "He-Init") == (Mean(80.5, 4, 4), Mean(82.5, 4, 4))
     fewer = [runs.done(runs.cell("he", *place, version=2), 82.0) for place in more[:4]]  # of depth 6 one seed only
     runs.plan(fewer, **BUDGET, created="2027-01-01T00:00:00Z")
-    table, _ = tables(load([runs.folder]))
+    table, _ = make_tables(load([runs.folder]))
     assert means(table, "He-Init") == (Mean(80.5, 4, 4), Mean(None, 3, 4))
 
 
 def test_what_has_no_plan_has_no_mean(runs: Any) -> None:
     runs.plan([runs.done(runs.cell("he", size="mini"), 80.0), runs.done(runs.cell("wave"), 90.0)])
     runs.plan([runs.done(runs.cell("wave", version=1), 90.0)], **BUDGET)
-    table, _ = tables(load([runs.folder]))
+    table, _ = make_tables(load([runs.folder]))
     assert means(table, "He-Init", "mini") == (Mean(80.0, 1, 1), Mean(None, 0, 0))
     assert means(table, "He-Init", "micro") == (Mean(None, 0, 0), Mean(None, 0, 0))
 
@@ -93,30 +94,30 @@ def test_several_siblings_have_a_column_each(runs: Any) -> None:
         budget = {"setting": str(version) * 64, "equal_budget": {"iterations": iterations, "of": ORDINARY}}
         runs.plan([runs.done(runs.cell("he", version=version), 80.0 + version)], **budget)
     results = load([runs.folder])
-    assert values(tables(results)[0], "He-Init") == [80.0, 81.0, 82.0]
-    assert "| Mean | Mean =245 | Mean =500 |" in render.markdown(tables(results))
+    assert values(make_tables(results)[0], "He-Init") == [80.0, 81.0, 82.0]
+    assert "| Mean | Mean =245 | Mean =500 |" in render.markdown(make_tables(results))
 
 
 @pytest.mark.parametrize("other", [{"protocol": 2}, {"axis": "width"}])
 def test_protocols_and_axes_are_no_siblings(runs: Any, other: dict[str, Any]) -> None:
     runs.plan([runs.done(runs.cell("he"), 80.0)])
     runs.plan([runs.cell("he", version=1)], **BUDGET, **other)
-    assert [table.budgets for table in tables(load([runs.folder]))] == [(), ()]
+    assert [table.budgets for table in make_tables(load([runs.folder]))] == [(), ()]
 
 
 def test_the_sibling_stands_after_its_table_whatever_came_first(own_budgets: Any) -> None:
     own_budgets.plan([own_budgets.cell("he", version=5)], setting="0000", created="2026-11-01T00:00:00Z")
-    settings = [table.setting for table in tables(load([own_budgets.folder]))]
+    settings = [table.setting for table in make_tables(load([own_budgets.folder]))]
     assert settings == ["0000", ORDINARY, EQUAL]  # by its own age the sibling would be the second
 
 
 def test_as_initialized_the_sibling_would_only_repeat_the_numbers(own_budgets: Any) -> None:
     results = load([own_budgets.folder])
-    assert [table.setting for table in tables(results, "top1_initial")] == [ORDINARY]
-    assert not tables(results, "top1_initial")[0].budgets
-    assert [table.setting for table in tables(results.of_setting(EQUAL), "top1_initial")] == [EQUAL]
+    assert [table.setting for table in make_tables(results, "top1_initial")] == [ORDINARY]
+    assert not make_tables(results, "top1_initial")[0].budgets
+    assert [table.setting for table in make_tables(results.of_setting(EQUAL), "top1_initial")] == [EQUAL]
     own_budgets.plan([own_budgets.done(own_budgets.cell("sws", 12), 90.0)], **BUDGET)
-    assert [table.setting for table in tables(load([own_budgets.folder]), "top1_initial")] == [ORDINARY, EQUAL]
+    assert [table.setting for table in make_tables(load([own_budgets.folder]), "top1_initial")] == [ORDINARY, EQUAL]
 
 
 def test_of_a_setting_its_sibling_is_kept(own_budgets: Any) -> None:
@@ -138,7 +139,7 @@ def test_cells_that_both_settings_share_have_a_row_in_each(budgets: Any) -> None
 def test_records_without_a_plan_know_their_budget(runs: Any) -> None:
     runs.done(runs.cell("he"), 80.0)
     runs.done(runs.cell("he", version=1), 83.0, **BUDGET)
-    ordinary, equal = tables(load([runs.folder]))
+    ordinary, equal = make_tables(load([runs.folder]))
     assert values(ordinary, "He-Init") == [80.0, 83.0]
     assert "equal budget" in equal.title
 
@@ -187,7 +188,7 @@ def test_a_damaged_budget_is_named(runs: Any, budget: Any, reason: str) -> None:
 
 def test_json_has_the_means(budgets: Any) -> None:
     results = load([budgets.folder])
-    ordinary, equal = json.loads(render.json(tables(results), results))["tables"]
+    ordinary, equal = json.loads(render.json(make_tables(results), results))["tables"]
     assert ordinary["budgets"] == [245]
     assert equal["equal_budget"] == {"iterations": 245, "of": ORDINARY}
     row = ordinary["rows"][0]

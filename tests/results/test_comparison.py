@@ -14,15 +14,17 @@ from rich.cells import cell_len
 from rich.console import Console
 from scipy import stats
 
-from learngene_bench.results import comparison_json, comparison_sheets, comparisons, load, published, render, tables
-from learngene_bench.results.comparison import ComparedRow, Comparison
-from learngene_bench.results.statistics import rank_correlation, ranks
+from learngene_bench.results import comparison_json, comparison_sheets, comparisons, load, make_tables
+from learngene_bench.results.formats import render
+from learngene_bench.results.statistics.paired import rank_correlation, ranks
+from learngene_bench.results.tables import published
+from learngene_bench.results.tables.comparison import ComparedRow, Comparison
 
 HOSTILE = "=1+1 [red]|`x`*_<script>$&\\\x1b[31m\n2"
 
 
 def compared(runs: Any) -> list[Comparison]:
-    return comparisons(tables(load([runs.folder])))
+    return comparisons(make_tables(load([runs.folder])))
 
 
 def rows(comparison: Comparison) -> dict[str, ComparedRow]:

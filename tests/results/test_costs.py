@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from learngene_bench.errors import DamagedFile
-from learngene_bench.results import load, render, tables
-from learngene_bench.results.cost_sheets import cost_sheets
-from learngene_bench.results.costs import Amount, CostTable, MethodCost, cost_tables
-from learngene_bench.results.leads import Lead, lost_leads
+from learngene_bench.results import load, make_tables
+from learngene_bench.results.formats import render
+from learngene_bench.results.tables.cost_sheets import cost_sheets
+from learngene_bench.results.tables.costs import Amount, CostTable, MethodCost, cost_tables
+from learngene_bench.results.tables.leads import Lead, lost_leads
+from learngene_bench.util.errors import DamagedFile
 
 DEPTHS, SEEDS = (2, 4, 6), (0, 1)
 PHASES = ("ancestors", "prepare", "initialize", "tune")
@@ -187,7 +188,7 @@ def test_terminal(costly: Any, golden: Callable[[str, str], None]) -> None:
 
 
 def test_leads_that_equal_budgets_take_away(budgets: Any) -> None:
-    ordinary, equal = tables(load([budgets.folder]))
+    ordinary, equal = make_tables(load([budgets.folder]))
     # SWS goes from 91.2 to 94.2 with as many iterations as WAVE, which has 92.7; the others stay behind it.
     assert lost_leads(ordinary, "micro") == [Lead("WAVE", 245, ("SWS",))]
     assert lost_leads(ordinary, "s") == [Lead("WAVE", 245, ("Auto-LG",))]

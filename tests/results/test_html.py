@@ -7,14 +7,14 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from learngene_bench.results import comparison_sheets, comparisons, load, tables
-from learngene_bench.results.html import html
+from learngene_bench.results import comparison_sheets, comparisons, load, make_tables
+from learngene_bench.results.formats.html import html
 
 
 def page_of(runs: Any) -> str:
     results = load([runs.folder])
-    made = tables(results)
-    return html([*made, *tables(results, "top1_initial"), *comparison_sheets(comparisons(made))], results)
+    made = make_tables(results)
+    return html([*made, *make_tables(results, "top1_initial"), *comparison_sheets(comparisons(made))], results)
 
 
 def test_tables(example: Any, golden: Callable[[str, str], None]) -> None:
@@ -23,9 +23,9 @@ def test_tables(example: Any, golden: Callable[[str, str], None]) -> None:
 
 def test_the_same_records_give_the_same_bytes(example: Any) -> None:
     code = (
-        "from learngene_bench.results import load, tables; from learngene_bench.results.html import html;"
+        "from learngene_bench.results import load, make_tables; from learngene_bench.results.formats.html import html;"
         "from pathlib import Path; import sys;"
-        "found = load([Path(sys.argv[1])]); sys.stdout.buffer.write(html(tables(found), found).encode())"
+        "found = load([Path(sys.argv[1])]); sys.stdout.buffer.write(html(make_tables(found), found).encode())"
     )
     command = [sys.executable, "-c", code, str(example.folder)]
     once, again = (

@@ -13,13 +13,13 @@ from rich.console import Console
 from scipy import stats
 
 from learngene_bench.cli.main import run_command
-from learngene_bench.results import load, tables
-from learngene_bench.results.inference import Inference, inference
-from learngene_bench.results.inference_sheets import statistics_sheets, thresholds
-from learngene_bench.results.samples import samples
-from learngene_bench.results.sheet_formats import sheet_csv, sheet_markdown, sheet_terminal
-from learngene_bench.results.table import Table
-from learngene_bench.results.testing import holm
+from learngene_bench.results import load, make_tables
+from learngene_bench.results.formats.sheet_formats import sheet_csv, sheet_markdown, sheet_terminal
+from learngene_bench.results.statistics.testing import holm
+from learngene_bench.results.tables.inference import Inference, inference
+from learngene_bench.results.tables.inference_sheets import statistics_sheets, thresholds
+from learngene_bench.results.tables.samples import samples
+from learngene_bench.results.tables.table import Table
 
 MEANS = {"he": 70.0, "mimetic": 72.0, "sws": 85.0, "wave": 86.0}
 
@@ -36,7 +36,7 @@ def table(runs: Any, seeds: int, depths: Sequence[int] = (2, 4, 6, 8), ligo: boo
                 if (method, depth) != ("ligo", 2):
                     cells.append(runs.done(runs.cell(method, depth, seed), round(accuracy, 2)))
     runs.plan(cells, [runs.dash("ligo", 2, "its source has this depth")] if ligo else [])
-    (made,) = tables(load([runs.folder]))
+    (made,) = make_tables(load([runs.folder]))
     return made
 
 
@@ -48,7 +48,7 @@ def of(table: Table) -> Inference:
 
 
 def test_rows_with_anything_missing_are_left_out_by_name(example: Any) -> None:
-    (made,) = tables(load([example.folder]))
+    (made,) = make_tables(load([example.folder]))
     everywhere, common = samples(made)
     assert [row.label for row in everywhere.rows] == ["He-Init"]
     assert dict(everywhere.left_out) == {
@@ -70,14 +70,14 @@ def test_a_row_with_fewer_seeds_is_left_out_and_one_with_more_gives_its_own_up(r
         for seed in range(seeds)
     ]
     runs.plan(cells)
-    (sample,) = samples(*tables(load([runs.folder])))
+    (sample,) = samples(*make_tables(load([runs.folder])))
     assert sample.seeds == (0, 1, 2)
     assert [row.label for row in sample.rows] == ["He-Init", "Mimetic", "SWS"]
     assert sample.left_out == {"WAVE": "only seed 0"}
 
 
 def test_equal_budget_siblings_are_apart(budgets: Any) -> None:
-    both = tables(load([budgets.folder]))
+    both = make_tables(load([budgets.folder]))
     ordinary, equal = (next(sample for sample in samples(made) if not sample.partial) for made in both)
     gains = (equal.values - ordinary.values).mean(axis=(1, 2))
     # What the fixture adds where a method has more iterations at equal budget; WAVE has as many in both.
@@ -151,7 +151,7 @@ def test_one_seed_one_target_and_one_method_say_that_they_say_nothing(runs: Any)
 
 def test_a_single_method_is_compared_with_nothing(runs: Any) -> None:
     runs.plan([runs.done(runs.cell("wave", depth), 80.0) for depth in (4, 6)])
-    (sheet,) = statistics_sheets(tables(load([runs.folder])))
+    (sheet,) = statistics_sheets(make_tables(load([runs.folder])))
     assert "Nothing to compare: fewer than two methods have all results of micro depth 4, 6." in sheet.findings
     assert sheet.data == ()
 
@@ -159,14 +159,14 @@ def test_a_single_method_is_compared_with_nothing(runs: Any) -> None:
 def test_equal_methods_have_no_ranks_and_no_differences(runs: Any) -> None:
     cells = [runs.done(runs.cell(method, 4, seed), 80.0 + seed) for method in ("he", "wave") for seed in range(3)]
     runs.plan(cells)
-    (made,) = tables(load([runs.folder]))
+    (made,) = make_tables(load([runs.folder]))
     (pair,) = of(made).pairs
     assert (pair.difference, pair.tests["t"].p, pair.tests["sign_flip"].p, pair.improvement) == (0.0, 1.0, 1.0, 0.5)
     assert "there are no ranks" in sheet_markdown(statistics_sheets([made]))
 
 
 def test_a_name_of_a_sheet_stands_for_its_keys(budgets: Any) -> None:
-    sheets = statistics_sheets(tables(load([budgets.folder])))
+    sheets = statistics_sheets(make_tables(load([budgets.folder])))
     keys: dict[str, set[tuple[str, ...]]] = {}
     for sheet in sheets:
         keys.setdefault(sheet.name, set()).update(tuple(row) for row in sheet.data)
@@ -196,7 +196,7 @@ def test_statistics_as_printed(runs: Any, seeds: int, golden: Callable[[str, str
 
 
 def test_the_same_results_give_the_same_numbers(budgets: Any) -> None:
-    first, second = (sheet_markdown(statistics_sheets(tables(load([budgets.folder])))) for _ in range(2))
+    first, second = (sheet_markdown(statistics_sheets(make_tables(load([budgets.folder])))) for _ in range(2))
     assert first == second
 
 
@@ -213,7 +213,7 @@ def test_the_command_adds_them_to_the_tables(budgets: Any, capsys: pytest.Captur
         status = run_command(["report", str(budgets.folder), *arguments])
         return status, *capsys.readouterr()
 
-    expected = sheet_markdown(statistics_sheets(tables(load([budgets.folder]))))
+    expected = sheet_markdown(statistics_sheets(make_tables(load([budgets.folder]))))
     _, plain, _ = report("--format", "markdown")
     assert report("--format", "markdown", "--statistics") == (0, f"{plain}\n{expected}", "")
     status, _, error = report("--statistics", "--metric", "top1_initial")

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from learngene_bench.errors import DamagedFile
-from learngene_bench.results import load, render
-from learngene_bench.results.instinct_sheets import instinct_sheets
-from learngene_bench.results.sheet import Sheet
+from learngene_bench.results import load
+from learngene_bench.results.formats import render
+from learngene_bench.results.tables.instinct_sheets import instinct_sheets
+from learngene_bench.results.tables.sheet import Sheet
+from learngene_bench.util.errors import DamagedFile
 
 NOTHING = {"epochs": 0.0, "iterations": 0, "images": 0, "flops": 0.0, "seconds": 0.0}
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from learngene_bench.results import comparison_sheets, comparisons, load, plots, render, reporting, tables
-from learngene_bench.results.latex_text import escaped
-from learngene_bench.results.table import Table
+from learngene_bench.results import comparison_sheets, comparisons, load, make_tables, plots
+from learngene_bench.results.formats import render, reporting
+from learngene_bench.results.formats.latex_text import escaped
+from learngene_bench.results.tables.table import Table
 
 HOSTILE = "=1+1 [red]|`x`*_<script>$&\\\x1b[31m\n2 \\input{/etc/passwd} ^^4d %~#{}\"'' -- Müller 中 λ ±²"
 
@@ -25,7 +26,7 @@ BARE = r"""\documentclass%s{article}
 
 def both(runs: Any) -> list[Table]:
     results = load([runs.folder])
-    return [*tables(results), *tables(results, "top1_initial")]
+    return [*make_tables(results), *make_tables(results, "top1_initial")]
 
 
 def typeset(folder: Path, document: str) -> str:
@@ -55,7 +56,7 @@ def test_tables(example: Any, golden: Callable[[str, str], None]) -> None:
 
 
 def test_comparison(budgets: Any, golden: Callable[[str, str], None]) -> None:
-    golden("comparison.tex", render.latex(comparison_sheets(comparisons(tables(load([budgets.folder]))))))
+    golden("comparison.tex", render.latex(comparison_sheets(comparisons(make_tables(load([budgets.folder]))))))
 
 
 def test_macros(example: Any, golden: Callable[[str, str], None]) -> None:
@@ -64,7 +65,7 @@ def test_macros(example: Any, golden: Callable[[str, str], None]) -> None:
 
 @needs_tex
 def test_golden_files_are_a_page_in_a_bare_article_and_a_document(example: Any, budgets: Any, tmp_path: Path) -> None:
-    items = [*both(example), *comparison_sheets(comparisons(tables(load([budgets.folder]))))]
+    items = [*both(example), *comparison_sheets(comparisons(make_tables(load([budgets.folder]))))]
     for number, document in enumerate([BARE % ("", render.latex(items)), render.latex_document(render.latex(items))]):
         (folder := tmp_path / str(number)).mkdir()
         log = typeset(folder, document)
@@ -102,7 +103,7 @@ def three_sizes(runs: Any) -> Any:
 @needs_tex
 @pytest.mark.parametrize(("options", "before"), [("", ""), ("[twocolumn]", r"\newcommand{\lgbenchtable}{table*}")])
 def test_sizes_side_by_side_fit_the_page(three_sizes: Any, tmp_path: Path, options: str, before: str) -> None:
-    text = render.latex(tables(load([three_sizes.folder])))
+    text = render.latex(make_tables(load([three_sizes.folder])))
     assert r"\multicolumn{7}{c}{ti, depth} & \multicolumn{7}{c}{s, depth} & \multicolumn{7}{c}{b, depth}" in text
     assert "Overfull" not in typeset(tmp_path, BARE % (options, before + text))
 
@@ -110,14 +111,16 @@ def test_sizes_side_by_side_fit_the_page(three_sizes: Any, tmp_path: Path, optio
 @needs_tex
 def test_a_table_higher_than_the_page_is_shrunk(runs: Any, tmp_path: Path) -> None:
     runs.plan([runs.done(runs.cell("wave", variant=f"a={number}"), 50.0) for number in range(120)])
-    log = typeset(tmp_path, BARE % ("", render.latex(tables(load([runs.folder])))))
+    log = typeset(tmp_path, BARE % ("", render.latex(make_tables(load([runs.folder])))))
     assert not re.findall(r"Overfull|Float too large", log)
 
 
 @needs_tex
 def test_the_paper_may_leave_out_deviations(example: Any, tmp_path: Path) -> None:
     changed = r"\newcommand{\lgbenchcell}[2]{#1\typeout{left out: #2}}"
-    assert "left out: 0.3" in typeset(tmp_path, BARE % ("", changed + render.latex(tables(load([example.folder])))))
+    assert "left out: 0.3" in typeset(
+        tmp_path, BARE % ("", changed + render.latex(make_tables(load([example.folder]))))
+    )
 
 
 @needs_tex
@@ -191,7 +194,7 @@ def test_macros_that_would_be_the_same_differ_whatever_the_order(runs: Any) -> N
             runs.done(runs.cell(method), accuracy) for method, accuracy in (("a-b", 50.0), ("a_b", 60.0), ("c", 70.0))
         ]
         plan = runs.plan(cells[::order], created="2027-01-01T00:00:00Z" if order > 0 else "2026-01-01T00:00:00Z")
-        found = defined(render.latex_macros(tables(load([runs.folder]))))
+        found = defined(render.latex_macros(make_tables(load([runs.folder]))))
         plan.unlink()
         return found
 
@@ -203,11 +206,11 @@ def test_macros_that_would_be_the_same_differ_whatever_the_order(runs: Any) -> N
 
 
 def test_settings_and_protocols_have_macros_of_their_own(budgets: Any, own_budgets: Any) -> None:
-    found = defined(render.latex_macros(tables(load([budgets.folder]))))
+    found = defined(render.latex_macros(make_tables(load([budgets.folder]))))
     assert (found["lgbenchDepthMicroHeFour"], found["lgbenchDepthEqualBudgetMicroHeFour"]) == ("82.2", "85.2")
     assert (found["lgbenchDepthMicroHeMean"], found["lgbenchDepthMicroHeMeanBudget"]) == ("82.7", "85.7")
     own_budgets.plan([own_budgets.done(own_budgets.cell("he", version=5), 1.0, protocol=2)], protocol=2)
-    two = defined(render.latex_macros(tables(load([own_budgets.folder]))))
+    two = defined(render.latex_macros(make_tables(load([own_budgets.folder]))))
     assert len(two) == len(found) + 1
     assert "lgbenchDepthMicroHeFour" not in two
 

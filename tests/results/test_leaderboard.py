@@ -16,11 +16,14 @@ from typing import Any
 import pytest
 from recorded_runs import RecordedRuns, recorded
 
-from learngene_bench import manifest, planner
 from learngene_bench.baselines.he import He
 from learngene_bench.cli.main import run_command
-from learngene_bench.errors import UserError
-from learngene_bench.results import leaderboard, load, tidy
+from learngene_bench.planning import planner
+from learngene_bench.results import load
+from learngene_bench.results.leaderboard import manage
+from learngene_bench.results.tables import tidy
+from learngene_bench.runs import manifest
+from learngene_bench.util.errors import UserError
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -61,7 +64,7 @@ def test_the_committed_leaderboards_are_what_their_records_give(capsys: pytest.C
 def test_a_leaderboard_reports_what_the_runs_folder_does(offered: RecordedRuns, board: Path) -> None:
     for gene in offered.stages("gene"):
         offered.file(gene, "tensors.safetensors").write_bytes(bytes(4096))
-    said = leaderboard.add(board, offered.folder)
+    said = manage.add(board, offered.folder)
     assert said == ["records added: 8; already there with the same numbers: 0"]
     rows = tidy.rows(load([board]))
     assert rows == tidy.rows(load([offered.folder]))
@@ -88,7 +91,7 @@ def test_what_only_one_machine_understands_stays_there(offered: RecordedRuns, bo
             offered.file(stage, name).write_text(here)
     offered.file(failed).unlink()
     offered.runs.of(failed).fail(failed.label, "ValueError: no", f'File "{here}/mine.py", line 3')
-    assert leaderboard.add(board, offered.folder)[1:] == [f"failed, as the tables say: 1 ({failed.label})"]
+    assert manage.add(board, offered.folder)[1:] == [f"failed, as the tables say: 1 ({failed.label})"]
     assert [name for name, content in contents(board).items() if here.encode() in content] == []
     assert str(offered.folder).encode() not in b"".join(contents(board).values())
     assert "ValueError: no" in (board / "README.md").read_text()
@@ -98,7 +101,7 @@ def test_places_that_stay_in_records_are_said(offered: RecordedRuns, board: Path
     command = ["lgbench", "run", "--runs", "/home/ada/runs", "--plugin=~/mine.py", "--set", "x=a/b"]
     for stage in offered.stages("cell"):
         offered.change(offered.file(stage), lambda record: record["provenance"].update(command=command))
-    said = leaderboard.add(board, offered.folder)
+    said = manage.add(board, offered.folder)
     assert said[-1].endswith("and will be read: /home/ada/runs, ~/mine.py")
 
 
@@ -106,7 +109,7 @@ def test_the_origin_of_numbers_is_said(offered: RecordedRuns, board: Path) -> No
     first, second, *_ = offered.stages("cell")
     offered.change(offered.file(first), lambda record: record["provenance"]["git"].update(dirty=True))
     offered.change(offered.file(second), lambda record: record["provenance"]["git"].update(commit=None, dirty=None))
-    assert leaderboard.add(board, offered.folder)[1:] == [
+    assert manage.add(board, offered.folder)[1:] == [
         "computed by an installed package, of unknown commit: 1",
         "computed by commit c0ffeec0 with uncommitted changes: 1",
     ]
@@ -124,7 +127,7 @@ def test_whoever_comes_first_it_ends_the_same(tmp_path: Path) -> None:
     other = recorded(tmp_path / "other", "wave", created="2026-11-21T12:00:00Z")
     for number, order in enumerate(((one, other), (other, one), (other, one, one, other))):
         for runs in order:
-            leaderboard.add(tmp_path / str(number) / "digits", runs.folder)
+            manage.add(tmp_path / str(number) / "digits", runs.folder)
     first, second, third = (contents(tmp_path / str(number)) for number in range(3))
     assert first == second == third
     assert len(load([tmp_path / "0" / "digits"]).records) == 8
@@ -209,11 +212,11 @@ def no_config(offered: RecordedRuns) -> Path:
 def test_what_breaks_a_rule_is_refused_by_name(
     offered: RecordedRuns, tmp_path: Path, board: Path, damage: Callable[[RecordedRuns], Path], reason: str
 ) -> None:
-    leaderboard.add(board, recorded(tmp_path / "before", "timm").folder)
+    manage.add(board, recorded(tmp_path / "before", "timm").folder)
     before = contents(board.parent)
     path = damage(offered)
     with pytest.raises(UserError) as error:
-        leaderboard.add(board, offered.folder)
+        manage.add(board, offered.folder)
     message = str(error.value)
     assert str(path if path.parent.name == "plans" else path.parent) in message
     assert reason in message
@@ -224,12 +227,12 @@ def test_what_breaks_a_rule_is_refused_by_name(
 def test_a_leaderboard_has_one_protocol(
     offered: RecordedRuns, tmp_path: Path, board: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    leaderboard.add(board, offered.folder)
+    manage.add(board, offered.folder)
     for module in (planner, manifest):
         monkeypatch.setattr(module, "PROTOCOL", 2)
     later = recorded(tmp_path / "later", "timm")
     with pytest.raises(UserError, match=r"is of protocol 1, .* is of protocol 2: a leaderboard has one protocol"):
-        leaderboard.add(board, later.folder)
+        manage.add(board, later.folder)
 
 
 def test_what_is_missing_is_named(offered: RecordedRuns, board: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -252,11 +255,11 @@ def test_a_failed_input_is_a_failure_of_all_that_need_it(offered: RecordedRuns, 
             shutil.rmtree(offered.runs.of(stage).path)
     offered.runs.enter(teacher, {"data": {}})
     offered.runs.of(teacher).fail(teacher.label, "ValueError: no convergence", "")
-    leaderboard.add(board, offered.folder)
+    manage.add(board, offered.folder)
     assert "ValueError: no convergence" in (board / "README.md").read_text()
-    assert leaderboard.difference(board) is None
+    assert manage.difference(board) is None
     again = recorded(board.parent / "again")
-    assert leaderboard.add(board, again.folder)[0] == "records added: 4; already there with the same numbers: 4"
+    assert manage.add(board, again.folder)[0] == "records added: 4; already there with the same numbers: 4"
     assert "no convergence" not in (board / "README.md").read_text()
     assert not list(board.glob("*/*/failed.json"))
 
@@ -264,12 +267,12 @@ def test_a_failed_input_is_a_failure_of_all_that_need_it(offered: RecordedRuns, 
 def test_one_configuration_with_two_results_is_refused_with_both(
     offered: RecordedRuns, tmp_path: Path, board: Path
 ) -> None:
-    leaderboard.add(board, offered.folder)
+    manage.add(board, offered.folder)
     before = contents(board.parent)
     for stage in offered.stages("cell")[:3]:
         offered.change(offered.file(stage), metrics_and_curve(90.0))
     with pytest.raises(UserError) as error:
-        leaderboard.add(board, offered.folder)
+        manage.add(board, offered.folder)
     message = str(error.value)
     assert "top-1 90 (as initialized 10) in" in message
     assert "top-1 83." in message
@@ -279,11 +282,11 @@ def test_one_configuration_with_two_results_is_refused_with_both(
 
 def test_a_gene_computed_elsewhere_is_no_contradiction(offered: RecordedRuns, tmp_path: Path, board: Path) -> None:
     """Another method on another machine begins with the same teacher, computed there: its bits differ."""
-    leaderboard.add(board, offered.folder)
+    manage.add(board, offered.folder)
     other = recorded(tmp_path / "other", "wave:inheritance=interpolate")
     teacher = other.stages("ancestor")[0]
     other.change(other.file(teacher), set_in("tensors", "sha256", to="e" * 64))
-    said = leaderboard.add(board, other.folder)
+    said = manage.add(board, other.folder)
     assert said[0] == "records added: 4; already there with the same numbers: 0"
     assert said[1].startswith("of other weights than in the leaderboard")
     assert teacher.label in said[1]
@@ -298,14 +301,14 @@ def test_a_newer_version_of_a_method_takes_the_place_of_the_older(
     newer = recorded(tmp_path / "newer", "he", created="2027-01-01T00:00:00Z")
     for first, second in ((offered, newer), (newer, offered)):
         shutil.rmtree(board, ignore_errors=True)
-        leaderboard.add(board, first.folder)
-        said = leaderboard.add(board, second.folder)
+        manage.add(board, first.folder)
+        said = manage.add(board, second.folder)
         what = "replaced by newer ones" if first is offered else "left out, as the leaderboard has newer ones"
         assert [line for line in said if line.startswith(f"{what}: 4 (")]
         versions = [json.loads(path.read_text())["config"]["method"] for path in board.glob("cell/*/config.json")]
         assert {method["version"] for method in versions if method["name"] == "he"} == {2}
         assert len(versions) == 8
-        assert leaderboard.difference(board) is None
+        assert manage.difference(board) is None
 
 
 def test_records_that_no_plan_asks_for_are_left_out_and_said(
@@ -314,17 +317,17 @@ def test_records_that_no_plan_asks_for_are_left_out_and_said(
     other = recorded(tmp_path / "other", "timm", seeds=1)
     stray = other.runs.of(other.stages("cell")[0]).path
     shutil.copytree(stray, offered.folder / "cell" / stray.name)
-    assert f"left out, as no plan asks for them: 1 ({stray.name})" in leaderboard.add(board, offered.folder)
+    assert f"left out, as no plan asks for them: 1 ({stray.name})" in manage.add(board, offered.folder)
     assert stray.name not in str(list(board.rglob("*")))
     shutil.rmtree(offered.folder / "plans")
     with pytest.raises(UserError, match="no plan, so nobody can tell what is missing"):
-        leaderboard.add(board, offered.folder)
+        manage.add(board, offered.folder)
 
 
 KILL = """
 import os, sys
 from pathlib import Path
-from learngene_bench.results import leaderboard
+from learngene_bench.results.leaderboard import manage
 moment = int(sys.argv[1])
 def killed(kind, original):
     def call(*arguments, **options):
@@ -336,8 +339,8 @@ def killed(kind, original):
     return call
 Path.write_bytes = killed("write", Path.write_bytes)
 Path.rename = killed("rename", Path.rename)
-leaderboard.shutil.rmtree = killed("remove", leaderboard.shutil.rmtree)
-leaderboard.add(Path(sys.argv[2]), Path(sys.argv[3]))
+manage.shutil.rmtree = killed("remove", manage.shutil.rmtree)
+manage.add(Path(sys.argv[2]), Path(sys.argv[3]))
 print(moment)
 """
 
@@ -345,10 +348,10 @@ print(moment)
 def test_killed_at_any_moment_it_is_the_old_one_or_the_new_one(
     offered: RecordedRuns, tmp_path: Path, board: Path
 ) -> None:
-    leaderboard.add(board, recorded(tmp_path / "before", "timm").folder)
+    manage.add(board, recorded(tmp_path / "before", "timm").folder)
     before = contents(board)
-    leaderboard.add(tmp_path / "whole" / "digits", tmp_path / "before")
-    leaderboard.add(tmp_path / "whole" / "digits", offered.folder)
+    manage.add(tmp_path / "whole" / "digits", tmp_path / "before")
+    manage.add(tmp_path / "whole" / "digits", offered.folder)
     after = contents(tmp_path / "whole" / "digits")
 
     def add(moment: int) -> subprocess.CompletedProcess[str]:
@@ -359,10 +362,10 @@ def test_killed_at_any_moment_it_is_the_old_one_or_the_new_one(
     assert contents(board) == after
     for moment in (1, 3, 4, steps // 2, *range(steps - 4, steps + 1)):
         shutil.rmtree(board)
-        leaderboard.add(board, tmp_path / "before")
+        manage.add(board, tmp_path / "before")
         assert add(moment).returncode == 9
         assert not board.exists() or contents(board) in (before, after)
-        leaderboard.add(board, offered.folder)
+        manage.add(board, offered.folder)
         assert contents(board) == after
         assert [path.name for path in board.parent.iterdir()] == ["digits"]
 
@@ -370,7 +373,7 @@ def test_killed_at_any_moment_it_is_the_old_one_or_the_new_one(
 def test_a_full_disk_leaves_the_old_one(
     offered: RecordedRuns, tmp_path: Path, board: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    leaderboard.add(board, recorded(tmp_path / "before", "timm").folder)
+    manage.add(board, recorded(tmp_path / "before", "timm").folder)
     before = contents(board.parent)
 
     def full(path: Path, content: bytes) -> int:
@@ -378,7 +381,7 @@ def test_a_full_disk_leaves_the_old_one(
 
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(UserError, match="No space left on device"):
-        leaderboard.add(board, offered.folder)
+        manage.add(board, offered.folder)
     assert contents(board.parent) == before
 
 
@@ -397,7 +400,7 @@ def test_a_full_disk_leaves_the_old_one(
 def test_check_names_the_first_file_that_differs(
     offered: RecordedRuns, board: Path, capsys: pytest.CaptureFixture[str], change: Callable[[Path], object], named: str
 ) -> None:
-    leaderboard.add(board, offered.folder)
+    manage.add(board, offered.folder)
     whole = contents(board)
     assert lgbench(capsys, "check", "--folder", str(board.parent))[:2] == (0, f"{board}: as its records\n")
     change(board)
@@ -411,7 +414,7 @@ def test_check_names_the_first_file_that_differs(
 def test_check_refuses_a_record_that_was_made_better(
     offered: RecordedRuns, board: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    leaderboard.add(board, offered.folder)
+    manage.add(board, offered.folder)
     record = next(board.glob("cell/*/result.json"))
     offered.change(record, set_in("metrics", "top1", to=99.0))
     status, _, error = lgbench(capsys, "check", "--folder", str(board.parent))
@@ -420,7 +423,7 @@ def test_check_refuses_a_record_that_was_made_better(
 
 
 def test_the_same_bytes_in_another_environment_and_nothing_heavy(offered: RecordedRuns, board: Path) -> None:
-    leaderboard.add(board, offered.folder)
+    manage.add(board, offered.folder)
     code = (
         "import sys; sys.argv = ['lgbench', 'leaderboard', 'check', '--folder', sys.argv[1]]\n"
         "from learngene_bench.cli.main import main\n"

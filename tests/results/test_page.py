@@ -13,12 +13,13 @@ from typing import Any
 
 import pytest
 
-from learngene_bench.results import comparison_sheets, comparisons, load, render, tables
-from learngene_bench.results.html import html
-from learngene_bench.results.latex import floats
-from learngene_bench.results.records import METRICS
-from learngene_bench.results.sheet import Sheet
-from learngene_bench.results.table import Table
+from learngene_bench.results import comparison_sheets, comparisons, load, make_tables
+from learngene_bench.results.formats import render
+from learngene_bench.results.formats.html import html
+from learngene_bench.results.formats.latex import floats
+from learngene_bench.results.records.types import METRICS
+from learngene_bench.results.tables.sheet import Sheet
+from learngene_bench.results.tables.table import Table
 
 playwright = pytest.importorskip("playwright.sync_api", reason="no playwright (pip install playwright)")
 expect = playwright.expect
@@ -77,7 +78,7 @@ def visit(browser: Any, tmp_path: Path) -> Iterator[Visit]:
 
 def items(runs: Any, compare: bool = False) -> list[Table | Sheet]:
     results = load([runs.folder])
-    made = [table for metric in METRICS for table in tables(results, metric)]
+    made = [table for metric in METRICS for table in make_tables(results, metric)]
     return [*made, *(comparison_sheets(comparisons(made)) if compare else [])]
 
 

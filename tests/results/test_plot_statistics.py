@@ -12,10 +12,10 @@ from matplotlib.colors import same_color
 from matplotlib.patches import Rectangle
 from scipy import stats
 
-from learngene_bench.results import load, plots, tables
-from learngene_bench.results.inference import Inference, inferences
-from learngene_bench.results.inference_wording import significant
+from learngene_bench.results import load, make_tables, plots
 from learngene_bench.results.plots.page import Page
+from learngene_bench.results.tables.inference import Inference, inferences
+from learngene_bench.results.tables.inference_wording import significant
 
 MEANS = {"he": 60.0, "mimetic": 61.0, "share": 80.0, "sws": 85.0, "wave": 86.0, "telg": 86.2}
 
@@ -31,7 +31,7 @@ def found(runs: Any) -> Inference:
         for seed in range(4)
     ]
     runs.plan(cells)
-    (found,) = inferences(tables(load([runs.folder])))
+    (found,) = inferences(make_tables(load([runs.folder])))
     return found
 
 

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from learngene_bench.cli.main import run_command
-from learngene_bench.errors import UserError
 from learngene_bench.results import load, plots
 from learngene_bench.results.plots import names
 from learngene_bench.results.plots.page import Page
-from learngene_bench.results.records import Results
+from learngene_bench.results.records.types import Results
+from learngene_bench.util.errors import UserError
 
 KINDS = sorted(plots.KINDS)
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from learngene_bench.errors import UserError
-from learngene_bench.results import published
+from learngene_bench.results.tables import published
+from learngene_bench.util.errors import UserError
 
 
 def test_every_table_is_there_with_the_papers_numbers() -> None:

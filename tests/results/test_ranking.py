@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from learngene_bench.results.ranking import alike, critical_difference, friedman, mean_ranks, smallest_friedman_p
+from learngene_bench.results.statistics.ranking import (
+    alike,
+    critical_difference,
+    friedman,
+    mean_ranks,
+    smallest_friedman_p,
+)
 
 
 def test_mean_ranks_are_those_of_scipy() -> None:

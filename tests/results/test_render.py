@@ -10,15 +10,18 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from learngene_bench.results import load, render, reporting, tables
-from learngene_bench.results.tidy import COLUMNS, to_frame
+from learngene_bench.results import load, make_tables
+from learngene_bench.results.formats import render, reporting
+from learngene_bench.results.tables.tidy import COLUMNS, to_frame
 
 HOSTILE = "=1+1 [red]|`x`*_<script>$&\\\x1b[31m\n2"
 
 
 def printed(results: Any, width: int, **options: Any) -> str:
     output = io.StringIO()
-    render.terminal([*tables(results), *tables(results, "top1_initial")], Console(file=output, width=width, **options))
+    render.terminal(
+        [*make_tables(results), *make_tables(results, "top1_initial")], Console(file=output, width=width, **options)
+    )
     return "\n".join(line.rstrip() for line in output.getvalue().splitlines()) + "\n"
 
 
@@ -28,7 +31,7 @@ def test_terminal(example: Any, golden: Callable[[str, str], None], width: int) 
 
 
 def test_markdown(example: Any, golden: Callable[[str, str], None]) -> None:
-    golden("report.md", render.markdown(tables(load([example.folder]))))
+    golden("report.md", render.markdown(make_tables(load([example.folder]))))
 
 
 def test_csv(example: Any, golden: Callable[[str, str], None]) -> None:
@@ -37,18 +40,18 @@ def test_csv(example: Any, golden: Callable[[str, str], None]) -> None:
 
 def test_wide_csv(example: Any, golden: Callable[[str, str], None]) -> None:
     results = load([example.folder])
-    golden("wide.csv", render.wide_csv([*tables(results), *tables(results, "top1_initial")]))
+    golden("wide.csv", render.wide_csv([*make_tables(results), *make_tables(results, "top1_initial")]))
 
 
 def test_wide_csv_of_hostile_names_runs_no_formula(hostile: Any) -> None:
-    first, *rows = csv.reader(io.StringIO(render.wide_csv(tables(hostile))))
+    first, *rows = csv.reader(io.StringIO(render.wide_csv(make_tables(hostile))))
     assert {len(row) for row in rows} == {len(first)} == {len(set(first))}
     assert not any(text.startswith(("=", "+", "-", "@")) for row in [first, *rows] for text in row)
 
 
 def test_json(example: Any, golden: Callable[[str, str], None]) -> None:
     results = load([example.folder])
-    golden("report.json", render.json(tables(results), results))
+    golden("report.json", render.json(make_tables(results), results))
 
 
 def test_best_and_second_show_as_styles_where_there_are_styles(example: Any) -> None:
@@ -93,7 +96,7 @@ def hostile(runs: Any) -> Any:
 
 
 def test_markdown_of_hostile_names(hostile: Any) -> None:
-    text = render.markdown(tables(hostile))
+    text = render.markdown(make_tables(hostile))
     table = [line for line in text.splitlines() if line.startswith("|")]
     assert len({line.replace("\\\\", "").replace("\\|", "").count("|") for line in table}) == 1
     assert "<script>" not in text.replace("\\<", "")
@@ -118,7 +121,7 @@ def refuse(constant: str) -> None:
 
 
 def test_json_is_json(hostile: Any) -> None:
-    document = json.loads(render.json(tables(hostile), hostile), parse_constant=refuse)
+    document = json.loads(render.json(make_tables(hostile), hostile), parse_constant=refuse)
     assert [cell["top1"] for cell in document["cells"]] == [50.0, None, None, None]
 
 

@@ -13,7 +13,8 @@ from rich.cells import cell_len
 
 from learngene_bench.cli.main import run_command
 from learngene_bench.cli.report import ReportFormat
-from learngene_bench.results import load, plots, reporting
+from learngene_bench.results import load, plots
+from learngene_bench.results.formats import reporting
 
 
 def report(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:

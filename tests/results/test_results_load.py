@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from learngene_bench.errors import DamagedFile, UserError
 from learngene_bench.results import load
-from learngene_bench.results.details import Point, details
-from learngene_bench.results.records import Record
+from learngene_bench.results.records.details import Point, details
+from learngene_bench.results.records.types import Record
+from learngene_bench.util.errors import DamagedFile, UserError
 
 
 def change(**changes: Any) -> Callable[[dict[str, Any]], str]:

@@ -5,7 +5,7 @@ import random
 import pytest
 from scipy import stats
 
-from learngene_bench.results.statistics import (
+from learngene_bench.results.statistics.paired import (
     indistinguishable_from_best,
     mean,
     paired_differences,

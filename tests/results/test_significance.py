@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from learngene_bench.results.statistics import LEVEL, smallest_sign_flip_p
-from learngene_bench.results.testing import differences_needed, holm, sign_flip_p_values, wilcoxon_p_values
+from learngene_bench.results.statistics.paired import LEVEL, smallest_sign_flip_p
+from learngene_bench.results.statistics.testing import differences_needed, holm, sign_flip_p_values, wilcoxon_p_values
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 9])

@@ -6,14 +6,16 @@ from typing import Any
 
 import pytest
 
-from learngene_bench.errors import DamagedFile, UserError
-from learngene_bench.results import load, render, tables, tidy
-from learngene_bench.results.selection import of_grid
-from learngene_bench.results.table import Entry, Mean, Table
+from learngene_bench.results import load, make_tables
+from learngene_bench.results.formats import render
+from learngene_bench.results.records.selection import of_grid
+from learngene_bench.results.tables import tidy
+from learngene_bench.results.tables.table import Entry, Mean, Table
+from learngene_bench.util.errors import DamagedFile, UserError
 
 
 def only(runs: Any, metric: str = "top1") -> Table:
-    (table,) = tables(load([runs.folder]), metric)
+    (table,) = make_tables(load([runs.folder]), metric)
     return table
 
 
@@ -70,7 +72,7 @@ def test_plans_of_one_setting_share_a_table_across_folders(runs: Any, tmp_path: 
     later = type(runs)(tmp_path / "later")
     runs.plan([runs.done(runs.cell("he", depth), 80.0) for depth in (12, 4)])
     later.plan([later.done(later.cell("wave", 4, seed), 90.0) for seed in range(2)], created="2026-12-01T00:00:00Z")
-    (table,) = tables(load([runs.folder, later.folder]))
+    (table,) = make_tables(load([runs.folder, later.folder]))
     assert [column.label for column in table.columns] == ["4", "12"]
     assert [row.label for row in table.rows] == ["He-Init", "WAVE"]
     assert entry(table, "WAVE", 0).expected == 2
@@ -81,7 +83,7 @@ def test_plans_of_one_setting_share_a_table_across_folders(runs: Any, tmp_path: 
 def test_protocols_settings_and_grids_never_share_a_table(runs: Any, difference: dict[str, Any]) -> None:
     runs.plan([runs.done(runs.cell("he"), 80.0)])
     runs.plan([runs.done(runs.cell("wave"), 90.0, **difference)], created="2026-12-01T00:00:00Z", **difference)
-    first, second = tables(load([runs.folder]))
+    first, second = make_tables(load([runs.folder]))
     assert [[row.label for row in table.rows] for table in (first, second)] == [["He-Init"], ["WAVE"]]
     assert (first.title, first.subtitle) != (second.title, second.subtitle)
 
@@ -90,7 +92,7 @@ def test_a_grid_by_its_name(runs: Any) -> None:
     runs.plan([runs.done(runs.cell("he"), 80.0), runs.done(runs.cell("wave"), 90.0)])
     runs.plan([runs.done(runs.cell("wave"), 90.0), runs.done(runs.cell("wave", variant="a=1"), 85.0)], grid="parts")
     results = load([runs.folder])
-    (table,) = tables(of_grid(results, "parts"))
+    (table,) = make_tables(of_grid(results, "parts"))
     assert [row.label for row in table.rows] == ["WAVE", "WAVE (a=1)"]
     assert {cell["method"] for cell in tidy.rows(of_grid(results, "parts"))} == {"wave"}
     with pytest.raises(UserError, match=r"unknown grid 'part': did you mean 'parts'\? \(valid: depth, parts\)"):
@@ -100,7 +102,7 @@ def test_a_grid_by_its_name(runs: Any) -> None:
 def test_records_without_a_plan_belong_to_the_grid_of_what_they_differ_in(runs: Any) -> None:
     for task in ("cifar10", "flowers102"):
         runs.done(runs.cell("he", 6, task=task), 80.0)
-    (table,) = tables(of_grid(load([runs.folder]), "transfer"))
+    (table,) = make_tables(of_grid(load([runs.folder]), "transfer"))
     assert [column.label for column in table.columns] == ["cifar10", "flowers102"]
 
 
@@ -116,7 +118,7 @@ def test_a_newer_plan_replaces_an_older_one_and_never_mixes_with_it(runs: Any) -
 def test_a_plan_with_two_cells_for_one_place_is_refused(runs: Any) -> None:
     runs.plan([runs.cell("wave", version=0), runs.cell("wave", version=1)])
     with pytest.raises(DamagedFile, match="two cells of one measurement"):
-        tables(load([runs.folder]))
+        make_tables(load([runs.folder]))
 
 
 def test_records_without_a_plan_make_a_table_too(runs: Any) -> None:
@@ -195,9 +197,9 @@ def test_tasks_have_a_mean_beside_them(runs: Any) -> None:
 
 def test_protocols_say_that_they_stand_apart(runs: Any) -> None:
     runs.plan([runs.done(runs.cell("he"), 80.0)])
-    assert "protocol versions" not in render.markdown(tables(load([runs.folder])))
+    assert "protocol versions" not in render.markdown(make_tables(load([runs.folder])))
     runs.plan([runs.done(runs.cell("he", version=1), 90.0, protocol=2)], protocol=2)
-    first, second = render.markdown(tables(load([runs.folder]))).split("###")[1:]
+    first, second = render.markdown(make_tables(load([runs.folder]))).split("###")[1:]
     assert "other protocol versions (here: 2) cannot be compared" in first
     assert "other protocol versions (here: 1) cannot be compared" in second
 
@@ -220,4 +222,4 @@ def test_rows_stand_in_the_order_of_the_longest_plan(runs: Any) -> None:
 
 def test_an_unknown_metric_names_the_valid_ones(runs: Any) -> None:
     with pytest.raises(UserError, match=r"top5.*\(valid: top1, top1_initial\)"):
-        tables(load([runs.folder]), "top5")
+        make_tables(load([runs.folder]), "top5")

@@ -1,0 +1,1 @@
+"""The initializers without the benchmark: `learngene_bench.initialize(model, method)`."""

@@ -1,0 +1,269 @@
+"""The initializers without the benchmark: `learngene_bench.initialize(model, "mimetic")` on a timm model of one's own.
+
+>>> model = timm.create_model("deit_tiny_patch16_224")                       # doctest: +SKIP
+>>> learngene_bench.initialize(model, "wave", gene="gene.safetensors", learn_scalers=False)   # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from learngene_bench.api.match_gene import answer, base_of_gene, sizes, without_training
+from learngene_bench.api.training_data import Source, SourceLike, open_source
+from learngene_bench.config.loader import load_preset
+from learngene_bench.config.types import BaseInitialization, Compute, Preset
+from learngene_bench.contracts.context import Context
+from learngene_bench.contracts.dataset import DatasetFacts
+from learngene_bench.contracts.gene import Gene
+from learngene_bench.contracts.initializer import GeneRequest, Initializer, Pretrained
+from learngene_bench.execution.stages import choose_device
+from learngene_bench.models.base_initialization import write_weights
+from learngene_bench.models.spec import ModelSpec
+from learngene_bench.models.vit import build_model, spec_of
+from learngene_bench.planning.plan import BASE_DEPTH
+from learngene_bench.plugins.registry import Registered, Registry
+from learngene_bench.training.ancestors import forward_flops
+from learngene_bench.training.inputs import source_data
+from learngene_bench.training.run import Cost
+from learngene_bench.util.errors import MethodFailure, UserError
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `initialize` did.
+
+    Attributes:
+        written: parameters whose numbers changed.
+        kept: parameters that are as they were.
+        prepare: what making the gene cost, if it was made here; ancestors are not counted.
+        initialize: what initializing the model cost.
+        gene: what was inherited; `report.gene.save(path)` keeps it for other models.
+    """
+
+    method: str
+    seed: int
+    written: tuple[str, ...]
+    kept: tuple[str, ...]
+    prepare: Cost
+    initialize: Cost
+    gene: Gene | None
+
+    def __str__(self) -> str:
+        kept = f", kept {', '.join(self.kept[:4])}{', ...' if len(self.kept) > 4 else ''}" if self.kept else ""
+        spent = [
+            f"{name} {cost.iterations} iterations, {cost.seconds:.1f} s"
+            for name, cost in (("prepare", self.prepare), ("initialize", self.initialize))
+            if cost.images
+        ]
+        count = len(self.written) + len(self.kept)
+        return "; ".join(
+            [f"{self.method}, seed {self.seed}: wrote {len(self.written)} of {count} tensors{kept}", *spent]
+        )
+
+
+def initialize(
+    model: nn.Module,
+    method: str | type[Initializer],
+    *,
+    gene: Gene | str | os.PathLike[str] | None = None,
+    data: SourceLike | None = None,
+    seed: int = 0,
+    preset: str | os.PathLike[str] | None = None,
+    device: str = "auto",
+    same_task: bool = True,
+    **settings: Any,
+) -> Report:
+    """Initializes a timm `VisionTransformer` in place, by any method of the suite; all of it or nothing.
+
+    Args:
+        model: on any device, of any dtype; what the method does not write keeps the numbers it has.
+        method: a name, or a class of one's own.
+        gene: what the method inherits: a file (`runs/gene/*/tensors.safetensors` of an `lgbench run`), or a `Gene`.
+        data: training images for methods that train or look at some: a data set of the suite by name ("digits") or with
+            options ({"name": "imagefolder", "root": ...}), or (images, labels), uint8 (N, C, H, W) and integers (N,).
+        preset: whose recipes a method trains by, and whose base initialization it draws from; a name or a TOML file.
+            Without it: the recipes of `digits`, timm's initialization.
+        device: where a method trains: "auto", or a device by torch's name, as "cpu" or "cuda:1".
+        same_task: whether the model will be trained on the task of the gene or the ancestors, so that their head may be
+            inherited.
+        settings: the method's options; and the ancestors that its gene is made of, by role, as models
+            (`teacher=model` for weight-selection).
+
+    Raises:
+        UserError: the method does not exist or does not fit this model, this gene or these ancestors; something that it
+            needs is missing. The message says what to give.
+    """
+    source = open_source(data) if data is not None else None
+    call = _Call(method, settings, seed, preset, _device(device), same_task, source)
+    return call.run(model, gene)
+
+
+class _Call:
+    """One use of a method."""
+
+    def __init__(
+        self,
+        method: str | type[Initializer],
+        settings: Mapping[str, Any],
+        seed: int,
+        preset: str | os.PathLike[str] | None,
+        device: torch.device,
+        same_task: bool,
+        source: Source | None,
+    ) -> None:
+        self.registered = Registry().get(method) if isinstance(method, str) else Registered(method, "this program")
+        self.models = {name: value for name, value in settings.items() if isinstance(value, nn.Module)}
+        options = {name: value for name, value in settings.items() if name not in self.models}
+        self.method = self.registered.create(options)
+        self.name = self.method.name
+        self.seed, self.device, self.same_task, self.source = seed, device, same_task, source
+        self.preset: Preset = load_preset(os.fspath(preset) if preset is not None else "digits")
+        self.base = self.preset.base if preset is not None else BaseInitialization()
+
+    def run(self, model: nn.Module, given: Gene | str | os.PathLike[str] | None) -> Report:
+        target = spec_of(model)
+        base, gene, request = self.inheritance(target, given)
+        reason = self.method.supports(target, base)
+        if reason is not None:
+            raise UserError(f"{self.name} cannot initialize a model of {sizes(target)}: {reason}")
+        family = gene.family if gene else request.family if request else target
+        trains, prepared = self.method.trains(), Cost()
+        self.check_data(trains, family, "initialize", without_training(self.method) if trains else None)
+        if request:
+            gene, prepared = self.prepare(request)
+        context = self.context(trains, base.width, family)
+        written, kept = self.write(model, target, gene, context)
+        return Report(self.name, self.seed, written, kept, prepared, context.cost, gene)
+
+    def inheritance(
+        self, target: ModelSpec, given: Gene | str | os.PathLike[str] | None
+    ) -> tuple[ModelSpec, Gene | None, GeneRequest | None]:
+        """The base model, and the gene that is there or the request for the one to be made."""
+        base = target.with_depth(BASE_DEPTH)
+        if self.method.gene_request(target, base) is None:
+            if given is not None or self.models:
+                raise UserError(f"{self.name} inherits nothing: it takes neither a gene nor other models")
+            return base, None, None
+        if given is None:
+            base, request = answer(self.method, self.models, target)
+            return base, None, request
+        if self.models:
+            raise UserError(f"give either gene= or {', '.join(f'{role}=' for role in self.models)}, not both")
+        gene = given if isinstance(given, Gene) else Gene.load(Path(given))
+        return base_of_gene(self.method, gene, target), gene, None
+
+    def check_data(self, trains: Collection[str], family: ModelSpec, phase: str, without: str | None = None) -> None:
+        """Raises `UserError` if training images are needed and not there, or of another kind.
+
+        Args:
+            without: the option by which the method does without, if there is one.
+        """
+        if not trains:
+            return
+        if self.source is None:
+            ways = "give data=, a data set by name or (images, labels)" + (f", or {without}" if without else "")
+            raise UserError(f"{self.name} trains to {phase} ({', '.join(trains)}), on data that are missing: {ways}")
+        self.source.check_fits(family)
+
+    def prepare(self, request: GeneRequest) -> tuple[Gene, Cost]:
+        """Makes the gene of copies of the user's models."""
+        self.check_data(request.trains, request.family, "make its gene")
+        family = request.family
+        models = {role: copy.deepcopy(model).cpu().float().eval() for role, model in self.models.items()}
+        flops = {}
+        for role, ancestor in request.ancestors.items():
+            if isinstance(ancestor, Pretrained):
+                flops[role] = float(spec_of(models[role]).forward_flops())
+            else:
+                _check_teaches(role, models[role], family)
+                flops[role] = float(forward_flops(models[role], _facts(family)))
+        context = self.context(request.trains, family.width, family, models, flops)
+        with torch.random.fork_rng([]):
+            gene = self.registered.create({}).prepare(request, context)
+        return gene, context.cost
+
+    def context(
+        self,
+        trains: tuple[Any, ...],
+        width: int,
+        family: ModelSpec,
+        models: Mapping[str, nn.Module] | None = None,
+        flops: Mapping[str, float] | None = None,
+    ) -> Context:
+        recipes = {name: self.preset.recipe_of(name, width) for name in trains}
+        source = source_data(self.source.splits, family.classes, recipes, self.device) if self.source else None
+        return _LibraryContext(
+            seed=self.seed,
+            device=self.device,
+            compute=Compute(),
+            base=self.base,
+            recipes=recipes,
+            ancestors=models or {},
+            ancestor_flops=flops or {},
+            same_task=self.same_task,
+            source=source,
+        )
+
+    def write(
+        self, model: nn.Module, target: ModelSpec, gene: Gene | None, context: Context
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Initializes a copy on the CPU, as methods expect it, and then the user's model, whole or not at all."""
+        before = {name: parameter.detach().cpu().float() for name, parameter in model.named_parameters()}
+        draft = build_model(target)
+        write_weights(draft, before)
+        try:
+            with torch.random.fork_rng([]):
+                self.method.initialize(draft, target, gene, context)
+        except (ValueError, RuntimeError, KeyError, IndexError) as error:
+            if gene is None:
+                raise
+            problem = f"cannot make a model of {sizes(target)} from a gene of {sizes(gene.family)}"
+            raise UserError(f"{self.name} {problem}: {error}") from error
+        after = {name: parameter.detach() for name, parameter in draft.named_parameters()}
+        for name, tensor in after.items():
+            if not tensor.isfinite().all():
+                raise MethodFailure(f"{self.name} left numbers in {name} that are not finite")
+        written = tuple(name for name in after if not torch.equal(after[name], before[name]))
+        write_weights(model, {name: after[name] for name in written})
+        return written, tuple(name for name in after if name not in written)
+
+
+def _device(name: str) -> torch.device:
+    try:
+        return choose_device(name)
+    except RuntimeError as error:
+        raise UserError(f"device {name!r}: torch has no such device") from error
+
+
+def _facts(spec: ModelSpec) -> DatasetFacts:
+    """Of data that a model of this spec is trained on, as far as operations depend on them."""
+    return DatasetFacts(spec.classes, spec.channels, spec.image_size, 0, 0, 0)
+
+
+def _check_teaches(role: str, model: nn.Module, family: ModelSpec) -> None:
+    """Raises `UserError` if a model cannot teach one of this spec: for other images or another number of classes."""
+    shape = (1, family.channels, family.image_size, family.image_size)
+    try:
+        with torch.no_grad():
+            outputs = tuple(model(torch.zeros(shape)).shape)
+    except Exception as error:
+        raise UserError(f"{role}: fails on images of shape {shape}: {' '.join(str(error).split())[:200]}") from error
+    if outputs != (1, family.classes):
+        raise UserError(f"{role}: gives outputs of shape {outputs}, a model of {family.classes} classes is needed")
+
+
+class _LibraryContext(Context):
+    """A context that may be without data, and says so in words that help."""
+
+    def source_images(self, count: int) -> Tensor:
+        if self.source is None:
+            raise UserError("this method looks at training images: give data=, a data set by name or (images, labels)")
+        return super().source_images(count)

@@ -1,0 +1,128 @@
+"""From the gene or the trained models that a user has to what a method would have asked for.
+
+A benchmark starts from a base model, asks the method which gene it needs, and makes just that. A user of the library
+comes with the gene, or with trained models: here the base model is sought for which the method asks for these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
+
+from torch import nn
+
+from learngene_bench.config.loader import build_options
+from learngene_bench.contracts.gene import Gene
+from learngene_bench.contracts.initializer import GeneRequest, Initializer, Pretrained
+from learngene_bench.models.spec import ModelSpec
+from learngene_bench.models.vit import spec_of
+from learngene_bench.planning.plan import BASE_DEPTH
+from learngene_bench.util.errors import UserError
+
+
+def base_of_gene(method: Initializer, gene: Gene, target: ModelSpec) -> ModelSpec:
+    """The 12-layer model for which a method makes genes like this one.
+
+    Raises:
+        UserError: it is another method's, or made with other options, or not for such a target.
+    """
+    if gene.method != method.name:
+        raise UserError(f"this is a gene of {gene.method!r}, not of {method.name!r}")
+    for base in _bases(gene.family, {target.width, gene.family.width}):
+        request = method.gene_request(target, base)
+        if request and sizes(request.family) == sizes(gene.family):
+            return base
+    request = method.gene_request(target, target.with_depth(BASE_DEPTH))
+    asked = sizes(request.family) if request else "nothing"
+    raise UserError(
+        f"{method.name} inherits from a model of {asked} here, this gene is of {sizes(gene.family)}: "
+        f"give another gene, or the options that it was made with{_options(method)}"
+    )
+
+
+def answer(method: Initializer, models: Mapping[str, nn.Module], target: ModelSpec) -> tuple[ModelSpec, GeneRequest]:
+    """The 12-layer model for which a method asks for these models, and its request as they answer it.
+
+    Args:
+        models: by role.
+
+    Raises:
+        UserError: the roles are others, a model is no Vision Transformer where one is asked for, or of other sizes.
+    """
+    request = method.gene_request(target, target.with_depth(BASE_DEPTH))
+    assert request is not None
+    _check_roles(method.name, request, models)
+    vits = {role: ancestor.spec for role, ancestor in request.ancestors.items() if isinstance(ancestor, Pretrained)}
+    given = {role: _spec_of(role, models[role]) for role in vits}
+    for base in _bases(target, {target.width, *(spec.width for spec in given.values())}):
+        asked = method.gene_request(target, base)
+        if asked and (family := _family(asked, given)):
+            return base, replace(asked, family=family)
+    raise UserError(
+        f"{method.name} asks for {_listing(vits)} here, not for {_listing(given)}: give another model{_options(method)}"
+    )
+
+
+def _check_roles(name: str, request: GeneRequest, models: Mapping[str, nn.Module]) -> None:
+    if models.keys() == request.ancestors.keys():
+        return
+    roles = [f"{role}=MODEL" for role in request.ancestors] + ["data="] * bool(request.trains)
+    if not models:
+        raise UserError(
+            f"{name} needs a gene: give gene=FILE (tensors.safetensors of a gene that lgbench run made), "
+            f"or {' and '.join(roles)} to make one here"
+        )
+    raise UserError(f"{name} makes its gene of {' and '.join(roles)}, not of {', '.join(models)}")
+
+
+def _spec_of(role: str, model: nn.Module) -> ModelSpec:
+    try:
+        return spec_of(model)
+    except UserError as error:
+        raise UserError(f"{role}: {error}") from error
+
+
+def _bases(like: ModelSpec, widths: Collection[int]) -> Iterator[ModelSpec]:
+    """Models of 12 layers: of these widths first, then of every narrower one with whole heads."""
+    narrower = range(like.head_dimension, max(widths), like.head_dimension)
+    for width in dict.fromkeys([*sorted(widths), *narrower]):
+        if width % like.head_dimension == 0:
+            yield replace(like, depth=BASE_DEPTH, width=width, heads=width // like.head_dimension)
+
+
+def _family(asked: GeneRequest, given: Mapping[str, ModelSpec]) -> ModelSpec | None:
+    """What the gene is then made as, if the given models are those that are asked for.
+
+    They may differ in what lies outside the blocks: image size, classes, class token. If the family is one of them, it
+    is as that one is.
+    """
+    wanted = {role: ancestor.spec for role, ancestor in asked.ancestors.items() if isinstance(ancestor, Pretrained)}
+    if any(sizes(wanted[role]) != sizes(spec) for role, spec in given.items()):
+        return None
+    same = [given[role] for role, spec in wanted.items() if spec == asked.family]
+    return same[0] if same else asked.family
+
+
+def without_training(method: Initializer) -> str | None:
+    """The one switch among a method's options that makes it train nothing, as one would write it; None for none."""
+    options = method.options.model_dump()
+    for name, value in options.items():
+        if isinstance(value, bool):
+            other = type(method)(build_options(type(method).Options, {**options, name: not value}, method.name))
+            if not other.trains():
+                return f"{name}={not value}"
+    return None
+
+
+def sizes(spec: ModelSpec) -> str:
+    """What must agree between blocks, in words."""
+    return f"depth {spec.depth}, width {spec.width}, {spec.heads} heads, MLP ratio {spec.mlp_ratio:g}"
+
+
+def _listing(specs: Mapping[str, ModelSpec]) -> str:
+    return " and ".join(f"{role} of {sizes(spec)}" for role, spec in specs.items())
+
+
+def _options(method: Initializer) -> str:
+    names = ", ".join(type(method).Options.model_fields)
+    return f" (options: {names})" if names else ""

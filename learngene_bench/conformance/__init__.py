@@ -1,0 +1,1 @@
+"""The checks behind `lgbench check`: whether an initializer keeps its contract."""

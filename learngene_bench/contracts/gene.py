@@ -1,0 +1,78 @@
+"""Genes: what a method stores once and every target inherits; a safetensors file with a description inside."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from learngene_bench.models.spec import ModelSpec
+from learngene_bench.util.errors import DamagedFile, UserError
+from learngene_bench.util.files import write_bytes
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FORMAT = "learngene-bench gene 1"
+
+
+@dataclass(frozen=True)
+class Gene:
+    """Tensors and what they belong to.
+
+    Attributes:
+        method: name of the initializer that made it and can read it.
+        family: the model that it was trained as (WAVE's auxiliary model, the pretrained model, ...).
+        tensors: name to tensor, on the CPU; ordered by name.
+        facts: anything else the method wants to know again; JSON.
+    """
+
+    method: str
+    family: ModelSpec
+    tensors: Mapping[str, Tensor]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        # A file keeps no order: whoever draws numbers tensor by tensor must draw the same before and after.
+        object.__setattr__(self, "tensors", dict(sorted(self.tensors.items())))
+
+    def part(self, name: str) -> dict[str, Tensor]:
+        """The tensors under `name/`, by the rest of their names: a gene of several kinds keeps them apart so."""
+        return {
+            key.removeprefix(f"{name}/"): value for key, value in self.tensors.items() if key.startswith(f"{name}/")
+        }
+
+    def save(self, path: Path) -> None:
+        """Writes the gene whole or not at all."""
+        from safetensors.torch import save
+
+        description = {"method": self.method, "family": self.family.as_dict(), "facts": dict(self.facts)}
+        # One entry only: safetensors writes several in an order that changes from process to process.
+        metadata = {FORMAT: json.dumps(description, sort_keys=True)}
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.tensors.items()}
+        write_bytes(path, save(tensors, metadata))
+
+    @staticmethod
+    def load(path: Path) -> Gene:
+        """Reads a gene.
+
+        Raises:
+            UserError: no such file, or not a gene of this suite.
+            DamagedFile: not a readable safetensors file.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, framework="pt") as stream:
+                metadata = stream.metadata() or {}
+                if FORMAT not in metadata:
+                    raise UserError(f"{path}: not a gene of learngene-bench (no {FORMAT!r} in its header)")
+                description = json.loads(metadata[FORMAT])
+                tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
+        except FileNotFoundError as error:
+            raise UserError(f"gene file not found: {path}") from error
+        except (SafetensorError, json.JSONDecodeError, KeyError, OSError) as error:
+            raise DamagedFile(f"{path}: damaged gene ({error}); delete its folder and run again") from error
+        return Gene(description["method"], ModelSpec(**description["family"]), tensors, description["facts"])

@@ -1,0 +1,250 @@
+"""Training batches: uint8 images, augmented and normalised in batches on the device that trains.
+
+The random numbers of an image (its shift, its flip, ...) are drawn on the CPU whatever the device, a few numbers per
+image, so that a batch is the same on CPU and GPU; only noise, a number per pixel, is drawn where the images are.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from learngene_bench.config.types import Augmentation
+from learngene_bench.contracts.dataset import Images, Split
+from learngene_bench.data.sampler import Batch, Draws
+from learngene_bench.distributed import Part
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """Mean and standard deviation per channel of images scaled to 0..1."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Normalises float images (B, C, H, W) in 0..1."""
+        mean, std = (_to(torch.tensor(values), images).view(1, -1, 1, 1) for values in (self.mean, self.std))
+        return (images - mean) / std
+
+
+Shown = tuple[Tensor, Tensor]
+"""Normalised images (B, C, H, W) and labels (B,), on the device that trains."""
+
+
+class SplitImages(ABC):
+    """A split as training and evaluation see it, wherever its images are kept.
+
+    Args:
+        augmentations: applied in turn to training batches.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        normalization: Normalization,
+        device: torch.device,
+        augmentations: tuple[Augmentation, ...] = (),
+    ) -> None:
+        self.labels = torch.from_numpy(split.labels).to(device)
+        self.normalization, self.device, self.augmentations = normalization, device, augmentations
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @abstractmethod
+    def batches(self, wanted: Iterable[Batch], draws: Draws) -> Generator[Shown, None, None]:
+        """The wanted batches, this process's part of each, augmented. Close it when no more of them is needed.
+
+        `wanted` may be asked for batches some time before they are needed.
+        """
+
+    @abstractmethod
+    def in_order(self, batch_size: int, first: int = 0, end: int | None = None) -> Iterator[Shown]:
+        """The images from `first` to `end`, all by default, normalised but not augmented, for evaluation."""
+
+    def augmented(
+        self, images: Tensor, generator: torch.Generator, noise: torch.Generator, part: Part | None = None
+    ) -> Tensor:
+        """Augments uint8 images, as far as it is done in batches, and normalises them; see `augment`."""
+        images = images.float().div_(255)
+        for augmentation in self.augmentations:
+            images = augment(images, augmentation.batched, generator, noise, part)
+        images = self.normalization(images)
+        for augmentation in self.augmentations:
+            if augmentation.random_erasing and augmentation.erased_to == "noise":
+                images = erase_to_noise(images, augmentation.random_erasing, generator, noise, part)
+        return images
+
+
+class DeviceImages(SplitImages):
+    """A split in the memory of a device: uint8 images (N, C, H, W) and their labels."""
+
+    def __init__(
+        self,
+        split: Images,
+        normalization: Normalization,
+        device: torch.device,
+        augmentations: tuple[Augmentation, ...] = (),
+    ) -> None:
+        super().__init__(split, normalization, device, augmentations)
+        self.images = torch.from_numpy(split.images).to(device)
+
+    def batches(self, wanted: Iterable[Batch], draws: Draws) -> Generator[Shown, None, None]:
+        for batch in wanted:
+            yield self.batch(batch.index, draws.small, draws.noise, batch.part)
+
+    def batch(
+        self, index: Tensor, generator: torch.Generator, noise: torch.Generator, part: Part | None = None
+    ) -> Shown:
+        """The augmented, normalised images (B, C, H, W) and labels (B,) at `index`, a CPU tensor.
+
+        Args:
+            part: which of them are wanted; all when absent.
+        """
+        part = part or Part.whole(len(index))
+        index = part.select(index).to(self.device, non_blocking=True)
+        return self.augmented(self.images[index], generator, noise, part), self.labels[index]
+
+    def in_order(self, batch_size: int, first: int = 0, end: int | None = None) -> Iterator[Shown]:
+        end = len(self) if end is None else end
+        for start in range(first, end, batch_size):
+            some = slice(start, min(start + batch_size, end))
+            yield self.normalization(self.images[some].float().div_(255)), self.labels[some]
+
+
+def augment(
+    images: Tensor,
+    settings: Augmentation,
+    generator: torch.Generator,
+    noise: torch.Generator,
+    part: Part | None = None,
+) -> Tensor:
+    """Draws each image of a batch anew.
+
+    Args:
+        images: (B, C, H, W) in 0..1.
+        generator: on the CPU; a few numbers per image.
+        noise: on the images' device; a number per pixel.
+        part: which images of a batch these are; numbers are drawn for all of it. The whole batch when absent.
+    """
+    part = part or Part.whole(len(images))
+    if settings.shift:
+        offsets = torch.randint(2 * settings.shift + 1, (part.drawn, 2), generator=generator)
+        images = _shift(images, part.select(offsets), settings.shift)
+    if settings.flip:
+        flipped = part.select(torch.rand(part.drawn, generator=generator) < 0.5)
+        images = torch.where(_to(flipped, images).view(-1, 1, 1, 1), images.flip(-1), images)
+    if settings.color_jitter:
+        factors = 1 + settings.color_jitter * (2 * torch.rand(3, part.drawn, generator=generator) - 1)
+        images = _color_jitter(images, _to(part.select(factors, 1), images))
+    if settings.random_erasing and settings.erased_to == "grey":
+        drawn = torch.rand(5, part.drawn, generator=generator)
+        images = _erase(images, part.select(drawn, 1), settings.random_erasing)
+    if settings.noise:
+        shape = (part.drawn, *images.shape[1:])
+        drawn = torch.randn(shape, generator=noise, device=images.device, dtype=images.dtype)
+        images = (images + settings.noise * part.select(drawn)).clamp_(0, 1)
+    return images
+
+
+def _to(values: Tensor, like: Tensor) -> Tensor:
+    """Moves a few numbers without waiting for the device, as `torch.tensor(..., device=...)` would at every batch."""
+    return values.to(like.device, non_blocking=True)
+
+
+def _shift(images: Tensor, offsets: Tensor, margin: int) -> Tensor:
+    """Crops each image at its own offset (B, 2), in 0..2m, out of itself padded by a margin m of zeros."""
+    height, width = images.shape[-2:]
+    padded = F.pad(images, (margin, margin, margin, margin))
+    rows = _to(offsets[:, 0], images).view(-1, 1) + torch.arange(height, device=images.device)
+    columns = _to(offsets[:, 1], images).view(-1, 1) + torch.arange(width, device=images.device)
+    batch = torch.arange(len(images), device=images.device).view(-1, 1, 1)
+    return padded[batch, :, rows.unsqueeze(2), columns.unsqueeze(1)].permute(0, 3, 1, 2).contiguous()
+
+
+def _color_jitter(images: Tensor, factors: Tensor) -> Tensor:
+    """Brightness, contrast and saturation, each image with its own factors (3, B), clipped to 0..1 after each."""
+    brightness, contrast, saturation = (factor.view(-1, 1, 1, 1) for factor in factors)
+    images = (images * brightness).clamp_(0, 1)
+    images = torch.lerp(_grey(images).mean((1, 2, 3), keepdim=True), images, contrast).clamp_(0, 1)
+    return torch.lerp(_grey(images), images, saturation).clamp_(0, 1)
+
+
+def _grey(images: Tensor) -> Tensor:
+    """Luma (ITU-R BT.601) of RGB images; the mean for other channel counts."""
+    if images.shape[1] != 3:
+        return images.mean(1, keepdim=True)
+    weights = _to(torch.tensor((0.299, 0.587, 0.114), dtype=images.dtype), images).view(1, 3, 1, 1)
+    return (images * weights).sum(1, keepdim=True)
+
+
+def _erase(images: Tensor, drawn: Tensor, probability: float) -> Tensor:
+    """Sets a rectangle of some images to grey 1/2: area 2 to 33 %, aspect ratio 1/3 to 3.
+
+    timm's ranges, but for its aspect ratios of .3 to 3.3: these always fit a square image, so that none is drawn twice.
+
+    Args:
+        drawn: (5, B) uniform numbers that choose whether, area, aspect, row and column.
+    """
+    height, width = images.shape[-2:]
+    whether, area, aspect, top, left = drawn
+    ratio = 3.0 ** (2 * aspect - 1)
+    side = (0.02 + 0.31 * area) * height * width
+    rows = (side * ratio).sqrt().round().clamp(1, height)
+    columns = (side / ratio).sqrt().round().clamp(1, width)
+    row = (top * (height - rows + 1)).floor()
+    column = (left * (width - columns + 1)).floor()
+    rows.masked_fill_(whether >= probability, 0)
+    return images.masked_fill(_inside(images, row, rows, column, columns), 0.5)
+
+
+def erase_to_noise(
+    images: Tensor, probability: float, generator: torch.Generator, noise: torch.Generator, part: Part | None = None
+) -> Tensor:
+    """timm's `RandomErasing`, mode 'pixel': fills a rectangle of some normalised images with normal noise, in place.
+
+    Area 2 to 33 1/3 %, aspect ratio .3 to 1/.3; of ten rectangles drawn for an image, the first that is smaller than
+    it in both directions. See `augment` for the arguments.
+    """
+    part = part or Part.whole(len(images))
+    height, width = images.shape[-2:]
+    whether, top, left = torch.rand(3, part.drawn, generator=generator)
+    area, aspect = torch.rand(2, 10, part.drawn, generator=generator)
+    ratio = torch.exp(math.log(0.3) * (1 - 2 * aspect))
+    side = (0.02 + (1 / 3 - 0.02) * area) * height * width
+    rows, columns = (side * ratio).sqrt().round(), (side / ratio).sqrt().round()
+    fits = (rows < height) & (columns < width)
+    # argmax of equal numbers is any of them; of these, the first is the largest.
+    first = (fits * torch.arange(10, 0, -1).view(-1, 1)).argmax(0, keepdim=True)
+    rows, columns = (sides.gather(0, first).squeeze(0) for sides in (rows, columns))
+    row, column = (top * (height - rows + 1)).floor(), (left * (width - columns + 1)).floor()
+    erased = (whether <= probability) & fits.any(0)
+    # Noise for these images only, all of the batch, from which the own ones are taken.
+    filling = torch.randn((int(erased.sum()), *images.shape[1:]), generator=noise, device=images.device)
+    number, own = part.select(erased.cumsum(0) - 1), part.select(erased)
+    place = own.nonzero().squeeze(1)
+    bounds = [part.select(values)[place] for values in (row, rows, column, columns)]
+    place, number = _to(place, images), _to(number[own], images)
+    changed = torch.where(_inside(images, *bounds), filling[number].to(images.dtype), images[place])
+    return images.index_copy_(0, place, changed)
+
+
+def _inside(images: Tensor, row: Tensor, rows: Tensor, column: Tensor, columns: Tensor) -> Tensor:
+    """Which pixels lie in each image's rectangle, by its first row and column and its sides, (B,) each, on the CPU.
+
+    So far on the CPU, whatever the device: rounding another power or root would erase another rectangle.
+    """
+    height, width = images.shape[-2:]
+    bounds = _to(torch.stack((row, row + rows, column, column + columns)), images)
+    first_row, end_row, first_column, end_column = bounds.unsqueeze(2)
+    y, x = torch.arange(height, device=images.device), torch.arange(width, device=images.device)
+    inside_rows = (y >= first_row) & (y < end_row)
+    inside_columns = (x >= first_column) & (x < end_column)
+    return (inside_rows.unsqueeze(2) & inside_columns.unsqueeze(1)).unsqueeze(1)

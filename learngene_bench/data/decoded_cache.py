@@ -1,0 +1,158 @@
+"""Arrays made from files, kept for the next process: decoded images come from the disk as fast as it reads.
+
+    CACHE/decoded/CONTENT.npy     an array; mapped into memory, so that processes of one machine share it
+    CACHE/decoded/STAMP.content   which CONTENT some files had when they were last read
+
+CONTENT is a hash of every byte of the files, in their order, and of how the array is made from them: whatever changes
+makes another entry, and the same files anywhere share one. Reading all files only to learn that none has changed would
+cost about as much as reading them. So it is done once: after that, files whose path, size, inode and times of change
+are as they were count as unchanged, as git counts them. The system sets one of these times (ctime) at every write, and
+no ordinary program can set it back, so an edit that keeps a file's size and date is noticed too. Files changed within
+the last seconds get no stamp, as the next change might fall into the same tick of the clock.
+
+Entries are written whole or not at all, and nobody waits for anybody: of several processes that start together without
+an entry each makes the array and leaves the same bytes. File locks are not used: on network file systems they fail in
+ways that differ from site to site. A cache that cannot be written to costs a warning and the time it would have saved.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import re
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from learngene_bench.util.errors import UserError
+from learngene_bench.util.files import address_of, readable, write_text, write_whole
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+VARIABLE = "LGBENCH_CACHE"
+"""The environment variable that says where the cache lies; empty for no cache."""
+LARGEST = 4 * 10**9
+"""Bytes of an array beyond which it is not kept: a home folder is not for that."""
+SETTLED = 2.0
+"""Seconds without a change after which the times of a file are trusted, above the ticks of any file system."""
+READERS = 8
+
+
+def cache_folder() -> Path | None:
+    """Where the cache lies; None if there is to be none, or whoever runs this has no home."""
+    given = os.environ.get(VARIABLE)
+    if given == "":
+        return None
+    base = given or os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "learngene-bench")
+    folder = os.path.expanduser(base)
+    return None if folder.startswith("~") else Path(folder) / "decoded"
+
+
+def cached_array(
+    files: Sequence[Path], how: str, shape: tuple[int, ...], make: Callable[[], NDArray[np.uint8]]
+) -> NDArray[np.uint8]:
+    """What `make` returns, a uint8 array of this shape, from the cache if it was made before.
+
+    Args:
+        files: all that the array is made from, in the order that it depends on.
+        how: all else that decides it: settings, versions of libraries.
+
+    Returns:
+        An array that may be written to: of an array in the cache, changes stay with the process.
+
+    Raises:
+        UserError: a file cannot be read, or what `make` raises.
+    """
+    folder = cache_folder()
+    if folder is None or math.prod(shape) > LARGEST:
+        return make()
+    stamp, settled = _stamp(files, how)
+    known = folder / f"{stamp}.content"
+    entry = folder / f"{_known_content(known) or _content(files, how)}.npy"
+    array = _mapped(entry, shape)
+    if array is None:
+        array = make()
+        if _stamp(files, how)[0] != stamp:
+            return array  # changed while it was read: which bytes it was made from is not known
+        if not _written(lambda: _write(entry, array)):
+            return array
+    if settled and not known.exists():
+        _written(lambda: write_text(known, entry.stem))
+    return array
+
+
+def _written(write: Callable[[], object]) -> bool:
+    """Whether the cache took it; a warning where not."""
+    try:
+        write()
+    except UserError as error:
+        warnings.warn(f"decoded images are not kept and will be decoded again: {error}", stacklevel=3)
+        return False
+    return True
+
+
+def _stamp(files: Sequence[Path], how: str) -> tuple[str, bool]:
+    """Hash of where the files lie and of their sizes and times; and whether the times can be trusted yet."""
+    digest, newest, here = hashlib.sha256(how.encode()), 0, os.getcwd()
+    try:
+        for path in files:
+            own = os.stat(path)
+            newest = max(newest, own.st_mtime_ns, own.st_ctime_ns)
+            line = f"{os.path.join(here, path)}\0{own.st_size} {own.st_ino} {own.st_mtime_ns} {own.st_ctime_ns}\n"
+            digest.update(line.encode("utf-8", "surrogateescape"))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    return digest.hexdigest(), newest < (time.time() - SETTLED) * 1e9
+
+
+def _known_content(known: Path) -> str | None:
+    """The content that belongs to a stamp; None if none is known, or what is written there is none."""
+    try:
+        content = known.read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError):
+        return None
+    return content if re.fullmatch("[0-9a-f]{64}", content) else None
+
+
+def _content(files: Sequence[Path], how: str) -> str:
+    """Hash of every byte of the files. Reads them all."""
+
+    def hashed(path: Path) -> str:
+        with readable(path), open(path, "rb", buffering=0) as stream:
+            return hashlib.sha256(stream.read()).hexdigest()
+
+    with ThreadPoolExecutor(READERS) as pool:
+        return address_of([how, list(pool.map(hashed, files))])
+
+
+def _mapped(entry: Path, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
+    """An entry as it lies on the disk; None if there is none, or it is damaged.
+
+    Mapped copy-on-write: torch takes it without a copy or a complaint, and who writes to it writes to memory.
+    """
+    import numpy as np
+
+    try:
+        array = np.asarray(np.load(entry, mmap_mode="c", allow_pickle=False))
+    except (OSError, ValueError, EOFError):
+        return None
+    return array if array.shape == shape and array.dtype == np.uint8 else None
+
+
+def _write(entry: Path, array: NDArray[np.uint8]) -> None:
+    import numpy as np
+
+    array = np.ascontiguousarray(array)
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as stream:
+            np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(array))
+            stream.write(array.data)  # numpy's own way says of a full disk only how many bytes are missing
+
+    write_whole(entry, write, lasting=False)

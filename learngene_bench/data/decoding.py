@@ -1,0 +1,61 @@
+"""Image files as networks see them: decoded, made grey or RGB, cut to a square. Without torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from learngene_bench.util.errors import UserError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as PILImage
+
+
+def decoded(path: Path, channels: int) -> PILImage:
+    """The whole image of a file, grey for 1 channel, RGB for 3.
+
+    Raises:
+        UserError: it is no image, it is damaged, or its pixels have more than 8 bits.
+    """
+    from PIL import Image
+
+    with _decoding(path), Image.open(path) as image:
+        # PIL would clip 16-bit and floating-point pixels at 255, which makes most of them white.
+        if image.mode.startswith(("I", "F")):
+            raise ValueError(f"pixels of more than 8 bits (mode {image.mode}); convert it to 8 bits")
+        return image.convert("RGB" if channels == 3 else "L")
+
+
+def decoded_square(path: Path, channels: int, side: int, crop: float = 1.0) -> PILImage:
+    """The centre square of a file's image at this size; see `centre` and `decoded`."""
+    image = decoded(path, channels)
+    with _decoding(path):  # of some shapes even the resized image does not fit into memory
+        return centre(image, side, crop)
+
+
+def centre(image: PILImage, side: int, crop: float = 1.0) -> PILImage:
+    """The centre square of this size out of the image resized (bicubic, antialiased) to a shorter side of side / crop.
+
+    Rounded as torchvision's `Resize` and `CenterCrop`, and timm's `crop_pct`, round.
+    """
+    from PIL import Image
+
+    shorter, resized_to = min(image.size), math.floor(side / crop)
+    width, height = (resized_to * length // shorter for length in image.size)
+    left, top = round((width - side) / 2), round((height - side) / 2)
+    resized = image.resize((width, height), Image.Resampling.BICUBIC)
+    return resized.crop((left, top, left + side, top + side))
+
+
+@contextmanager
+def _decoding(path: Path) -> Iterator[None]:
+    """Turns what goes wrong with a file into a `UserError` that names it."""
+    try:
+        yield
+    # On damaged files PIL's decoders raise errors of many kinds, not only its own.
+    except Exception as error:
+        reason = getattr(error, "strerror", None) or str(error).replace(f" {str(path)!r}", "") or type(error).__name__
+        raise UserError(f"{path}: does not decode: {' '.join(reason.split())}") from error

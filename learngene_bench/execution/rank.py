@@ -1,0 +1,76 @@
+"""The program that each of several processes runs to compute a stage; torchrun starts them.
+
+    torchrun --nproc-per-node 2 -m learngene_bench.execution.rank RUNS KIND ADDRESS [PLUGIN...]
+
+Rank 0 prints one line of JSON to standard output, `{"state": ...}`, with an `error` for the last two of:
+
+    done, failed    its folder says the rest
+    busy            another run computes it
+    stopped         SIGTERM or SIGINT asked for it; it is saved where it is
+    died            a process was killed, hangs, or failed alone; nothing is recorded but the last checkpoint
+    refused         something the user must put right
+
+All else that is printed goes to standard error. Exit status of each process: 1 for died, 2 for refused, else 0.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from learngene_bench.distributed.coordination import LostProcess
+from learngene_bench.distributed.world import join, world
+from learngene_bench.util import interrupt
+from learngene_bench.util.errors import UserError
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="learngene_bench.execution.rank")
+    parser.add_argument("--tied", action="store_true", help="end when standard input ends")
+    parser.add_argument("runs", type=Path)
+    parser.add_argument("kind", choices=["ancestor", "gene", "cell"])
+    parser.add_argument("address")
+    parser.add_argument("plugins", type=Path, nargs="*")
+    options = parser.parse_args(arguments)
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: interrupt.ask())
+    if options.tied:
+        threading.Thread(target=_end_with_input, daemon=True).start()
+    join()
+    state, error = _compute(options.runs, options.kind, options.address, options.plugins)
+    if error:
+        print(error, file=sys.stderr)
+    if world().leads:
+        print(json.dumps({"state": state, **({"error": error} if error else {})}), file=answers, flush=True)
+    return {"died": 1, "refused": 2}.get(state, 0)
+
+
+def _compute(runs: Path, kind: str, address: str, plugins: list[Path]) -> tuple[str, str]:
+    """How the stage ended, and the error if nothing was recorded."""
+    from learngene_bench.execution.stages import execute
+    from learngene_bench.plugins.registry import Registry
+    from learngene_bench.runs.store import Runs
+
+    try:
+        return execute(Runs(runs), kind, address, Registry(plugins)), ""
+    except UserError as error:
+        return "refused", str(error)
+    except LostProcess as error:
+        return "died", str(error)
+
+
+def _end_with_input() -> None:
+    while os.read(0, 1):
+        pass
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

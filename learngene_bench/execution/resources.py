@@ -1,0 +1,128 @@
+"""Where workers of this machine compute: one place a worker, cores of its own or GPUs of its own. Without torch."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from learngene_bench.config.types import Compute
+from learngene_bench.util.errors import UserError
+
+
+@dataclass(frozen=True)
+class Slot:
+    """The place of one worker.
+
+    Attributes:
+        gpus: by the names that CUDA_VISIBLE_DEVICES takes; none for work on the CPU.
+    """
+
+    gpus: tuple[str, ...] = ()
+
+    def environment(self) -> dict[str, str]:
+        """What a process must have in its environment to compute here."""
+        return {"CUDA_VISIBLE_DEVICES": ",".join(self.gpus)} if self.gpus else {}
+
+
+def slots(compute: Compute, workers: int | None, per_gpu: int | None = None, processes: int = 1) -> list[Slot]:
+    """The places of a pool's workers.
+
+    Args:
+        workers: how many; by default as many as there are GPUs, or as fit on the cores.
+        per_gpu: workers that share a GPU; 1 by default.
+        processes: of one worker, each with a GPU of its own where there are GPUs.
+
+    Raises:
+        UserError: there are not as many GPUs.
+    """
+    gpus = [] if compute.device == "cpu" else visible_gpus()
+    if not gpus:
+        if per_gpu is not None:
+            raise UserError("--per-gpu: there is no GPU here (--workers says how many processes share the cores)")
+        fitting = len(usable_cores()) // (compute.threads * processes)
+        return [Slot()] * (workers or max(1, fitting))
+    if processes > len(gpus):
+        raise UserError(f"{processes} processes for one model need as many GPUs; {len(gpus)} are visible")
+    places = [Slot(tuple(gpus[i : i + processes])) for i in range(0, len(gpus) - processes + 1, processes)]
+    most = len(places) * (per_gpu or 1)
+    if workers is not None and workers > most:
+        needed = -(-workers // len(places))
+        raise UserError(f"{workers} workers are more than {len(places)} GPUs hold: --per-gpu {needed} lets them share")
+    return [places[i % len(places)] for i in range(workers or most)]
+
+
+def visible_gpus() -> list[str]:
+    """GPUs that this process may use, by the names that CUDA_VISIBLE_DEVICES takes; without importing torch."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [device.strip() for device in visible.split(",") if device.strip() not in ("", "-1")]
+    return [str(number) for number, _ in enumerate(Path("/dev").glob("nvidia[0-9]*"))]
+
+
+def usable_cores() -> list[int]:
+    """Cores that this process may use, one of each physical core first."""
+    if not hasattr(os, "sched_getaffinity"):
+        return list(range(os.cpu_count() or 1))
+    return sorted(os.sched_getaffinity(0), key=lambda core: (_place_among_siblings(core), core))
+
+
+SIDE_BY_SIDE = "LGBENCH_SIDE_BY_SIDE"
+"""In the environment of workers that are not pinned: how many of them share the cores."""
+
+
+def cores_of_a_worker() -> int:
+    """How many cores this process may take for itself."""
+    return max(1, len(usable_cores()) // int(os.environ.get(SIDE_BY_SIDE, "1")))
+
+
+def _place_among_siblings(core: int) -> int:
+    """0 for the first hardware thread of a physical core, 1 for the second."""
+    try:
+        text = Path(f"/sys/devices/system/cpu/cpu{core}/topology/thread_siblings_list").read_text()
+    except OSError:
+        return 0
+    siblings: list[int] = []
+    for first, last in re.findall(r"(\d+)(?:-(\d+))?", text):
+        siblings += range(int(first), int(last or first) + 1)
+    return sorted(siblings).index(core) if core in siblings else 0
+
+
+class Cores:
+    """Cores for workers to be pinned to, locked so that other runs of this person on this machine take others."""
+
+    def __init__(self, cores: Sequence[int]) -> None:
+        self.free = list(cores)
+        self.locks: list[IO[str]] = []
+        self.folder = Path(tempfile.gettempdir()) / f"lgbench-cores-{os.getuid()}"
+
+    def take(self, count: int) -> set[int]:
+        """As many cores, this process's until `release` or its end; none if so many are not free."""
+        locked: dict[int, IO[str]] = {}
+        with suppress(OSError):
+            self.folder.mkdir(exist_ok=True, mode=0o700)
+            for core in self.free:
+                stream: IO[str] = (self.folder / f"{core}.lock").open("w")
+                try:
+                    fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    stream.close()
+                    continue
+                locked[core] = stream
+                if len(locked) == count:
+                    self.free = [core for core in self.free if core not in locked]
+                    self.locks += locked.values()
+                    return set(locked)
+        for stream in locked.values():
+            stream.close()
+        return set()
+
+    def release(self) -> None:
+        for stream in self.locks:
+            stream.close()

@@ -1,0 +1,104 @@
+"""A worker process: computes one stage after another, as the parent asks.
+
+    python -m learngene_bench.execution.worker RUNS PROCESSES [PLUGIN...]
+
+
+It reads one JSON object per line (`{"kind": ..., "address": ...}`) and answers with one; `{"stop": true}` makes it
+save where it is and answer so. It lives exactly as long as its parent: when its standard input ends, it ends, in the
+middle of a stage too, whose checkpoint the next run finds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from learngene_bench.util import interrupt, signals
+from learngene_bench.util.errors import UserError
+
+if TYPE_CHECKING:
+    from learngene_bench.runs.store import Runs
+
+Compute = Callable[[str, str], dict[str, Any]]
+"""Kind and address of a stage -> the answer."""
+
+
+def main(arguments: list[str]) -> None:
+    signals.ignore()
+    answers = os.fdopen(os.dup(1), "w")
+    requests: queue.Queue[dict[str, Any]] = queue.Queue()
+    threading.Thread(target=_read, args=(requests,), daemon=True).start()
+
+    from learngene_bench.runs.store import Runs
+
+    runs, processes = Runs(Path(arguments[0])), int(arguments[1])
+    plugins = [Path(plugin) for plugin in arguments[2:]]
+    compute = _alone(runs, plugins) if processes == 1 else _with_others(runs, plugins, processes)
+    while True:
+        request = requests.get()
+        folder = runs.folder(request["kind"], request["address"])
+        try:
+            with output_to(folder.log):
+                answer = compute(request["kind"], request["address"])
+        except UserError as error:
+            answer = {"state": "refused", "error": str(error)}
+        if not interrupt.keeps():  # another process has that stage now
+            interrupt.forget()
+        try:
+            print(json.dumps(answer), file=answers, flush=True)
+        except BrokenPipeError:  # the parent stopped meanwhile
+            os._exit(0)
+
+
+def _alone(runs: Runs, plugins: list[Path]) -> Compute:
+    from learngene_bench.execution.stages import execute
+    from learngene_bench.plugins.registry import Registry
+
+    registry = Registry(plugins)
+    return lambda kind, address: {"state": execute(runs, kind, address, registry)}
+
+
+def _with_others(runs: Runs, plugins: list[Path], processes: int) -> Compute:
+    """This process only starts those that compute, and never imports torch."""
+    from learngene_bench.distributed import launch
+
+    return lambda kind, address: launch(processes, runs.root, kind, address, plugins)
+
+
+def _read(requests: queue.Queue[dict[str, Any]]) -> None:
+    # Not sys.stdin, which a forked process closes: it would wait forever for the lock that this thread holds.
+    for line in os.fdopen(os.dup(0)):
+        request = json.loads(line)
+        if "stop" in request:
+            interrupt.ask()
+        else:
+            requests.put(request)
+    os._exit(0)
+
+
+@contextmanager
+def output_to(log: Path) -> Iterator[None]:
+    """Sends what methods and libraries print, also from C, to the stage's log."""
+    kept = os.dup(1), os.dup(2)
+    with log.open("a") as stream:
+        os.dup2(stream.fileno(), 1)
+        os.dup2(stream.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            for number, saved in enumerate(kept, start=1):
+                os.dup2(saved, number)
+                os.close(saved)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,85 @@
+"""The algebra that nearly every method here is written in: W(l) = sum_t kron(S(l, t), T(t)).
+
+T are *templates*, stored once in a gene; S are *scalers*, one set per target. With block-sized templates a scaler is
+one number per layer and template; with smaller templates it is a grid that says how copies of the template are
+weighted and laid side by side. One component (`attn.qkv.weight`, `norm1.bias`, ...) of all layers is one contraction:
+
+    scalers (L, n, *grid), templates (n, *block)  ->  weights (L, grid[0] * block[0], grid[1] * block[1], ...)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from learngene_bench.models.spec import ModelSpec
+from learngene_bench.util.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def expand(scalers: Tensor, templates: Tensor) -> Tensor:
+    """All layers of one component at once: out[l] = sum_t kron(scalers[l, t], templates[t]).
+
+    Args:
+        scalers: (L, n, *grid).
+        templates: (n, *block), as many block as grid dimensions.
+
+    Returns:
+        (L, grid[0] * block[0], ..., grid[-1] * block[-1]).
+    """
+    layers, number, *grid = scalers.shape
+    block = templates.shape[1:]
+    # One matrix product over templates, (L * grid) x n times n x block, ...
+    flat = scalers.movedim(1, -1).reshape(-1, number) @ templates.reshape(number, -1)
+    cells, dims = math.prod(grid), len(grid)
+    if cells == 1:
+        return flat.view(layers, *block)
+    # ... then each grid axis is moved before the block axis that it repeats.
+    order = [0] + [axis for d in range(dims) for axis in (1 + d, 1 + dims + d)]
+    woven = flat.view(layers, *grid, *block).permute(order)
+    return woven.reshape(layers, *(g * b for g, b in zip(grid, block, strict=True)))
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """The blocks of a target as scalers and templates, by component.
+
+    A component's tensors may have other axes than its parameter (a qkv bias may be kept as (3, D)), as long as the
+    numbers come in the same order.
+
+    Attributes:
+        spec: of the target.
+        scalers: component name to (L, n, *grid).
+        templates: component name to (n, *block).
+    """
+
+    spec: ModelSpec
+    scalers: Mapping[str, Tensor]
+    templates: Mapping[str, Tensor]
+
+    def materialise(self) -> dict[str, Tensor]:
+        """Weights of every block by timm's names (`blocks.0.attn.qkv.weight`, ...); differentiable."""
+        weights = {}
+        shapes = self.spec.block_shapes()
+        for component, templates in self.templates.items():
+            layers = expand(self.scalers[component], templates).view(-1, *shapes[component])
+            for layer, weight in enumerate(layers.unbind(0)):
+                weights[f"blocks.{layer}.{component}"] = weight
+        return weights
+
+    def names(self) -> set[str]:
+        """The parameters that `materialise` gives."""
+        return {f"blocks.{layer}.{component}" for layer in range(self.spec.depth) for component in self.templates}
+
+    def flops(self) -> int:
+        """Floating-point operations of one `materialise`."""
+        return sum(2 * self.scalers[name].numel() * templates[0].numel() for name, templates in self.templates.items())
+
+
+def one_hot_scalers(layers: list[int], templates: int, dims: int) -> Tensor:
+    """Scalers that copy template `layers[l]` into layer l: (L, templates, 1, ...), `dims` trailing ones."""
+    return torch.eye(templates)[layers].view(len(layers), templates, *[1] * dims)

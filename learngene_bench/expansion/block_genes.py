@@ -1,0 +1,173 @@
+"""Genes of whole blocks: templates as large as a block, and one number per layer and template.
+
+Share Init, TELG, SWS, Heru-LG and Auto-LG are this special case of W(l) = sum_t kron(S(l, t), T(t)) (WAVE, Eq. 4 and
+Proposition 1). What sets them apart is where the templates come from and a small table of scalers; the rest is here:
+
+- `BlockInitializer`: a target inherits templates by its own scalers, and what lies outside the blocks as it is.
+- `Condensed`: the templates are those of one auxiliary model, distilled from the preset's teacher (WAVE, Eq. 6).
+- `gene_of_blocks`: the templates are blocks of a trained model.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from learngene_bench.contracts.gene import Gene
+from learngene_bench.contracts.initializer import Distiller, GeneRequest, Initializer, OptionsType
+from learngene_bench.expansion.algebra import Expansion
+from learngene_bench.models.base_initialization import inherited_stem, write_weights
+from learngene_bench.models.spec import ModelSpec
+from learngene_bench.util.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from learngene_bench.contracts.context import Context
+
+Scalers = list[list[float]]
+"""One row per layer, one column per template: layer = sum of scaler * template. A row of zeros is a free layer."""
+
+
+class BlockInitializer(Initializer[OptionsType]):
+    """A method whose gene holds block-sized templates, under `templates/`, and the tensors outside blocks, `stem/`."""
+
+    counts_tables: ClassVar[bool] = False
+    """Whether the parameter column counts the blocks' iRPE tables.
+
+    The authors' own models have none, so that most rows of the WAVE paper are whole blocks without; where the models
+    here have tables, they are templates like everything else in a block.
+    """
+
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """What shapes the gene and its scalers, as JSON: all that `scalers` may use."""
+
+    @abstractmethod
+    def scalers(self, depth: int, settings: Mapping[str, Any]) -> Scalers:
+        """How a model of this depth is made of the templates.
+
+        Args:
+            settings: as the gene was made with.
+        """
+
+    def supports(self, target: ModelSpec, base: ModelSpec) -> str | None:
+        if target.width != base.width:
+            return f"its blocks have width {base.width}"
+        if target.head_dimension != base.head_dimension:
+            return f"its blocks hold heads of dimension {base.head_dimension}"
+        if target.hidden != base.hidden:
+            return f"its blocks hold an MLP of hidden width {base.hidden}"
+        return None
+
+    def stored_shapes(self, target: ModelSpec, base: ModelSpec) -> Mapping[str, tuple[int, ...]]:
+        templates = len(self.scalers(target.depth, self.settings())[0])
+        counted = {n: shape for n, shape in base.block_shapes().items() if self.counts_tables or "rpe_" not in n}
+        blocks = {name: (templates, *shape) for name, shape in counted.items()}
+        return {**blocks, **target.stem_shapes(), **target.head_shapes()}
+
+    def initialize(self, model: nn.Module, target: ModelSpec, gene: Gene | None, context: Context) -> None:
+        assert gene is not None
+        own = dict(model.named_parameters())
+        scalers = self.scalers(target.depth, gene.facts)
+        family = gene.family.with_depth(target.depth)
+        expanded = block_expansion(family, scalers, gene.part("templates")).materialise()
+        # Free layers stay as they are; so do iRPE tables that only one of family and target has.
+        layers = [f"blocks.{layer}." for layer, row in enumerate(scalers) if any(row)]
+        blocks = {name: w for name, w in expanded.items() if name.startswith(tuple(layers)) and name in own}
+        stem = inherited_stem(gene.part("stem"), family, target, own, head=context.same_task)
+        write_weights(model, {**blocks, **stem})
+
+
+class Condensed(BlockInitializer[OptionsType]):
+    """A method that distils one auxiliary model, whose blocks are made of templates by fixed scalers.
+
+    The auxiliary model's weights are materialised at every step, so its own weights are never free: templates,
+    embeddings, final norm and head train by the preset's recipe `condensation`, KL(teacher || auxiliary) + cross
+    entropy. A target is made of the same templates by the scalers of its own depth, and its layers are then free.
+    """
+
+    @abstractmethod
+    def auxiliary_depth(self) -> int:
+        """Blocks of the auxiliary model."""
+
+    def first_templates(self, name: str, layers: Tensor) -> Tensor:
+        """Templates of a component before distillation, by default those of an ordinary model's first layers.
+
+        Args:
+            layers: (templates, *shape), drawn by the preset's base initialization.
+        """
+        return layers
+
+    def gene_request(self, target: ModelSpec, base: ModelSpec) -> GeneRequest:
+        return GeneRequest(
+            family=base.with_depth(self.auxiliary_depth()),
+            ancestors={"teacher": Distiller()},
+            settings=self.settings(),
+            trains=("condensation",),
+        )
+
+    def prepare(self, request: GeneRequest, context: Context) -> Gene:
+        from learngene_bench.expansion.materialised import ExpandedModel
+
+        family = request.family
+        scalers = self.scalers(family.depth, request.settings)
+        weights = context.base_weights(family)
+        drawn = stacked_blocks(weights, family, range(len(scalers[0])))
+        first = {name: self.first_templates(name, layers) for name, layers in drawn.items()}
+        expansion = block_expansion(family, scalers, first)
+        stem = {name: weight for name, weight in weights.items() if name not in expansion.names()}
+        drop_path = context.recipes["condensation"].drop_path
+        auxiliary = ExpandedModel(expansion, stem, train=("templates", "stem"), drop_path=drop_path)
+        context.train(auxiliary, "condensation", teacher="teacher")
+        tensors = _gene_tensors(auxiliary.templates.detached(), auxiliary.stem.detached())
+        return Gene(self.name, family, tensors, dict(request.settings))
+
+
+def block_expansion(spec: ModelSpec, scalers: Scalers, templates: Mapping[str, Tensor]) -> Expansion:
+    """The expansion of block-sized templates (n, *shape), by component, with scalers shared by all components."""
+    table = torch.tensor(scalers)
+    expanded = {name: table.view(*table.shape, *[1] * (tensor.dim() - 1)) for name, tensor in templates.items()}
+    return Expansion(spec, expanded, templates)
+
+
+def stacked_blocks(weights: Mapping[str, Tensor], spec: ModelSpec, layers: Sequence[int]) -> dict[str, Tensor]:
+    """These blocks of a model, by component: (len(layers), *shape)."""
+    return {name: torch.stack([weights[f"blocks.{layer}.{name}"] for layer in layers]) for name in spec.block_shapes()}
+
+
+def gene_of_blocks(
+    method: str, ancestor: nn.Module, family: ModelSpec, layers: Sequence[int], facts: Mapping[str, Any]
+) -> Gene:
+    """The gene that holds these blocks of a trained model, and all outside its blocks.
+
+    Args:
+        family: the trained model's spec.
+        facts: what the gene tells beside `layers`, which is added.
+    """
+    weights = {name: parameter.detach() for name, parameter in ancestor.named_parameters()}
+    stem = {name: weights[name] for name in {**family.stem_shapes(), **family.head_shapes()}}
+    tensors = _gene_tensors(stacked_blocks(weights, family, layers), stem)
+    return Gene(method, family, tensors, {**facts, "layers": list(layers)})
+
+
+def too_few_blocks(blocks: int, target: ModelSpec, base: ModelSpec) -> str | None:
+    """Why a learngene of so many of the base's blocks cannot be taken, or does not fit into the target."""
+    if blocks > base.depth:
+        return f"its learngene has {blocks} blocks, the ancestor only {base.depth}"
+    if blocks > target.depth:
+        return f"its learngene has {blocks} blocks, more than the target"
+    return None
+
+
+def one_hot(layer: int, templates: int) -> list[float]:
+    """The scalers of a layer that copies one template; a free layer's if there is no template of this number."""
+    return [float(layer == template) for template in range(templates)]
+
+
+def _gene_tensors(templates: Mapping[str, Tensor], stem: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        **{f"templates/{name}": tensor for name, tensor in templates.items()},
+        **{f"stem/{name}": tensor for name, tensor in stem.items()},
+    }

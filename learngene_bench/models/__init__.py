@@ -1,0 +1,1 @@
+"""The Vision Transformer: its description, its timm module, its base initialization."""

@@ -1,0 +1,74 @@
+"""From a `ModelSpec` to a timm `VisionTransformer`, and from a user's timm model to its `ModelSpec`."""
+
+from __future__ import annotations
+
+import torch
+from timm.models.vision_transformer import VisionTransformer
+from torch import nn
+
+from learngene_bench.models.irpe import RelativeAttention
+from learngene_bench.models.spec import ModelSpec
+from learngene_bench.util.errors import UserError
+
+
+def build_model(spec: ModelSpec, *, drop_path: float = 0.0, device: str = "cpu") -> VisionTransformer:
+    """The timm model of a spec, its weights not yet initialized: whatever the memory held.
+
+    Nothing is drawn, so that the caller's random numbers stay what they are.
+
+    Without a class token: final norm per token, then mean pooling, then the head, as in the paper's DeiT.
+    """
+    with torch.device("meta"):
+        model = VisionTransformer(
+            img_size=spec.image_size,
+            patch_size=spec.patch_size,
+            in_chans=spec.channels,
+            num_classes=spec.classes,
+            embed_dim=spec.width,
+            depth=spec.depth,
+            num_heads=spec.heads,
+            mlp_ratio=spec.mlp_ratio,
+            class_token=spec.class_token,
+            global_pool="token" if spec.class_token else "avg",
+            fc_norm=False,
+            drop_path_rate=drop_path,
+            weight_init="skip",
+        )
+        if spec.irpe:
+            side = spec.image_size // spec.patch_size
+            for block in model.blocks:
+                block.attn = RelativeAttention(block.get_submodule("attn"), side, int(spec.class_token))
+    return model if device == "meta" else model.to_empty(device=device)
+
+
+def spec_of(model: nn.Module) -> ModelSpec:
+    """Reads the spec off a timm `VisionTransformer`.
+
+    Raises:
+        UserError: not a Vision Transformer of timm, or one with parameters that a `ModelSpec` cannot describe.
+    """
+    if not isinstance(model, VisionTransformer):
+        raise UserError(f"expected a timm VisionTransformer, not {type(model).__name__}")
+    projection = model.patch_embed.proj
+    attention, mlp = model.blocks.get_submodule("0.attn"), model.blocks.get_submodule("0.mlp")
+    spec = ModelSpec(
+        depth=len(model.blocks),
+        width=model.embed_dim,
+        heads=int(attention.num_heads),  # type: ignore[arg-type]
+        patch_size=projection.kernel_size[0],
+        image_size=model.patch_embed.img_size[0],
+        channels=projection.in_channels,
+        classes=model.num_classes,
+        mlp_ratio=len(mlp.get_parameter("fc1.weight")) / model.embed_dim,
+        class_token=model.cls_token is not None,
+        irpe=isinstance(attention, RelativeAttention),
+    )
+    described = spec.parameter_shapes()
+    actual = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
+    for name in [*actual, *described]:
+        if described.get(name) != actual.get(name):
+            raise UserError(
+                f"this Vision Transformer is of a kind the suite cannot describe: parameter {name} has shape "
+                f"{actual.get(name)}, a plain one {described.get(name)}"
+            )
+    return spec

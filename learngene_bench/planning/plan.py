@@ -1,0 +1,122 @@
+"""A run is a plan first: cells, and the stages they need, each with an address. Torch is not imported.
+
+    ancestor -> gene -> cell
+
+The address of a stage is the SHA-256 of its configuration and of its inputs' addresses. The same address means the
+same result: a stage that several cells, methods or runs need is computed once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from learngene_bench.config.types import Grid, Preset
+from learngene_bench.models.spec import ModelSpec
+from learngene_bench.util.files import address_of
+
+if TYPE_CHECKING:
+    from learngene_bench.planning.targets import Task
+
+Kind = Literal["ancestor", "gene", "cell"]
+BASE_DEPTH = 12
+"""Depth of the model that a size is named after (DeiT-Ti, -S, -B), and of which methods make their genes."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One piece of work with a result of its own.
+
+    Attributes:
+        config: everything that decides the result, except the inputs.
+        inputs: role to address of the stages it needs.
+        flops: estimated floating-point operations; 0 where nobody can tell beforehand (a teacher's).
+    """
+
+    kind: Kind
+    label: str
+    config: Mapping[str, Any]
+    inputs: Mapping[str, str]
+    flops: float = 0.0
+
+    @cached_property
+    def address(self) -> str:
+        return address_of({"kind": self.kind, "config": self.config, "inputs": self.inputs})
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method as one row of a table.
+
+    Attributes:
+        variant: the options and recipe overrides that set it apart from its default.
+        version: the method's own, for a plugin file with the beginning of its hash.
+    """
+
+    name: str
+    title: str
+    group: str
+    variant: str
+    version: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One measurement: a row x target x task x seed."""
+
+    row: Row
+    size: str
+    task: str
+    target: ModelSpec
+    seed: int
+    address: str
+    stored_parameters: int
+    prepare_epochs: float | None
+
+
+@dataclass(frozen=True)
+class Dash:
+    """A measurement that cannot exist, and why."""
+
+    row: Row
+    size: str
+    task: str
+    target: ModelSpec
+    reason: str
+
+
+@dataclass
+class Plan:
+    """What a run does.
+
+    Attributes:
+        stages: by address, every stage after those it needs.
+        setting: hash of all that cells share whatever their method and target: never mixed within a table.
+        equal_budget_of: the setting with ordinary budgets, if this plan makes the budgets equal.
+        files: where files of weights lie that stages are told apart by, by their SHA-256.
+        source: name of the task on which genes are made.
+        tasks: the source task and those that targets are tuned on.
+        task_data: settings of the data that cells are tuned on, by address, where these are not the source task's.
+    """
+
+    preset: Preset
+    grid: Grid
+    source: str
+    setting: str
+    setting_description: str
+    stages: dict[str, Stage] = field(default_factory=dict)
+    cells: list[Cell] = field(default_factory=list)
+    dashes: list[Dash] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+    equal_budget_of: str | None = None
+    equal_budget_iterations: int = 0
+    files: dict[str, Path] = field(default_factory=dict)
+    tasks: Sequence[Task] = ()
+    task_data: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def sizes(self) -> list[str]:
+        """Sizes that the plan has cells or dashes of."""
+        return list(dict.fromkeys([*(cell.size for cell in self.cells), *(dash.size for dash in self.dashes)]))

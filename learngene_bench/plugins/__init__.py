@@ -1,0 +1,1 @@
+"""Finds what implements a contract: entry points, and files given as `--plugin`."""

@@ -1,0 +1,1 @@
+"""The training loop, evaluation, and the networks that the suite trains itself."""

@@ -1,0 +1,137 @@
+"""Ancestors that are built or loaded: the teacher of condensation, and weights from timm or a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import timm
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from learngene_bench.config.types import Teacher
+from learngene_bench.contracts.dataset import DatasetFacts
+from learngene_bench.models.vit import spec_of
+from learngene_bench.util.errors import UserError, unknown
+from learngene_bench.util.rng import Streams
+
+
+def build_teacher(settings: Teacher, facts: DatasetFacts) -> nn.Module:
+    """The network that a preset names as teacher; random weights come from its own seed.
+
+    Raises:
+        UserError: timm has no such model, or its pretrained weights cannot be had.
+    """
+    with torch.random.fork_rng([]):
+        torch.manual_seed(Streams(settings.seed).number("teacher"))
+        if settings.architecture == "convnet":
+            return ConvNet(facts.channels, facts.classes, settings.width)
+        return _from_timm(settings, facts)
+
+
+def _from_timm(settings: Teacher, facts: DatasetFacts) -> nn.Module:
+    if settings.pretrained:
+        return pretrained_from_timm(settings.architecture, facts.classes, facts.channels, "teacher.checkpoint")
+    _check_known(settings.architecture)
+    return timm.create_model(settings.architecture, num_classes=facts.classes, in_chans=facts.channels)
+
+
+def pretrained_from_timm(name: str, classes: int, channels: int, instead: str) -> nn.Module:
+    """A model of timm with its pretrained weights.
+
+    Args:
+        instead: the setting that takes a file where the weights cannot be had.
+
+    Raises:
+        UserError: timm has no such model, or its weights cannot be had.
+    """
+    _check_known(name)
+    try:
+        return timm.create_model(name, pretrained=True, num_classes=classes, in_chans=channels)
+    except Exception as error:
+        raise UserError(
+            f"pretrained weights of {name} cannot be had ({type(error).__name__}): "
+            f"connect to the hub, or give a file with --set {instead}=FILE"
+        ) from error
+
+
+def _check_known(name: str) -> None:
+    architecture = name.partition(".")[0]
+    if not timm.is_model(architecture):
+        raise unknown("architecture", name, ["convnet", *timm.list_models(f"{architecture[:4]}*")])
+
+
+def load_from_timm(network: nn.Module, name: str) -> None:
+    """Copies timm's pretrained weights into a Vision Transformer of the suite.
+
+    Raises:
+        UserError: the model or its weights cannot be had, or it is another architecture.
+    """
+    spec = spec_of(network)
+    _load_state(
+        network, pretrained_from_timm(name, spec.classes, spec.channels, "ancestor.checkpoint").state_dict(), name
+    )
+
+
+def load_checkpoint(network: nn.Module, path: Path) -> None:
+    """Loads weights from safetensors or a weights-only torch file; nothing is unpickled.
+
+    Raises:
+        UserError: no such file, not such a file, or names or shapes that do not fit.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            state = state.get("model", state.get("state_dict", state))
+    except FileNotFoundError as error:
+        raise UserError(f"checkpoint not found: {path}") from error
+    except Exception as error:
+        first = (str(error).strip().splitlines() or [""])[0]
+        raise UserError(f"checkpoint {path} is neither safetensors nor weights-only: {first[:200]}") from error
+    _load_state(network, state, str(path))
+
+
+def _load_state(network: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
+    needed = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    given = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    for name in [*needed, *given]:
+        if needed.get(name) != given.get(name):
+            raise UserError(
+                f"{where} is not the model that is needed: {name} has shape {given.get(name)}, "
+                f"needed is {needed.get(name)}"
+            )
+    network.load_state_dict(state)
+
+
+def forward_flops(network: nn.Module, facts: DatasetFacts) -> int:
+    """Operations of one image's forward pass, two for a multiply-add, counted by torch on a dummy image."""
+    image = torch.zeros(1, facts.channels, facts.image_size, facts.image_size)
+    counter = FlopCounterMode(display=False)
+    training = network.training
+    with torch.no_grad(), counter:
+        network.eval()(image)
+    network.train(training)
+    return counter.get_total_flops()
+
+
+class ConvNet(nn.Sequential):
+    """Four 3 x 3 convolutions with batch norm, one halving of the resolution, mean pooling, a linear head."""
+
+    def __init__(self, channels: int, classes: int, width: int = 32) -> None:
+        stages = []
+        for inputs, outputs, stride in [
+            (channels, width, 1),
+            (width, width, 1),
+            (width, 2 * width, 2),
+            (2 * width, 2 * width, 1),
+        ]:
+            stages += [
+                nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False),
+                nn.BatchNorm2d(outputs),
+                nn.ReLU(inplace=True),
+            ]
+        super().__init__(*stages, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2 * width, classes))

@@ -1,0 +1,1 @@
+"""Errors, files, provenance, signals and random streams: what every other room may use."""

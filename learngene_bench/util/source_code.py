@@ -1,0 +1,64 @@
+"""Which code computes: its commit, a hash of its text, and a frozen copy for jobs that start long after."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import shutil
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from learngene_bench.util import provenance
+
+_PARTS = ("learngene_bench", *(f"learngene_bench.{part}" for part in ("methods", "baselines", "tasks", "results")))
+"""Packages of the suite that lie in folders of their own in its repository."""
+
+
+@cache
+def identity() -> dict[str, Any]:
+    """Commit and dirtiness, where it is a checkout, and a hash of all files that numbers depend on, as found now."""
+    digest = hashlib.sha256()
+    for name, path in _files():
+        if name.startswith("learngene_bench/results/") or path.suffix not in (".py", ".toml"):
+            continue
+        digest.update(f"{name} {path.stat().st_size}\n".encode())
+        digest.update(path.read_bytes())
+    return {**provenance.git(), "sha256": digest.hexdigest()}
+
+
+def differs(submitted: dict[str, Any] | None) -> bool:
+    """Whether this code is other than that which a job was submitted with."""
+    return submitted is not None and submitted["sha256"] != identity()["sha256"]
+
+
+def snapshot(folder: Path, plugins: Sequence[Path]) -> tuple[Path, list[Path]]:
+    """Copies the suite and plugin files.
+
+    Returns:
+        The folder to put on Python's path, and the copies of the plugins.
+    """
+    for name, path in _files():
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, target)
+    copies = []
+    for number, plugin in enumerate(plugins):
+        target = folder / "plugins" / str(number) / plugin.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        copies.append(Path(shutil.copy2(plugin, target)))
+    return folder, copies
+
+
+def _files() -> Iterator[tuple[str, Path]]:
+    """Every file of an installed suite, by its place there, in a fixed order."""
+    for part in _PARTS:
+        found = importlib.util.find_spec(part)
+        assert found is not None
+        for root in map(Path, found.submodule_search_locations or []):
+            for path in sorted(root.rglob("*")):
+                inside = path.relative_to(root)
+                other = any(name.startswith(".") or name in ("__pycache__", "leaderboards") for name in inside.parts)
+                if path.is_file() and not other:
+                    yield f"{part.replace('.', '/')}/{inside.as_posix()}", path

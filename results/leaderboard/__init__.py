@@ -1,0 +1,1 @@
+"""Folders of records that others can check."""

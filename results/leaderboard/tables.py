@@ -1,0 +1,65 @@
+"""The files of a leaderboard that are made from its records: the same bytes on every machine.
+
+What needs a numerical library (tests, intervals, rank correlations) or compresses (figures, the page) is left to
+`lgbench report`: its last digits and bytes are those of the installed versions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from learngene_bench.results.formats import render, reporting
+from learngene_bench.results.formats.markdown import escaped, line
+from learngene_bench.results.records.details import Provenance, details
+from learngene_bench.results.records.types import Results
+
+_COMPUTED = ("cost", "instinct")
+
+
+def texts(name: str, results: Results) -> dict[str, str]:
+    """Content by file name.
+
+    Args:
+        name: of the leaderboard.
+        results: what its folder holds.
+    """
+    report = reporting.make(results, computed=_COMPUTED)
+    return {
+        "README.md": "\n".join([*_head(name, results), reporting.markdown(report)]),
+        "cells.csv": render.csv(results),
+        "tables.tex": render.latex(report.items),
+    }
+
+
+def _head(name: str, results: Results) -> Iterator[str]:
+    """What this is, and where its numbers come from."""
+    yield f"# {name}"
+    yield ""
+    yield (
+        f"Made from the records beside it by `lgbench leaderboard build {name}`, never by hand; "
+        f"`lgbench leaderboard check` makes it again and compares the bytes. "
+        f"How records come here, and what else can be made of them: [../README.md](../README.md)."
+    )
+    yield ""
+    yield line(("Records", "Suite", "torch", "timm", "Computed on", "Days"))
+    yield line(("--:", "---", "---", "---", "---", "---"))
+    origins: dict[tuple[str, ...], list[str]] = {}
+    for record in results.records.values():
+        found = details(record).provenance
+        origins.setdefault(_origin(found), []).append(found.finished[:10])
+    for origin, days in sorted(origins.items()):
+        first, last = min(days), max(days)
+        yield line((str(len(days)), *map(escaped, origin), first if first == last else f"{first} to {last}"))
+    yield ""
+
+
+def _origin(provenance: Provenance) -> tuple[str, ...]:
+    """What records of one run on one machine have in common."""
+    commit = provenance.commit[:8] if provenance.commit else "installed package"
+    hardware = provenance.hardware
+    machine = [hardware.get("accelerator") or hardware.get("cpu"), hardware.get("system")]
+    return (
+        f"{commit}{' with uncommitted changes' if provenance.dirty else ''}",
+        *(str(provenance.versions.get(package, "?")) for package in ("torch", "timm")),
+        ", ".join(str(fact) for fact in machine if fact),
+    )

@@ -1,0 +1,1 @@
+"""Reads runs folders and leaderboards into typed records."""

@@ -1,0 +1,227 @@
+"""Which cells belong into one table: those that plans with one protocol, setting, grid and axis ask for.
+
+A table is the union of such plans, so methods run on different days stand side by side. Where two plans ask for
+different cells (another address) at the same place and seed, as after a change of a method, the newer plan decides
+and the older one's cells at that place are left out: a mean never mixes two versions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from learngene_bench.results.records.fields import Scalar
+from learngene_bench.results.records.types import Cell, Dash, EqualBudget, Manifest, Record, Results, Subject
+from learngene_bench.util.errors import DamagedFile, unknown
+
+
+class RowKey(NamedTuple):
+    method: str
+    variant: str
+
+
+class ColumnKey(NamedTuple):
+    size: str
+    task: str
+    target: tuple[tuple[str, Scalar], ...]
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """Width and depth of the target."""
+        facts = dict(self.target)
+        return int(facts["width"] or 0), int(facts["depth"] or 0)
+
+    def fact(self, name: str) -> Scalar:
+        """The task, or a number of the target; None if this target has no such number."""
+        return self.task if name == "task" else dict(self.target).get(name)
+
+
+Place = tuple[RowKey, ColumnKey]
+
+_GRIDS = {"depth": "depth", "width": "width", "task": "transfer"}
+"""The shipped grid of each axis: where records come without a plan, theirs."""
+
+
+@dataclass
+class Grid:
+    """The cells of one table, by place and seed.
+
+    Attributes:
+        subjects: for each row, what its newest plan says of it.
+        methods: order of the methods within their groups.
+        superseded: the cells of older plans that are left out, by address.
+    """
+
+    protocol: int
+    setting: str
+    setting_description: str
+    equal_budget: EqualBudget | None
+    preset: str
+    name: str
+    axis: str
+    methods: list[str]
+    subjects: dict[RowKey, Subject] = field(default_factory=dict)
+    cells: dict[Place, dict[int, Cell]] = field(default_factory=dict)
+    dashes: dict[Place, Dash] = field(default_factory=dict)
+    superseded: dict[str, Cell] = field(default_factory=dict)
+
+    @property
+    def iterations(self) -> int:
+        """Those of an equal budget; none where it is not equal."""
+        return self.equal_budget.iterations if self.equal_budget else 0
+
+    def is_sibling_of(self, other: Grid) -> bool:
+        """Whether this is the other at equal budget."""
+        mine = self.equal_budget and (self.protocol, self.name, self.axis, self.equal_budget.of)
+        return mine == (other.protocol, other.name, other.axis, other.setting)
+
+
+def row_key(subject: Subject) -> RowKey:
+    return RowKey(subject.method, subject.variant)
+
+
+def column_key(subject: Subject) -> ColumnKey:
+    return ColumnKey(subject.size, subject.task, tuple(sorted(subject.target.items())))
+
+
+def grids(results: Results) -> list[Grid]:
+    """One per protocol, setting, grid and axis, the oldest first, siblings right after what they are of."""
+    together: dict[tuple[int, str, str, str], list[Manifest]] = {}
+    for manifest in _manifests(results):
+        key = manifest.protocol, manifest.setting, manifest.grid, manifest.axis
+        together.setdefault(key, []).append(manifest)
+    made = [_merged(manifests) for manifests in together.values()]
+
+    def place(index: int) -> tuple[int, bool]:
+        base = next((number for number, other in enumerate(made) if made[index].is_sibling_of(other)), None)
+        return (index, False) if base is None else (base, True)
+
+    return [made[index] for index in sorted(range(len(made)), key=place)]
+
+
+def planned_cells(results: Results) -> dict[str, Cell]:
+    """The cells of all tables that some plan asks for, by address: not those that a newer plan replaces."""
+    planned = {cell.folder for manifest in results.manifests for cell in manifest.cells}
+    records = {folder: record for folder, record in results.records.items() if folder in planned}
+    return {
+        cell.address: cell
+        for grid in grids(replace(results, records=records))
+        for cells in grid.cells.values()
+        for cell in cells.values()
+    }
+
+
+def of_grid(results: Results, name: str) -> Results:
+    """What plans of one grid ask for, and nothing else.
+
+    Raises:
+        UserError: there is no such plan.
+    """
+    every = _manifests(results)
+    manifests = tuple(manifest for manifest in every if manifest.grid == name)
+    if not manifests:
+        raise unknown("grid", name, {manifest.grid for manifest in every})
+    planned = {cell.folder for manifest in manifests for cell in manifest.cells}
+    records = {folder: record for folder, record in results.records.items() if folder in planned}
+    return replace(results, records=records, manifests=manifests)
+
+
+def _manifests(results: Results) -> list[Manifest]:
+    return [*_unplanned(results), *results.manifests]
+
+
+def _merged(manifests: list[Manifest]) -> Grid:
+    newest = manifests[-1]
+    # The longest plan knows the order best: a later run of one method must not move it to the top.
+    by_length = sorted(manifests, key=lambda manifest: -len(manifest.methods))
+    grid = Grid(
+        protocol=newest.protocol,
+        setting=newest.setting,
+        setting_description=newest.setting_description,
+        equal_budget=max(
+            (manifest.equal_budget for manifest in manifests if manifest.equal_budget),
+            key=lambda budget: budget.iterations,
+            default=None,
+        ),
+        preset=newest.preset,
+        name=newest.grid,
+        axis=newest.axis,
+        methods=list(dict.fromkeys(method for manifest in by_length for method in manifest.methods)),
+    )
+    closed: set[Place] = set()
+    for manifest in reversed(manifests):
+        for place, cells in _by_place(manifest).items():
+            held = grid.cells.setdefault(place, {})
+            if any(seed in held and held[seed].address != cell.address for seed, cell in cells.items()):
+                closed.add(place)
+            if place in closed:
+                kept = {cell.address for cell in held.values()}
+                grid.superseded.update({c.address: c for c in cells.values() if c.address not in kept})
+            else:
+                held.update(cells)
+        for dash in manifest.dashes:
+            grid.subjects.setdefault(row_key(dash.subject), dash.subject)
+            grid.dashes.setdefault((row_key(dash.subject), column_key(dash.subject)), dash)
+        for cell in manifest.cells:
+            grid.subjects.setdefault(row_key(cell.subject), cell.subject)
+    return grid
+
+
+def _by_place(manifest: Manifest) -> dict[Place, dict[int, Cell]]:
+    places: dict[Place, dict[int, Cell]] = {}
+    for cell in manifest.cells:
+        seeds = places.setdefault((row_key(cell.subject), column_key(cell.subject)), {})
+        known = seeds.setdefault(cell.seed, cell)
+        if known.address != cell.address:
+            raise DamagedFile(
+                f"{manifest.path} holds two cells of one measurement ({cell.subject.method}, {cell.subject.size}, "
+                f"seed {cell.seed}), {known.folder} and {cell.folder}: delete the outdated one"
+            )
+    return places
+
+
+def _unplanned(results: Results) -> list[Manifest]:
+    """Records that no manifest asks for (someone sent only their cells) as manifests older than all others."""
+    planned = {cell.folder for manifest in results.manifests for cell in manifest.cells}
+    unplanned = [record for record in results.records.values() if record.cell.folder not in planned]
+    groups: dict[tuple[int, str], list[Record]] = {}
+    for record in sorted(unplanned, key=_reading_order):
+        groups.setdefault((record.protocol, record.setting), []).append(record)
+    return [_guessed(protocol, setting, records) for (protocol, setting), records in sorted(groups.items())]
+
+
+def _guessed(protocol: int, setting: str, records: list[Record]) -> Manifest:
+    """A plan that asks for these records of one setting."""
+    axis = _varying_axis([record.cell.subject for record in records])
+    return Manifest(
+        path=records[0].path.parent.parent,
+        protocol=protocol,
+        created="",
+        preset=records[0].preset,
+        grid=_GRIDS[axis],
+        axis=axis,
+        setting=setting,
+        setting_description=records[0].setting_description,
+        equal_budget=records[0].equal_budget,
+        cells=tuple(record.cell for record in records),
+        dashes=(),
+        methods=tuple(sorted({record.cell.subject.method for record in records})),
+        inputs={},
+    )
+
+
+def _reading_order(record: Record) -> tuple[object, ...]:
+    """An order for people: addresses have none."""
+    cell = record.cell
+    return row_key(cell.subject), cell.subject.size, cell.subject.task, cell.subject.target["depth"], cell.seed
+
+
+def _varying_axis(subjects: Iterable[Subject]) -> str:
+    """What a grid of these subjects seems to be about: the tasks, else the width at one depth, else the depth."""
+    subjects = list(subjects)
+    if len({subject.task for subject in subjects}) > 1:
+        return "task"
+    depths = {subject.target["depth"] for subject in subjects}
+    widths = {subject.target["width"] for subject in subjects}
+    return "width" if len(depths) == 1 and len(widths) > 1 else "depth"

@@ -1,0 +1,1 @@
+"""Statistics of paired runs: spread, tests, intervals, ranks."""

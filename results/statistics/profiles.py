@@ -1,0 +1,95 @@
+"""Performance profiles and the probability of improvement: whole distributions of runs instead of their means.
+
+Both as in Agarwal et al., Deep Reinforcement Learning at the Edge of the Statistical Precipice (arXiv 2108.13264).
+Values are of runs (stratum, seed), where a stratum is a target and task; every stratum counts the same. The draws are
+those of `bootstrap`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from learngene_bench.results.statistics.bootstrap import percentiles
+from learngene_bench.results.statistics.paired import DIGITS, Interval
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Pair = tuple[int, int]
+
+_MOST_AT_ONCE = 2_000_000
+"""Numbers in memory for one step of the draws."""
+
+
+def profile(values: NDArray[np.float64], thresholds: Sequence[float]) -> NDArray[np.float64]:
+    """The fraction of a method's runs that are above each threshold."""
+    import numpy as np
+
+    return (values[..., None] > np.asarray(thresholds)).mean(axis=(0, 1))
+
+
+def profile_band(
+    values: NDArray[np.float64], thresholds: Sequence[float], draws: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The ends (lower, upper) of the 95 % bootstrap interval of the fraction at each threshold, each on its own."""
+    import numpy as np
+
+    above = (values[..., None] > np.asarray(thresholds)).astype(float)
+    return percentiles(draws.reshape(len(draws), -1) @ above.reshape(-1, len(thresholds)) / len(values))
+
+
+def improvements(values: NDArray[np.float64], pairs: Sequence[Pair]) -> list[float]:
+    """The probability that a run of the first of a pair is better than one of the second on the same target and task.
+
+    The mean over strata of the share of all pairs of their runs in which the first is better; a tie counts half.
+
+    Args:
+        values: (method, stratum, seed).
+        pairs: of methods, by their indices.
+    """
+    found = sum(_better(values[:, stratum], pairs).mean(axis=1) for stratum in range(values.shape[1]))
+    return [float(share) / values.shape[1] for share in found]
+
+
+def improvement_intervals(
+    values: NDArray[np.float64], pairs: Sequence[Pair], draws: NDArray[np.float64] | None
+) -> list[Interval | None]:
+    """The 95 % bootstrap intervals of `improvements`; both methods get the same draws, since their seeds are paired.
+
+    Args:
+        draws: None, for too few seeds, gives no interval.
+
+    Returns:
+        None as well where every draw gives the same, as if there were no doubt: in no stratum are there runs of the one
+        on both sides of a run of the other.
+    """
+    import numpy as np
+
+    if draws is None:
+        return [None] * len(pairs)
+    _, strata, seeds = values.shape
+    drawn = np.zeros((len(draws), len(pairs)))
+    at_once = max(1, _MOST_AT_ONCE // seeds**2)
+    for stratum in range(strata):
+        better = _better(values[:, stratum], pairs).T
+        for start in range(0, len(draws), at_once):
+            weights = draws[start : start + at_once, stratum]
+            # How often a draw has both of two runs.
+            together = (weights[:, :, None] * weights[:, None, :]).reshape(len(weights), -1)
+            drawn[start : start + at_once] += together @ better
+    ends = (percentiles(drawn) / strata).T.round(DIGITS)
+    return [Interval(float(lower), float(upper)) if lower < upper else None for lower, upper in ends]
+
+
+def _better(values: NDArray[np.float64], pairs: Sequence[Pair]) -> NDArray[np.float64]:
+    """For each pair of methods and each of their pairs of runs: 1 if the first is better, one half if they are equal.
+
+    Args:
+        values: (method, seed).
+    """
+
+    first, second = (values[list(places)] for places in zip(*pairs, strict=True))
+    mine, other = first[:, :, None], second[:, None, :]
+    return ((mine > other) + 0.5 * (mine == other)).reshape(len(pairs), -1)

@@ -1,0 +1,191 @@
+"""Measured means beside those that the WAVE paper prints: differences, ranks, and how alike the two orders are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from learngene_bench.results.statistics.paired import RankCorrelation, mean, rank_correlation, ranks
+from learngene_bench.results.tables.published import Series, series
+from learngene_bench.results.tables.table import Entry, Row, Table
+from learngene_bench.results.tables.wording import on_axis
+
+_DIGITS = 9
+"""Means that differ only behind these are equal: sums of other numbers rounded in another way."""
+
+
+@dataclass(frozen=True)
+class ComparedRow:
+    """One method, with one choice of its options, beside the paper's method of this name.
+
+    Attributes:
+        measured: accuracy by column (label), of the complete columns that the paper has as well.
+        published: the paper's for the same columns; empty if it does not have the method, or this variant of it.
+        measured_rank: among the rows that have both, 1 for the highest mean; None for all others and the reference.
+        published_rank: likewise, among the same rows.
+        remarks: what is missing, and why.
+    """
+
+    row: Row
+    measured: Mapping[str, float]
+    published: Mapping[str, float]
+    measured_rank: float | None
+    published_rank: float | None
+    remarks: tuple[str, ...]
+
+    @property
+    def measured_mean(self) -> float | None:
+        return mean(list(self.measured.values())) if self.measured else None
+
+    @property
+    def published_mean(self) -> float | None:
+        return mean(list(self.published.values())) if self.published else None
+
+    @property
+    def difference(self) -> float | None:
+        """Measured minus published."""
+        return _minus(self.measured_mean, self.published_mean)
+
+    @property
+    def rank_difference(self) -> float | None:
+        """Measured minus published: less than 0 if it is better placed here than in the paper."""
+        return _minus(self.measured_rank, self.published_rank)
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """How alike the measured and the published order of means are.
+
+    Attributes:
+        columns: over which the means are, if they are not each row's own.
+        reference: names of the reference rows that are among the rows.
+        ranks: the statistics.
+    """
+
+    columns: tuple[str, ...]
+    reference: tuple[str, ...]
+    ranks: RankCorrelation
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One size of a measured table beside the paper's model.
+
+    Attributes:
+        columns: those that the paper's table has too; labels.
+        other_columns: those that it does not have, left out.
+        correlations: of all ranked rows; with the reference, if both have it; over the columns that all ranked rows
+            have, if some row lacks some.
+        unmeasured: the paper's methods of which nothing is planned here.
+    """
+
+    table: Table
+    size: str
+    series: Series
+    columns: tuple[str, ...]
+    other_columns: tuple[str, ...]
+    rows: tuple[ComparedRow, ...]
+    correlations: tuple[Correlation, ...]
+    unmeasured: tuple[str, ...]
+
+
+def comparisons(tables: Sequence[Table]) -> list[Comparison]:
+    """Every size of every table of accuracies after tuning; the paper prints no others."""
+    return [_comparison(table, size) for table in tables if table.metric == "top1" for size in table.sizes()]
+
+
+def _comparison(table: Table, size: str) -> Comparison:
+    indices = table.sizes()[size]
+    paper = series(table.axis, size)
+    known = {place for values in paper.values.values() for place in values}
+    shared = [index for index in indices if _place(table, index) in known]
+    rows = [_compared(table, row, shared, paper) for rows in table.groups(indices).values() for row in rows]
+    return Comparison(
+        table=table,
+        size=size,
+        series=paper,
+        columns=_labels(table, shared),
+        other_columns=_labels(table, [index for index in indices if index not in shared]),
+        rows=_ranked(rows),
+        correlations=_correlations(rows, _labels(table, shared)),
+        unmeasured=tuple(method for method in paper.values if method not in {row.row.method for row in rows}),
+    )
+
+
+def _place(table: Table, index: int) -> object:
+    """Where a column stands on the axis."""
+    column = table.columns[index]
+    return column.task if table.axis == "task" else column.target[table.axis]
+
+
+def _labels(table: Table, indices: Sequence[int]) -> tuple[str, ...]:
+    return tuple(table.columns[index].label for index in indices)
+
+
+def _compared(table: Table, row: Row, indices: Sequence[int], paper: Series) -> ComparedRow:
+    """The row, without ranks."""
+    numbers = paper.of(row.method, row.variant)
+    measured: dict[str, float] = {}
+    published: dict[str, float] = {}
+    lacking: dict[str, list[str]] = {}
+    for index in indices:
+        label, entry = table.columns[index].label, row.entries[index]
+        number = numbers.get(_place(table, index)) if numbers else None
+        if entry.mean is None or (numbers and number is None):
+            lacking.setdefault(_reason(entry, in_paper=number is not None or not numbers), []).append(label)
+            continue
+        measured[label] = entry.mean
+        if number is not None:
+            published[label] = number
+    absent = "a variant, which the paper does not have" if row.variant else "not in this table of the paper"
+    ablation = (row.method, row.variant) in paper.variants
+    remarks = [absent] if not numbers else ["from the paper's ablations, Tables 4 and 5"] if ablation else []
+    remarks += [f"without {on_axis(table.axis, labels)}: {reason}" for reason, labels in lacking.items()]
+    return ComparedRow(row, measured, published, None, None, tuple(remarks))
+
+
+def _reason(entry: Entry, in_paper: bool) -> str:
+    """Why there is nothing to compare in a column."""
+    here = {"dash": "a dash here", "not planned": "not planned here", "done": ""}.get(entry.state, "incomplete here")
+    return " and ".join(filter(None, [here, "" if in_paper else "a dash in the paper"]))
+
+
+def _rankable(rows: Sequence[ComparedRow]) -> list[ComparedRow]:
+    """Rows that both have; not the reference, which is no initialization."""
+    return [row for row in rows if row.published and row.row.group != "pre-training"]
+
+
+def _ranked(rows: Sequence[ComparedRow]) -> tuple[ComparedRow, ...]:
+    chosen = _rankable(rows)
+    measured, published = _means(chosen)
+    here, there = (
+        {row.row.label: rank for row, rank in zip(chosen, ranks(means), strict=True)} for means in (measured, published)
+    )
+    return tuple(
+        replace(row, measured_rank=here.get(row.row.label), published_rank=there.get(row.row.label)) for row in rows
+    )
+
+
+def _correlations(rows: Sequence[ComparedRow], columns: Sequence[str]) -> tuple[Correlation, ...]:
+    chosen = _rankable(rows)
+    made = [Correlation((), (), rank_correlation(*_means(chosen)))]
+    if reference := [row for row in rows if row.published and row not in chosen]:
+        labels = tuple(row.row.label for row in reference)
+        made.append(Correlation((), labels, rank_correlation(*_means([*chosen, *reference]))))
+    common = tuple(label for label in columns if all(label in row.published for row in chosen))
+    if common and any(len(row.published) > len(common) for row in chosen):
+        made.append(Correlation(common, (), rank_correlation(*_means(chosen, common))))
+    return tuple(made)
+
+
+def _means(rows: Sequence[ComparedRow], columns: Sequence[str] = ()) -> tuple[list[float], list[float]]:
+    """Measured and published means of each row, over its own columns or over these."""
+
+    def of(values: Mapping[str, float]) -> float:
+        return round(mean([values[label] for label in columns or values]), _DIGITS)
+
+    return [of(row.measured) for row in rows], [of(row.published) for row in rows]
+
+
+def _minus(first: float | None, second: float | None) -> float | None:
+    return None if first is None or second is None else first - second

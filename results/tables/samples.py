@@ -1,0 +1,138 @@
+"""What statistics may pool: methods that all have the same columns and seeds, and who is left out, and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from learngene_bench.results.statistics.paired import DIGITS
+from learngene_bench.results.tables.table import Row, Table
+from learngene_bench.results.tables.wording import on_axis
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_WORDS = {
+    "dash": "not supported",
+    "not planned": "not planned",
+    "incomplete": "incomplete",
+    "failed": "failed",
+    "pending": "not run",
+}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Some rows of a table that all have the same of its columns and seeds.
+
+    Attributes:
+        rows: the methods, in the table's order.
+        columns: indices of the table's columns; each is a target and a task.
+        seeds: that all rows have in all columns.
+        left_out: why other rows are not among them, by label.
+    """
+
+    table: Table
+    rows: tuple[Row, ...]
+    columns: tuple[int, ...]
+    seeds: tuple[int, ...]
+    left_out: Mapping[str, str]
+
+    @cached_property
+    def values(self) -> NDArray[np.float64]:
+        """The metric: (row, column, seed)."""
+        import numpy as np
+
+        runs = [
+            [[row.entries[index].values[seed] for seed in self.seeds] for index in self.columns] for row in self.rows
+        ]
+        return np.round(np.array(runs, dtype=float), DIGITS)
+
+    @property
+    def partial(self) -> bool:
+        """Whether some columns of the table are not in it."""
+        return len(self.columns) < len(self.table.columns)
+
+    @property
+    def suffix(self) -> tuple[str, ...]:
+        """What a file's name has that no other sample's of the table has."""
+        return ("common",) if self.partial else ()
+
+
+def samples(table: Table) -> list[Sample]:
+    """The rows that have every column, and, if some have dashes, those that have every column without one.
+
+    A row with anything missing is never averaged over the rest but left out. Pre-training is a reference that trains
+    longer and is left out as well.
+    """
+    everywhere = tuple(range(len(table.columns)))
+    made = [_sample(table, everywhere)]
+    with_dash = [row for row in _compared(table) if {entry.state for entry in row.entries} == {"done", "dash"}]
+    common = tuple(index for index in everywhere if all(row.entries[index].state == "done" for row in with_dash))
+    if with_dash and common:
+        fewer = _sample(table, common)
+        if len(fewer.rows) > len(made[0].rows):
+            made.append(fewer)
+    return made
+
+
+def _compared(table: Table) -> list[Row]:
+    return [row for row in table.rows if row.group != "pre-training"]
+
+
+def _sample(table: Table, columns: tuple[int, ...]) -> Sample:
+    left_out = {row.label: "a reference" for row in table.rows if row.group == "pre-training"}
+    whole = []
+    for row in _compared(table):
+        if lacking := _lacking(table, row, columns):
+            left_out[row.label] = lacking
+        else:
+            whole.append(row)
+    seeds = _usual_seeds([_seeds(row, columns) for row in whole])
+    rows = [row for row in whole if seeds and set(seeds) <= _seeds(row, columns)]
+    left_out |= {row.label: _only(_seeds(row, columns)) for row in whole if row not in rows}
+    ordered = {row.label: left_out[row.label] for row in table.rows if row.label in left_out}
+    return Sample(table, tuple(rows), columns, seeds, ordered)
+
+
+def _lacking(table: Table, row: Row, columns: Sequence[int]) -> str:
+    """What a row does not have, in words; empty if it has everything."""
+    states: dict[str, list[int]] = {}
+    for index in columns:
+        if row.entries[index].state != "done":
+            states.setdefault(_WORDS[row.entries[index].state], []).append(index)
+    return "; ".join(
+        word if len(indices) == len(columns) else f"{word}: {places(table, indices)}"
+        for word, indices in states.items()
+    )
+
+
+def places(table: Table, columns: Sequence[int]) -> str:
+    """Columns by name: "micro depth 4, 6; mini depth 4"."""
+    chosen = {size: [index for index in span if index in columns] for size, span in table.sizes().items()}
+    return "; ".join(
+        f"{size} {on_axis(table.axis, [table.columns[index].label for index in indices])}"
+        for size, indices in chosen.items()
+        if indices
+    )
+
+
+def _seeds(row: Row, columns: Sequence[int]) -> set[int]:
+    """Those that a row has in every column."""
+    return set.intersection(*(set(row.entries[index].values) for index in columns))
+
+
+def _only(seeds: set[int]) -> str:
+    if not seeds:
+        return "no seed everywhere"
+    return f"only seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, sorted(seeds)))}"
+
+
+def _usual_seeds(rows: Sequence[set[int]]) -> tuple[int, ...]:
+    """The seeds that more than half of the rows have: a row with fewer does not cost all others theirs."""
+    counts = Counter(seed for seeds in rows for seed in seeds)
+    return tuple(sorted(seed for seed, count in counts.items() if 2 * count > len(rows)))

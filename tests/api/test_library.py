@@ -1,0 +1,312 @@
+"""`learngene_bench.initialize` on timm models of a user's own: what is written, and what is said when it cannot be."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import timm
+import torch
+from torch import nn
+
+import learngene_bench
+from learngene_bench.contracts.gene import Gene
+from learngene_bench.contracts.initializer import Initializer
+from learngene_bench.methods.wave import Layout, Wave, WaveOptions, components
+from learngene_bench.models.spec import ModelSpec
+from learngene_bench.models.vit import spec_of
+from learngene_bench.util.errors import UserError
+
+DEIT = ModelSpec(12, 192, 3, 16, 224, class_token=True)
+SMALL = {"img_size": 12, "patch_size": 4, "in_chans": 1, "num_classes": 10}
+
+
+def deit(**arguments: Any) -> nn.Module:
+    torch.manual_seed(0)
+    return timm.create_model("deit_tiny_patch16_224", **arguments)
+
+
+def small(depth: int = 3, width: int = 16, **arguments: Any) -> nn.Module:
+    """A DeiT with class token for 12 x 12 digits, heads of dimension 8."""
+    return deit(**{**SMALL, "depth": depth, "embed_dim": width, "num_heads": width // 8, **arguments})
+
+
+def weights(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+
+
+def wave_gene(family: ModelSpec) -> Gene:
+    """In WAVE's format, as if it had been condensed: every tensor random."""
+    method, generator = Wave(WaveOptions()), torch.Generator().manual_seed(0)
+    settings = method.gene_request(family, family).settings
+    layout = Layout(family, settings["template_size"], settings["per_position"])
+    tensors = {}
+    for name in components(family, settings["parts"]):
+        tensors[f"templates/{name}"] = 0.05 * torch.randn(layout.template_shape(name), generator=generator)
+        tensors[f"scalers/{name}"] = torch.randn(layout.padding(name, family.depth).shape, generator=generator)
+    for name, shape in {**family.stem_shapes(), **family.head_shapes()}.items():
+        tensors[f"stem/{name}"] = torch.randn(shape, generator=generator)
+    return Gene("wave", family, tensors, dict(settings))
+
+
+@pytest.fixture(scope="module")
+def gene(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The gene of a DeiT-Ti."""
+    path = tmp_path_factory.mktemp("gene") / "gene.safetensors"
+    wave_gene(DEIT).save(path)
+    return path
+
+
+def test_importing_the_package_stays_light() -> None:
+    code = "import sys, learngene_bench; print('torch' in sys.modules, hasattr(learngene_bench, 'no_such_name'))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
+
+
+def test_mimetic_on_a_deit() -> None:
+    model = deit()
+    before, parameters = weights(model), list(model.parameters())
+    report = learngene_bench.initialize(model, "mimetic")
+    assert set(report.written) == {
+        f"blocks.{layer}.attn.{name}.weight" for layer in range(12) for name in ("qkv", "proj")
+    }
+    assert set(report.written) | set(report.kept) == before.keys()
+    after = weights(model)
+    assert all(torch.equal(before[name], after[name]) for name in report.kept)
+    assert not any(torch.equal(before[name], after[name]) for name in report.written)
+    assert all(one is other for one, other in zip(parameters, model.parameters(), strict=True))
+    assert report.initialize.iterations == report.prepare.iterations == 0
+    assert str(report).startswith("mimetic, seed 0: wrote 24 of 152 tensors, kept cls_token, pos_embed")
+    again = deit()
+    learngene_bench.initialize(again, "mimetic")
+    assert all(torch.equal(value, after[name]) for name, value in weights(again).items())
+    learngene_bench.initialize(again, "mimetic", seed=1)
+    assert not torch.equal(again.get_parameter(report.written[0]), after[report.written[0]])
+    assert model.eval()(torch.zeros(1, 3, 224, 224)).isfinite().all()
+
+
+def test_wave_on_a_deit(gene: Path) -> None:
+    model = deit()
+    report = learngene_bench.initialize(model, "wave", gene=gene, learn_scalers=False, noise=0.0)
+    assert report.kept == ()
+    templates = Gene.load(gene).tensors["templates/attn.proj.weight"]
+    torch.testing.assert_close(model.get_parameter("blocks.11.attn.proj.weight"), templates.sum(0))
+    with torch.no_grad():
+        assert model.eval()(torch.zeros(1, 3, 224, 224)).isfinite().all()
+
+
+def test_wave_on_a_shallow_and_wide_model_of_another_task(gene: Path) -> None:
+    """DeiT-S sizes from a DeiT-Ti gene, other image size and classes: the head is the user's own."""
+    model = deit(depth=2, embed_dim=384, num_heads=6, num_classes=7, img_size=32)
+    head = weights(model)["head.weight"]
+    report = learngene_bench.initialize(model, "wave", gene=str(gene), learn_scalers=False)
+    assert set(report.kept) == {"head.weight", "head.bias"}
+    assert torch.equal(model.get_parameter("head.weight"), head)
+    assert model.eval()(torch.zeros(1, 3, 32, 32)).isfinite().all()
+
+
+def test_weight_selection_from_a_teacher() -> None:
+    teacher, model = small(12, 32, num_classes=5), small(3, 16)
+    kept = weights(teacher)
+    report = learngene_bench.initialize(model, "weight-selection", teacher=teacher)
+    selected = teacher.get_parameter("blocks.1.attn.qkv.weight")[::2, ::2]
+    assert torch.equal(model.get_parameter("blocks.1.attn.qkv.weight"), selected)
+    assert {"head.weight", "head.bias"} <= set(report.kept)
+    assert not any(name.startswith("blocks") and name.endswith("weight") for name in report.kept if "norm" not in name)
+    assert all(torch.equal(value, kept[name]) for name, value in weights(teacher).items())
+    assert report.gene is not None
+    assert report.gene.family == spec_of(teacher)
+    from_gene = small(3, 16)
+    learngene_bench.initialize(from_gene, "weight-selection", gene=report.gene)
+    assert all(torch.equal(value, model.get_parameter(name)) for name, value in weights(from_gene).items())
+    with pytest.raises(UserError, match="width 48, 6 heads, MLP ratio 4: wider than its teacher of width 32"):
+        learngene_bench.initialize(small(3, 48), "weight-selection", teacher=teacher)
+    learngene_bench.initialize(small(3, 8), "weight-selection", teacher=teacher)  # a quarter of the width
+    with pytest.raises(UserError, match="asks for teacher of depth 12, width 32"):
+        learngene_bench.initialize(small(3, 16), "weight-selection", teacher=small(4, 32))
+    learngene_bench.initialize(small(3, 16), "weight-selection", teacher=small(4, 32), teacher_depth=4)
+
+
+@pytest.mark.parametrize(
+    ("method", "role", "depth", "options"),
+    [
+        ("heru-lg", "ancestor", 12, {}),
+        ("auto-lg", "ancestor", 12, {}),
+        ("ligo", "source", 4, {"learn_operators": False}),
+        ("direct-pt", "itself", 5, {}),
+    ],
+)
+def test_methods_that_inherit_from_a_model(method: str, role: str, depth: int, options: dict[str, Any]) -> None:
+    """From an ancestor on another task: the head is the user's own, the embeddings are the ancestor's."""
+    ancestor, model = small(depth, num_classes=7), small(5)
+    ancestor.get_parameter("pos_embed").data.add_(1)
+    head = weights(model)["head.weight"]
+    report = learngene_bench.initialize(model, method, **{role: ancestor}, **options)
+    assert torch.equal(model.get_parameter("pos_embed"), ancestor.get_parameter("pos_embed"))
+    assert torch.equal(model.get_parameter("head.weight"), head)
+    assert report.prepare.iterations == report.initialize.iterations == 0
+
+
+def images() -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(0)
+    return generator.integers(0, 256, (60, 1, 12, 12), np.uint8), np.arange(60) % 10
+
+
+def short_preset(tmp_path: Path) -> Path:
+    from learngene_bench.config.loader import shipped
+
+    text = shipped("preset")["digits"].read_text().replace("epochs = 60", "iterations = 2")
+    path = tmp_path / "short.toml"
+    path.write_text(text.replace("iterations = 150", "iterations = 3"))
+    return path
+
+
+def test_wave_makes_its_gene_and_learns_scalers_on_arrays(tmp_path: Path) -> None:
+    teacher, preset = small(2, 8), short_preset(tmp_path)
+    model = small(4, 16)
+    report = learngene_bench.initialize(model, "wave", teacher=teacher, data=images(), preset=preset, device="cpu")
+    assert (report.prepare.iterations, report.initialize.iterations) == (2, 3)
+    assert "prepare 2 iterations" in str(report)
+    assert report.gene is not None
+    path = tmp_path / "gene.safetensors"
+    report.gene.save(path)
+    again = small(4, 16)
+    learngene_bench.initialize(again, "wave", gene=path, data=images(), preset=preset, device="cpu")
+    assert all(torch.equal(value, model.get_parameter(name)) for name, value in weights(again).items())
+
+
+def test_data_sets_by_name(tmp_path: Path) -> None:
+    family = replace(spec_of(small(12, 16)), depth=12)
+    data = {"name": "digits", "canvas": 12}
+    model = small(2, 16)
+    preset = short_preset(tmp_path)
+    report = learngene_bench.initialize(model, "wave", gene=wave_gene(family), data=data, preset=preset)
+    assert report.initialize.iterations == 3
+
+
+def test_half_precision_models() -> None:
+    model = small().to(torch.bfloat16)
+    learngene_bench.initialize(model, "he")
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
+
+
+class Broken(Initializer):
+    name, title = "broken", "Broken"
+
+    def initialize(self, model: nn.Module, target: ModelSpec, gene: Gene | None, context: Any) -> None:
+        nn.init.zeros_(model.get_parameter("head.weight"))
+        raise RuntimeError("half way")
+
+
+class Looking(Initializer):
+    name, title = "looking", "Looking"
+
+    def initialize(self, model: nn.Module, target: ModelSpec, gene: Gene | None, context: Any) -> None:
+        nn.init.constant_(model.get_parameter("head.bias"), float(context.source_images(2).abs().mean()))
+
+
+def test_a_class_of_ones_own() -> None:
+    model = small()
+    assert learngene_bench.initialize(model, Looking, data=images()).written == ("head.bias",)
+    with pytest.raises(UserError, match="this method looks at training images: give data="):
+        learngene_bench.initialize(model, Looking)
+
+
+def test_a_method_that_fails_leaves_the_model_as_it_was() -> None:
+    model = small()
+    before = weights(model)
+    with pytest.raises(RuntimeError, match="half way"):
+        learngene_bench.initialize(model, Broken)
+    assert all(torch.equal(value, before[name]) for name, value in weights(model).items())
+
+
+@pytest.mark.parametrize(
+    ("method", "settings", "message"),
+    [
+        ("mimetik", {}, "unknown method 'mimetik': did you mean 'mimetic'?"),
+        ("mimetic", {"b3": 1.0}, "unknown key 'b3': did you mean"),
+        ("mimetic", {"gene": "gene.safetensors"}, "mimetic inherits nothing"),
+        ("mimetic", {"teacher": nn.Linear(2, 2)}, "mimetic inherits nothing"),
+        ("mimetic", {"device": "abacus"}, "device 'abacus': torch has no such device"),
+        ("wave", {}, r"wave needs a gene: give gene=FILE .*, or teacher=MODEL and data= to make one here"),
+        ("wave", {"gene": "nowhere.safetensors"}, "gene file not found: nowhere.safetensors"),
+        (
+            "wave",
+            {"gene": "GENE"},
+            r"wave trains to initialize \(inheritance\), .*: give data=.*, or learn_scalers=False",
+        ),
+        (
+            "wave",
+            {"gene": "GENE", "data": images()},
+            "the images are 1 x 12 x 12, what is trained on them takes 3 x 224",
+        ),
+        ("wave", {"gene": "GENE", "data": "digit"}, "unknown data set 'digit': did you mean 'digits'?"),
+        ("wave", {"gene": "GENE", "data": np.zeros(3)}, r"a data set by name, or \(images, labels\), not ndarray"),
+        ("wave", {"gene": "GENE", "data": (np.zeros(3), np.zeros(3))}, "images are uint8 of shape"),
+        ("wave", {"gene": "GENE", "teacher": nn.Linear(2, 2)}, "give either gene= or teacher=, not both"),
+        (
+            "wave",
+            {"gene": "GENE", "auxiliary_depth": 6},
+            r"of depth 6, .* this gene is of depth 12, width 192.*options",
+        ),
+        ("telg", {"gene": "GENE"}, "this is a gene of 'wave', not of 'telg'"),
+        ("wave", {"gene": "FOREIGN"}, "not a gene of learngene-bench"),
+        ("weight-selection", {"teacher": nn.Linear(2, 2)}, "teacher: expected a timm VisionTransformer, not Linear"),
+        ("weight-selection", {"mentor": nn.Linear(2, 2)}, "makes its gene of teacher=MODEL, not of mentor"),
+        ("wave", {"teacher": nn.Linear(2, 2), "learn_scalers": False}, "wave trains to make its gene"),
+    ],
+)
+def test_mistakes(method: str, settings: dict[str, Any], message: str, gene: Path, tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    foreign = tmp_path / "foreign.safetensors"
+    save_file({"weight": torch.zeros(1)}, foreign)
+    files = {"GENE": gene, "FOREIGN": foreign}
+    given = {name: files.get(value, value) if isinstance(value, str) else value for name, value in settings.items()}
+    model = small(3, 192, num_heads=3)
+    before = weights(model)
+    with pytest.raises(UserError, match=message) as caught:
+        learngene_bench.initialize(model, method, **given)
+    assert len(str(caught.value).splitlines()) == 1
+    assert all(torch.equal(value, before[name]) for name, value in weights(model).items())
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (nn.Linear(2, 2), "expected a timm VisionTransformer, not Linear"),
+        (small(3, 96, num_heads=2), "depth 3, width 96, 2 heads, MLP ratio 4: its templates of width 192 are wider"),
+        (small(3, 384, num_heads=12), "its templates hold heads of dimension 64"),
+        (small(3, 192, num_heads=3, mlp_ratio=2.0), "MLP ratio 2"),
+    ],
+)
+def test_models_that_cannot_work(model: nn.Module, message: str, gene: Path) -> None:
+    with pytest.raises(UserError, match=message):
+        learngene_bench.initialize(model, "wave", gene=gene, learn_scalers=False)
+
+
+@pytest.mark.parametrize(
+    ("teacher", "message"),
+    [
+        (small(1, 8, num_classes=5), r"teacher: gives outputs of shape \(1, 5\), a model of 10 classes is needed"),
+        (small(1, 8, img_size=16), r"teacher: fails on images of shape \(1, 1, 12, 12\): Input height"),
+    ],
+)
+def test_teachers_that_cannot_work(teacher: nn.Module, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        learngene_bench.initialize(small(4, 16), "wave", teacher=teacher, data=images())
+
+
+def test_data_must_be_of_the_models_task() -> None:
+    from learngene_bench.api.training_data import open_source
+
+    source = open_source(images())
+    assert (len(source.splits.train.labels), len(source.splits.validation.labels)) == (54, 6)
+    assert len(source.splits.test.labels) == 0
+    with pytest.raises(UserError, match="10 classes, what is trained on them has 5"):
+        source.check_fits(replace(DEIT, image_size=12, patch_size=4, channels=1, classes=5))

@@ -1,0 +1,168 @@
+"""`lgbench export`: timm alone loads what was measured, and measures the same."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import timm
+import torch
+from torch import nn
+
+from learngene_bench.cli.export import find_cell
+from learngene_bench.cli.main import run_command
+from learngene_bench.plugins.registry import dataset
+from learngene_bench.runs.store import Runs
+from learngene_bench.util.errors import UserError
+from learngene_bench.util.files import read_json
+
+pytestmark = pytest.mark.slow
+
+QUICK = ["--quick", "--workers", "1", "--set", "grid.depths=[4,5]"]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """wave and he at two depths; he once with a class token and once with iRPE."""
+    folder = tmp_path_factory.mktemp("export") / "runs"
+    for arguments in (
+        ["-m", "wave,he"],
+        ["-m", "he", "--set", "model.class_token=true", "--set", "tuning.learning_rate=4e-4"],
+        ["-m", "he", "--set", "model.irpe=true", "--set", "tuning.learning_rate=3e-4"],
+    ):
+        assert run_command(["run", "--runs", str(folder), *QUICK, *arguments]) == 0
+    return folder
+
+
+def record_of(runs: Path, query: str) -> dict[str, Any]:
+    return find_cell(Runs(runs), query).read_result()
+
+
+def address_of(runs: Path, method: str, **target: object) -> str:
+    """Of the cell of this method whose target is so."""
+    for path in runs.glob("cell/*/result.json"):
+        record = json.loads(path.read_text())
+        cell = record["cell"]
+        if cell["method"] == method and all(cell["target"][name] == value for name, value in target.items()):
+            return record["address"]
+    raise AssertionError(target)
+
+
+def loaded_by_timm(path: Path) -> tuple[nn.Module, dict[str, Any]]:
+    description = json.loads(path.with_suffix(".json").read_text())
+    model = timm.create_model(description["architecture"], checkpoint_path=str(path), **description["kwargs"])
+    return model.eval(), description
+
+
+def accuracy(model: nn.Module, description: dict[str, Any]) -> float:
+    """Top-1 in percent on the test digits of the preset, computed without the suite's own loop."""
+    from learngene_bench.config.loader import load_preset
+
+    test = dataset(load_preset("digits").data).load().test
+    mean, std = (np.array(description["input"][name]).reshape(1, -1, 1, 1) for name in ("mean", "std"))
+    images = torch.from_numpy((test.images / 255.0 - mean) / std).float()
+    with torch.no_grad():
+        return 100 * float((model(images).argmax(-1).numpy() == test.labels).mean())
+
+
+@pytest.mark.parametrize("weights", ["tuned", "initial"])
+@pytest.mark.parametrize(("method", "target"), [("wave", {}), ("he", {"class_token": True})])
+def test_timm_measures_what_the_record_says(
+    method: str, target: dict[str, Any], weights: str, runs: Path, tmp_path: Path
+) -> None:
+    address = address_of(runs, method, depth=5, **target)
+    record = record_of(runs, address[:12])
+    before = sorted(path.name for path in find_cell(Runs(runs), address).path.iterdir())
+    path = tmp_path / "model.safetensors"
+    initial = ["--initial"] * (weights == "initial")
+    assert run_command(["export", address[:12], "--runs", str(runs), "-o", str(path), *initial]) == 0
+    model, description = loaded_by_timm(path)
+    assert description["cell"]["weights"] == weights
+    expected = record["metrics"]["top1_initial" if initial else "top1"]
+    assert accuracy(model, description) == pytest.approx(expected)
+    # The line that a user copies.
+    copied = eval(description["python"].replace('"model.safetensors"', repr(str(path))), {"timm": timm}).eval()
+    images = torch.randn(3, 1, 12, 12)
+    torch.testing.assert_close(copied(images), model(images), rtol=0, atol=0)
+    assert sorted(path.name for path in find_cell(Runs(runs), address).path.iterdir()) == before
+
+
+def test_initial_weights_are_those_of_the_record(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from safetensors.torch import load_file
+
+    from learngene_bench.runs.tensors import describe
+
+    path = tmp_path / "model.safetensors"
+    assert run_command(["export", "wave", "depth", "4", "--runs", str(runs), "-o", str(path), "--initial"]) == 0
+    assert capsys.readouterr().err == ""
+    described = describe(load_file(path))
+    assert described["sha256"] == record_of(runs, "wave depth 4")["initial_weights"]["sha256"]
+    assert described["tensors"] == read_json(find_cell(Runs(runs), "wave depth 4").initial_weights, "statistics")
+
+
+def test_cells_are_found_by_words_and_addresses(runs: Path) -> None:
+    folder = find_cell(Runs(runs), "wave micro depth 5 seed 0")
+    assert find_cell(Runs(runs), folder.address[:6]) == folder
+    assert find_cell(Runs(runs), "wave 5") == folder
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["wave"], "'wave' fits 2 cells, give more words or an address: "),
+        (["ligo"], "no cell fits 'ligo'; there are: "),
+        (
+            ["wave", "4", "-o", "model.pt"],
+            "model.pt: timm knows the format by the name, which must end in .safetensors",
+        ),
+        (["wave", "4", "--runs", "nowhere"], "nowhere: no cells here (lgbench run --runs nowhere makes some)"),
+        (["wave", "4", "-o", "file/model.safetensors"], "cannot be written"),
+    ],
+)
+def test_mistakes(
+    arguments: list[str], message: str, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    output = ["-o", "model.safetensors"] if "-o" not in arguments else []
+    folder = ["--runs", str(runs)] if "--runs" not in arguments else []
+    assert run_command(["export", *arguments, *output, *folder]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.splitlines()) == 1
+    assert [path.name for path in Path().iterdir()] == ["file"]
+
+
+def test_a_cell_that_is_not_done(runs: Path, tmp_path: Path) -> None:
+    unfinished = tmp_path / "cell" / find_cell(Runs(runs), "wave 4").path.name
+    unfinished.mkdir(parents=True)
+    (unfinished / "config.json").write_text((find_cell(Runs(runs), "wave 4").path / "config.json").read_text())
+    with pytest.raises(UserError, match=r"wave micro depth 4 seed 0: not done \(waiting\), so there is no model yet"):
+        find_cell(Runs(tmp_path), "wave")
+
+
+def test_irpe_is_told(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    address, path = address_of(runs, "he", depth=4, irpe=True), tmp_path / "model.safetensors"
+    assert run_command(["export", address[:12], "--runs", str(runs), "-o", str(path)]) == 2
+    error = capsys.readouterr().err
+    assert "timm has no iRPE, so it cannot load this model; its weights are in " in error
+    assert Path(error.split()[-1]).is_file()
+    assert not path.exists()
+
+
+def test_a_damaged_model_is_named(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kept = find_cell(Runs(runs), "wave 4").path / "model.safetensors"
+    content = kept.read_bytes()
+    try:
+        kept.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        output = ["-o", str(tmp_path / "model.safetensors")]
+        assert run_command(["export", "wave", "4", "--runs", str(runs), *output]) == 2
+        assert f"{kept}: damaged" in capsys.readouterr().err
+        assert not list(tmp_path.iterdir())
+    finally:
+        kept.write_bytes(content)

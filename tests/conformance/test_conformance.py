@@ -1,0 +1,339 @@
+"""`lgbench check`: the suite's own methods pass; each broken promise is found by the check that is about it."""
+
+from __future__ import annotations
+
+import gc
+import json
+import types
+from pathlib import Path
+
+import pytest
+import torch
+
+from learngene_bench.cli.main import run_command
+from learngene_bench.config.loader import load_grid, load_preset
+from learngene_bench.conformance.fixtures import Miniature
+from learngene_bench.conformance.runner import Report, check
+from learngene_bench.contracts.context import Context
+from learngene_bench.contracts.dataset import Splits
+from learngene_bench.execution.stages import _Stage
+from learngene_bench.planning.method_spec import parse_methods
+from learngene_bench.planning.planner import Request, make_plan
+from learngene_bench.plugins.registry import Registry
+from learngene_bench.runs.store import Runs
+
+
+@pytest.mark.parametrize("name", Registry().names())
+def test_the_suites_own_methods_pass(name: str) -> None:
+    report = check(Registry().get(name))
+    assert report.passed, failures(report)
+    assert {outcome.status for outcome in report.outcomes} == {"passed"}
+    assert report.seconds < 20
+
+
+def failures(report: Report) -> dict[str, list[str]]:
+    """By check that failed, its problems."""
+    return {
+        outcome.check: [f"{problem.where}: {problem.what}" for problem in outcome.problems]
+        for outcome in report.outcomes
+        if outcome.status == "failed"
+    }
+
+
+DIRECT = """
+import os, random
+import numpy as np
+from learngene_bench.util.files import canonical
+from learngene_bench.contracts.initializer import Initializer
+from learngene_bench.util.lazy import torch
+from learngene_bench.plugins.registry import dataset
+from learngene_bench.models.base_initialization import write_weights
+
+class Mine(Initializer):
+    name, title = "mine", "Mine"
+    {declarations}
+
+    def initialize(self, model, target, gene, context):
+        generator = {generator}
+        matrices = {{name: shape for name, shape in target.parameter_shapes().items() if len(shape) == 2}}
+        write_weights(model, {{name: torch.randn(shape, generator=generator) for name, shape in matrices.items()}})
+        {more}
+"""
+
+
+def direct(more: str = "pass", declarations: str = "pass", generator: str = 'context.generator("mine")') -> str:
+    """A method without a gene: matrices are drawn, then comes `more`."""
+    return DIRECT.format(more=more, declarations=declarations, generator=generator)
+
+
+WITH_GENE = """
+import os
+from learngene_bench.expansion.algebra import Expansion
+from learngene_bench.contracts.gene import Gene
+from learngene_bench.contracts.initializer import Distiller, GeneRequest, Initializer
+from learngene_bench.models.base_initialization import write_weights
+
+class Mine(Initializer):
+    name, title = "mine", "Mine"
+    {declarations}
+
+    def gene_request(self, target, base):
+        return GeneRequest(base, {{"teacher": Distiller()}}, {{"scale": 2.0}}, {trains})
+
+    def prepare(self, request, context):
+        from learngene_bench.expansion.materialised import ExpandedModel
+        stem = context.base_weights(request.family)
+        network = ExpandedModel(Expansion(request.family, {{}}, {{}}), stem)
+        {prepare}
+        weights = network.stem.detached()
+        tensors = {{"pos_embed": weights["pos_embed"], "norm.weight": weights["norm.weight"]}}
+        facts = dict(request.settings)
+        {keep}
+
+    def initialize(self, model, target, gene, context):
+        if target.width == gene.family.width:
+            write_weights(model, {{"norm.weight": gene.tensors["norm.weight"] * gene.facts["scale"]}})
+        {more}
+"""
+
+
+def with_gene(
+    prepare: str = 'context.train(network, "condensation", teacher="teacher")',
+    keep: str = "return Gene(self.name, request.family, tensors, facts)",
+    trains: str = '("condensation",)',
+    more: str = "pass",
+    declarations: str = "pass",
+) -> str:
+    """A method that distils a model and hands on its final norm, times a fact of the gene."""
+    return WITH_GENE.format(prepare=prepare, keep=keep, trains=trains, more=more, declarations=declarations)
+
+
+def checked(tmp_path: Path, text: str) -> Report:
+    path = tmp_path / "mine.py"
+    path.write_text(text)
+    return check(Registry([path]).get("mine"))
+
+
+@pytest.mark.parametrize("text", [direct(), with_gene()])
+def test_a_sound_plugin_passes(tmp_path: Path, text: str) -> None:
+    report = checked(tmp_path, text)
+    assert {outcome.status for outcome in report.outcomes} == {"passed"}, failures(report)
+
+
+def test_a_plugin_may_import_torch(tmp_path: Path) -> None:
+    report = checked(tmp_path, f"import torch\n{direct()}")
+    assert report.passed
+    assert [outcome.check for outcome in report.outcomes if outcome.status == "note"] == ["import"]
+
+
+TRAIN = """
+        from learngene_bench.expansion.materialised import ExpandedModel
+        from learngene_bench.expansion.algebra import Expansion
+        weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
+        context.train(ExpandedModel(Expansion(target, {}, {}), weights), "inheritance")"""
+OWN_LOOP = """
+        images = torch.zeros(2, 1, 12, 12)
+        model(images).logsumexp(-1).sum().backward()"""
+FREEZE = "[parameter.requires_grad_(False) for parameter in model.parameters()]"
+TOO_SHALLOW = "if target.depth < 4: raise ValueError('four blocks are needed')"
+SUPPORTS = "def supports(self, target, base): {}"
+ONE_TOKEN_TOO_FEW = "write_weights(model, {'pos_embed': torch.zeros(1, target.patches, target.width)})"
+DRAWN = "network.stem.as_dict()['norm.weight'].data.normal_(generator=context.generator('norm'))"
+BROKEN = {
+    "nan": (direct("model.head.bias.data[3] = float('nan')"), "complete", "not finite in head.bias"),
+    "missing tensor": (direct("model.head = torch.nn.Identity()"), "complete", "lost head.weight, head.bias"),
+    "wrong shape": (direct("model.head.bias.data = torch.zeros(3)"), "parameters", "(3,), needed is (10,)"),
+    "wrong dtype": (direct("model.double()"), "parameters", "torch.float64, needed is torch.float32"),
+    "another object": (
+        direct("model.head.bias = torch.nn.Parameter(torch.zeros(target.classes))"),
+        "parameters",
+        "head.bias is another object than before",
+    ),
+    "frozen": (direct(FREEZE), "parameters", "no longer requires a gradient"),
+    "not deterministic": (
+        direct(generator="torch.Generator().manual_seed(int.from_bytes(os.urandom(4)))"),
+        "repeats",
+        "initialize() wrote other numbers: blocks.0.attn.qkv.weight",
+    ),
+    "not deterministic in the gene": (
+        with_gene(prepare='context.train(network, "condensation"); stem = network.stem.detached()')
+        .replace("weights = network.stem.detached()", "weights = stem")
+        .replace('"norm.weight": weights["norm.weight"]', '"norm.weight": weights["norm.weight"] + os.urandom(1)[0]'),
+        "repeats",
+        "prepare() made another gene: norm.weight differ",
+    ),
+    "seed ignored": (direct(generator="torch.Generator().manual_seed(0)"), "seeds", "the same weights for both"),
+    "seed not ignored": (direct(declarations="ignores_seed = True"), "seeds", "the class says ignores_seed = True"),
+    "torch's random state": (direct("torch.manual_seed(context.seed)"), "global-state", "torch's random state"),
+    "numpy's random state": (direct("np.random.seed(0)"), "global-state", "changed numpy's random state"),
+    "Python's random state": (direct("random.random()"), "global-state", "changed Python's random state"),
+    "gradients off": (direct("torch.set_grad_enabled(False)"), "global-state", "whether torch records gradients"),
+    "supports raises": (
+        direct(declarations=SUPPORTS.format("return target.no_such_thing")),
+        "answers",
+        "supports() raised AttributeError",
+    ),
+    "supports without reason": (
+        direct(declarations=SUPPORTS.format("return target.depth > 4")),
+        "answers",
+        "supports() returned True: the reason as a text, or None",
+    ),
+    "settings that are not JSON": (
+        with_gene().replace('{"scale": 2.0}', '{"scale": 2.0, "x": {1}}'),
+        "answers",
+        "gene_request() raised TypeError",
+    ),
+    "crashes on an unsupported target": (
+        direct(TOO_SHALLOW),
+        "initializes",
+        "depth 1, width 16, seed 0: initialize() raised ValueError: four blocks are needed; if it cannot work",
+    ),
+    "prepare crashes": (with_gene(prepare="1 / 0"), "initializes", "prepare() raised ZeroDivisionError"),
+    "gene of a class of its own": (
+        with_gene(
+            keep="class Own(Gene): extra = 3\n        return Own(self.name, request.family, tensors, facts)",
+            more="gene.extra",
+        ),
+        "gene",
+        "from the loaded gene initialize() raised AttributeError",
+    ),
+    "gene with other facts": (
+        with_gene(
+            keep="return Gene(self.name, request.family, tensors, {**facts, 'names': {1: 'one'}})",
+            more="gene.facts['names'][1]",
+        ),
+        "gene",
+        "from the loaded gene initialize() raised KeyError",
+    ),
+    "gene with shared memory": (
+        with_gene(keep="return Gene(self.name, request.family, {**tensors, 'again': tensors['norm.weight']}, facts)"),
+        "gene",
+        "it cannot be saved and loaded: RuntimeError",
+    ),
+    "gene of another": (
+        with_gene(keep='return Gene("wave", request.family, tensors, facts)'),
+        "gene",
+        "it says it is a gene of 'wave'",
+    ),
+    "undeclared training": (direct(TRAIN), "cost", "trains by 'inheritance', but trains() does not name it"),
+    "undeclared condensation": (
+        with_gene(trains="()"),
+        "cost",
+        "trains by 'condensation', but GeneRequest.trains does not name it",
+    ),
+    "training of its own": (direct(OWN_LOOP), "cost", "1 backward passes outside context.train()"),
+    "declared but not spent": (
+        direct(declarations="def trains(self): return ('inheritance',)"),
+        "cost",
+        "trains() names 'inheritance', but initialize() trained by it 0 times",
+    ),
+    "condensation not spent": (with_gene(prepare=DRAWN), "cost", "prepare() trained by it 0 times"),
+    "images not counted": (
+        direct("context.source.plain.batch(torch.arange(7), generator, generator)"),
+        "cost",
+        "was shown 7 training images, 0 are in context.cost",
+    ),
+    "stored without a gene": (
+        direct(declarations="def stored_shapes(self, target, base): return target.parameter_shapes()"),
+        "cost",
+        "but there is no gene",
+    ),
+    "stored beyond the gene": (
+        with_gene(declarations="def stored_shapes(self, target, base): return target.parameter_shapes()"),
+        "cost",
+        "more than the 160 that the gene holds",
+    ),
+    "test split": (direct('dataset({"name": "digits"}).load().test'), "test-data", "Digits.load()"),
+    "test split, cached": (
+        direct(
+            "from learngene_bench.execution.stage_data import load_data\n"
+            "        load_data(canonical({'name': 'digits'}))"
+        ),
+        "test-data",
+        "Digits.load()",
+    ),
+    "test split, caught": (
+        direct('\n        try: dataset({"name": "digits"}).load()\n        except Exception: pass'),
+        "test-data",
+        "reached for the test split by Digits.load()",
+    ),
+    "test file": (
+        direct("__import__('sklearn.datasets').datasets.load_digits()"),
+        "test-data",
+        "reached for the test split by opening digits.csv",
+    ),
+    "class token": (direct(ONE_TOKEN_TOO_FEW), "class-token", "initialize() raised ValueError: pos_embed"),
+}
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+def test_each_fault_is_found_by_the_check_that_is_about_it(tmp_path: Path, fault: str) -> None:
+    text, expected, message = BROKEN[fault]
+    found = failures(checked(tmp_path, text))
+    assert list(found) == [expected], found
+    assert any(message in problem for problem in found[expected]), found
+
+
+def reachable(start: object) -> list[object]:
+    """Every object that a method could come to from this one, without modules and the names in them."""
+    reached, waiting = {}, [start]
+    while waiting:
+        thing = waiting.pop()
+        if id(thing) in reached or isinstance(thing, type | types.ModuleType | types.FunctionType):
+            continue
+        reached[id(thing)] = thing
+        waiting += gc.get_referents(thing)
+    return list(reached.values())
+
+
+def context_of_a_stage(folder: Path) -> tuple[Context, Splits]:
+    """What a benchmark hands to WAVE for its first cell."""
+    preset, registry, runs = load_preset("digits"), Registry(), Runs(folder)
+    plan = make_plan(Request(preset, load_grid("depth"), parse_methods("wave", registry, {}), seeds=1))
+    entered = runs.enter(
+        plan.stages[plan.cells[0].address],
+        {"device": "cpu", "checkpoint_seconds": 5.0, "data": preset.data, "command": [], "about": None},
+    )
+    stage = _Stage(runs, entered, registry)
+    return stage._context(stage.config["recipes"], {}, {}), stage.splits
+
+
+@pytest.mark.parametrize("where", ["benchmark", "check"])
+def test_nothing_in_a_context_leads_to_the_test_split(where: str, tmp_path: Path) -> None:
+    if where == "benchmark":
+        context, splits = context_of_a_stage(tmp_path)
+    else:
+        miniature = Miniature()
+        context, splits = miniature.context(("inheritance",), 16, 0), miniature.splits
+    found = reachable(context)
+    tensors = {thing.data_ptr() for thing in found if isinstance(thing, torch.Tensor)}
+    assert torch.from_numpy(splits.train.images).data_ptr() in tensors
+    assert torch.from_numpy(splits.test.images).data_ptr() not in tensors
+    assert not any(thing is splits or thing is splits.test or thing is splits.test.images for thing in found)
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(direct(TOO_SHALLOW))
+    assert run_command(["check", "mine", "--plugin", str(path)]) == 1
+    out = capsys.readouterr().out
+    assert f"mine, from {path}" in out
+    assert "FAILED  initializes " in out
+    assert "11 passed, 1 failed" in out
+    assert "--debug shows every problem and the tracebacks" in out
+    assert "Traceback" not in out
+    assert run_command(["check", "mine", "--plugin", str(path), "--debug"]) == 1
+    out = capsys.readouterr().out
+    assert f'File "{path}", line' in out
+    assert run_command(["check", "mine", "--plugin", str(path), "--format", "json"]) == 1
+    (report,) = json.loads(capsys.readouterr().out)
+    assert not report["passed"]
+    statuses = {judged["check"]: judged["status"] for judged in report["checks"]}
+    assert statuses == dict.fromkeys(statuses, "passed") | {"initializes": "failed"}
+
+
+def test_mistakes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["check", "wav"]) == 2
+    assert "unknown method 'wav': did you mean 'wave'?" in capsys.readouterr().err
+    assert run_command(["check", "wave:inheritance=x"]) == 2
+    assert "inheritance: input should be 'padding' or 'interpolate'" in capsys.readouterr().err

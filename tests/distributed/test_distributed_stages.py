@@ -1,0 +1,212 @@
+"""Stages that several processes compute: the record of one, and an end whatever happens to any of them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import submitit
+import torch
+from safetensors.torch import load_file
+from submitit.helpers import CommandFunction
+
+from learngene_bench import distributed
+from learngene_bench.cli.common import build_request
+from learngene_bench.distributed import launch
+from learngene_bench.execution.stages import execute
+from learngene_bench.planning.plan import Plan, Stage
+from learngene_bench.planning.planner import make_plan
+from learngene_bench.plugins.registry import Registry
+from learngene_bench.runs.store import Runs, State
+from learngene_bench.util import interrupt
+from learngene_bench.util.errors import UserError
+from learngene_bench.util.files import read_json
+
+pytestmark = pytest.mark.slow
+
+PLUGIN = """
+import os
+import sys
+
+from learngene_bench.config.types import Section
+from learngene_bench.contracts.initializer import Initializer
+
+
+class Awkward(Initializer):
+    name, title = "awkward", "Awkward"
+
+    class Options(Section):
+        how: str = "well"
+
+    def initialize(self, model, target, gene, context):
+        print("initializing", file=sys.stderr)
+        if self.options.how == "all-fail":
+            raise ValueError("all fail alike")
+        if self.options.how == "one-fails" and os.environ["RANK"] == "1":
+            raise ValueError("one fails alone")
+"""
+
+
+@pytest.fixture
+def plugin(tmp_path: Path) -> Path:
+    path = tmp_path / "awkward.py"
+    path.write_text(PLUGIN)
+    return path
+
+
+def plan_of(method: str, plugins: list[Path], *settings: str) -> Plan:
+    """One target on the digits, four iterations of everything unless settings say otherwise."""
+    registry = Registry(plugins)
+    changes = ["grid.depths=[4]", *settings]
+    return make_plan(build_request(method, "depth", "digits", 1, changes, registry, quick=not settings))
+
+
+def enter(plan: Plan, runs: Runs) -> list[Stage]:
+    for stage in plan.stages.values():
+        how = {"command": [], "device": "cpu", "checkpoint_seconds": 0.2, "data": plan.preset.data, "files": {}}
+        runs.enter(stage, {**how, "about": {}})
+    return list(plan.stages.values())
+
+
+def test_a_gene_and_a_cell_are_those_of_one_process(tmp_path: Path) -> None:
+    """In float32: what differs is rounding, and what Adam makes of it in gradients that are zero but for it."""
+    alone, together = Runs(tmp_path / "alone"), Runs(tmp_path / "together")
+    teacher, gene, cell = enter(plan_of("wave", []), alone)
+    for stage in (teacher, gene, cell):
+        assert execute(alone, stage.kind, stage.address, Registry()) == "done"
+    enter(plan_of("wave", []), together)
+    shutil.copytree(alone.of(teacher).path, together.of(teacher).path, dirs_exist_ok=True)
+    for stage in (gene, cell):
+        assert launch(2, together.root, stage.kind, stage.address) == {"state": "done"}
+        assert sorted(p.name for p in together.of(stage).path.iterdir()) == sorted(
+            [*(p.name for p in alone.of(stage).path.iterdir())]
+        )
+    one, other = (runs.of(gene).read_result() for runs in (alone, together))
+    expected = one["curve"]["condensation"][-1]
+    assert other["curve"]["condensation"][-1] == {**expected, "loss": pytest.approx(expected["loss"], rel=1e-4)}
+    one, other = (runs.of(cell).read_result() for runs in (alone, together))
+    assert other["metrics"] == one["metrics"]
+    assert other["curve"][-1]["loss"] == pytest.approx(one["curve"][-1]["loss"], rel=1e-4)
+    for phase in one["cost"]:
+        assert {**other["cost"][phase], "seconds": 0} == {**one["cost"][phase], "seconds": 0}
+    assert other["provenance"]["hardware"] == {**one["provenance"]["hardware"], "processes": 2}
+    weights, expected = (load_file(runs.of(cell).path / "model.safetensors") for runs in (together, alone))
+    for name, weight in expected.items():
+        if "qkv.bias" not in name:  # a key's bias changes nothing, so that its gradient is rounding alone
+            torch.testing.assert_close(weights[name], weight, atol=1e-4, rtol=1e-3)
+
+
+def test_failures_leave_processes_that_compute_the_next_stage(tmp_path: Path, plugin: Path) -> None:
+    """Two tasks of one submitit job: all fail alike, one fails alone, the disk fails for rank 0, and all is well."""
+    runs = Runs(tmp_path / "runs")
+    methods = "awkward:how=all-fail,awkward:how=one-fails,awkward:how=no-disk,awkward"
+    stages = enter(plan_of(methods, [plugin]), runs)
+    all_fail, one_fails, no_disk, well = (runs.of(stage) for stage in stages)
+    no_disk.checkpoints.write_text("not a folder")
+    executor = submitit.LocalExecutor(tmp_path / "jobs")
+    executor.update_parameters(tasks_per_node=2, timeout_min=5)
+    program = [sys.executable, __file__, str(runs.root), str(plugin), *(stage.address for stage in stages)]
+    printed = executor.submit(CommandFunction(program, verbose=False)).results()
+    assert [text.split("ended: ")[1:] for text in printed] == [["failed\n", "failed\n", "refused\n", "done"]] * 2
+    assert read_json(all_fail.failed, "failure")["error"] == "ValueError: all fail alike"
+    assert read_json(one_fails.failed, "failure")["error"] == "ValueError: one fails alone (process 1 of 2)"
+    assert 'raise ValueError("one fails alone")' in read_json(one_fails.failed, "failure")["traceback"]
+    assert not no_disk.failed.exists()
+    assert well.read_result()["provenance"]["hardware"]["processes"] == 2
+
+
+def main(runs: str, plugin: str, *addresses: str) -> None:
+    distributed.join_job()
+    registry = Registry([Path(plugin)])
+    for address in addresses:
+        try:
+            state = execute(Runs(Path(runs)), "cell", address, registry)
+        except UserError:
+            state = "refused"
+        print("ended:", state)
+
+
+@pytest.fixture
+def long_cell(tmp_path: Path, plugin: Path) -> tuple[Runs, Stage]:
+    runs = Runs(tmp_path / "runs")
+    (cell,) = enter(plan_of("awkward", [plugin], "tuning.epochs=1000"), runs)
+    return runs, cell
+
+
+@contextmanager
+def launched(runs: Runs, cell: Stage, plugin: Path) -> Iterator[list[dict[str, Any]]]:
+    """While two processes train, from where there is a checkpoint; then the answer is in the list."""
+    needed = runs.of(cell).progress, runs.of(cell).checkpoints / "tuning.pt"
+    answers: list[dict[str, Any]] = []
+    arguments = (2, runs.root, cell.kind, cell.address, [plugin])
+    thread = threading.Thread(target=lambda: answers.append(launch(*arguments)))
+    runs.of(cell).progress.unlink(missing_ok=True)
+    thread.start()
+    try:
+        wait_until(lambda: all(path.exists() for path in needed))
+        yield answers
+        thread.join(timeout=60)
+        assert answers, "the processes have not ended"
+    finally:
+        interrupt.ask()
+        thread.join()
+        interrupt.forget()
+
+
+def wait_until(condition: Callable[[], Any], seconds: float = 60) -> None:
+    limit = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < limit
+        time.sleep(0.05)
+
+
+def processes_of(runs: Runs) -> list[int]:
+    """Those that compute stages of this folder, without torchrun."""
+    listed = subprocess.run(["ps", "-ww", "-eo", "pid=,args="], capture_output=True, text=True).stdout.splitlines()
+    mine = [line for line in listed if f"learngene_bench.execution.rank --tied {runs.root}" in line]
+    return [int(line.split()[0]) for line in mine if "torch.distributed.run" not in line]
+
+
+def test_processes_stop_when_asked_and_end_with_any_of_them_and_with_their_parent(
+    plugin: Path, long_cell: tuple[Runs, Stage], capfd: pytest.CaptureFixture[str]
+) -> None:
+    runs, cell = long_cell
+    folder = runs.of(cell)
+    for victim in ("follower", "leader"):
+        with launched(runs, cell, plugin) as answers:
+            assert execute(runs, cell.kind, cell.address, Registry([plugin])) == "busy"
+            leader = folder.claimant().owner.process
+            (follower,) = set(processes_of(runs)) - {leader}
+            os.kill(follower if victim == "follower" else leader, signal.SIGKILL)
+        assert answers[0]["state"] == "died"
+        assert processes_of(runs) == []
+        assert folder.state() is State.INTERRUPTED
+
+    with launched(runs, cell, plugin) as answers:
+        reached = torch.load(folder.checkpoints / "tuning.pt")["step"]
+        interrupt.ask()
+    assert answers == [{"state": "stopped"}]
+    assert torch.load(folder.checkpoints / "tuning.pt")["step"] > reached
+    assert folder.state() is State.INTERRUPTED
+
+    arguments = f"2, Path({str(runs.root)!r}), {cell.kind!r}, {cell.address!r}, [Path({str(plugin)!r})]"
+    code = f"from pathlib import Path; from learngene_bench.distributed import launch; launch({arguments})"
+    with subprocess.Popen([sys.executable, "-c", code]) as parent:
+        wait_until(lambda: folder.state() is State.RUNNING)
+        parent.kill()
+    wait_until(lambda: not processes_of(runs))
+    assert "initializing" in capfd.readouterr().err
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,221 @@
+"""`lgbench rerun`: a record comes out the same once more, and whatever is not the same is said."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from recorded_runs import RecordedRuns, recorded
+from whole_runs import PLUGIN
+
+from learngene_bench.baselines.he import He
+from learngene_bench.cli.main import run_command
+from learngene_bench.execution import rerun as rerun_module
+from learngene_bench.execution.rerun import Repeat, here
+from learngene_bench.plugins.registry import Registry
+from learngene_bench.results.leaderboard import manage
+from learngene_bench.results.records.repetition import compare
+from learngene_bench.runs.store import Runs
+from learngene_bench.util.errors import UserError
+from learngene_bench.util.files import file_hash
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def rerun(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    status = run_command(["rerun", *map(str, arguments)])
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """WAVE and a plugin's method at one depth, trained for a few steps."""
+    folder = tmp_path_factory.mktemp("rerun")
+    (folder / "mine.py").write_text(PLUGIN.format(body="model.head.bias.data.fill_(0.01)"))
+    arguments = ["-m", "wave,mine", "--plugin", str(folder / "mine.py"), "--set", "grid.depths=[6]"]
+    assert run_command(["run", "--runs", str(folder / "runs"), "--quick", "--workers", "1", *arguments]) == 0
+    return folder / "runs"
+
+
+@pytest.mark.slow
+def test_a_record_of_a_leaderboard_comes_out_the_same(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From configurations alone: teacher, gene and cell are computed again."""
+    board = tmp_path / "leaderboards" / "quick"
+    assert "of mine, a plugin file without which nobody can repeat them: 1" in manage.add(board, runs)
+    status, text, error = rerun(capsys, "wave", board, "--workers", 1)
+    assert (status, error) == (0, "")
+    lines = [line for line in text.splitlines() if line.rstrip().endswith("same")]
+    assert len(lines) == 7  # teacher, gene, two accuracies, curve, weights as initialized and as tuned
+    assert "All numbers are the same." in text
+    (folder,) = Path("reruns").iterdir()
+    assert len(list(folder.glob("*/*/result.json"))) == 3
+    assert rerun(capsys, "wave", board)[::2] == (
+        2,
+        f"lgbench: {folder} holds this cell already: delete it, or name another folder with --output\n",
+    )
+    assert "--keep-inputs: " in rerun(capsys, "wave", board, "--keep-inputs", "-o", "kept")[2]
+    assert not Path("kept").exists() or not list(Path("kept").glob("*/*"))
+
+
+@pytest.mark.slow
+def test_a_record_that_was_changed_does_not_come_out(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copied = tmp_path / "copied"
+    shutil.copytree(runs, copied)
+    (path,) = (path for path in copied.glob("cell/*/result.json") if '"method": "wave"' in path.read_text())
+    record = json.loads(path.read_text())
+    record["metrics"]["top1"] += 100 / 1440
+    record["curve"][-1]["top1"] += 100 / 1440
+    path.write_text(json.dumps(record))
+    status, text, _ = rerun(capsys, "wave", copied, "--keep-inputs", "--workers", 1)
+    assert status == 1
+    assert re.search(r"top-1 after tuning .* -0\.0694 points", text)
+    assert re.search(r"learning curve .* 0\.0694 points of top-1, 0 of loss at most", " ".join(text.split()))
+    assert "The numbers differ, and should not" in " ".join(text.split())
+    (folder,) = Path("reruns").iterdir()
+    assert [stage.parent.parent.name for stage in sorted(folder.glob("*/*/log.txt"))] == ["cell"]
+    assert not (folder / "ancestor").exists()
+
+
+@pytest.mark.slow
+def test_a_method_of_a_file_needs_that_file(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plugin = runs.with_name("mine.py")
+    assert f"--plugin FILE with SHA-256 {file_hash(plugin)}" in rerun(capsys, "mine", runs)[2]
+    other = tmp_path / "mine.py"
+    other.write_text(plugin.read_text() + "\n")
+    assert "recorded with another mine than this" in rerun(capsys, "mine", runs, "--plugin", other)[2]
+    assert rerun(capsys, "mine", runs, "--plugin", plugin, "--workers", 1)[0] == 0
+
+
+@pytest.fixture
+def offered(tmp_path: Path) -> RecordedRuns:
+    return recorded(tmp_path / "runs", "wave,he", seeds=1)
+
+
+def test_what_cannot_be_repeated_is_one_line(
+    offered: RecordedRuns, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*arguments: str) -> str:
+        status, text, error = rerun(capsys, *arguments)
+        assert (status, text, error.count("\n")) == (2, "", 1)
+        return error
+
+    he, gene = offered.stages("cell")[-1], offered.stages("gene")[0]
+    assert "may mean several: " in refused("he")
+    assert "no stage has an address that begins so" in refused("sws")
+    assert "reruns: no runs here" in refused("he", "reruns")
+    assert "only data.KEY=VALUE" in refused("he depth 6", "--set", "tuning.epochs=3")
+    assert "--checkpoint none.pt: No such file" in refused("he depth 6", "--checkpoint", "none.pt")
+    with monkeypatch.context() as patch:
+        patch.setattr(rerun_module, "PROTOCOL", 2)
+        assert "under protocol 1, this is 2: the code that computed it is commit c0ffee" in refused("he depth 6")
+    with monkeypatch.context() as patch:
+        patch.setattr(He, "version", 2)
+        assert "recorded with version 1 of he, this is 2" in refused("he depth 6")
+    assert "--set data.noise: part of the record" in refused("he depth 6", "--set", "data.noise=0.1")
+    offered.file(gene, "config.json").unlink()
+    assert "config.json is missing: it says how this" in refused("wave depth 6")
+    offered.file(he).unlink()
+    assert "there is no record of it to repeat (waiting)" in refused("he depth 6")
+    assert not Path("reruns").exists()
+
+
+def test_data_and_weights_are_found_where_they_lie_here(tmp_path: Path) -> None:
+    for number, name in enumerate(["train/ant", "train/bee", "val/ant", "val/bee"] * 3):
+        path = tmp_path / "images" / name / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (12, 12), number).save(path)
+    weights = tmp_path / "weights.safetensors"
+    weights.write_bytes(b"weights")
+    data = ["data.name=imagefolder", f"data.root={tmp_path / 'images'}", "data.image_size=12", "data.channels=1"]
+    offered = recorded(tmp_path / "runs", "wave", *data, f"teacher.checkpoint={weights}", seeds=1)
+    board = tmp_path / "boards" / "mine"
+    manage.add(board, offered.folder)
+    executions = [json.loads(path.read_text())["execution"] for path in board.rglob("config.json")]
+    assert not any("root" in execution["data"] or execution["files"] for execution in executions)
+    shutil.move(tmp_path / "images", tmp_path / "moved")
+
+    def check(*settings: str, checkpoints: Sequence[Path] = ()) -> None:
+        given = here(settings, checkpoints, ["lgbench"])
+        repeat = Repeat(Runs(board), offered.stages("cell")[0].address, given, keep_inputs=False)
+        repeat.check(Registry())
+
+    with pytest.raises(UserError, match=r"root is missing .--set data.KEY=VALUE says where"):
+        check()
+    with pytest.raises(UserError, match=r"images"):
+        check(f"data.root={tmp_path / 'images'}")
+    with pytest.raises(UserError, match=f"--checkpoint FILE with SHA-256 {file_hash(weights)}"):
+        check(f"data.root={tmp_path / 'moved'}")
+    check(f"data.root={tmp_path / 'moved'}", checkpoints=[weights])
+    (tmp_path / "moved/train/ant/99.png").write_bytes((tmp_path / "moved/train/ant/0.png").read_bytes())
+    with pytest.raises(UserError, match="recorded on other data"):
+        check(f"data.root={tmp_path / 'moved'}", checkpoints=[weights])
+
+
+def set_in(*keys: Any, to: Any) -> Callable[[dict[str, Any]], None]:
+    def change(content: Any) -> None:
+        for key in keys[:-1]:
+            content = content[key]
+        content[keys[-1]] = to
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "unlike"),
+    [
+        (set_in("provenance", "finished", to="2030-01-01T00:00:00Z"), []),
+        (set_in("cost", "tune", "seconds", to=99.0), []),
+        (set_in("metrics", "top1", to=50.0), ["top-1 after tuning"]),
+        (set_in("curve", 1, "loss", to=1.5), ["learning curve"]),
+        (lambda record: record["curve"].pop(), ["learning curve"]),
+        (set_in("initial_weights", "sha256", to="0" * 64), ["initial weights"]),
+        (set_in("cost", "tune", "iterations", to=96), ["iterations to tune"]),
+    ],
+)
+def test_what_counts_as_the_same_numbers(
+    offered: RecordedRuns, change: Callable[[dict[str, Any]], object], unlike: list[str]
+) -> None:
+    record = json.loads(offered.file(offered.stages("cell")[0]).read_text())
+    record["cost"] = copy.deepcopy(record["cost"])
+    other = copy.deepcopy(record)
+    change(other)
+    repetition = compare(record, other)
+    assert [line.name for line in repetition.numbers if not line.same] == unlike
+    assert repetition.same == (not unlike)
+
+
+@pytest.mark.parametrize(
+    ("change", "obstacles"),
+    [
+        (set_in("hardware", "cores", to=64), ()),
+        (set_in("versions", "python", to="3.13.0"), ()),
+        (set_in("versions", "torch", to="2.16.0"), ("other torch",)),
+        (set_in("hardware", "cpu", to="another"), ("other cpu",)),
+        (set_in("hardware", "device", to="cuda"), ("GPUs do not add in one order", "other device")),
+        (set_in("code", "sha256", to="0" * 64), ("other code of the suite",)),
+    ],
+)
+def test_when_the_same_bits_are_to_be_expected(
+    offered: RecordedRuns, change: Callable[[dict[str, Any]], object], obstacles: tuple[str, ...]
+) -> None:
+    record = json.loads(offered.file(offered.stages("cell")[0]).read_text())
+    record["provenance"]["code"] = {"sha256": "c" * 64}
+    other = copy.deepcopy(record)
+    change(other["provenance"])
+    assert compare(other, record).obstacles == obstacles
+    assert compare(record, record).obstacles == ()

@@ -1,0 +1,24 @@
+"""When a job is requeued once more, and when no more."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from learngene_bench.config.types import Compute
+from learngene_bench.execution.slurm.job import TURNS, Job
+
+
+def test_a_job_that_gets_nowhere_is_not_requeued_for_ever(tmp_path: Path) -> None:
+    job = Job(tmp_path, [("cell", "a" * 64)], [], Compute(), workers=1, per_gpu=1, processes=1, code={})
+    checkpoints = tmp_path / "cell" / ("a" * 20) / "checkpoints"
+    checkpoints.mkdir(parents=True)
+
+    def turns() -> int:
+        """Turns until it gives up."""
+        return next(turn for turn in range(20) if job.checkpoint() is None)
+
+    assert turns() == TURNS
+    (checkpoints / "tuning.pt").write_text("the first")
+    assert turns() == TURNS
+    (checkpoints / "tuning.pt").write_text("further")
+    assert job.checkpoint() is not None

@@ -1,0 +1,390 @@
+"""Share, TELG, SWS, Heru-LG and Auto-LG against their definitions in explicit loops, and as special cases of WAVE."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from itertools import pairwise, permutations
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from learngene_bench.config.types import BaseInitialization, Compute, Recipe
+from learngene_bench.contracts.context import Context, SourceData
+from learngene_bench.contracts.dataset import Images
+from learngene_bench.contracts.gene import Gene
+from learngene_bench.contracts.initializer import Pretrained
+from learngene_bench.data.batch_augment import DeviceImages, Normalization
+from learngene_bench.expansion.block_genes import BlockInitializer
+from learngene_bench.expansion.materialised import ExpandedModel
+from learngene_bench.methods.auto_lg import linear_cka, most_similar
+from learngene_bench.methods.sws import stage_of_layers
+from learngene_bench.methods.wave import Layout
+from learngene_bench.models.base_initialization import write_weights
+from learngene_bench.models.spec import ModelSpec, count
+from learngene_bench.models.vit import build_model
+from learngene_bench.plugins.registry import Registry
+
+FAMILY = ModelSpec(depth=12, width=8, heads=2, patch_size=2, image_size=6, channels=1, classes=5, irpe=True)
+METHODS = ["share", "telg", "sws", "heru-lg", "auto-lg"]
+CONDENSED = ["share", "telg", "sws"]
+SWS_STAGES = {
+    4: [0, 1, 3, 4],
+    5: [0, 1, 2, 3, 4],
+    7: [0, 0, 1, 1, 2, 3, 4],
+    12: [0, 0, 0, 1, 1, 1, 2, 2, 3, 3, 4, 4],
+    16: [0, 0, 0, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 4, 4, 4],
+}
+
+
+def create(method: str, **options: Any) -> BlockInitializer[Any]:
+    made = Registry().get(method).create(options)
+    assert isinstance(made, BlockInitializer)
+    return made
+
+
+def context(same_task: bool = True, **fields: Any) -> Context:
+    base = BaseInitialization(matrices="xavier", position_std=0.5)
+    return Context(0, torch.device("cpu"), Compute(), base, same_task=same_task, **fields)
+
+
+def random_weights(spec: ModelSpec, generator: torch.Generator) -> dict[str, Tensor]:
+    return {name: torch.randn(shape, generator=generator) * 0.5 for name, shape in spec.parameter_shapes().items()}
+
+
+def random_model(spec: ModelSpec, generator: torch.Generator) -> nn.Module:
+    model = build_model(spec)
+    write_weights(model, random_weights(spec, generator))
+    return model.eval()
+
+
+def random_gene(method: BlockInitializer[Any], family: ModelSpec, generator: torch.Generator) -> Gene:
+    """As the method would have made it, but every tensor random."""
+    request = method.gene_request(family, family)
+    assert request is not None
+    templates = len(method.scalers(12, request.settings)[0])
+    tensors = {
+        f"templates/{name}": torch.randn((templates, *shape), generator=generator)
+        for name, shape in family.block_shapes().items()
+    }
+    outside = {**family.stem_shapes(), **family.head_shapes()}
+    tensors |= {f"stem/{name}": torch.randn(shape, generator=generator) for name, shape in outside.items()}
+    return Gene(method.name, request.family, tensors, request.settings)
+
+
+def initialized(method: BlockInitializer[Any], target: ModelSpec, gene: Gene, same_task: bool = True) -> nn.Module:
+    model = build_model(target)
+    write_weights(model, context().base_weights(target))
+    method.initialize(model, target, gene, context(same_task))
+    return model
+
+
+def layer_by_definition(method: str, templates: list[Any], layer: int, depth: int) -> Any:
+    """One layer's tensor, number by number in double precision; None where the layer is free."""
+    if isinstance(templates[0], list):
+        rows = [layer_by_definition(method, [t[i] for t in templates], layer, depth) for i in range(len(templates[0]))]
+        return None if rows[0] is None else rows
+    match method:
+        case "share":
+            return templates[0]
+        case "telg":
+            return templates[0] + layer / depth * templates[1]
+        case "sws":
+            return templates[SWS_STAGES[depth][layer]]
+        case "heru-lg":
+            return templates[layer - depth + 3] if layer >= depth - 3 else None
+        case "auto-lg":
+            return templates[layer] if layer < 4 else None
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("depth", "width"), [(4, 8), (5, 12), (7, 12), (12, 8), (16, 8)])
+def test_weights_are_the_definitions(method: str, depth: int, width: int, generator: torch.Generator) -> None:
+    family = replace(FAMILY, width=width, heads=width // 4)
+    target = family.with_depth(depth)
+    gene = random_gene(create(method), family, generator)
+    weights = dict(initialized(create(method), target, gene).named_parameters())
+    untouched = context().base_weights(target)
+    for component in family.block_shapes():
+        templates = gene.tensors[f"templates/{component}"].double().tolist()
+        for layer in range(depth):
+            name = f"blocks.{layer}.{component}"
+            expected = layer_by_definition(method, templates, layer, depth)
+            if expected is None:
+                assert torch.equal(weights.pop(name), untouched[name])
+            else:
+                actual = weights.pop(name).double()
+                torch.testing.assert_close(actual, torch.tensor(expected).double(), rtol=1e-6, atol=1e-6)
+    assert all(torch.equal(weight, gene.tensors[f"stem/{name}"]) for name, weight in weights.items())
+
+
+def cut(layout: Layout, component: str, blocks: Tensor) -> Tensor:
+    """WAVE's templates of a matrix, position after position, that lie side by side as these whole blocks do."""
+    rows, columns = layout.grid(component)
+    size = layout.size
+    return torch.stack(
+        [
+            block[size * i : size * (i + 1), size * j : size * (j + 1)]
+            for i in range(rows)
+            for j in range(columns)
+            for block in blocks
+        ]
+    )
+
+
+def kronecker_sum(scalers: Tensor, templates: Tensor) -> Tensor:
+    """Eq. 4 for one layer: sum_t kron(S(t), T(t))."""
+    return sum((torch.kron(s, t) for s, t in zip(scalers, templates, strict=True)), torch.zeros(()))
+
+
+MATRICES = [name for name, shape in FAMILY.block_shapes().items() if len(shape) == 2]
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("size", [8, 4])
+def test_special_cases_of_wave(method: str, size: int, generator: torch.Generator) -> None:
+    """Proposition 1: WAVE's templates make these layers (Eq. 8), with scalers that are the method's own at a position.
+
+    Eq. 9 to 11: one-hot for Heru-LG and Auto-LG, whose other layers are free, {1, l / L} for TELG.
+    """
+    depth = 7
+    gene = random_gene(create(method), FAMILY, generator)
+    model = initialized(create(method), FAMILY.with_depth(depth), gene)
+    own = torch.tensor(create(method).scalers(depth, gene.facts))
+    layout = Layout(FAMILY, size, own.shape[1])
+    for component in MATRICES:
+        templates = cut(layout, component, gene.tensors[f"templates/{component}"])
+        rows, columns = layout.grid(component)
+        for layer in range(depth):
+            if not own[layer].any():
+                continue
+            scalers = torch.zeros(rows * columns, own.shape[1], rows, columns)
+            for position in range(rows * columns):
+                scalers[position, :, position // columns, position % columns] = own[layer]
+            made = kronecker_sum(scalers.flatten(0, 1), templates)
+            torch.testing.assert_close(model.get_parameter(f"blocks.{layer}.{component}"), made)
+
+
+def test_telg_and_linear_padding_differ_by_one_layer(generator: torch.Generator) -> None:
+    """TELG counts l / L, WAVE's padding (l - 1) / (L - 1) from l = 1: L layers are the first L of L + 1 padded ones."""
+    depth = 5
+    gene = random_gene(create("telg"), FAMILY, generator)
+    model = initialized(create("telg"), FAMILY.with_depth(depth), gene)
+    layout = Layout(FAMILY, 8, 2)
+    for component in MATRICES:
+        templates = cut(layout, component, gene.tensors[f"templates/{component}"])
+        for layer, scalers in enumerate(layout.padding(component, depth + 1)[:depth]):
+            padded = kronecker_sum(scalers, templates)
+            torch.testing.assert_close(model.get_parameter(f"blocks.{layer}.{component}"), padded)
+
+
+@pytest.mark.parametrize("method", CONDENSED)
+def test_condensation_starts_from_ordinary_matrices_and_trains_only_the_gene(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    networks: list[ExpandedModel] = []
+    monkeypatch.setattr(Context, "train", lambda self, network, recipe, teacher: networks.append(network))
+    used = context(recipes={"condensation": Recipe(epochs=1, batch_size=1, learning_rate=1.0)})
+    request = create(method).gene_request(FAMILY, FAMILY)
+    assert request is not None
+    gene = create(method).prepare(request, used)
+    assert gene.family.depth == {"share": 12, "telg": 12, "sws": 16}[method]
+    (network,) = networks
+    drawn = used.base_weights(gene.family)
+    for component, shape in FAMILY.block_shapes().items():
+        templates = gene.tensors[f"templates/{component}"]
+        for number, template in enumerate(templates):
+            # A slope of vectors is 0, norms included: what is materialised starts at 1 and 0.
+            ordinary = drawn[f"blocks.{number}.{component}"]
+            assert torch.equal(template, ordinary if len(shape) > 1 or method != "telg" or not number else ordinary * 0)
+    trained = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
+    assert trained == {name for name, _ in network.named_parameters() if not name.startswith("scalers.")}
+    assert not any("blocks/" in name for name in trained)
+
+
+@pytest.mark.parametrize("stages", [[3, 3, 4, 3, 3], [1, 2], [2, 1, 5], [4]])
+def test_layers_are_spread_over_stages(stages: list[int]) -> None:
+    whole, last = sum(stages), len(stages) - 1
+    for depth in range(1, 3 * whole + 1):
+        layers = stage_of_layers(depth, stages)
+        assert len(layers) == depth
+        assert layers == sorted(layers)
+        sizes = [layers.count(stage) for stage in range(len(stages))]
+        if depth > last:
+            assert min(sizes) >= 1
+            assert all(size <= ceil(depth / whole) * own for size, own in zip(sizes, stages, strict=True))
+        if depth % whole == 0:
+            assert sizes == [own * depth // whole for own in stages]
+        if 1 < depth <= last:
+            assert (layers[0], layers[-1], len(set(layers))) == (0, last, depth)
+    for shallow, deep in pairwise(range(last + 1, 3 * whole)):
+        one, other = stage_of_layers(shallow, stages), stage_of_layers(deep, stages)
+        assert sum(other.count(stage) - one.count(stage) == 0 for stage in range(last + 1)) == last
+
+
+def test_stages_of_the_authors() -> None:
+    assert {depth: stage_of_layers(depth, [3, 3, 4, 3, 3]) for depth in SWS_STAGES} == SWS_STAGES
+
+
+@pytest.mark.parametrize("method", ["heru-lg", "auto-lg"])
+def test_blocks_of_the_ancestor(method: str, generator: torch.Generator) -> None:
+    ancestor = random_model(FAMILY, generator)
+    request = create(method, blocks=2).gene_request(FAMILY, FAMILY)
+    assert request is not None
+    # The gene depends on the request alone: the method that makes it has default options.
+    gene = create(method).prepare(request, context(ancestors={"ancestor": ancestor}))
+    layers = {"heru-lg": [10, 11], "auto-lg": [0, 1]}[method]
+    assert gene.facts["layers"] == layers
+    model = initialized(create(method), FAMILY.with_depth(5), gene)
+    places = {"heru-lg": [3, 4], "auto-lg": [0, 1]}[method]
+    for layer, place in zip(layers, places, strict=True):
+        expected = dict(ancestor.blocks.get_submodule(str(layer)).named_parameters())
+        actual = dict(model.blocks.get_submodule(str(place)).named_parameters())
+        assert all(torch.equal(actual[name], expected[name]) for name in expected)
+    assert torch.equal(model.get_parameter("head.weight"), ancestor.get_parameter("head.weight"))
+
+
+@pytest.mark.parametrize("class_token", [False, True])
+def test_similarity_chooses_blocks_that_resemble_the_pseudo_descendants(
+    class_token: bool, generator: torch.Generator
+) -> None:
+    """Blocks 0 and 2 of the ancestor do nothing, and the pseudo-descendant has its blocks 1 and 3.
+
+    So the ancestor's representations are (embedding, first, first, second), the pseudo-descendant's (first, second).
+    """
+    spec = replace(FAMILY, depth=4, irpe=False, class_token=class_token)
+    weights = random_weights(spec, generator)
+    for name in weights:
+        if name.startswith(("blocks.0.attn.proj", "blocks.0.mlp.fc2", "blocks.2.attn.proj", "blocks.2.mlp.fc2")):
+            weights[name].zero_()
+    ancestor, descendant = build_model(spec), build_model(spec.with_depth(2))
+    write_weights(ancestor, weights)
+    moved = {"blocks.1.": "blocks.0.", "blocks.3.": "blocks.1."}
+    outside = {name: weight for name, weight in weights.items() if not name.startswith("blocks.")}
+    inside = {
+        new + n.removeprefix(old): w for old, new in moved.items() for n, w in weights.items() if n.startswith(old)
+    }
+    write_weights(descendant, {**outside, **inside})
+    random = np.random.default_rng(0)
+    images = Images(random.integers(0, 256, (100, 1, 6, 6), dtype=np.uint8), np.zeros(100, np.int64))
+    plain = DeviceImages(images, Normalization((0.5,), (0.3,)), torch.device("cpu"))
+    used = context(
+        ancestors={"ancestor": ancestor, "pseudo-descendant": descendant},
+        ancestor_flops={"ancestor": 3.0, "pseudo-descendant": 2.0},
+        source=SourceData(train={}, plain=plain, validation=plain, classes=5),
+    )
+    request = create("auto-lg", selection="similarity", blocks=2, images=80).gene_request(spec, spec)
+    assert request is not None
+    assert request.ancestors["pseudo-descendant"] == Pretrained(spec.with_depth(2))
+    gene = create("auto-lg").prepare(request, used)
+    assert gene.facts["layers"] == [1, 3]
+    assert gene.facts["selection"] == "similarity"
+    similarity = torch.tensor(gene.facts["similarity"])
+    same = torch.tensor([[False, False], [True, False], [True, False], [False, True]])
+    torch.testing.assert_close(similarity[same], torch.ones(3))
+    assert similarity[~same].max() < 0.995
+    assert (used.cost.images, used.cost.flops) == (80, 80 * 5.0)
+    assert torch.equal(gene.tensors["templates/attn.proj.weight"][0], weights["blocks.1.attn.proj.weight"])
+
+
+def test_blocks_are_paired_in_order() -> None:
+    """Against the search over all pairings; the best block of each alone would be taken twice, and out of order."""
+    similarity = torch.tensor([[0.1, 0.9, 0.3], [0.2, 0.8, 0.2], [0.9, 0.1, 0.4], [0.3, 0.6, 0.1], [0.3, 0.2, 0.4]])
+    sums = {chosen: sum(similarity[k, j] for j, k in enumerate(chosen)) for chosen in permutations(range(5), 3)}
+    rising = {chosen: total for chosen, total in sums.items() if list(chosen) == sorted(chosen)}
+    assert most_similar(similarity) == list(max(rising, key=lambda chosen: float(rising[chosen]))) == [2, 3, 4]
+
+
+def test_linear_cka_is_that_of_centered_gram_matrices(generator: torch.Generator) -> None:
+    x = torch.randn(9, 4, generator=generator).double() + 3
+    y = torch.randn(9, 6, generator=generator).double()
+    center = torch.eye(9) - 1 / 9
+    one, other = (center.double() @ (z @ z.T) @ center.double() for z in (x, y))
+    expected = torch.trace(one @ other) / (torch.trace(one @ one) * torch.trace(other @ other)).sqrt()
+    torch.testing.assert_close(linear_cka(x, y), expected)
+    turned = torch.linalg.qr(torch.randn(4, 4, generator=generator).double()).Q
+    torch.testing.assert_close(linear_cka(x, 5 * x @ turned + 1), torch.tensor(1.0).double())
+
+
+@pytest.mark.parametrize("method", ["telg", "auto-lg"])
+@pytest.mark.parametrize("in_family", [True, False])
+def test_class_token_and_tables_on_one_side_only(method: str, in_family: bool, generator: torch.Generator) -> None:
+    """What only the family has is left out; what only the target has stays as it arrived."""
+    family = replace(FAMILY, class_token=in_family, irpe=in_family)
+    target = replace(FAMILY, depth=5, class_token=not in_family, irpe=not in_family)
+    gene = random_gene(create(method), family, generator)
+    model = initialized(create(method), target, gene, same_task=False)
+    own = context().base_weights(target)
+    kept = {name for name, weight in model.named_parameters() if torch.equal(weight, own[name])}
+    expected = {name for name in own if "rpe_" in name} | {"head.weight", "head.bias"}
+    expected |= {"cls_token"} if target.class_token else set()
+    expected |= {name for name in own if name.startswith("blocks.4.")} if method == "auto-lg" else set()
+    assert kept == expected
+    positions, learned = model.get_parameter("pos_embed"), gene.tensors["stem/pos_embed"]
+    assert torch.equal(positions[:, -9:], learned[:, -9:])
+    assert torch.equal(positions[:, :-9], own["pos_embed"][:, :-9])
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"width": 16, "heads": 4}, "width 8"),
+        ({"heads": 4}, "heads of dimension 4"),
+        ({"mlp_ratio": 2.0}, "hidden width 32"),
+        ({"depth": 2}, "blocks, more than the target"),
+    ],
+)
+def test_targets_that_blocks_do_not_fit(method: str, changes: dict[str, Any], reason: str) -> None:
+    answer = create(method).supports(replace(FAMILY, **changes), FAMILY)
+    if "depth" in changes and method in CONDENSED:
+        assert answer is None
+    else:
+        assert reason in str(answer)
+
+
+@pytest.mark.parametrize("method", ["heru-lg", "auto-lg"])
+def test_a_learngene_is_no_larger_than_the_ancestor(method: str) -> None:
+    answer = create(method, blocks=13).supports(FAMILY.with_depth(16), FAMILY)
+    assert answer == "its learngene has 13 blocks, the ancestor only 12"
+
+
+@pytest.mark.parametrize(
+    ("method", "figures"),
+    [
+        ("share", ["0.833", "2.540", "8.609"]),
+        ("telg", ["1.268", "4.305", "15.69"]),
+        ("heru-lg", ["1.713", "6.080", "22.78"]),
+        ("auto-lg", ["2.158", "7.854", "29.86"]),
+        ("sws", ["2.60", "9.63", "36.95"]),
+    ],
+)
+def test_stored_parameters(method: str, figures: list[str]) -> None:
+    """Blocks + embeddings + final norm + head, and Share Init's tables; test_parameters.py has the printed figures."""
+    for width, figure in zip((192, 384, 768), figures, strict=True):
+        spec = ModelSpec(depth=12, width=width, heads=width // 64, patch_size=16, image_size=224, irpe=True)
+        stored = count(dict(create(method).stored_shapes(spec.with_depth(6), spec))) / 1e6
+        assert f"{stored:.{len(figure.split('.')[1])}f}" == figure
+
+
+@pytest.mark.slow
+def test_from_the_command_line(tmp_path: Path) -> None:
+    """Every method makes its gene and two targets, the gene file says how, and layers that share still do."""
+    lgbench = [sys.executable, "-c", "from learngene_bench.cli.main import main; main()"]
+    methods = "share,telg,sws,heru-lg,auto-lg,auto-lg:selection=similarity"
+    arguments = ["run", "-m", methods, "--quick", "--runs", str(tmp_path), "--workers", "1"]
+    done = subprocess.run([*lgbench, *arguments], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr + done.stdout
+    records = [json.loads(path.read_text()) for path in tmp_path.glob("cell/*/result.json")]
+    assert len(records) == 6 * 2
+    genes = [Gene.load(path) for path in tmp_path.glob("gene/*/tensors.safetensors")]
+    templates = sorted((gene.method, len(gene.tensors["templates/norm1.bias"])) for gene in genes)
+    assert templates == [("auto-lg", 4), ("auto-lg", 4), ("heru-lg", 3), ("share", 1), ("sws", 5), ("telg", 2)]
+    assert sum("similarity" in gene.facts for gene in genes) == 1

@@ -1,0 +1,216 @@
+"""WAVE: the layout of its templates, linear padding, inheritance at other depths and widths, the paper's counts."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from importlib import resources
+
+import pytest
+import torch
+from torch import Tensor
+
+from learngene_bench.config.types import BaseInitialization, Compute
+from learngene_bench.contracts.context import Context
+from learngene_bench.contracts.gene import Gene
+from learngene_bench.expansion.algebra import Expansion
+from learngene_bench.methods.wave import Layout, Wave, WaveOptions, components, over_relative_depth, widen_stem
+from learngene_bench.models.base_initialization import write_weights
+from learngene_bench.models.spec import ModelSpec, count
+from learngene_bench.models.vit import build_model
+
+FAMILY = ModelSpec(depth=12, width=8, heads=2, patch_size=2, image_size=6, channels=1, classes=5, irpe=True)
+
+
+def random_gene(family: ModelSpec, generator: torch.Generator, size: int | None = None, **options: object) -> Gene:
+    """A gene in WAVE's format, as if it had been condensed: every tensor random."""
+    method = Wave(WaveOptions(template_size=size, **options))
+    request = method.gene_request(family, family)
+    layout = Layout(family, request.settings["template_size"], request.settings["per_position"])
+    tensors: dict[str, Tensor] = {}
+    for name in components(family, request.settings["parts"]):
+        shape = layout.template_shape(name)
+        tensors[f"templates/{name}"] = torch.randn(shape, generator=generator) * 0.3
+        tensors[f"scalers/{name}"] = torch.randn(layout.padding(name, family.depth).shape, generator=generator) * 0.3
+    for name, shape in {**family.stem_shapes(), **family.head_shapes()}.items():
+        tensors[f"stem/{name}"] = torch.randn(shape, generator=generator) * 0.3
+    return Gene("wave", family, tensors, dict(request.settings))
+
+
+def context(seed: int = 0, same_task: bool = True) -> Context:
+    base = BaseInitialization(matrices="xavier", position_std=0.5)
+    return Context(seed, torch.device("cpu"), Compute(), base, same_task=same_task)
+
+
+def initialized(target: ModelSpec, gene: Gene, **options: object) -> torch.nn.Module:
+    """The target as WAVE leaves it without scaler learning and noise."""
+    model = build_model(target)
+    write_weights(model, context().base_weights(target))
+    method = Wave(WaveOptions(learn_scalers=False, noise=0.0, **options))
+    method.initialize(model, target, gene, context())
+    return model.eval()
+
+
+def test_template_counts_are_those_of_table_8() -> None:
+    spec = ModelSpec(depth=12, width=192, heads=3, patch_size=16, image_size=224, irpe=True)
+    shapes = Wave(WaveOptions()).stored_shapes(spec, spec)
+    expected = {
+        "attn.qkv.weight": (6, 192, 192),
+        "attn.proj.weight": (2, 192, 192),
+        "mlp.fc1.weight": (8, 192, 192),
+        "mlp.fc2.weight": (8, 192, 192),
+        "norm1.weight": (4, 1, 192),
+        "attn.qkv.bias": (4, 3, 192),
+        "mlp.fc1.bias": (4, 1, 768),
+        "attn.rpe_q": (6, 1, 64, 49),
+        "attn.rpe_v": (6, 1, 49, 64),
+    }
+    assert {name: shapes[name] for name in expected} == expected
+    layout = Layout(spec, 192, 2)
+    assert sum(layout.padding(name, 12)[0].numel() for name in spec.block_shapes()) == 134
+
+
+def test_stored_parameters_are_the_papers() -> None:
+    """Tables 1 and 5, to their printed precision."""
+    published = resources.files("learngene_bench.results") / "published"
+    widths = {"ti": 192, "s": 384, "b": 768}
+    depth = {row["size"]: row for row in csv.DictReader((published / "depth.csv").open()) if row["method"] == "wave"}
+    printed = {(size, "wave"): row["params_m"] for size, row in depth.items()}
+    templates = csv.DictReader((published / "ablation_templates.csv").open())
+    printed |= {(row["size"], row["variant"]): row["params_m"] for row in templates}
+    assert len(printed) == 12
+    for (size, variant), figure in printed.items():
+        width = widths[size]
+        spec = ModelSpec(depth=12, width=width, heads=width // 64, patch_size=16, image_size=224, irpe=True)
+        options = {"fewer": {"per_position": 1}, "more": {"per_position": 3}, "smaller": {"template_size": width // 2}}
+        method = Wave(WaveOptions(**options.get(variant, {})))
+        stored = count(dict(method.stored_shapes(spec.with_depth(4), spec))) / 1e6
+        assert f"{stored:.1f}" == figure, (size, variant)
+
+
+def test_linear_padding_is_telgs_base_and_slope(generator: torch.Generator) -> None:
+    """Eq. 7 makes W(l) = base + (l - 1) / (L - 1) * slope, base and slope laid out block by block."""
+    gene = random_gene(FAMILY, generator)
+    target = FAMILY.with_depth(5)
+    model = initialized(target, gene)
+    for name, shape in target.block_shapes().items():
+        templates = gene.tensors[f"templates/{name}"]
+        base, slope = torch.zeros(shape), torch.zeros(shape)
+        if len(shape) == 2:
+            rows, columns = shape[0] // 8, shape[1] // 8
+            for position in range(rows * columns):
+                i, j = divmod(position, columns)
+                base[8 * i : 8 * i + 8, 8 * j : 8 * j + 8] = templates[2 * position]
+                slope[8 * i : 8 * i + 8, 8 * j : 8 * j + 8] = templates[2 * position + 1]
+        else:
+            base, slope = templates[0].view(shape), templates[1].view(shape)
+        for layer in range(5):
+            torch.testing.assert_close(model.get_parameter(f"blocks.{layer}.{name}"), base + layer / 4 * slope)
+
+
+@pytest.mark.parametrize("size", [8, 4])
+@pytest.mark.parametrize("inheritance", ["padding", "interpolate"])
+def test_an_evenly_widened_model_computes_the_same(size: int, inheritance: str, generator: torch.Generator) -> None:
+    """Net2Net: three times the width, the same function, whatever the side of the templates."""
+    gene = random_gene(replace(FAMILY, irpe=False), generator, size=size)
+    narrow = replace(FAMILY, depth=3, irpe=False)
+    wide = replace(narrow, width=24, heads=6)
+    images = torch.randn(4, 1, 6, 6, generator=generator)
+    torch.testing.assert_close(
+        initialized(wide, gene, inheritance=inheritance)(images),
+        initialized(narrow, gene, inheritance=inheritance)(images),
+        rtol=1e-4,
+        atol=1e-4,
+    )
+
+
+def test_uneven_widths_repeat_blocks_in_order(generator: torch.Generator) -> None:
+    gene = random_gene(replace(FAMILY, irpe=False), generator, size=4)
+    model = initialized(replace(FAMILY, irpe=False, depth=2, width=12, heads=3), gene)
+    templates = gene.tensors["templates/attn.proj.weight"]
+    # A 2 x 2 grid of positions becomes 3 x 3: its first column is repeated, so it is halved.
+    expected = torch.zeros(12, 12)
+    for i in range(3):
+        for j in range(3):
+            position = (i % 2) * 2 + j % 2
+            expected[4 * i : 4 * i + 4, 4 * j : 4 * j + 4] = templates[2 * position] / (1 if j == 1 else 2)
+    torch.testing.assert_close(model.get_parameter("blocks.0.attn.proj.weight"), expected)
+    key = model.get_parameter("blocks.0.attn.qkv.weight")[12:24]
+    own = gene.tensors["templates/attn.qkv.weight"][2 * (2 * 2 + 1)]  # row 2, column 1 of the 6 x 2 grid: a key block
+    torch.testing.assert_close(key[:4, 4:8], own)
+    torch.testing.assert_close(key[8:, 4:8], own)
+
+
+def test_interpolation_gives_back_the_auxiliary_model(generator: torch.Generator) -> None:
+    gene = random_gene(FAMILY, generator)
+    parts = {
+        part: {k.split("/", 1)[1]: v for k, v in gene.tensors.items() if k.startswith(part)}
+        for part in ("templates", "scalers")
+    }
+    auxiliary = Expansion(FAMILY, parts["scalers"], parts["templates"]).materialise()
+    model = initialized(FAMILY, gene, inheritance="interpolate")
+    for name, weight in auxiliary.items():
+        torch.testing.assert_close(model.get_parameter(name), weight)
+
+
+def test_interpolation_over_relative_depth() -> None:
+    learned = torch.tensor([0.0, 1.0, 4.0, 9.0]).view(4, 1, 1)
+    assert over_relative_depth(learned, 3).flatten().tolist() == [0.0, 2.5, 9.0]
+    assert over_relative_depth(learned, 1).flatten().tolist() == [0.0]
+
+
+def test_noise_breaks_ties_between_repeated_blocks(generator: torch.Generator) -> None:
+    gene = random_gene(replace(FAMILY, irpe=False), generator)
+    target = replace(FAMILY, irpe=False, depth=2, width=16, heads=4)
+    model = build_model(target)
+    write_weights(model, context().base_weights(target))
+    Wave(WaveOptions(learn_scalers=False, noise=1e-3)).initialize(model, target, gene, context())
+    proj = model.get_parameter("blocks.0.attn.proj.weight")
+    assert not torch.equal(proj[:8], proj[8:])
+    torch.testing.assert_close(proj[:8], proj[8:], atol=0.05, rtol=0)
+
+
+def test_parts_that_are_no_templates_stay_as_they_were(generator: torch.Generator) -> None:
+    """Table 4's rows: norms initialized at random (which for a norm is 1 and 0)."""
+    method = Wave(WaveOptions(parts=("attention", "projection", "mlp"), learn_scalers=False))
+    gene = random_gene(FAMILY, generator, parts=method.options.parts)
+    target = FAMILY.with_depth(2)
+    model = build_model(target)
+    write_weights(model, context().base_weights(target))
+    method.initialize(model, target, gene, context())
+    assert torch.equal(model.get_parameter("blocks.1.norm1.weight"), torch.ones(8))
+    assert not any("norm1" in name for name in method.stored_shapes(target, FAMILY))
+
+
+def test_other_tasks_keep_their_own_head_and_class_token(generator: torch.Generator) -> None:
+    gene = random_gene(FAMILY, generator)
+    target = replace(FAMILY, depth=2, classes=7, class_token=True)
+    model = build_model(target)
+    own = context().base_weights(target)
+    write_weights(model, own)
+    Wave(WaveOptions(learn_scalers=False)).initialize(model, target, gene, context(same_task=False))
+    assert torch.equal(model.get_parameter("head.weight"), own["head.weight"])
+    assert torch.equal(model.get_parameter("cls_token"), own["cls_token"])
+    assert torch.equal(model.get_parameter("pos_embed")[:, 1:], gene.tensors["stem/pos_embed"])
+
+
+@pytest.mark.parametrize(
+    ("target", "size", "reason"),
+    [
+        (replace(FAMILY, width=4, heads=1), None, "wider than the target"),
+        (replace(FAMILY, width=16, heads=2), None, "heads of dimension 4"),
+        (replace(FAMILY, width=12, heads=3), 8, "do not tile"),
+        (replace(FAMILY, width=12, heads=3), None, None),
+    ],
+)
+def test_targets_that_templates_cannot_make(target: ModelSpec, size: int | None, reason: str | None) -> None:
+    answer = Wave(WaveOptions(template_size=size)).supports(target, FAMILY)
+    assert answer == reason if reason is None else reason in str(answer)
+
+
+def test_stem_widening_keeps_the_heads_input_sum(generator: torch.Generator) -> None:
+    stem = {"head.weight": torch.randn(5, 8, generator=generator), "norm.bias": torch.arange(8.0)}
+    widened = widen_stem(stem, 8, 20)
+    assert widened["norm.bias"].tolist() == [*range(8), *range(8), *range(4)]
+    x = torch.randn(8, generator=generator)
+    torch.testing.assert_close(widened["head.weight"] @ x.repeat(3)[:20], stem["head.weight"] @ x)

@@ -1,0 +1,127 @@
+"""Claims on a stage: one process at a time, whoever dies, on whatever machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from learngene_bench.runs import lease
+from learngene_bench.util import interrupt
+from learngene_bench.runs.lease import claimed, last_claim
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from learngene_bench.runs.lease import claimed
+with claimed(Path(sys.argv[1])) as held:
+    print(held, flush=True)
+    if held:
+        time.sleep(600)
+"""
+
+
+def holder(folder: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, "-c", HOLD, str(folder)], stdout=subprocess.PIPE, text=True)
+
+
+def answer(process: subprocess.Popen[str]) -> bool:
+    assert process.stdout
+    return process.stdout.readline().strip() == "True"
+
+
+@pytest.fixture(autouse=True)
+def asked_for_nothing() -> Iterator[None]:
+    yield
+    interrupt.forget()
+
+
+def elsewhere(folder: Path, age: float, number: int = 1) -> Path:
+    """A claim of a process that this machine cannot see, whose last heartbeat is `age` seconds old."""
+    path = folder / f"owner-{number:06}.json"
+    owner = {"host": "node17", "processes": "of another machine", "process": 4242, "born": "1", "job": "12_3"}
+    path.write_text(json.dumps({**owner, "token": "abc", "released": False}))
+    os.utime(path, (time.time() - age, time.time() - age))
+    return path
+
+
+def test_one_of_many_gets_it_and_a_dead_one_loses_it_at_once(tmp_path: Path) -> None:
+    dead = holder(tmp_path)
+    assert answer(dead)
+    os.kill(dead.pid, signal.SIGKILL)  # not yet collected: a zombie is dead too
+    many = [holder(tmp_path) for _ in range(8)]
+    got = [process for process in many if answer(process)]
+    try:
+        assert len(got) == 1
+        claim = last_claim(tmp_path)
+        assert claim
+        assert claim.holds()
+        assert (claim.number, claim.owner and claim.owner.process) == (2, got[0].pid)
+        assert [path.name for path in tmp_path.iterdir()] == ["owner-000002.json"]
+    finally:
+        for process in [dead, *many]:
+            process.kill()
+            process.wait()
+
+
+def test_another_machine_is_believed_while_its_heart_beats(tmp_path: Path) -> None:
+    elsewhere(tmp_path, age=0.5 * lease.STALE)
+    with claimed(tmp_path) as held:
+        assert not held
+    elsewhere(tmp_path, age=1.5 * lease.STALE)
+    with claimed(tmp_path) as held:
+        assert held
+        with claimed(tmp_path) as again:
+            assert not again
+
+
+def test_a_claim_that_cannot_be_read_is_old_or_young_like_others(tmp_path: Path) -> None:
+    elsewhere(tmp_path, age=0).write_text("{")
+    with claimed(tmp_path) as held:
+        assert not held
+    os.utime(tmp_path / "owner-000001.json", (1, 1))
+    with claimed(tmp_path) as held:
+        assert held
+
+
+def test_who_lost_it_stops_and_leaves_the_new_owner_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "BEAT", 0.01)
+    with claimed(tmp_path) as held:
+        assert held
+        other = elsewhere(tmp_path, age=0, number=2)  # took it over while this machine was cut off
+        (heart,) = (thread for thread in threading.enumerate() if thread.name == "heartbeat")
+        heart.join(20)
+        assert interrupt.asked()
+        assert not interrupt.keeps()
+    assert json.loads(other.read_text())["released"] is False
+
+
+def test_a_heart_beats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "BEAT", 0.01)
+    with claimed(tmp_path):
+        path = tmp_path / "owner-000001.json"
+        os.utime(path, (1, 1))
+        limit = time.monotonic() + 20
+        while path.stat().st_mtime < 2:
+            assert time.monotonic() < limit
+            time.sleep(0.01)
+
+
+def test_released_it_is_free_and_done_it_leaves_nothing(tmp_path: Path) -> None:
+    with claimed(tmp_path) as held:
+        assert held
+    last = last_claim(tmp_path)
+    assert last
+    assert not last.holds()
+    with claimed(tmp_path) as held:
+        assert held
+        (tmp_path / "result.json").write_text("{}")
+    assert [path.name for path in tmp_path.iterdir()] == ["result.json"]

@@ -1,0 +1,86 @@
+"""Every shipped grid with every method, a few steps each, as CI runs them; what transfer hands over."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from whole_runs import lgbench
+
+from learngene_bench.config.loader import shipped
+from learngene_bench.plugins.registry import Registry
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The runs folder that all grids share, as genes and ancestors are the same."""
+    folder = tmp_path_factory.mktemp("grids") / "runs"
+    for grid in shipped("grid"):
+        lgbench("run", "--method", "all", "--grid", grid, "--quick", "--runs", str(folder))
+    return folder
+
+
+def cells(runs: Path) -> list[dict[str, Any]]:
+    return [json.loads(path.read_text()) for path in runs.glob("cell/*/result.json")]
+
+
+def the_cell(runs: Path, method: str, task: str) -> Path:
+    """The folder of a method's six-layer target on a task."""
+    (found,) = (
+        path.parent
+        for path in runs.glob("cell/*/result.json")
+        if (cell := json.loads(path.read_text())["cell"])["method"] == method
+        and (cell["variant"], cell["task"]) == ("", task)
+        and (cell["target"]["depth"], cell["target"]["width"]) == (6, 48)
+    )
+    return found
+
+
+def test_all_methods_stand_in_the_table_of_every_grid(runs: Path) -> None:
+    assert not list(runs.glob("*/*/failed.json"))
+    report = json.loads(lgbench("report", str(runs), "--format", "json").stdout)
+    tables = {table["grid"]: table for table in report["tables"] if table["metric"] == "top1"}
+    assert tables.keys() == set(shipped("grid"))
+    for table in tables.values():
+        assert {row["method"] for row in table["rows"]} == set(Registry().names())
+    assert len({cell["cell"]["task"] for cell in cells(runs)}) == 3  # the digits, and two of the downstream tasks
+
+
+@pytest.mark.parametrize("method", ["telg", "weight-selection", "direct-pt", "auto-lg"])
+def test_a_downstream_target_starts_from_the_same_weights_but_for_the_head(runs: Path, method: str) -> None:
+    """No method here learns anything for a target, so what differs is the head alone."""
+
+    def tensors(task: str) -> dict[str, Any]:
+        return dict(json.loads((the_cell(runs, method, task) / "initial_weights.json").read_text()))
+
+    source, parity = tensors("digits"), tensors("digits-parity")
+    assert source.keys() == parity.keys()
+    other = {name for name in source if source[name] != parity[name]}
+    assert {"head.weight"} <= other <= {"head.weight", "head.bias"}  # biases may be 0 in both
+
+
+def test_a_downstream_target_is_measured_on_its_own_test_images(runs: Path) -> None:
+    record = json.loads((the_cell(runs, "wave", "digits-turned") / "result.json").read_text())
+    assert record["cell"]["source"] == "digits"
+    assert record["evaluation"] == {"split": "test", "images": 1440}
+    assert record["provenance"]["data"]["name"] == "digits"
+    assert record["provenance"]["task"]["data"]["name"] == "digits-turned"
+    assert record["cost"]["initialize"]["iterations"] == 4
+
+
+def test_a_downstream_record_can_be_computed_again(runs: Path, tmp_path: Path) -> None:
+    cell = "telg micro depth 6 on digits-parity seed 0"
+    lgbench("rerun", cell, str(runs), "--keep-inputs", "-o", str(tmp_path / "again"))  # status 1 if a number differs
+
+
+def test_analyses_look_at_the_images_of_the_task(runs: Path, tmp_path: Path) -> None:
+    """Ten classes at the source; the rows of the CSV are of images of four."""
+    lgbench("analyze", "attention-maps", "telg on digits-turned seed 0", "--runs", str(runs), "-o", str(tmp_path))
+    lines = (tmp_path / "attention-maps-cam.csv").read_text().splitlines()
+    names = lines[0].split(",")
+    labels = {line.split(",")[names.index("class")] for line in lines[1:]}
+    assert labels == {"0", "1", "2", "3"}

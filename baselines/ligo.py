@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from learngene_bench.config.types import Section
+from learngene_bench.config.section import Section
 from learngene_bench.contracts.gene import Gene
 from learngene_bench.contracts.initializer import GeneRequest, Initializer, Pretrained
 from learngene_bench.expansion.block_genes import stacked_blocks

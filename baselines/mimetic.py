@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from learngene_bench.config.types import Section
+from learngene_bench.config.section import Section
 from learngene_bench.contracts.initializer import Initializer
 from learngene_bench.models.base_initialization import write_weights
 from learngene_bench.models.spec import ModelSpec

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from learngene_bench.config.types import Section
+from learngene_bench.config.section import Section
 from learngene_bench.expansion.block_genes import Condensed, Scalers
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from learngene_bench.config.types import BaseInitialization
+from learngene_bench.config.preset import BaseInitialization
 from learngene_bench.contracts.initializer import Initializer, NoOptions
 from learngene_bench.models.base_initialization import base_weights, write_weights
 from learngene_bench.models.spec import ModelSpec

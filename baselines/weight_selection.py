@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from learngene_bench.config.types import Section
+from learngene_bench.config.section import Section
 from learngene_bench.contracts.gene import Gene
 from learngene_bench.contracts.initializer import GeneRequest, Initializer, Pretrained
 from learngene_bench.models.base_initialization import inherited_stem, write_weights

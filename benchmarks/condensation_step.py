@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from timm.optim import create_optimizer_v2
 from torch import Tensor, nn
 
-from learngene_bench.config.types import BaseInitialization
+from learngene_bench.config.preset import BaseInitialization
 from learngene_bench.expansion.algebra import Expansion
 from learngene_bench.expansion.materialised import ExpandedModel
 from learngene_bench.methods.wave import Layout

@@ -33,7 +33,7 @@ import torch
 from PIL import Image
 from timm.data import create_dataset, create_loader
 
-from learngene_bench.config.types import Augmentation
+from learngene_bench.config.recipe import Augmentation
 from learngene_bench.contracts.dataset import Images
 from learngene_bench.data.batch_augment import DeviceImages, Normalization
 from learngene_bench.data.decoded_cache import VARIABLE

@@ -21,7 +21,8 @@ import numpy as np
 import torch
 
 from learngene_bench import distributed
-from learngene_bench.config.types import Augmentation, BaseInitialization, Compute, Recipe
+from learngene_bench.config.preset import BaseInitialization, Compute
+from learngene_bench.config.recipe import Augmentation, Recipe
 from learngene_bench.contracts.dataset import Images
 from learngene_bench.data.batch_augment import DeviceImages, Normalization
 from learngene_bench.distributed import Part, World

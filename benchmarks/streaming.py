@@ -24,7 +24,7 @@ from PIL import Image
 from timm.data import ImageDataset, create_loader
 from timm.data.readers.img_extensions import add_img_extensions
 
-from learngene_bench.config.types import Augmentation, RandomCrop, Recipe
+from learngene_bench.config.recipe import Augmentation, RandomCrop, Recipe
 from learngene_bench.contracts.dataset import ImageFiles
 from learngene_bench.data.batch_augment import Normalization
 from learngene_bench.data.dataloader import StreamedImages

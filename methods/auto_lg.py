@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pydantic import Field
 
-from learngene_bench.config.types import Section
+from learngene_bench.config.section import Section
 from learngene_bench.contracts.gene import Gene
 from learngene_bench.contracts.initializer import GeneRequest, Pretrained
 from learngene_bench.expansion.block_genes import BlockInitializer, Scalers, gene_of_blocks, one_hot, too_few_blocks

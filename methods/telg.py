@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from learngene_bench.config.types import Section
+from learngene_bench.config.section import Section
 from learngene_bench.expansion.block_genes import Condensed, Scalers
 from learngene_bench.util.lazy import torch
 

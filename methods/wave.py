@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
 
-from learngene_bench.config.types import LATER, Section
+from learngene_bench.config.section import LATER, Section
 from learngene_bench.contracts.gene import Gene
 from learngene_bench.contracts.initializer import Distiller, GeneRequest, Initializer
 from learngene_bench.expansion.algebra import Expansion

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from learngene_bench.baselines.ghn3.graph import graph_of
 from learngene_bench.baselines.ghn3.layout import Layout, layout_of
 from learngene_bench.baselines.ghn3.published import check_file, read_weights
-from learngene_bench.config.types import Section
+from learngene_bench.config.section import Section
 from learngene_bench.contracts.gene import Gene
 from learngene_bench.contracts.initializer import GeneRequest, Initializer
 from learngene_bench.models.base_initialization import write_weights

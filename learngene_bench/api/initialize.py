@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from learngene_bench.api.match_gene import answer, base_of_gene, sizes, without_training
 from learngene_bench.api.training_data import Source, SourceLike, open_source
 from learngene_bench.config.loader import load_preset
-from learngene_bench.config.types import BaseInitialization, Compute, Preset
+from learngene_bench.config.preset import BaseInitialization, Compute, Preset
 from learngene_bench.contracts.context import Context
 from learngene_bench.contracts.dataset import DatasetFacts
 from learngene_bench.contracts.gene import Gene

@@ -12,7 +12,8 @@ import typer
 from rich.console import Console
 
 from learngene_bench.config.loader import load_grid, load_preset, parse_override
-from learngene_bench.config.types import DownstreamTask, Grid, Preset, Recipe, Size
+from learngene_bench.config.preset import Preset
+from learngene_bench.config.quick import quick_grid, quick_preset
 from learngene_bench.planning.method_spec import parse_methods
 from learngene_bench.planning.planner import Request
 from learngene_bench.plugins.registry import Registry
@@ -116,41 +117,6 @@ def _changes(shipped: Preset, chosen: Preset, overrides: Mapping[str, Any]) -> d
         return found
 
     return {key: given for key, given in overrides.items() if value(shipped, key) != value(chosen, key)}
-
-
-QUICK_ITERATIONS = 4
-
-
-def quick_preset(preset: Preset) -> Preset:
-    """The same preset, a few steps of everything: numbers without meaning, in seconds."""
-
-    def short(recipe: Recipe) -> Recipe:
-        return recipe.model_copy(update={"epochs": None, "iterations": QUICK_ITERATIONS, "warmup_epochs": 0.0})
-
-    teacher, downstream = preset.teacher, preset.downstream
-    if teacher.recipe is not None:
-        teacher = teacher.model_copy(update={"recipe": short(teacher.recipe)})
-    if downstream is not None:
-        downstream = downstream.model_copy(
-            update={
-                "recipe": short(downstream.recipe),
-                "tasks": {name: DownstreamTask(data=task.data) for name, task in downstream.tasks.items()},
-            }
-        )
-    names = ("pretraining", "condensation", "hypernetwork", "inheritance", "tuning")
-    recipes = {name: short(recipe) for name in names if (recipe := getattr(preset, name)) is not None}
-    sizes = {name: Size(width=size.width) for name, size in preset.sizes.items()}
-    changed = {"teacher": teacher, "downstream": downstream, "sizes": sizes, **recipes}
-    return preset.model_copy(update={"name": f"{preset.name}-quick", **changed})
-
-
-def quick_grid(grid: Grid, preset: Preset) -> Grid:
-    """The first two targets of a grid along each of its axes."""
-    sizes = grid.sizes[:1] if isinstance(grid.sizes, list) else grid.sizes
-    first: dict[str, Any] = {"depths": grid.depths[:2], "width_factors": grid.width_factors[:2], "sizes": sizes}
-    if grid.axis == "task" and preset.downstream is not None:
-        first["tasks"] = list(grid.tasks or preset.downstream.tasks)[:2]
-    return grid.model_copy(update={**first, "tuning_factor": 1.0})
 
 
 def command_line() -> list[str]:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from learngene_bench.cli import common
 from learngene_bench.config.loader import own, shipped
-from learngene_bench.config.types import Section
+from learngene_bench.config.section import Section
 from learngene_bench.plugins.registry import Registered, Registry, dataset_kind, dataset_names
 from learngene_bench.util.errors import unknown
 

@@ -15,7 +15,7 @@ from learngene_bench.cli import common
 from learngene_bench.cli.choice import choose_one
 from learngene_bench.cli.run import compute
 from learngene_bench.cli.status import planned_stages
-from learngene_bench.config.types import Compute
+from learngene_bench.config.preset import Compute
 from learngene_bench.execution.pool import Crew
 from learngene_bench.execution.rerun import Repeat, here
 from learngene_bench.execution.resources import slots

@@ -10,8 +10,10 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import ValidationError
 
-from learngene_bench.config.messages import first_problem
-from learngene_bench.config.types import Grid, Preset, Section
+from learngene_bench.config.grid import Grid
+from learngene_bench.config.messages import format_validation_error
+from learngene_bench.config.preset import Preset
+from learngene_bench.config.section import Section
 from learngene_bench.util.errors import UserError, unknown
 
 SectionType = TypeVar("SectionType", bound=Section)
@@ -145,7 +147,7 @@ def _build(kind: type[SectionType], values: dict[str, Any], overrides: Mapping[s
             not dotted or dotted == key or dotted.startswith(f"{key}.") or key.startswith(f"{dotted}.")
             for key in overrides
         )
-        raise UserError(f"{'--set' if overridden else where}: {first_problem(kind, error)}") from error
+        raise UserError(f"{'--set' if overridden else where}: {format_validation_error(kind, error)}") from error
 
 
 def _assign(values: dict[str, Any], dotted: str, value: Any) -> None:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from learngene_bench.util.errors import unknown
 
 
-def first_problem(kind: type[BaseModel], error: ValidationError) -> str:
+def format_validation_error(kind: type[BaseModel], error: ValidationError) -> str:
     problem = error.errors()[0]
     dotted = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":

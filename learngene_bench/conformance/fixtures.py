@@ -14,7 +14,8 @@ import torch
 from torch import nn
 
 from learngene_bench.config.loader import load_preset
-from learngene_bench.config.types import Preset, Recipe
+from learngene_bench.config.preset import Preset
+from learngene_bench.config.recipe import Recipe
 from learngene_bench.contracts.context import Context
 from learngene_bench.contracts.initializer import Ancestor, Distiller, GeneRequest, Pretrained
 from learngene_bench.models.base_initialization import write_weights

@@ -10,7 +10,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from learngene_bench.config.types import BaseInitialization, Compute, Recipe
+from learngene_bench.config.preset import BaseInitialization, Compute
+from learngene_bench.config.recipe import Recipe
 from learngene_bench.data.batch_augment import SplitImages
 from learngene_bench.expansion.materialised import MaterialisedModel
 from learngene_bench.models.base_initialization import base_weights

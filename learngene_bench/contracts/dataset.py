@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from learngene_bench.config.types import Augmentation, Section
+from learngene_bench.config.recipe import Augmentation
+from learngene_bench.config.section import Section
 from learngene_bench.data.decoding import decoded, decoded_square
 from learngene_bench.util.errors import UserError
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
-from learngene_bench.config.types import Section
+from learngene_bench.config.section import Section
 from learngene_bench.models.spec import ModelSpec
 
 if TYPE_CHECKING:

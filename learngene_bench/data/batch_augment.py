@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from learngene_bench.config.types import Augmentation
+from learngene_bench.config.recipe import Augmentation
 from learngene_bench.contracts.dataset import Images, Split
 from learngene_bench.data.sampler import Batch, Draws
 from learngene_bench.distributed import Part

@@ -22,7 +22,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from learngene_bench.config.types import Augmentation, Compute
+from learngene_bench.config.preset import Compute
+from learngene_bench.config.recipe import Augmentation
 from learngene_bench.contracts.dataset import Split
 from learngene_bench.data.batch_augment import Normalization, Shown, SplitImages
 from learngene_bench.data.image_transforms import OneByOne, Plain, Wanted

@@ -15,7 +15,7 @@ from timm.data import create_transform
 from timm.data.auto_augment import posterize
 from torch import Tensor
 
-from learngene_bench.config.types import Augmentation, RandomCrop
+from learngene_bench.config.recipe import Augmentation, RandomCrop
 from learngene_bench.contracts.dataset import Split
 from learngene_bench.util.errors import UserError
 

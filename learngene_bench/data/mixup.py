@@ -9,7 +9,7 @@ import torch
 from timm.data import Mixup
 from torch import Tensor
 
-from learngene_bench.config.types import Recipe
+from learngene_bench.config.recipe import Recipe
 
 
 class RepeatableMixup:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from learngene_bench.config.types import Recipe
+from learngene_bench.config.recipe import Recipe
 from learngene_bench.distributed import Part, World
 from learngene_bench.util.rng import Streams
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from learngene_bench.config.types import Compute
+from learngene_bench.config.preset import Compute
 from learngene_bench.util.errors import UserError
 
 

@@ -16,7 +16,8 @@ import torch
 from torch import nn
 
 from learngene_bench import distributed
-from learngene_bench.config.types import BaseInitialization, Compute, Recipe, Teacher
+from learngene_bench.config.preset import BaseInitialization, Compute, Teacher
+from learngene_bench.config.recipe import Recipe
 from learngene_bench.contracts.context import Context
 from learngene_bench.contracts.dataset import Splits
 from learngene_bench.contracts.gene import Gene

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from learngene_bench.config.types import BaseInitialization
+from learngene_bench.config.preset import BaseInitialization
 from learngene_bench.models.spec import ModelSpec
 from learngene_bench.util.lazy import torch
 

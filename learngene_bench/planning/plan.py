@@ -14,7 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from learngene_bench.config.types import Grid, Preset
+from learngene_bench.config.grid import Grid
+from learngene_bench.config.preset import Preset
 from learngene_bench.models.spec import ModelSpec
 from learngene_bench.util.files import address_of
 

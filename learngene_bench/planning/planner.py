@@ -7,7 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from learngene_bench.config.types import Grid, Preset, Recipe
+from learngene_bench.config.grid import Grid
+from learngene_bench.config.preset import Preset
+from learngene_bench.config.recipe import Recipe
 from learngene_bench.contracts.initializer import Ancestor, Distiller, GeneRequest, Initializer
 from learngene_bench.models.spec import ModelSpec, count
 from learngene_bench.planning.method_spec import Choice

@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from learngene_bench.config.types import Grid, Preset, Recipe
+from learngene_bench.config.grid import Grid
+from learngene_bench.config.preset import Preset
+from learngene_bench.config.recipe import Recipe
 from learngene_bench.contracts.dataset import Dataset, DatasetFacts
 from learngene_bench.models.spec import ModelSpec
 from learngene_bench.planning.plan import BASE_DEPTH

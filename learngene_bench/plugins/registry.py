@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from learngene_bench.config.loader import build_options
-from learngene_bench.config.types import Preset
+from learngene_bench.config.preset import Preset
 from learngene_bench.contracts.dataset import Dataset
 from learngene_bench.contracts.initializer import Group, Initializer
 from learngene_bench.util.errors import UserError, unknown

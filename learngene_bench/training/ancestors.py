@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from learngene_bench.config.types import Teacher
+from learngene_bench.config.preset import Teacher
 from learngene_bench.contracts.dataset import DatasetFacts
 from learngene_bench.models.vit import spec_of
 from learngene_bench.util.errors import UserError, unknown

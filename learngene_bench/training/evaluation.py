@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from learngene_bench import distributed
-from learngene_bench.config.types import Compute
+from learngene_bench.config.preset import Compute
 from learngene_bench.data.batch_augment import SplitImages
 
 

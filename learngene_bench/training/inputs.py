@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import torch
 from timm.models.vision_transformer import VisionTransformer
 
-from learngene_bench.config.types import Augmentation, BaseInitialization, Recipe
+from learngene_bench.config.preset import BaseInitialization
+from learngene_bench.config.recipe import Augmentation, Recipe
 from learngene_bench.contracts.context import SourceData
 from learngene_bench.contracts.dataset import Images, Split, Splits
 from learngene_bench.data.batch_augment import DeviceImages, Normalization, SplitImages

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from learngene_bench import distributed
-from learngene_bench.config.types import Recipe
+from learngene_bench.config.recipe import Recipe
 from learngene_bench.data.batch_augment import SplitImages
 from learngene_bench.data.dataloader import lost_loader_explained
 from learngene_bench.data.mixup import RepeatableMixup

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from torch import nn
 
-from learngene_bench.config.types import Compute
+from learngene_bench.config.preset import Compute
 from learngene_bench.util.rng import Streams
 
 Evaluate = Callable[[nn.Module], float]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
-from learngene_bench.config.types import LATER, Section
+from learngene_bench.config.section import LATER, Section
 from learngene_bench.contracts.dataset import Dataset, DatasetFacts, ImageFiles, Images, Split, Splits, Tell
 from learngene_bench.data.decoded_cache import cached_array
 from learngene_bench.tasks.datasets import arrays

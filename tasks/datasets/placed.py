@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import Field
 
-from learngene_bench.config.types import Augmentation, Section
+from learngene_bench.config.recipe import Augmentation
+from learngene_bench.config.section import Section
 from learngene_bench.contracts.dataset import Dataset, DatasetFacts, Images, Splits
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from learngene_bench.analysis import attention_maps, attention_structure, linear
 from learngene_bench.analysis.models import _drawn
 from learngene_bench.analysis.tiles import spread
 from learngene_bench.api.initialize import initialize
-from learngene_bench.config.types import BaseInitialization
+from learngene_bench.config.preset import BaseInitialization
 from learngene_bench.methods.telg import Telg
 from learngene_bench.models.spec import ModelSpec
 from learngene_bench.training.inputs import new_model

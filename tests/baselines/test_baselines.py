@@ -21,7 +21,8 @@ from learngene_bench.baselines.jax_default import JaxDefault
 from learngene_bench.baselines.ligo import Ligo, LigoOptions, first_operators, grown_model
 from learngene_bench.baselines.mimetic import Mimetic, MimeticOptions, split
 from learngene_bench.baselines.weight_selection import WeightSelection, WeightSelectionOptions, selected_indices
-from learngene_bench.config.types import BaseInitialization, Compute, Recipe
+from learngene_bench.config.preset import BaseInitialization, Compute
+from learngene_bench.config.recipe import Recipe
 from learngene_bench.contracts.context import Context, SourceData
 from learngene_bench.contracts.dataset import Images
 from learngene_bench.contracts.gene import Gene

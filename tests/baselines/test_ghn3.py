@@ -19,7 +19,7 @@ from learngene_bench.baselines.ghn3.graph import Graph, distances, graph_of
 from learngene_bench.baselines.ghn3.layout import PRIMITIVES, PUBLISHED, layout_of
 from learngene_bench.baselines.ghn3.network import GraphBatch, Hypernetwork
 from learngene_bench.baselines.ghn3.prediction import fitted, predict
-from learngene_bench.config.types import BaseInitialization
+from learngene_bench.config.preset import BaseInitialization
 from learngene_bench.models.spec import ModelSpec
 from learngene_bench.models.vit import build_model
 from learngene_bench.training.inputs import new_model

@@ -29,7 +29,8 @@ from learngene_bench.baselines.ghn3.prediction import NOISE, predict
 from learngene_bench.cli.common import build_request
 from learngene_bench.cli.main import run_command
 from learngene_bench.config.loader import load_preset
-from learngene_bench.config.types import BaseInitialization, Compute, Recipe
+from learngene_bench.config.preset import BaseInitialization, Compute
+from learngene_bench.config.recipe import Recipe
 from learngene_bench.contracts.context import Context
 from learngene_bench.contracts.dataset import Images
 from learngene_bench.contracts.gene import Gene

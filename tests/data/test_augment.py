@@ -10,7 +10,7 @@ import torch
 from timm.data.random_erasing import RandomErasing
 from torch import Tensor
 
-from learngene_bench.config.types import Augmentation
+from learngene_bench.config.recipe import Augmentation
 from learngene_bench.contracts.dataset import Images
 from learngene_bench.data.batch_augment import DeviceImages, Normalization, augment, erase_to_noise
 from learngene_bench.data.image_transforms import draw_from, global_numbers_lent

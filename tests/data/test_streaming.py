@@ -23,7 +23,8 @@ from timm.data.distributed_sampler import RepeatAugSampler
 from torch import Tensor
 from whole_runs import lgbench, numbers
 
-from learngene_bench.config.types import Augmentation, BaseInitialization, Compute, RandomCrop, Recipe
+from learngene_bench.config.preset import BaseInitialization, Compute
+from learngene_bench.config.recipe import Augmentation, RandomCrop, Recipe
 from learngene_bench.contracts.context import Context
 from learngene_bench.contracts.dataset import Dataset, Splits
 from learngene_bench.data.batch_augment import SplitImages

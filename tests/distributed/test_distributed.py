@@ -23,7 +23,8 @@ from learngene_bench import distributed
 from learngene_bench.baselines.ghn3.layout import Layout as Ghn3Layout
 from learngene_bench.baselines.ghn3.meta_batch import Family, MetaBatch
 from learngene_bench.baselines.ghn3.network import Hypernetwork
-from learngene_bench.config.types import Augmentation, BaseInitialization, Compute, Recipe
+from learngene_bench.config.preset import BaseInitialization, Compute
+from learngene_bench.config.recipe import Augmentation, Recipe
 from learngene_bench.contracts.dataset import Images
 from learngene_bench.data.batch_augment import DeviceImages, Normalization, augment
 from learngene_bench.data.mixup import RepeatableMixup

@@ -38,7 +38,7 @@ PLUGIN = """
 import os
 import sys
 
-from learngene_bench.config.types import Section
+from learngene_bench.config.section import Section
 from learngene_bench.contracts.initializer import Initializer
 
 

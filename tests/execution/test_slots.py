@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from learngene_bench.config.types import Compute
+from learngene_bench.config.preset import Compute
 from learngene_bench.execution.pool import Crew, Pool
 from learngene_bench.execution.resources import Cores, Slot, slots, usable_cores
 from learngene_bench.planning.plan import Stage

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from learngene_bench.config.types import Compute
+from learngene_bench.config.preset import Compute
 from learngene_bench.execution.slurm.job import TURNS, Job
 
 

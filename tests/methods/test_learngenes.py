@@ -16,7 +16,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from learngene_bench.config.types import BaseInitialization, Compute, Recipe
+from learngene_bench.config.preset import BaseInitialization, Compute
+from learngene_bench.config.recipe import Recipe
 from learngene_bench.contracts.context import Context, SourceData
 from learngene_bench.contracts.dataset import Images
 from learngene_bench.contracts.gene import Gene

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from learngene_bench.config.types import BaseInitialization, Compute
+from learngene_bench.config.preset import BaseInitialization, Compute
 from learngene_bench.contracts.context import Context
 from learngene_bench.contracts.gene import Gene
 from learngene_bench.expansion.algebra import Expansion

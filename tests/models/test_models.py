@@ -10,7 +10,7 @@ import timm
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from learngene_bench.config.types import BaseInitialization
+from learngene_bench.config.preset import BaseInitialization
 from learngene_bench.models.base_initialization import base_weights, inherited_stem, write_weights
 from learngene_bench.models.irpe import bucket_index, piecewise_index
 from learngene_bench.models.spec import ModelSpec

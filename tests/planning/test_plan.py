@@ -11,7 +11,7 @@ import pytest
 
 from learngene_bench.cli.common import build_request
 from learngene_bench.config.loader import load_grid, load_preset, parse_override, shipped
-from learngene_bench.config.types import Preset
+from learngene_bench.config.preset import Preset
 from learngene_bench.planning.plan import Plan
 from learngene_bench.planning.planner import make_plan
 from learngene_bench.plugins.registry import Registry

@@ -11,7 +11,7 @@ import pytest
 from learngene_bench.cli.common import build_request
 from learngene_bench.cli.main import run_command
 from learngene_bench.config.loader import load_preset, shipped
-from learngene_bench.config.types import Recipe
+from learngene_bench.config.recipe import Recipe
 from learngene_bench.planning.plan import Plan
 from learngene_bench.planning.planner import make_plan
 from learngene_bench.plugins.registry import Registry

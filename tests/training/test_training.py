@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from learngene_bench.config.types import Augmentation, BaseInitialization, Compute, Recipe
+from learngene_bench.config.preset import BaseInitialization, Compute
+from learngene_bench.config.recipe import Augmentation, Recipe
 from learngene_bench.contracts.dataset import Images
 from learngene_bench.data.batch_augment import DeviceImages, Normalization
 from learngene_bench.models.base_initialization import base_weights, write_weights

@@ -24,7 +24,7 @@ from typing import Any
 
 from submitit.helpers import DelayedSubmission
 
-from learngene_bench.config.types import Compute
+from learngene_bench.config.preset import Compute
 from learngene_bench.execution.local import GRACE, Execution, execute_plan
 from learngene_bench.execution.pool import Crew
 from learngene_bench.execution.resources import slots, visible_gpus

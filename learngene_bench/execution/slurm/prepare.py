@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from learngene_bench.config.types import Compute
+from learngene_bench.config.preset import Compute
 from learngene_bench.execution.estimate import rate
 from learngene_bench.execution.local import Retry, first_look
 from learngene_bench.execution.slurm import scheduler, submissions, submit

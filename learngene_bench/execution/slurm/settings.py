@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from learngene_bench.config.loader import build_options, parse_override
-from learngene_bench.config.types import Section
+from learngene_bench.config.section import Section
 from learngene_bench.util.errors import UserError
 
 

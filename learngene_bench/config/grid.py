@@ -1,0 +1,47 @@
+"""A grid says what is measured: which sizes at which depths and widths, on which tasks."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from learngene_bench.config.recipe import Recipe
+from learngene_bench.config.section import Section
+
+
+class Grid(Section):
+    """What is measured: every size of the preset at every depth, every width and on every task."""
+
+    name: str
+    title: str
+    axis: Literal["depth", "width", "task"] = Field(description="what a table's columns differ in")
+    depths: list[int] = Field(min_length=1)
+    width_factors: list[Annotated[float, Field(ge=1)]] = Field(
+        [1.0], min_length=1, description="widths over the size's own; rounded up to whole heads"
+    )
+    sizes: list[str] | Literal["all", "middle"] = Field(
+        "all", description="names of the preset's sizes; or its middle one by width"
+    )
+    tasks: list[str] | None = Field(
+        None, min_length=1, description="of axis 'task': names of the preset's downstream tasks; all when absent"
+    )
+    methods: str | None = Field(None, description="the rows when --method is not given, written like it")
+    tuning_factor: float = Field(1.0, gt=0, description="length of the targets' ordinary training over the preset's")
+
+    @model_validator(mode="after")
+    def _one_axis(self) -> Grid:
+        if self.tasks is not None and self.axis != "task":
+            raise ValueError(f"tasks belong to a grid of axis 'task', not {self.axis!r}")
+        if isinstance(self.sizes, list) and not self.sizes:
+            raise ValueError("sizes is empty")
+        return self
+
+    def tuned(self, recipe: Recipe) -> Recipe:
+        """The recipe of ordinary training, as long as this grid asks for."""
+        if self.tuning_factor == 1:
+            return recipe
+        if recipe.epochs is not None:
+            return recipe.model_copy(update={"epochs": recipe.epochs * self.tuning_factor})
+        assert recipe.iterations is not None
+        return recipe.model_copy(update={"iterations": round(recipe.iterations * self.tuning_factor)})

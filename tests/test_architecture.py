@@ -1,0 +1,75 @@
+"""The layers of docs/architecture.md hold: what may import what, and how long a file may be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import architecture
+import pytest
+
+# Faults that are being repaired. Every entry goes when its fault does; no entry may be added.
+KNOWN = {
+    "contracts.context -> data.batch_augment",
+    "contracts.context -> expansion.materialised",
+    "contracts.context -> models.base_initialization",
+    "contracts.context -> models.spec",
+    "contracts.context -> training.custom_objective",
+    "contracts.context -> training.evaluation",
+    "contracts.context -> training.loop",
+    "contracts.context -> training.run",
+    "contracts.dataset -> data.decoding",
+    "contracts.gene -> models.spec",
+    "contracts.initializer -> models.spec",
+    "data.dataloader -> execution.resources",
+    "results.leaderboard.records -> planning.plan",
+    "results.leaderboard.records -> runs.manifest",
+    "results.leaderboard.records -> runs.store",
+    "results.leaderboard.rules -> models.spec",
+    "cli.main -> cli.retry -> cli.main",
+    "planning.targets -> planning.plan -> planning.targets",
+    "config.types: 385 lines",
+    "execution.stages: 394 lines",
+}
+
+
+@pytest.fixture(scope="module")
+def graph() -> architecture.ImportGraph:
+    return architecture.read_import_graph()
+
+
+@pytest.mark.parametrize("fault", architecture.CHECKS)
+def test_the_package_has_no(fault: str, graph: architecture.ImportGraph) -> None:
+    assert set(architecture.CHECKS[fault](graph)) - KNOWN == set()
+
+
+def test_every_module_is_in_a_room(graph: architecture.ImportGraph) -> None:
+    rooms = {*architecture.LAYERS, *architecture.IMPLEMENTATIONS, architecture.FACADE}
+    assert {architecture.room_of(module) for module in graph.files} <= rooms
+
+
+def test_imports_count_wherever_they_stand(tmp_path: Path) -> None:
+    files = {
+        "pyproject.toml": '[tool.setuptools.package-dir]\n"learngene_bench" = "core"\n"learngene_bench.methods"="m"\n',
+        "core/__init__.py": "",
+        "core/version.py": "from learngene_bench.cli import main",
+        "core/util/files.py": "def f():\n    import learngene_bench.util.errors as e\n",
+        "core/util/errors.py": "if TYPE_CHECKING:\n    from learngene_bench.util.files import write\n",
+        "core/cli/main.py": "x = 1\n" * (architecture.MOST_LINES + 1),
+        "core/models/vit.py": "from learngene_bench.methods.wave import Wave",
+        "m/wave.py": "from learngene_bench.util.files import write",
+        "m/sws.py": "from learngene_bench.methods import wave",
+        "core/results/load.py": "from learngene_bench.util import files\nfrom learngene_bench.runs import store",
+        "core/runs/store.py": "from pathlib import Path",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    graph = architecture.read_import_graph(tmp_path)
+    assert architecture.upward_imports(graph) == [
+        "models.vit -> methods.wave",
+        "results.load -> runs.store",
+        "version -> cli.main",
+    ]
+    assert architecture.sibling_imports(graph) == ["methods.sws -> methods.wave"]
+    assert architecture.cycles(graph) == ["util.files -> util.errors -> util.files"]
+    assert architecture.long_files(graph) == [f"cli.main: {architecture.MOST_LINES + 1} lines"]

@@ -28,8 +28,8 @@ from learngene_bench.contracts.dataset import Split
 from learngene_bench.data.batch_augment import Normalization, Shown, SplitImages
 from learngene_bench.data.image_transforms import OneByOne, Plain, Wanted
 from learngene_bench.data.sampler import Batch, Draws
-from learngene_bench.execution.resources import cores_of_a_worker
 from learngene_bench.util.errors import UserError
+from learngene_bench.util.hardware import cores_per_worker
 from learngene_bench.util.signals import IGNORED, held_back, ignore_all_but_the_parents
 
 PIECE = 32
@@ -123,7 +123,7 @@ def loaders(compute: Compute) -> int:
     """How many processes load images for one that trains: as many as it has cores, unless the user says otherwise."""
     if compute.loaders is not None:
         return compute.loaders
-    return max(1, cores_of_a_worker() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    return max(1, cores_per_worker() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
 @contextmanager

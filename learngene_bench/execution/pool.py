@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from learngene_bench.execution.resources import SIDE_BY_SIDE, Cores, Slot, usable_cores
+from learngene_bench.execution.resources import Cores, Slot
 from learngene_bench.planning.plan import Stage
 from learngene_bench.runs.store import Runs
+from learngene_bench.util.hardware import CORE_SHARERS, usable_cores
 from learngene_bench.util.signals import IGNORED, held_back
 
 
@@ -116,7 +117,7 @@ class _Place:
     sharing: int
 
     def environment(self) -> dict[str, str]:
-        return {**self.slot.environment(), SIDE_BY_SIDE: str(self.sharing)}
+        return {**self.slot.environment(), CORE_SHARERS: str(self.sharing)}
 
 
 class _Worker:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
@@ -14,6 +13,7 @@ from typing import IO
 
 from learngene_bench.config.preset import Compute
 from learngene_bench.util.errors import UserError
+from learngene_bench.util.hardware import usable_cores, visible_gpus
 
 
 @dataclass(frozen=True)
@@ -56,42 +56,6 @@ def slots(compute: Compute, workers: int | None, per_gpu: int | None = None, pro
         needed = -(-workers // len(places))
         raise UserError(f"{workers} workers are more than {len(places)} GPUs hold: --per-gpu {needed} lets them share")
     return [places[i % len(places)] for i in range(workers or most)]
-
-
-def visible_gpus() -> list[str]:
-    """GPUs that this process may use, by the names that CUDA_VISIBLE_DEVICES takes; without importing torch."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return [device.strip() for device in visible.split(",") if device.strip() not in ("", "-1")]
-    return [str(number) for number, _ in enumerate(Path("/dev").glob("nvidia[0-9]*"))]
-
-
-def usable_cores() -> list[int]:
-    """Cores that this process may use, one of each physical core first."""
-    if not hasattr(os, "sched_getaffinity"):
-        return list(range(os.cpu_count() or 1))
-    return sorted(os.sched_getaffinity(0), key=lambda core: (_place_among_siblings(core), core))
-
-
-SIDE_BY_SIDE = "LGBENCH_SIDE_BY_SIDE"
-"""In the environment of workers that are not pinned: how many of them share the cores."""
-
-
-def cores_of_a_worker() -> int:
-    """How many cores this process may take for itself."""
-    return max(1, len(usable_cores()) // int(os.environ.get(SIDE_BY_SIDE, "1")))
-
-
-def _place_among_siblings(core: int) -> int:
-    """0 for the first hardware thread of a physical core, 1 for the second."""
-    try:
-        text = Path(f"/sys/devices/system/cpu/cpu{core}/topology/thread_siblings_list").read_text()
-    except OSError:
-        return 0
-    siblings: list[int] = []
-    for first, last in re.findall(r"(\d+)(?:-(\d+))?", text):
-        siblings += range(int(first), int(last or first) + 1)
-    return sorted(siblings).index(core) if core in siblings else 0
 
 
 class Cores:

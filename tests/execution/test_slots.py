@@ -11,10 +11,11 @@ import pytest
 
 from learngene_bench.config.preset import Compute
 from learngene_bench.execution.pool import Crew, Pool
-from learngene_bench.execution.resources import Cores, Slot, slots, usable_cores
+from learngene_bench.execution.resources import Cores, Slot, slots
 from learngene_bench.planning.plan import Stage
 from learngene_bench.runs.store import Runs
 from learngene_bench.util.errors import UserError
+from learngene_bench.util.hardware import usable_cores
 
 GPU = Compute(device="auto")
 

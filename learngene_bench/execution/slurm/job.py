@@ -27,13 +27,14 @@ from submitit.helpers import DelayedSubmission
 from learngene_bench.config.preset import Compute
 from learngene_bench.execution.local import GRACE, Execution, execute_plan
 from learngene_bench.execution.pool import Crew
-from learngene_bench.execution.resources import slots, visible_gpus
+from learngene_bench.execution.resources import slots
 from learngene_bench.execution.slurm import submissions
 from learngene_bench.execution.worker import output_to
 from learngene_bench.planning.plan import Stage
 from learngene_bench.runs.store import Runs
 from learngene_bench.util import interrupt, source_code
 from learngene_bench.util.files import address_of
+from learngene_bench.util.hardware import visible_gpus
 
 PATIENCE = 600
 """Seconds after SIGTERM in which the scheduler ends the job, or says that it is to be requeued."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
+from learngene_bench.runs.store import Runs
 from learngene_bench.util.errors import UserError
 from learngene_bench.util.files import read_json
-from learngene_bench.runs.store import Runs
 
 
 def cell_labels(runs: Runs) -> dict[str, str]:

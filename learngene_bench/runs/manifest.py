@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from learngene_bench.version import PROTOCOL
-from learngene_bench.util import provenance
-from learngene_bench.util.files import address_of, read_json, write_json
 from learngene_bench.planning.plan import Cell, Dash, Plan
 from learngene_bench.runs.store import SCHEMA_VERSION, Runs
+from learngene_bench.util import provenance
+from learngene_bench.util.files import address_of, read_json, write_json
+from learngene_bench.version import PROTOCOL
 
 
 def cell_facts(cell: Cell, plan: Plan) -> dict[str, Any]:

@@ -24,10 +24,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from learngene_bench.planning.plan import Stage
 from learngene_bench.runs.lease import Claim, claimed, last_claim
 from learngene_bench.util.errors import DamagedFile, UserError
 from learngene_bench.util.files import address_of, read_json, write_json
-from learngene_bench.planning.plan import Stage
 
 SCHEMA_VERSION = 1
 

@@ -11,9 +11,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from learngene_bench.runs.store import StageFolder
 from learngene_bench.util.errors import DamagedFile
 from learngene_bench.util.files import file_hash, write_bytes
-from learngene_bench.runs.store import StageFolder
 
 
 def describe(weights: Mapping[str, Tensor]) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from learngene_bench.runs import lease
-from learngene_bench.util import interrupt
 from learngene_bench.runs.lease import claimed, last_claim
+from learngene_bench.util import interrupt
 
 HOLD = """
 import sys, time

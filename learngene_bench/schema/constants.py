@@ -1,0 +1,31 @@
+"""Versions of the files, and the closed lists that several documents use. Each is stated here and nowhere else."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+SCHEMA_VERSION = 1
+"""Version of all documents. Raised when a file of the version before can no longer be read."""
+
+FOLDER_DIGITS = 20
+"""Digits of an address that name its folder."""
+
+StageKind = Literal["ancestor", "gene", "cell"]
+STAGE_KINDS: tuple[StageKind, ...] = get_args(StageKind)
+"""Kinds of stages, in the order in which they are computed."""
+
+Group = Literal["direct", "transfer", "learngene", "pre-training", "other"]
+GROUPS: tuple[Group, ...] = get_args(Group)
+"""Groups of methods, in the order of a table's rows."""
+
+Axis = Literal["depth", "width", "task"]
+AXES: tuple[Axis, ...] = get_args(Axis)
+"""What the columns of a table can differ in."""
+
+Phase = Literal["ancestors", "prepare", "initialize", "finetune"]
+PHASES: tuple[Phase, ...] = get_args(Phase)
+"""Phases of a cell's cost, in order. The first two are its gene's, which other cells may share."""
+
+DeviceKind = Literal["cpu", "cuda"]
+Split = Literal["test", "validation"]
+Precision = Literal["float32", "bfloat16"]

@@ -1,0 +1,72 @@
+"""What work cost, and by which phases."""
+
+from __future__ import annotations
+
+from learngene_bench.schema.base import Amount, Document
+from learngene_bench.schema.constants import Phase
+
+
+class Cost(Document):
+    """What some work cost.
+
+    Attributes:
+        epochs: passes over the training split.
+        iterations: optimizer steps.
+        images: training images seen, an image counted each time.
+        flops: floating-point operations of the matrix products, analytically: a training step is three forward
+            passes, and a teacher's forward pass is added.
+        seconds: wall clock, evaluation and checkpoints included.
+    """
+
+    epochs: Amount = 0.0
+    iterations: int = 0
+    images: int = 0
+    flops: Amount = 0.0
+    seconds: Amount = 0.0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(
+            epochs=self.epochs + other.epochs,
+            iterations=self.iterations + other.iterations,
+            images=self.images + other.images,
+            flops=self.flops + other.flops,
+            seconds=self.seconds + other.seconds,
+        )
+
+
+class AncestorCost(Document):
+    """What an ancestor cost.
+
+    Attributes:
+        train: its training; nothing where it was loaded.
+    """
+
+    train: Cost
+
+
+class GeneCost(Document):
+    """What a gene cost.
+
+    Attributes:
+        ancestors: training the ancestors that it draws from.
+        prepare: the method's `prepare`.
+    """
+
+    ancestors: Cost = Cost()
+    prepare: Cost = Cost()
+
+
+class CellCost(GeneCost):
+    """What a cell cost, its gene included.
+
+    Attributes:
+        initialize: the method's `initialize`.
+        finetune: training the initialized target.
+    """
+
+    initialize: Cost
+    finetune: Cost
+
+    def __getitem__(self, phase: Phase) -> Cost:
+        cost: Cost = getattr(self, phase)
+        return cost

@@ -1,0 +1,62 @@
+"""plans/*.json: what one run intended, so that a report knows what is missing and needs no plugin to say so."""
+
+from __future__ import annotations
+
+from learngene_bench.schema.base import Address, Amount, Document, File, Text, Time
+from learngene_bench.schema.constants import FOLDER_DIGITS, Axis, StageKind
+from learngene_bench.schema.subject import PlannedCell, Setting, UnsupportedCell
+from learngene_bench.util.files import address_of
+
+
+class PlannedStage(Document):
+    """A stage of a plan.
+
+    Attributes:
+        address: its address.
+        kind: its kind.
+        label: what a person calls it.
+        inputs: addresses of the stages that it needs, by role.
+        flops: estimated floating-point operations; 0 where nobody can tell beforehand.
+    """
+
+    address: Address
+    kind: StageKind
+    label: Text
+    inputs: dict[str, Address]
+    flops: Amount
+
+
+class Manifest(File, Setting):
+    """What one run intended. Cells of several manifests with one setting and grid belong into one table.
+
+    Attributes:
+        protocol: version of the suite's protocol.
+        grid: name of the grid.
+        axis: what the columns differ in.
+        title: title of the grid.
+        cells: every cell.
+        unsupported: the cells that cannot exist.
+        methods: names of the methods, in the order of the rows within their groups.
+        stages: every stage that the cells need, inputs first.
+        created: time at which the plan was made.
+        command: the command, word by word.
+        folder: folder that the command was typed in; null where that was left out for publication.
+    """
+
+    protocol: int
+    grid: Text
+    axis: Axis
+    title: Text
+    cells: tuple[PlannedCell, ...]
+    unsupported: tuple[UnsupportedCell, ...]
+    methods: tuple[Text, ...]
+    stages: tuple[PlannedStage, ...]
+    created: Time
+    command: tuple[Text, ...]
+    folder: str | None = None
+
+    @property
+    def file_name(self) -> str:
+        """Name of the file: a hash of what is intended, whoever intends it, when and where."""
+        intended = self.model_dump(mode="json", exclude={"created", "command", "folder"})
+        return f"{address_of(intended)[:FOLDER_DIGITS]}.json"

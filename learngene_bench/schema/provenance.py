@@ -1,0 +1,81 @@
+"""Where a record comes from: command, code, versions, machine, data."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from learngene_bench.schema.base import DataIdentity, Document, Scalar, Sha256, Text, Time
+
+Commit = Annotated[str, Field(pattern="^[0-9a-f]{40}$")]
+
+
+class Git(Document):
+    """The checkout that the suite ran from.
+
+    Attributes:
+        commit: its commit; null when the suite was installed as a wheel.
+        dirty: true if it had changes that are in no commit; null likewise.
+    """
+
+    commit: Commit | None
+    dirty: bool | None
+
+
+class SourceCode(Git):
+    """The code of the suite.
+
+    Attributes:
+        sha256: hash of all files that numbers depend on.
+    """
+
+    sha256: Sha256
+
+
+class ComputedBy(Document):
+    """The code that computed a record, and the one that was submitted.
+
+    Attributes:
+        sha256: hash of the code that computed.
+        submitted: code that the run was started with; null where it was not written down.
+    """
+
+    sha256: Sha256
+    submitted: SourceCode | None = None
+
+
+class TaskData(Document):
+    """A downstream task.
+
+    Attributes:
+        data: its data set.
+    """
+
+    data: DataIdentity
+
+
+class Provenance(Document):
+    """Where a record comes from.
+
+    Attributes:
+        command: the command as typed, word by word.
+        versions: versions of Python and the packages, by name.
+        hardware: device, accelerator, cpu, cores, threads, processes, system.
+        git: checkout of the suite.
+        code: code of the suite; null in records of early versions.
+        started: time at which the stage began, last.
+        finished: time at which it ended.
+        data: data set of the source task.
+        task: downstream task that a cell was measured on; null for the source task.
+    """
+
+    command: tuple[Text, ...]
+    versions: dict[str, Text]
+    hardware: dict[str, Scalar]
+    git: Git
+    code: ComputedBy | None = None
+    started: Time
+    finished: Time
+    data: DataIdentity
+    task: TaskData | None = None

@@ -1,0 +1,184 @@
+"""result.json and failed.json: what became of a stage."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from pydantic import ConfigDict
+
+from learngene_bench.schema.base import Address, Document, File, Sha256, Text
+from learngene_bench.schema.constants import Split, StageKind
+from learngene_bench.schema.cost import AncestorCost, CellCost, GeneCost
+from learngene_bench.schema.metric import CurvePoint, Measured
+from learngene_bench.schema.provenance import Provenance
+from learngene_bench.schema.subject import CellDescription
+
+
+class Result(File):
+    """What the record of any stage begins with.
+
+    Attributes:
+        protocol: version of the suite's protocol.
+        address: address of the stage.
+        inputs: addresses of the stages that it needed, by role.
+    """
+
+    protocol: int
+    address: Address
+    inputs: dict[str, Address]
+
+
+class Tensors(Document):
+    """A file of tensors beside a record.
+
+    Attributes:
+        sha256: its hash.
+        bytes: its size.
+    """
+
+    sha256: Sha256
+    bytes: int
+
+
+class Evaluation(Document):
+    """Images that metrics were measured on.
+
+    Attributes:
+        split: which split.
+        images: how many images.
+    """
+
+    split: Split
+    images: int
+
+
+class AncestorRecord(Result, Measured):
+    """Record of an ancestor.
+
+    Attributes:
+        evaluation: images that metrics were measured on.
+        curve: learning curve; empty where it was loaded.
+        cost: what training it cost.
+        forward_flops: floating-point operations of one image's forward pass.
+        tensors: the file of its weights.
+        provenance: where the record comes from.
+        migrated_from: address under an earlier protocol, where the record was taken along from it.
+    """
+
+    kind: Literal["ancestor"] = "ancestor"
+    evaluation: Evaluation
+    curve: tuple[CurvePoint, ...]
+    cost: AncestorCost
+    forward_flops: float
+    tensors: Tensors
+    provenance: Provenance
+    migrated_from: Address | None = None
+
+
+class GeneRecord(Result):
+    """Record of a gene.
+
+    Attributes:
+        curve: learning curves, by recipe.
+        cost: what it cost.
+        tensors: the file of its tensors.
+        provenance: where the record comes from.
+        migrated_from: address under an earlier protocol, where the record was taken along from it.
+    """
+
+    kind: Literal["gene"] = "gene"
+    curve: dict[str, tuple[CurvePoint, ...]]
+    cost: GeneCost
+    tensors: Tensors
+    provenance: Provenance
+    migrated_from: Address | None = None
+
+
+class InitialWeights(Document):
+    """The target's weights as initialized.
+
+    Attributes:
+        sha256: hash of all of them, by which two records can be told to start alike.
+    """
+
+    sha256: Sha256
+
+
+class FinetunedModel(Document):
+    """The file of the target's weights after fine-tuning.
+
+    Attributes:
+        sha256: its hash.
+        mean: mean of each channel that images are normalised with.
+        std: standard deviation of each channel that images are normalised with.
+    """
+
+    sha256: Sha256
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+class CellResult(Result, CellDescription, Measured):
+    """The part of a cell's record that tables are made of. Reading it leaves out the rest, which is ten times as long.
+
+    Attributes:
+        initial_metrics: value by metric before fine-tuning.
+        evaluation: images that metrics were measured on.
+        cost: what every phase cost.
+        initial_weights: the weights as initialized.
+        model: the weights after fine-tuning.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+
+    kind: Literal["cell"] = "cell"
+    initial_metrics: dict[str, float]
+    evaluation: Evaluation
+    cost: CellCost
+    initial_weights: InitialWeights
+    model: FinetunedModel
+
+
+class CellRecord(CellResult):
+    """Record of a cell.
+
+    Attributes:
+        curve: learning curve of the fine-tuning; its first point is of the target as initialized.
+        base_tensors: names of the tensors that the method left at their base initialization; null if not recorded.
+        provenance: where the record comes from.
+        migrated_from: address under an earlier protocol, where the record was taken along from it.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    curve: tuple[CurvePoint, ...]
+    base_tensors: tuple[Text, ...] | None = None
+    provenance: Provenance
+    migrated_from: Address | None = None
+
+
+Record: TypeAlias = AncestorRecord | GeneRecord | CellRecord
+RECORDS: dict[StageKind, type[AncestorRecord] | type[GeneRecord] | type[CellRecord]] = {
+    "ancestor": AncestorRecord,
+    "gene": GeneRecord,
+    "cell": CellRecord,
+}
+"""The type of the record of each kind of stage."""
+
+
+class Failure(File):
+    """failed.json: a stage whose last attempt went wrong.
+
+    Attributes:
+        address: address of the stage.
+        label: what a person calls the stage.
+        error: what went wrong, in one line.
+        traceback: where, or what the process printed last; null where only the line was kept.
+        died: true if the process died, for a reason that may lie outside of the stage, such as little memory.
+    """
+
+    address: Address
+    label: Text
+    error: Text
+    traceback: str | None = None
+    died: bool = False

@@ -1,0 +1,226 @@
+"""config.json: how a stage is computed, and its address.
+
+The address of a stage is the SHA-256 of the canonical dump of its kind, its configuration and its inputs' addresses.
+Everything that decides a result is a field of its configuration; what does not is in its `Execution`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+from pydantic import Field, model_validator
+
+from learngene_bench.config.preset import BaseInitialization, Compute, Teacher
+from learngene_bench.config.recipe import Recipe
+from learngene_bench.schema.base import (
+    Address,
+    DataIdentity,
+    Document,
+    File,
+    ModelDescription,
+    Sha256,
+    Text,
+)
+from learngene_bench.schema.constants import DeviceKind, Precision, Split, StageKind
+from learngene_bench.schema.provenance import SourceCode, TaskData
+from learngene_bench.schema.subject import CellDescription
+from learngene_bench.util.files import address_of
+
+
+class StageConfig(Document):
+    """What decides the result of any stage.
+
+    Attributes:
+        protocol: version of the suite's protocol.
+        data: data set of the source task.
+        device: kind of device that computes: GPUs do not add in the order of CPUs.
+        processes: processes that train one model together.
+        threads: CPU threads of one process; the order of sums depends on it.
+        precision: precision of matrix products.
+        compile: true if models are compiled.
+        base: base initialization.
+    """
+
+    protocol: int
+    data: DataIdentity
+    device: DeviceKind
+    processes: int = 1
+    threads: int
+    precision: Precision
+    compile: bool
+    base: BaseInitialization
+
+
+class TeacherConfig(StageConfig):
+    """Configuration of the teacher that condensation distils from, an ancestor of any architecture.
+
+    Attributes:
+        teacher: how it is trained or loaded; `checkpoint` is the SHA-256 of the file.
+    """
+
+    teacher: Teacher
+
+
+class LoadedWeights(Document):
+    """Where the weights of an ancestor come from that is not trained; one of the two is given.
+
+    Attributes:
+        timm: name of a timm model.
+        checkpoint: SHA-256 of a file of weights.
+    """
+
+    timm: Text | None
+    checkpoint: Sha256 | None
+
+
+class AncestorConfig(StageConfig):
+    """Configuration of an ancestor of the targets' own family: trained by a recipe, or loaded.
+
+    Attributes:
+        spec: the model.
+        recipe: how it is trained; null where it is loaded.
+        weights: where it is loaded from; null where it is trained.
+        seed: seed of its training; null where it is loaded.
+    """
+
+    spec: ModelDescription
+    recipe: Recipe | None = None
+    weights: LoadedWeights | None = None
+    seed: int | None = None
+
+    @model_validator(mode="after")
+    def _trained_or_loaded(self) -> AncestorConfig:
+        if (self.recipe is None) == (self.weights is None):
+            raise ValueError("an ancestor has either a recipe or weights")
+        return self
+
+
+class MethodIdentity(Document):
+    """What tells a method's numbers apart.
+
+    Attributes:
+        name: name of the method.
+        version: its version.
+        source_hash: SHA-256 of a plugin file; null for a method of the suite or of an installed package.
+    """
+
+    name: Text
+    version: int
+    source_hash: Sha256 | None
+
+
+class GeneConfig(StageConfig):
+    """Configuration of a gene: what a method's `prepare` is given.
+
+    Attributes:
+        method: the method.
+        spec: the model that is trained, or read, to make the gene.
+        settings: whatever else shapes the gene.
+        recipes: recipes that `prepare` trains by, by name.
+        files: SHA-256 of each file that `prepare` reads, by role.
+        seed: seed of the gene; null where the gene is a file, which is the same for all seeds.
+    """
+
+    method: MethodIdentity
+    spec: ModelDescription
+    settings: dict[str, Any]
+    recipes: dict[str, Recipe]
+    files: dict[str, Sha256] = Field(default_factory=dict)
+    seed: int | None = None
+
+
+class CellConfig(StageConfig):
+    """Configuration of a cell: a target that a method initializes, and how it is fine-tuned and measured.
+
+    Attributes:
+        method: the method.
+        options: its options; a file stands there by its SHA-256.
+        target: the model that is initialized.
+        size_base: the model of full depth of the target's size, on the source task.
+        recipes: recipes that `initialize` trains by, by name.
+        finetuning: how the initialized target is trained; null where the gene is the finished model.
+        evaluation_split: images that metrics are measured on.
+        task: downstream task that the target is fine-tuned and measured on; null for the source task.
+        seed: seed of all that is drawn.
+    """
+
+    method: MethodIdentity
+    options: dict[str, Any]
+    target: ModelDescription
+    size_base: ModelDescription
+    recipes: dict[str, Recipe]
+    finetuning: Recipe | None
+    evaluation_split: Split
+    task: TaskData | None = None
+    seed: int
+
+
+Config: TypeAlias = TeacherConfig | AncestorConfig | GeneConfig | CellConfig
+
+
+def stage_address(kind: StageKind, config: StageConfig, inputs: Mapping[str, str]) -> str:
+    """Returns the address of a stage: the SHA-256 of the canonical dump of everything that decides its result."""
+    return address_of({"kind": kind, "config": config.model_dump(mode="json"), "inputs": dict(inputs)})
+
+
+class Execution(Document):
+    """What a worker needs to know but results do not depend on.
+
+    Attributes:
+        command: the command that asked for the stage, word by word.
+        code: code of the suite that asked for it; null where it is not known.
+        checkpoint_seconds: seconds between two checkpoints.
+        num_workers: processes that load images, beside each that trains; null for its cores.
+        data: settings of the source task's data set, with where it lies.
+        task_data: likewise of the downstream task; null for the source task.
+        files: path of each file of weights, by its SHA-256.
+        description: what a cell's record says of it beside its numbers; null for other stages.
+    """
+
+    command: tuple[Text, ...]
+    code: SourceCode | None = None
+    checkpoint_seconds: float
+    num_workers: int | None = None
+    data: dict[str, Any]
+    task_data: dict[str, Any] | None = None
+    files: dict[Sha256, str] = Field(default_factory=dict)
+    description: CellDescription | None = None
+
+
+class StageFile(File):
+    """config.json: all that a worker needs to compute a stage.
+
+    Attributes:
+        address: address of the stage, which is that of `kind`, `config` and `inputs`.
+        label: what a person calls the stage.
+        kind: kind of the stage.
+        config: everything that decides the result, except the inputs.
+        inputs: addresses of the stages that it needs, by role.
+        execution: what the result does not depend on.
+    """
+
+    address: Address
+    label: Text
+    kind: StageKind
+    config: Config
+    inputs: dict[str, Address]
+    execution: Execution
+
+    @model_validator(mode="after")
+    def _of_its_address(self) -> StageFile:
+        if stage_address(self.kind, self.config, self.inputs) != self.address:
+            raise ValueError("changed since it was written")
+        return self
+
+    @property
+    def compute(self) -> Compute:
+        """The settings of a preset's section `compute` that this stage is computed with."""
+        return Compute(
+            device=self.config.device,
+            threads=self.config.threads,
+            precision=self.config.precision,
+            compile=self.config.compile,
+            checkpoint_seconds=self.execution.checkpoint_seconds,
+            loaders=self.execution.num_workers,
+        )

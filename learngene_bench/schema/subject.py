@@ -1,0 +1,116 @@
+"""What is measured: a method on a target and a task, with a seed a cell; and what cannot be measured."""
+
+from __future__ import annotations
+
+from learngene_bench.schema.base import Address, Amount, Document, ModelDescription, Text
+from learngene_bench.schema.constants import Group
+
+
+class Subject(Document):
+    """A method, with its options, on a target and a task; seeds apart.
+
+    Attributes:
+        method: name of the method.
+        version: version of the method; for a plugin file with the beginning of its hash.
+        variant: options and recipe overrides that set it apart from the method's default.
+        title: what tables call the method.
+        group: group of the method.
+        size: name of the preset's size that the target belongs to.
+        task: task that the target is fine-tuned and measured on.
+        source: task that genes and ancestors are made on.
+        target: the model that is initialized.
+    """
+
+    method: Text
+    version: Text
+    variant: Text
+    title: Text
+    group: Group
+    size: Text
+    task: Text
+    source: Text
+    target: ModelDescription
+
+
+class UnsupportedCell(Subject):
+    """A subject that its method does not support: a dash in tables.
+
+    Attributes:
+        reason: why it cannot exist.
+    """
+
+    reason: Text
+
+
+class Parameters(Document):
+    """Numbers of parameters.
+
+    Attributes:
+        stored: what the method stores and the target inherits ("Para." of the paper).
+        model: all of the target.
+    """
+
+    stored: int
+    model: int
+
+
+class Cell(Subject):
+    """One measurement: a subject and a seed.
+
+    Attributes:
+        seed: seed of the gene, the initialization and the fine-tuning.
+        parameters: numbers of parameters.
+        prepare_epochs: epochs that preparing the gene costs ("Epoch" of the paper); null where nothing is prepared.
+    """
+
+    seed: int
+    parameters: Parameters
+    prepare_epochs: Amount | None
+
+
+class PlannedCell(Cell):
+    """A cell of a plan.
+
+    Attributes:
+        address: address of its stage.
+    """
+
+    address: Address
+
+
+class EqualBudget(Document):
+    """A budget of iterations that is the same for every method: those of initializing and fine-tuning together.
+
+    Attributes:
+        iterations: how many; the most, if sizes differ.
+        of: the setting that is the same but for that; there, each method's own iterations come on top.
+    """
+
+    iterations: int
+    of: Address
+
+
+class Setting(Document):
+    """What the cells of one table share, whatever their method and target.
+
+    Attributes:
+        preset: name of the preset.
+        setting: hash of all that is shared; cells of two settings never stand in one table.
+        setting_description: the preset and what the user changed, in words.
+        equal_budget: the budget, if it is the same for every method.
+    """
+
+    preset: Text
+    setting: Address
+    setting_description: Text
+    equal_budget: EqualBudget | None = None
+
+
+class CellDescription(Setting):
+    """What a record says of its cell beside its numbers.
+
+    Attributes:
+        cell: the cell.
+    """
+
+    cell: Cell

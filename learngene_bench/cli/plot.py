@@ -1,4 +1,4 @@
-"""`lgbench plot`: figures from records."""
+"""`lgbench plot`: draws figures from records."""
 
 from __future__ import annotations
 
@@ -14,19 +14,21 @@ def plot(
     kind: Annotated[
         str,
         typer.Argument(
-            help="Which figures: accuracy, curves, losses (while tuning), front (accuracy against cost), targets "
-            "(cost), ranks (with critical differences), profile, differences, or all."
+            help="Kind of figure: accuracy, curves, losses (of fine-tuning), front (accuracy against cost), targets "
+            "(cost against their number), ranks (with critical differences), profile, differences, or all."
         ),
     ],
-    runs: Annotated[list[Path] | None, typer.Argument(help="Runs folders; several are merged. Default: runs.")] = None,
-    output: Annotated[Path, typer.Option("-o", "--output", help="The folder for the figures, PNG and PDF.")] = Path(
-        "figures"
-    ),
+    runs: Annotated[
+        list[Path] | None, typer.Argument(help="Runs folders or leaderboards; several are merged. Default: runs.")
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Output folder; every figure is a PNG and a PDF.")
+    ] = Path("figures"),
     columns: Annotated[
-        int, typer.Option("--columns", min=1, max=2, help="How wide: one or both columns of a two-column paper.")
+        int, typer.Option("--columns", min=1, max=2, help="Width of the figures in columns of a two-column paper.")
     ] = 2,
 ) -> None:
-    """Draw the figures of a runs folder."""
+    """Draw figures of the results in runs folders."""
     from learngene_bench import results
 
     kinds = results.plots.KINDS

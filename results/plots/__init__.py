@@ -1,4 +1,4 @@
-"""Figures for a paper, PNG and PDF; one file for each kind of figure, all in the style of `style.py`."""
+"""Figures for a paper, as PNG and PDF: one module for each kind of figure, all in the style of `style.py`."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,7 +21,7 @@ KINDS: Mapping[str, Callable[[Results, Path, int], list[Path]]] = {
     "profile": profile,
     "differences": differences,
 }
-"""Every kind of figure, as `lgbench plot` calls it: of results, into a folder, across so many columns of a paper."""
+"""Draws one kind of figure, by its name in `lgbench plot`: (results, output folder, 1 or 2 columns of a paper)."""
 
 __all__ = [
     "KINDS",

@@ -1,4 +1,4 @@
-"""Accuracy against what it costs, for one target and for many; and how costs grow with the number of targets."""
+"""Draws accuracy against cost, for one target and for many, and the growth of costs with the number of targets."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _LETTERS = 18
-_LOG_FROM = 4.0
-"""How many times the least the most must be for a logarithmic axis."""
+"""Longest line of a name beside a panel, in letters."""
+_LOG_RATIO = 4.0
+"""Ratio of largest to smallest value from which an axis is logarithmic."""
 
 
 def front(results: Results, folder: Path, columns: int = 2) -> list[Path]:
-    """Draws accuracy against FLOPs for one target and for all of a size, with the Pareto front, PNG and PDF.
+    """Draws accuracy against FLOPs for one target and for all targets of a size, with the Pareto front.
 
-    Arguments, result and errors are those of `accuracy`; each size of a table has two panels.
+    Arguments, result and errors are the same as in `accuracy`; each size of a table has two panels.
     """
     written = []
     for table, sizes in _by_table(results):
@@ -38,9 +39,9 @@ def front(results: Results, folder: Path, columns: int = 2) -> list[Path]:
 
 
 def targets(results: Results, folder: Path, columns: int = 2) -> list[Path]:
-    """Draws the FLOPs that n targets need in all against n, PNG and PDF.
+    """Draws the total FLOPs for n targets against n.
 
-    Arguments, result and errors are those of `accuracy`; each size of a table has a panel.
+    Arguments, result and errors are the same as in `accuracy`; each size of a table has a panel.
     """
     written = []
     for table, sizes in _by_table(results):
@@ -81,7 +82,7 @@ def _front(axes: Axes, costs: CostTable, count: int, looks: Mapping[str, Look]) 
     for method, flops, accuracy in costs.comparable(count):
         look = looks[method.row.label]
         axes.plot([flops / count], [accuracy], linestyle="none", zorder=3, **look.markers)
-        ends.append(names.End(method.row.label, look, flops / count, accuracy))
+        ends.append(names.LineEnd(method.row.label, look, flops / count, accuracy))
     _scale(axes, "x", [end.x for end in ends])
     best = {method.row.label for method in costs.front(count)}
     steps = sorted((end.x, end.y) for end in ends if end.name in best)
@@ -90,20 +91,20 @@ def _front(axes: Axes, costs: CostTable, count: int, looks: Mapping[str, Look]) 
     x, y = [*(x for x, _ in steps), right], [*(y for _, y in steps), steps[-1][1]]
     axes.step(x, y, where="post", color=GREY, linewidth=0.8, zorder=1)
     axes.set_xlabel("FLOPs per target")
-    axes.set_ylabel("Top-1 accuracy (%), mean")
+    axes.set_ylabel(f"{style.metric_label(costs.table)}, mean")
     names.write(axes, ends, _LETTERS)
 
 
 def _front_caption(sizes: Sequence[CostTable]) -> str:
     sentences = [
-        "Means over the targets of a size and the seeds. FLOPs of all that is trained until the targets are tuned, "
-        "ancestors and genes included, divided by the number of targets. Steps: the Pareto front; what lies on it is "
-        "more accurate than all that costs less.",
+        "Means over the targets of a size and the seeds. FLOPs: all training until the targets are fine-tuned, "
+        "ancestors and genes included, divided by the number of targets. Steps: the Pareto front; a method on it is "
+        "more accurate than every cheaper method.",
     ]
     for costs in sizes:
         drawn = [method for method, _, _ in costs.comparable(costs.targets)]
-        if left_out := [method.row.label for method in costs.methods if method not in drawn]:
-            sentences.append(f"Not drawn in {costs.size}, without results for all of it: {', '.join(left_out)}.")
+        if excluded := [method.row.label for method in costs.methods if method not in drawn]:
+            sentences.append(f"Not drawn in {costs.size}, as results are missing: {', '.join(excluded)}.")
     return " ".join(sentences)
 
 
@@ -116,9 +117,9 @@ def _targets_page(table: Table, sizes: Sequence[CostTable], columns: int) -> Pag
     beside, least = _room([_growing(costs) for costs in sizes])
     page = Page(
         f"Cost against the number of targets, by {table.axis}{style.conditions(table)}",
-        "FLOPs of all that is trained until n targets are tuned, ancestors and genes included. Left of where two lines "
-        "cross, one method is cheaper; right of it the other. Beyond the measured number of targets: more of the same. "
-        + style.line_styles(table.rows),
+        "FLOPs: all training until n targets are fine-tuned, ancestors and genes included. Left of the point where two "
+        "lines cross, one method is cheaper; right of it, the other. Beyond the measured number of targets, the lines "
+        "are extrapolated. " + style.line_styles(table.rows),
         count=len(sizes),
         across=columns,
         height=max(1.8, least),
@@ -133,33 +134,33 @@ def _targets_page(table: Table, sizes: Sequence[CostTable], columns: int) -> Pag
 def _grow(axes: Axes, costs: CostTable, looks: Mapping[str, Look]) -> None:
     most = max(10, 2 * costs.targets)
     counts = range(1, most + 1)
-    ends, every = [], []
+    ends, values = [], []
     for method in _growing(costs):
         look = looks[method.row.label]
         flops = [method.total("flops", count) or 0.0 for count in counts]
-        every += flops
+        values += flops
         axes.plot(counts, flops, linestyle=look.line, markevery=[0, most - 1], **look.markers)
-        ends.append(names.End(method.row.label, look, float(most), flops[-1]))
-    _scale(axes, "y", every)
+        ends.append(names.LineEnd(method.row.label, look, float(most), flops[-1]))
+    _scale(axes, "y", values)
     axes.set_xticks([1, *range(2, most + 1, max(1, most // 5))])
     axes.set_xlabel("Number of targets n")
-    axes.set_ylabel("FLOPs in all")
+    axes.set_ylabel("Total FLOPs")
     names.write(axes, ends, _LETTERS)
 
 
 def _room(panels: Sequence[Sequence[MethodCost]]) -> tuple[float, float]:
-    """Width and height that the names of the fullest panel take up."""
+    """Returns the width and height in inches that the names of the fullest panel need."""
     rooms = [names.room([method.row.label for method in methods], _LETTERS) for methods in panels]
     return max(width for width, _ in rooms), max(height for _, height in rooms)
 
 
 def _scale(axes: Axes, which: Literal["x", "y"], values: Sequence[float]) -> None:
-    """Logarithmic where the values differ much, and none is nothing; numbers in few characters."""
+    """Makes an axis logarithmic if its values are positive and differ much; writes its numbers in few characters."""
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
     axis, set_scale = (axes.xaxis, axes.set_xscale) if which == "x" else (axes.yaxis, axes.set_yscale)
     least, most = min(values), max(values)
-    if least > 0 and most / least >= _LOG_FROM:
+    if least > 0 and most / least >= _LOG_RATIO:
         set_scale("log")
         axis.set_major_locator(LogLocator(subs=(1,) if most / least > 40 else (1, 2, 5)))
         axis.set_minor_formatter(NullFormatter())

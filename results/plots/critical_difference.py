@@ -1,4 +1,4 @@
-"""Mean ranks of the methods on one line, with bars over those that are too close to be told apart."""
+"""Draws the mean ranks of the methods on one axis, with bars that join ranks without a significant difference."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _AXIS, _BAR = 0.42, 0.075
-"""Inches: of the axis below the panel's top; of one level of bars."""
+"""Distance of the axis from the panel's top, height of one level of bars, in inches."""
 _LETTERS = 20
-_MOST_TICKS = 16
+"""Longest line of a name beside the panel, in letters."""
+_MAX_TICKS = 16
 
 
 def critical_difference(results: Results, folder: Path, columns: int = 2) -> list[Path]:
     """Draws the mean ranks of the methods over targets and tasks, with Nemenyi's critical difference (Demšar, 2006).
 
-    Arguments, result and errors are those of `accuracy`. A table has a second figure if some methods have dashes: of
-    all methods, over the columns without.
+    Arguments, result and errors are the same as in `accuracy`. If some methods have dashes, a table has a second
+    figure: all methods, over the columns without dashes.
     """
     written = []
     for found in inferences(make_tables(results)):
@@ -64,7 +65,7 @@ def _page(found: Inference, columns: int) -> Page:
 
 
 def _bars(found: Inference) -> list[tuple[float, float]]:
-    """From which mean rank to which the methods cannot be told apart; all of them where ranks do not differ at all."""
+    """Returns the first and last mean rank of each clique; one bar over all methods if no ranks differ."""
     ranks = [standing.rank for standing in found.standings]
     if found.critical_difference is None:
         return [(min(ranks), max(ranks))]
@@ -75,20 +76,20 @@ def _draw_axis(axes: Axes, found: Inference, bars: Sequence[tuple[float, float]]
     line: dict[str, Any] = {"color": "black", "lw": 0.8, "solid_capstyle": "butt"}
     last = len(found.standings)
     axes.plot([1, last], [_AXIS] * 2, **line)
-    for rank in range(1, last + 1) if last <= _MOST_TICKS else [1, *range(5, last + 1, 5)]:
+    for rank in range(1, last + 1) if last <= _MAX_TICKS else [1, *range(5, last + 1, 5)]:
         axes.plot([rank] * 2, [_AXIS - 0.05, _AXIS], **line)
         axes.text(rank, _AXIS - 0.08, str(rank), ha="center", va="bottom", size=SMALL_SIZE)
     for level, (best, worst) in enumerate(bars):
         axes.plot([best, worst], [_AXIS + 0.1 + _BAR * level] * 2, color="black", lw=2.2, zorder=3)
     if found.critical_difference is not None:
-        shown = min(found.critical_difference, last - 1)
-        axes.plot([last, last - shown], [0.16] * 2, marker="|", markersize=4, **line)
+        length = min(found.critical_difference, last - 1)
+        axes.plot([last, last - length], [0.16] * 2, marker="|", markersize=4, **line)
         text = f"critical difference {found.critical_difference:.2f}"
         axes.text(last, 0.1, text, va="bottom", size=SMALL_SIZE)
 
 
 def _draw_methods(axes: Axes, found: Inference, start: float) -> None:
-    """From each mean rank a line down to the height of its name."""
+    """Draws a line from each mean rank down to the height of its name."""
     looks = style.looks(found.sample.table.rows)
     top = start
     ends = []
@@ -98,22 +99,22 @@ def _draw_methods(axes: Axes, found: Inference, start: float) -> None:
         y = top + height / 2
         axes.plot([rank] * 2, [_AXIS, y], color=looks[label].color, lw=0.7, zorder=1)
         axes.plot([rank], [_AXIS], clip_on=False, zorder=4, **looks[label].markers)
-        ends.append(names.End(label, looks[label], rank, y))
+        ends.append(names.LineEnd(label, looks[label], rank, y))
         top += height
     names.write(axes, ends, _LETTERS)
 
 
 def _caption(found: Inference) -> str:
     if found.critical_difference is None:
-        together = "The bar joins all methods: by their ranks none can be told from another."
+        bars = "The bar joins all methods: no two ranks differ significantly."
     else:
-        together = "Bars join methods that are not told apart by Nemenyi's test at 5 %."
+        bars = "Bars join methods without a significant difference (Nemenyi's test, 5 %)."
     return " ".join(
         [
-            "Rank 1 is the highest accuracy.",
-            together,
+            "Rank 1 is the best.",
+            bars,
             *wording.ranking(found)[:1],
-            "Both tests count targets and tasks, with the seeds as they are: other seeds may give another order.",
+            "Both tests generalize over targets and tasks, for these seeds only: other seeds may give another order.",
             wording.over(found.sample),
             *wording.left_out(found.sample),
         ]

@@ -1,4 +1,4 @@
-"""Differences of every two methods' means as a triangle of cells, filled where they are significant."""
+"""Draws the differences between all pairs of methods as a triangle of cells, filled where they are significant."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _HEIGHT, _WIDTH = 0.2, 0.27
-"""Inches: of a cell; a number that has less than that width is turned."""
+"""Size of a cell in inches; numbers are rotated in narrower cells."""
 _FEW = 8
-"""So many methods have room in one column of a paper."""
+"""Largest number of methods that fits into one column of a paper."""
 _LEFT, _INDENT = 0.12, 0.06
 _LETTER_WIDTH = 0.0083 * SMALL_SIZE
 
 
 def differences(results: Results, folder: Path, columns: int = 2) -> list[Path]:
-    """Draws the differences of every two methods' means, paired by seed, and whether a t-test calls them significant.
+    """Draws the differences between all pairs of methods, paired by seed, and marks those that are significant.
 
-    Arguments, result and errors are those of `accuracy`. A table has a second figure if some methods have dashes: of
-    all methods, over the columns without.
+    Arguments, result and errors are the same as in `accuracy`. If some methods have dashes, a table has a second
+    figure: all methods, over the columns without dashes.
     """
     written = []
     for found in inferences(make_tables(results)):
@@ -45,25 +45,26 @@ def _page(found: Inference, columns: int) -> Page:
     across = columns if len(labels) > _FEW else 1
     room = WIDTHS[across] - _LEFT - 0.2
     beside = _beside(labels, room)
-    turned = (room - beside) / len(labels) < _WIDTH
+    rotated = (room - beside) / len(labels) < _WIDTH
+    what = f"Differences of mean {style.metric_name(sample.table)}"
     page = Page(
-        f"Differences of mean top-1 accuracy over {wording.columns(sample)}{style.conditions(sample.table)}",
+        f"{what} over {wording.columns(sample)}{style.conditions(sample.table)}",
         _caption(found),
         count=1,
         across=1,
-        height=(_WIDTH if turned else _HEIGHT) * len(labels),
+        height=(_WIDTH if rotated else _HEIGHT) * len(labels),
         columns=across,
         beside=beside,
         below=0.1,
         left=_LEFT,
         wide=True,
     )
-    _triangle(page.panel(0, ""), found, labels, turned)
+    _triangle(page.panel(0, ""), found, labels, rotated)
     return page
 
 
 def _beside(labels: Sequence[str], room: float) -> float:
-    """Inches right of the cells, so that names which begin on the diagonal end within the figure.
+    """Returns the room right of the cells, in inches, with which names that begin on the diagonal stay in the figure.
 
     With n cells in what is left of the room, a name of length w that begins at cell i needs
     w <= beside + (n - i) (room - beside) / n.
@@ -74,19 +75,19 @@ def _beside(labels: Sequence[str], room: float) -> float:
 
 
 def _labels(found: Inference) -> list[str]:
-    """From the highest mean to the lowest."""
+    """Returns the methods' labels, the best mean first."""
     return [found.best.label, *(pair.second.label for pair in found.pairs if pair.first == found.best)]
 
 
-def _triangle(axes: Axes, found: Inference, labels: Sequence[str], turned: bool) -> None:
-    """A method's name stands at the end of its row, on top of its column."""
+def _triangle(axes: Axes, found: Inference, labels: Sequence[str], rotated: bool) -> None:
+    """Draws the cells, with each method's name at the end of its row and on top of its column."""
     from matplotlib import colormaps
     from matplotlib.patches import Rectangle
 
     places = {label: place for place, label in enumerate(labels)}
     most = max(pair.difference for pair in found.pairs)
     inch = len(labels) * axes.figure.dpi / axes.bbox.width
-    number: dict[str, Any] = {"ha": "center", "va": "center", "size": 5.5 if turned else SMALL_SIZE}
+    number: dict[str, Any] = {"ha": "center", "va": "center", "size": 5.5 if rotated else SMALL_SIZE}
     for pair in found.pairs:
         row, column = places[pair.second.label], places[pair.first.label]
         significant = "t" in pair.tests and wording.significant(pair.tests["t"])
@@ -95,7 +96,7 @@ def _triangle(axes: Axes, found: Inference, labels: Sequence[str], turned: bool)
         axes.add_patch(Rectangle((column, row), 1, 1, facecolor=face, edgecolor="#BBBBBB", linewidth=0.5))
         color = "white" if shade > 0.5 else "black"
         axes.text(
-            column + 0.5, row + 0.5, printed(pair.difference), color=color, rotation=90 if turned else 0, **number
+            column + 0.5, row + 0.5, printed(pair.difference), color=color, rotation=90 if rotated else 0, **number
         )
     for label, place in places.items():
         axes.text(place + _INDENT * inch, place + 0.5, label, ha="left", va="center_baseline", size=SMALL_SIZE)
@@ -106,11 +107,12 @@ def _triangle(axes: Axes, found: Inference, labels: Sequence[str], turned: bool)
 
 def _caption(found: Inference) -> str:
     sentences = [
-        "Points of accuracy by which the method above a column is ahead of the one right of a row, paired by seed.",
-        f"Filled, the darker the larger: significant at 5 % by the paired t-test over seeds, corrected for all "
-        f"{len(found.pairs)} pairs (Holm). White: not significant."
+        f"Lead of the method above a column over that right of a row, in {style.metric_unit(found.sample.table)}, "
+        "paired by seed.",
+        f"Filled: significant (paired t-test over seeds, 5 %, Holm-corrected for all {len(found.pairs)} pairs), the "
+        "darker the larger. White: not significant."
         if len(found.sample.seeds) > 1
-        else "One seed: none can be called significant.",
+        else "One seed: no difference can be tested.",
         wording.over(found.sample),
     ]
     return " ".join([*sentences, *wording.left_out(found.sample)])

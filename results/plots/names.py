@@ -1,4 +1,4 @@
-"""Names right of a panel, each with its marker, at the height of what it names where there is room."""
+"""Writes names right of a panel, each with its marker, as close as possible to the height of its point."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 _LINE_HEIGHT = 0.0185 * SMALL_SIZE
 _LETTER_WIDTH = 0.0083 * SMALL_SIZE
 _LEADER, _MARKER = 0.16, 0.09
-"""Inches: how far right of the panel a marker stands, and its name right of the marker."""
+"""Distance of the marker from the panel and of the name from the marker, in inches."""
 
 
 @dataclass(frozen=True)
-class End:
-    """What is to be named: a point of the panel, in its data's coordinates."""
+class LineEnd:
+    """The point to name, usually the end of a line, in the coordinates of the panel's data."""
 
     name: str
     look: Look
@@ -30,22 +30,22 @@ class End:
 
 
 def room(names: Sequence[str], letters: int) -> tuple[float, float]:
-    """Width and height in inches that the names take up, with no line longer than so many letters."""
+    """Returns the width and height in inches that the names need when lines are wrapped at this many letters."""
     lines = [line for name in names for line in _wrapped(name, letters)]
     width = _LEADER + _MARKER + _LETTER_WIDTH * max(map(len, lines), default=0)
     return width, _LINE_HEIGHT * (len(lines) + 0.2 * len(names))
 
 
-def write(axes: Axes, ends: Sequence[End], letters: int) -> None:
+def write(axes: Axes, ends: Sequence[LineEnd], letters: int) -> None:
     """Draws the names, with a thin line from each point to its name."""
     inch = axes.figure.dpi / axes.bbox.width
     line = _LINE_HEIGHT * axes.figure.dpi / axes.bbox.height
     to_panel = axes.transData + axes.transAxes.inverted()
-    placed = sorted(((*to_panel.transform((end.x, end.y)), end) for end in ends), key=lambda place: place[1])
-    rooms = [line * (0.2 + len(_wrapped(end.name, letters))) for _, _, end in placed]
-    spots = apart([y for _, y, _ in placed], rooms)
+    points = sorted(((*to_panel.transform((end.x, end.y)), end) for end in ends), key=lambda point: point[1])
+    heights = [line * (0.2 + len(_wrapped(end.name, letters))) for _, _, end in points]
+    spots = spread([y for _, y, _ in points], heights)
     outside: dict[str, Any] = {"transform": axes.transAxes, "clip_on": False}
-    for (x, y, end), spot in zip(placed, spots, strict=True):
+    for (x, y, end), spot in zip(points, spots, strict=True):
         leader = 1 + _LEADER * inch
         axes.plot([x, 1, leader], [y, y, spot], color=end.look.color, lw=0.4, alpha=0.6, zorder=0, **outside)
         axes.plot([leader], [spot], **end.look.markers, **outside)
@@ -53,16 +53,17 @@ def write(axes: Axes, ends: Sequence[End], letters: int) -> None:
         axes.text(leader + _MARKER * inch, spot, text, va="center", size=SMALL_SIZE, linespacing=1.1, **outside)
 
 
-def apart(heights: Sequence[float], rooms: Sequence[float]) -> list[float]:
-    """The ascending heights, pushed up until each has its room, then down as far as the panel's top asks for.
+def spread(centers: Sequence[float], heights: Sequence[float]) -> list[float]:
+    """Moves ascending centers up until no two boxes overlap, then down until the last stays below the panel's top.
 
     Args:
-        rooms: what each takes up, half of it above and half below.
+        centers: wanted positions, as fractions of the panel's height.
+        heights: height of each box, half of it above its center.
     """
-    gaps = [(below + above) / 2 for below, above in pairwise(rooms)]
+    gaps = [(below + above) / 2 for below, above in pairwise(heights)]
     spots: list[float] = []
-    for height, gap in zip(heights, [0.0, *gaps], strict=False):
-        spots.append(max(height, spots[-1] + gap) if spots else height)
+    for center, gap in zip(centers, [0.0, *gaps], strict=False):
+        spots.append(max(center, spots[-1] + gap) if spots else center)
     ceiling = 1.0
     for index, gap in zip(reversed(range(len(spots))), [*reversed(gaps), 0.0], strict=True):
         spots[index] = min(spots[index], ceiling)
@@ -71,7 +72,7 @@ def apart(heights: Sequence[float], rooms: Sequence[float]) -> list[float]:
 
 
 def _wrapped(name: str, letters: int) -> list[str]:
-    """The name in lines; a word that is too long is broken behind an equals sign if it has one."""
+    """Wraps a name; a word that is too long is broken after an equals sign if it has one."""
     lines: list[str] = []
     for line in textwrap.wrap(name, letters, break_long_words=False, break_on_hyphens=False):
         lines += textwrap.wrap(line.replace("=", "= ") if len(line) > letters else line, letters)

@@ -1,4 +1,4 @@
-"""A figure laid out in inches: title, panels, legend, caption; and how it becomes files."""
+"""Lays out a figure in inches (title, panels, legend, caption) and saves it."""
 
 from __future__ import annotations
 
@@ -18,32 +18,35 @@ if TYPE_CHECKING:
 _DPI = 300
 _MARGIN = 0.08
 _LEFT, _ABOVE, _BETWEEN = 0.5, 0.2, 0.08
+"""Room left of a panel, above it, and between two panels, in inches."""
 _LABEL = 0.37
-"""Inches: of what stands left of a panel, above it, between two; and where the vertical axis has its label."""
+"""Distance of the vertical axis' label from the panel, in inches."""
 _LETTER_WIDTH, _LINE_HEIGHT, _LEGEND_LINE = 0.0071, 0.0196, 0.024
-"""Inches for each point of the letters' size."""
+"""Inches per point of the font size."""
 _BAR = 0.3
-"""Inches: of a scale of colours, with its numbers."""
+"""Height of a colour bar with its numbers, in inches."""
 _KEY = 0.3
-"""Inches: of a line with its marker in the legend."""
+"""Length of a line in the legend, in inches."""
 
 
 class Page:
-    """Panels of one size, row by row, between a title and a caption that stand alone, without a text around them.
+    """Panels of equal size, row by row, between a title and a caption that explain the figure without further text.
+
+    All lengths are in inches.
 
     Args:
-        title: what is shown of what.
-        caption: how to read it.
-        count: how many panels.
-        across: how many of them stand side by side, at most.
-        height: of each, in inches, without what stands above and below it.
-        columns: 1 or 2 of a two-column paper, how wide the whole is; one panel never needs more than one unless wide.
-        beside: room right of each, in inches, for names.
-        below: room below each, for its axis.
-        legend: what the lines and markers are, by name; nothing if names stand at the lines.
-        left: room left of each, for its axis.
-        wide: whether even one panel is as wide as the whole.
-        bar: whether there is room for a scale of colours below the panels.
+        title: subject and conditions.
+        caption: how to read the figure.
+        count: number of panels.
+        across: largest number of panels side by side.
+        height: height of a panel, without its title and axis.
+        columns: width in columns of a two-column paper, 1 or 2; a single panel takes one column unless `wide`.
+        beside: room right of each panel, for names.
+        below: room below each panel, for its axis.
+        legend: looks of the lines by name; empty if the names stand at the lines.
+        left: room left of each panel, for its axis.
+        wide: give a single panel the whole width.
+        bar: leave room for a colour bar below the panels.
     """
 
     def __init__(
@@ -71,7 +74,7 @@ class Page:
         rows = -(-count // self._across)
         foot = _MARGIN + _LINE_HEIGHT * SMALL_SIZE * len(under) + _BAR * bar
         self.bar_height = foot - 0.5 * _BAR
-        """Inches from the bottom at which that scale stands."""
+        """Distance of the colour bar from the bottom, in inches."""
         entries = self._legend_rows(legend)
         keys = _LEGEND_LINE * SMALL_SIZE * len(entries)
         self._total = self._top + rows * (_ABOVE + height + below) + keys + foot
@@ -82,7 +85,7 @@ class Page:
             self._draw_legend(row, foot + keys - (number + 0.5) * _LEGEND_LINE * SMALL_SIZE)
 
     def panel(self, index: int, title: str) -> Axes:
-        """The axes of one panel, from 0."""
+        """Adds the axes of a panel; panels are numbered from 0."""
         row, column = divmod(index, self._across)
         share = (self._width - _MARGIN) / self._across
         width = share - self._left - self._beside - _BETWEEN
@@ -101,7 +104,7 @@ class Page:
         return axes
 
     def save(self, folder: Path, name: str) -> list[Path]:
-        """Writes NAME.png and NAME.pdf, whole or not at all and without the time of day: same figure, same bytes.
+        """Writes NAME.png and NAME.pdf, without a time stamp: the same figure gives the same bytes.
 
         Raises:
             UserError: the folder cannot be written to.
@@ -114,7 +117,7 @@ class Page:
         return written
 
     def content(self, suffix: str) -> bytes:
-        """The bytes of a file that ends in .png or .pdf."""
+        """Returns the bytes of the figure as a .png or .pdf file."""
         metadata = {".png": {"Software": None}, ".pdf": {"CreationDate": None}}[suffix]
         content = io.BytesIO()
         self.figure.savefig(content, format=suffix[1:], metadata=metadata)
@@ -124,7 +127,7 @@ class Page:
         self.figure.text(_MARGIN / self._width, y, "\n".join(lines), linespacing=1.2, **how)
 
     def _legend_rows(self, looks: Mapping[str, Look]) -> list[list[tuple[float, str, Look]]]:
-        """The legend's entries in as many columns as fit, row by row, each with how far from the left it stands."""
+        """Returns the legend's rows, with as many columns as fit; an entry is (inches from the left, name, look)."""
         entries = list(looks.items())
         for across in range(len(entries), 0, -1):
             down = -(-len(entries) // across)
@@ -132,8 +135,8 @@ class Page:
             widths = [_KEY + 0.2 + _LETTER_WIDTH * SMALL_SIZE * max(len(name) for name, _ in c) for c in columns]
             if sum(widths) <= self._width - _MARGIN or across == 1:
                 lefts = [_MARGIN + sum(widths[:number]) for number in range(len(columns))]
-                placed = [[(left, *entry) for entry in c] for left, c in zip(lefts, columns, strict=True)]
-                return [[c[row] for c in placed if row < len(c)] for row in range(down)]
+                positioned = [[(left, *entry) for entry in c] for left, c in zip(lefts, columns, strict=True)]
+                return [[c[row] for c in positioned if row < len(c)] for row in range(down)]
         return []
 
     def _draw_legend(self, row: Sequence[tuple[float, str, Look]], height: float) -> None:
@@ -147,18 +150,18 @@ class Page:
             self.figure.text((left + _KEY + 0.06) / self._width, y, name, va="center_baseline", size=SMALL_SIZE)
 
     def _wrapped(self, text: str, size: float) -> list[str]:
-        """The text in lines of so many letters as fit, however wide these are."""
+        """Wraps the text at the width of the figure, measured with the real font."""
         room = self._width - 2 * _MARGIN
         letters = int(room / (_LETTER_WIDTH * size))
         lines = textwrap.wrap(text, letters, break_on_hyphens=False)
-        while any(_extent(line, size) > room for line in lines):
+        while any(_text_width(line, size) > room for line in lines):
             letters -= 1
             lines = textwrap.wrap(text, letters, break_on_hyphens=False)
         return lines
 
 
-def _extent(text: str, size: float) -> float:
-    """How wide a line of text is, in inches."""
+def _text_width(text: str, size: float) -> float:
+    """Measures a line of text, in inches."""
     from matplotlib.font_manager import FontProperties, findfont, get_font
 
     font = get_font(findfont(FontProperties()))

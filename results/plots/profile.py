@@ -1,4 +1,4 @@
-"""Performance profiles: of each method, the fraction of its runs above every accuracy."""
+"""Draws performance profiles: for each method, the fraction of its runs above each value of the metric."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 _POINTS = 400
 _CROWDED = 5
-"""With more methods, those better than the median have a panel of their own."""
+"""Number of methods above which the better half gets a panel of its own."""
 
 
 def profile(results: Results, folder: Path, columns: int = 2) -> list[Path]:
     """Draws the performance profiles of every table, with bootstrap bands (Agarwal et al., arXiv 2108.13264).
 
-    Arguments, result and errors are those of `accuracy`. A table has a second figure if some methods have dashes: of
-    all methods, over the columns without.
+    Arguments, result and errors are the same as in `accuracy`. If some methods have dashes, a table has a second
+    figure: all methods, over the columns without dashes.
     """
     written = []
     for found in inferences(make_tables(results)):
@@ -42,14 +42,15 @@ def profile(results: Results, folder: Path, columns: int = 2) -> list[Path]:
 
 def _page(found: Inference, columns: int) -> Page:
     sample = found.sample
-    every = style.looks(sample.table.rows)
-    looks = {row.label: every[row.label] for row in sample.rows}
+    all_looks = style.looks(sample.table.rows)
+    looks = {row.label: all_looks[row.label] for row in sample.rows}
     panels = {"all methods": found.standings}
     if len(found.standings) > _CROWDED:
         ordered = sorted(found.standings, key=lambda standing: -standing.mean)
         panels["the better half"] = tuple(ordered[: -(-len(ordered) // 2)])
+    what = f"Fraction of runs above a {style.metric_name(sample.table)}"
     page = Page(
-        f"Fraction of runs above an accuracy, over {wording.columns(sample)}{style.conditions(sample.table)}",
+        f"{what}, over {wording.columns(sample)}{style.conditions(sample.table)}",
         _caption(found),
         count=len(panels),
         across=columns,
@@ -75,29 +76,29 @@ def _profiles(axes: Axes, sample: Sample, standings: Sequence[Standing], looks: 
         look = looks[label]
         curve = fractions(values, above)
         axes.step(above, curve, where="post", color=look.color, linestyle=look.line)
-        # Where so many runs are above; at 1 and 0 the curves lie on each other.
+        # Markers stand at these fractions: at 1 and 0 the curves coincide.
         axes.plot(np.quantile(values, [0.75, 0.5, 0.25]), [0.25, 0.5, 0.75], linestyle="none", **look.markers, zorder=4)
         if draws is not None:
             lower, upper = profile_band(values, above, draws)
             axes.fill_between(above, lower, upper, step="post", color=look.color, alpha=0.12, linewidth=0)
     axes.set_xlim(above[0], above[-1])
     axes.set_ylim(-0.02, 1.02)
-    axes.set_xlabel("Top-1 accuracy (%)")
+    axes.set_xlabel(style.metric_label(sample.table))
     axes.set_ylabel("Fraction of runs above")
 
 
 def _caption(found: Inference) -> str:
     sentences = [
-        "Every target and task counts the same. Markers: where three, two and one quarter of the runs are above."
+        "Every target and task has the same weight. Markers: three, two and one quarter of the runs are above."
     ]
     if found.standings[0].by_seeds:
         sentences.append("Bands: 95 % bootstrap intervals, drawing whole seeds.")
     elif found.standings[0].by_runs:
         sentences.append(
-            "Bands: 95 % bootstrap intervals, drawing single runs as if they were independent; too narrow where those "
-            "of one seed are off together."
+            "Bands: 95 % bootstrap intervals, drawing single runs as if they were independent; too narrow if the runs "
+            "of a seed are correlated."
         )
     else:
-        sentences.append("No bands: too few seeds to draw from.")
+        sentences.append("No bands: too few seeds for a bootstrap.")
     sentences += [style.line_styles(found.sample.rows), wording.over(found.sample), *wording.left_out(found.sample)]
     return " ".join(sentences)

@@ -1,8 +1,8 @@
-"""One style for every figure: sizes, colours, markers and lines.
+"""Defines the style of all figures: sizes, colours, markers and lines.
 
-Every method has a colour (Okabe and Ito's, which colour-blind readers can tell apart) and a marker, every group of
-methods a line style: the figures can be read in greyscale. They are made at the size at which a two-column paper prints
-them, so that no letter shrinks.
+Each method has a colour (Okabe and Ito's palette, safe for colour-blind readers) and a marker, each group of methods a
+line style, so figures can be read in greyscale. Figures have the size at which a two-column paper prints them, so the
+printed fonts have the sizes given here.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from learngene_bench.results.tables import wording
 from learngene_bench.results.tables.table import Table
 
 WIDTHS = {1: 3.35, 2: 7.0}
-"""Inches: of a figure across one column, and across both, of a two-column paper."""
+"""Width in inches of a figure across one or both columns of a two-column paper."""
 
 TITLE_SIZE, TEXT_SIZE, SMALL_SIZE = 8.5, 7.5, 6.5
-"""Points: of the figure's title; of axes; of names at lines, and of captions."""
+"""Font sizes in points: figure title; axes; captions and names at lines."""
 
 GREY = "#555555"
-"""Of what is no method: captions, leaders, fronts."""
+"""Colour of everything that is not a method: captions, leaders, fronts."""
 
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
@@ -42,7 +42,7 @@ _LINE_NAMES = {
     "other": "dash-dot-dotted",
 }
 _SETTINGS: Any = {
-    "font.family": "DejaVu Sans",  # the one font that matplotlib brings along: the same figure everywhere
+    "font.family": "DejaVu Sans",  # comes with matplotlib: the same figure on every machine
     "font.size": TEXT_SIZE,
     "axes.titlesize": TEXT_SIZE,
     "axes.titlelocation": "left",
@@ -67,7 +67,7 @@ _SETTINGS: Any = {
 
 
 def drawing() -> AbstractContextManager[None]:
-    """The style, whatever the user's own matplotlibrc says; figures are made and saved within."""
+    """Enters the style, independent of the user's matplotlibrc; make and save figures inside this context."""
     from matplotlib import style
 
     return style.context(["default", _SETTINGS])
@@ -75,10 +75,10 @@ def drawing() -> AbstractContextManager[None]:
 
 @dataclass(frozen=True)
 class Look:
-    """How a method is drawn, the same in every figure of a table: colour and marker are its own, the line its group's.
+    """Appearance of a method, the same in all figures of a table; the line style is that of its group.
 
     Attributes:
-        face: what the marker is filled with; white makes it hollow.
+        face: fill colour of the marker; white makes it hollow.
     """
 
     color: str
@@ -88,12 +88,12 @@ class Look:
 
     @property
     def markers(self) -> dict[str, Any]:
-        """For matplotlib, whatever draws markers."""
+        """Keyword arguments for every matplotlib call that draws markers."""
         return {"color": self.color, "marker": self.marker, "markerfacecolor": self.face, "markeredgewidth": 0.8}
 
 
-class Drawn(Protocol):
-    """What has a look: a row of a table, a model."""
+class Labelled(Protocol):
+    """Anything that has a look: a row of a table, a model."""
 
     @property
     def label(self) -> str: ...
@@ -102,8 +102,8 @@ class Drawn(Protocol):
     def group(self) -> str: ...
 
 
-def looks(rows: Sequence[Drawn]) -> dict[str, Look]:
-    """The look of every row, by its label; sixteen of them differ in marker or filling."""
+def looks(rows: Sequence[Labelled]) -> dict[str, Look]:
+    """Returns the look of each row by its label; up to sixteen rows differ in marker or fill."""
     made = {}
     for index, row in enumerate(rows):
         color = _COLORS[index % len(_COLORS)]
@@ -112,25 +112,46 @@ def looks(rows: Sequence[Drawn]) -> dict[str, Look]:
     return made
 
 
-def line_styles(rows: Sequence[Drawn]) -> str:
-    """What each line style stands for, as a sentence."""
+def line_styles(rows: Sequence[Labelled]) -> str:
+    """Explains the line styles of these rows in one sentence."""
     groups = dict.fromkeys(row.group for row in rows)
     text = "; ".join(f"{_LINE_NAMES[group]}: {wording.GROUP_TITLES[group].lower()}" for group in groups)
     return f"{text.capitalize()}."
 
 
-def complete(table: Table) -> bool:
-    """Whether any entry is, so that there is something to draw."""
+def has_complete_cells(table: Table) -> bool:
+    """Returns True if at least one entry has all its seeds, so that there is something to draw."""
     return any(entry.mean is not None for row in table.rows for entry in row.entries)
 
 
 def conditions(table: Table) -> str:
-    """What stands at the end of a title: under which conditions the numbers are comparable."""
+    """Returns the end of a title: the conditions under which the numbers are comparable."""
     budget = f" {wording.at_equal_budget(table.equal_budget)}" if table.equal_budget else ""
     return f"{budget}: {table.subtitle}"
 
 
+def metric_name(table: Table) -> str:
+    """Returns the metric's name as it stands within a sentence: "top-1 accuracy"."""
+    title = metric_title(table)
+    return title if title.isupper() else title[:1].lower() + title[1:]
+
+
+def metric_title(table: Table) -> str:
+    """Returns the metric's title, without its unit: "Top-1 accuracy"."""
+    return "Top-1 accuracy"
+
+
+def metric_label(table: Table) -> str:
+    """Returns the label of an axis: title and unit, "Top-1 accuracy (%)"."""
+    return f"{metric_title(table)} (%)"
+
+
+def metric_unit(table: Table) -> str:
+    """Returns the unit of a difference of the metric: "percentage points"."""
+    return "percentage points"
+
+
 def file_name(kind: str, table: Table, *more: str) -> str:
-    """A name that is safe as a file's, whatever a preset is called."""
+    """Returns a file name for a figure, safe whatever the grid and the preset are called."""
     words = [kind, table.grid, *more, table.preset, table.setting[:8], f"protocol{table.protocol}"]
     return "-".join(re.sub(r"[^A-Za-z0-9._]+", "_", word).strip("._") for word in words)

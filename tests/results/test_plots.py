@@ -155,9 +155,9 @@ def test_nothing_leaves_the_figure(costly: Any, pages: list[Page], tmp_path: Pat
 
 
 def test_names_at_the_line_ends_keep_apart() -> None:
-    assert names.apart([0.1, 0.1, 0.98, 0.99], [0.1] * 4) == pytest.approx([0.1, 0.2, 0.9, 1.0])
+    assert names.spread([0.1, 0.1, 0.98, 0.99], [0.1] * 4) == pytest.approx([0.1, 0.2, 0.9, 1.0])
     # A name on two lines takes twice the room, half of it on either side.
-    assert names.apart([0.1, 0.1, 0.1], [0.1, 0.2, 0.1]) == pytest.approx([0.1, 0.25, 0.4])
+    assert names.spread([0.1, 0.1, 0.1], [0.1, 0.2, 0.1]) == pytest.approx([0.1, 0.25, 0.4])
 
 
 def test_plot_writes_what_it_prints(costly: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

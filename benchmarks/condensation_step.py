@@ -28,7 +28,7 @@ from learngene_bench.models.spec import ModelSpec
 from learngene_bench.models.vit import build_model
 from learngene_bench.training.ancestors import ConvNet
 from learngene_bench.training.loop import distillation_loss
-from learngene_bench.util.rng import Streams
+from learngene_bench.util.rng import RngStreams
 
 
 class KronLoop(Expansion):
@@ -73,8 +73,8 @@ def main() -> None:
 
 
 def build_steps(spec: ModelSpec, batch: int, device: str) -> dict[str, Callable[[], None]]:
-    """A training step for each way, all starting from the same function."""
-    weights = base_weights(spec, BaseInitialization(matrices="xavier", position_std=0.5), Streams(0).generator("x"))
+    """Makes a training step for each way; all ways start from the same function."""
+    weights = base_weights(spec, BaseInitialization(matrices="xavier", position_std=0.5), RngStreams(0).generator("x"))
     layout = Layout(spec, spec.width, per_position=2)
     generator = torch.Generator().manual_seed(0)
     names = list(spec.block_shapes())
@@ -111,7 +111,7 @@ def _step(network: nn.Module, teacher: nn.Module, images: Tensor, labels: Tensor
 
 
 def alternate(steps: dict[str, Callable[[], None]], rounds: int, device: str) -> dict[str, list[float]]:
-    """Seconds of each step, the ways taking turns; the first five rounds are not counted."""
+    """Measures the seconds of each step in turns, without the first five rounds."""
     times: dict[str, list[float]] = {name: [] for name in steps}
     for count in range(rounds + 5):
         for name, step in steps.items():

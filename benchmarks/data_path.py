@@ -41,7 +41,7 @@ from learngene_bench.plugins.registry import dataset
 
 JITTER, ERASING = 0.4, 0.25
 MADE = 12_000
-"""Images that are made where none are given."""
+"""Number of images to make if none are given."""
 
 
 def main() -> None:
@@ -78,7 +78,7 @@ def main() -> None:
 
 
 class Rate(NamedTuple):
-    """Images a second, and seconds that processors worked for an image."""
+    """Measures images per second, and processor seconds per image."""
 
     images: float
     work: float
@@ -91,7 +91,7 @@ def _rate(epoch: Callable[[], int]) -> Rate:
 
 
 def _timm_epoch(root: Path, size: int, batch: int, cores: int) -> int:
-    """Images shown."""
+    """Returns the number of images that were seen."""
     loader = create_loader(
         create_dataset("", root=str(root / "train")),
         input_size=(3, size, size),
@@ -118,7 +118,7 @@ def _opened(root: Path, size: int) -> DeviceImages:
 
 
 def _epoch(data: DeviceImages, batch: int) -> int:
-    """Images shown."""
+    """Returns the number of images that were seen."""
     generator, noise = torch.Generator().manual_seed(0), torch.Generator()
     order = torch.randperm(len(data), generator=generator)
     whole = len(data) // batch * batch  # the last, partial batch is dropped, as timm's loader drops it
@@ -126,7 +126,7 @@ def _epoch(data: DeviceImages, batch: int) -> int:
 
 
 def _make_images(root: Path) -> Path:
-    """Smooth colours of ten classes, as JPEG: noise would be larger files than photographs are."""
+    """Makes JPEGs of smooth colours in ten classes (noise would make larger files than photographs do)."""
     random = np.random.default_rng(0)
     for number in range(MADE + MADE // 10):
         split = "train" if number < MADE else "val"

@@ -31,7 +31,7 @@ from learngene_bench.models.spec import ModelSpec
 from learngene_bench.training.inputs import new_model
 from learngene_bench.training.loop import train
 from learngene_bench.training.run import Phase
-from learngene_bench.util.rng import Streams
+from learngene_bench.util.rng import RngStreams
 
 STEPS = 20
 CLASSES = 10
@@ -104,7 +104,7 @@ def some_images(options: argparse.Namespace, augmentation: Augmentation) -> Devi
 
 def seconds_per_step(spec: ModelSpec, recipe: Recipe, data: DeviceImages, device: str) -> float:
     model = new_model(spec, BaseInitialization(), 0, recipe.drop_path).to(device)
-    phase = Phase("benchmark", Streams(0), Compute(device="cpu"), CLASSES)
+    phase = Phase("benchmark", RngStreams(0), Compute(device="cpu"), CLASSES)
     started = time.perf_counter()
     train(model, data, recipe, phase)  # measures the loss at its end, which waits for the device
     return (time.perf_counter() - started) / recipe.steps(len(data))

@@ -27,7 +27,7 @@ from learngene_bench.models.spec import ModelSpec
 
 
 class OneByOne(MetaBatch):
-    """The same training, a pass of the hypernetwork for each network."""
+    """The same training with one pass of the hypernetwork for each network."""
 
     def logits(self, specs: Sequence[ModelSpec], images: Tensor) -> tuple[list[Tensor], Tensor]:
         alone = [super(OneByOne, self).logits([spec], images) for spec in specs]
@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def build_steps(base: ModelSpec, networks: int, batch: int, device: str) -> dict[str, Callable[[], None]]:
-    """A training step for each way, both from the same hypernetwork and through the same networks."""
+    """Makes a training step for each way, from the same hypernetwork and through the same networks."""
     layout = Layout(64, 3, 8, base.classes, channels=64)
     steps = {}
     for name, kind in {"one by one": OneByOne, "together": MetaBatch}.items():
@@ -89,7 +89,7 @@ def _step(network: MetaBatch, images: Tensor, labels: Tensor) -> Callable[[], No
 
 
 def alternate(steps: dict[str, Callable[[], None]], arguments: argparse.Namespace) -> dict[str, list[float]]:
-    """Seconds of each step, the ways taking turns; the first two rounds are not counted."""
+    """Measures the seconds of each step in turns, without the first two rounds."""
     times: dict[str, list[float]] = {name: [] for name in steps}
     for count in range(arguments.rounds + 2):
         for name, step in steps.items():

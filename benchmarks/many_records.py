@@ -42,9 +42,9 @@ from learngene_bench.util.files import read_json, write_json
 LGBENCH = str(Path(sys.executable).with_name("lgbench"))
 ROUNDS = 3
 UNFINISHED = 0.05
-"""Share of cells that are not done: as many failed as interrupted as not begun."""
+"""Share of cells that are not done: one third failed, one third interrupted, one third not begun."""
 RUNNING = 4
-"""Interrupted cells that run while the commands are timed."""
+"""Number of interrupted cells that are running while the commands are timed."""
 
 FAILING = """
 from learngene_bench.contracts.initializer import Initializer
@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("--grid", default="depth")
     parser.add_argument("--preset", default="digits")
     parser.add_argument("--seeds", type=int, default=157)
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as of `lgbench plan`")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="same as `lgbench plan --set`")
     parser.add_argument("--folder", type=Path, help="keep the runs folder here, and take the one that is here")
     parser.add_argument("--command", action="append", metavar="'report RUNS --format csv'", help="time these instead")
     parser.add_argument("--only-make", action="store_true", help="time nothing")
@@ -96,7 +96,7 @@ def main() -> None:
 
 
 def fill(runs: Runs, plan: Plan, command: Sequence[str]) -> None:
-    """Writes the files of all stages of a plan, as they stand when a large run is nearly through."""
+    """Writes the files of all stages of a plan as they are when a large run is almost finished."""
     with tempfile.TemporaryDirectory() as temporary:
         samples = Samples(Path(temporary))
     draw = random.Random(0)
@@ -123,7 +123,7 @@ def fill(runs: Runs, plan: Plan, command: Sequence[str]) -> None:
 
 
 class Samples:
-    """Files of real stages, and records made after them."""
+    """Makes the files of a stage from those of a real stage of the same kind."""
 
     def __init__(self, folder: Path) -> None:
         runs, plugin = folder / "runs", folder / "failing.py"
@@ -142,12 +142,12 @@ class Samples:
         self.progress = {**where, "time": time.time()}
 
     def stage(self, stage: Stage) -> dict[str, Any]:
-        """The record of a stage: that of the sample, with what is this stage's own."""
+        """Makes the record of a stage from the sample's, with the fields that differ from stage to stage."""
         record = copy.deepcopy(self.records[stage.kind])
         return {**record, "address": stage.address, "inputs": dict(stage.inputs)}
 
     def cell(self, stage: Stage, cell: Cell, plan: Plan, draw: random.Random) -> dict[str, Any]:
-        """The record of a cell, with as many epochs and tensors as it has, and random numbers."""
+        """Makes the record of a cell with random numbers; it has as many epochs and tensors as the cell."""
         record = {**self.stage(stage), **about(cell, plan)}
         nothing = dict.fromkeys(record["cost"]["tune"], 0)
         spent = record["cost"] if stage.inputs else dict.fromkeys(record["cost"], nothing)
@@ -162,13 +162,13 @@ class Samples:
         }
 
     def initial_weights(self, cell: Cell, draw: random.Random) -> dict[str, Any]:
-        """Statistics of each tensor."""
+        """Makes statistics for each tensor."""
         names = sorted(cell.target.parameter_shapes())
         return {name: {statistic: draw.gauss(0, 1) for statistic in self.statistics} for name in names}
 
 
 def learning_curve(cell: Cell, plan: Plan, point: dict[str, Any], draw: random.Random) -> list[dict[str, Any]]:
-    """A point for each epoch; the deeper the model and the later in the plan the method, the higher the end."""
+    """Makes a curve with a point for each epoch; deeper models and methods later in the plan end higher."""
     epochs = math.ceil(plan.preset.tuning.epochs or 1)
     start = 10 + draw.gauss(0, 1)
     rise = 20 + cell.target.depth + plan.rows.index(cell.row) + draw.gauss(0, 1)
@@ -181,7 +181,7 @@ def learning_curve(cell: Cell, plan: Plan, point: dict[str, Any], draw: random.R
 
 
 def default_commands(asked: Sequence[str]) -> list[str]:
-    """What is timed; RUNS stands for the folder, NOTHING for one that is not there."""
+    """Lists the timed commands; RUNS stands for the folder, NOTHING for a folder that does not exist."""
     plan = " ".join(["plan", *asked])
     formats = [f"report RUNS --format {name}" for name in ("table", "csv", "markdown", "latex", "html", "json")]
     sheets = [f"report RUNS --table {name}" for name in ("cost", "statistics")]
@@ -233,7 +233,7 @@ def measure(runs: Runs, commands: Sequence[str], nothing: Path) -> None:
 
 
 def of_children() -> float:
-    """Processor seconds of the commands that have ended."""
+    """Returns the processor seconds of all commands that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 

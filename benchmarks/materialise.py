@@ -59,7 +59,7 @@ def deit(arguments: argparse.Namespace) -> ModelSpec:
 
 @torch.no_grad()
 def measure(way: str, arguments: argparse.Namespace) -> dict[str, float]:
-    """Median seconds, and the growth of the largest resident size in the first round."""
+    """Measures median seconds, and by how much the peak resident size grows in the first round."""
     torch.set_num_threads(arguments.threads)
     spec = deit(arguments)
     layout = Layout(spec, spec.width, per_position=2)
@@ -79,7 +79,7 @@ def measure(way: str, arguments: argparse.Namespace) -> dict[str, float]:
 
 
 def kron_loop(expansion: Expansion) -> dict[str, torch.Tensor]:
-    """The equation as it is written: one `torch.kron` for every layer, component and template."""
+    """Computes the equation as it is written: one `torch.kron` for every layer, component and template."""
     weights = {}
     for name, templates in expansion.templates.items():
         for layer, scalers in enumerate(expansion.scalers[name]):

@@ -1,4 +1,4 @@
-"""What a cell costs beside its training: the same training with and without stages, records and checkpoints.
+"""Measures the overhead of a cell: the same training with and without stages, records and checkpoints.
 
     python benchmarks/overhead.py [--minutes 0.15] [--rounds 3] [--depth 12] [--set sizes.micro.width=192]
 
@@ -46,11 +46,11 @@ from learngene_bench.training.loop import train
 from learngene_bench.training.run import Phase
 from learngene_bench.util.files import canonical
 from learngene_bench.util.provenance import versions
-from learngene_bench.util.rng import Streams
+from learngene_bench.util.rng import RngStreams
 
 METHOD = "he"
 SHORT = 38
-"""Iterations of the trainings that warm up."""
+"""Number of iterations of the trainings that warm up."""
 PARTS: dict[str, list[tuple[Any, str]]] = {
     "claim": [(lease, "_take"), (lease, "_release")],
     "configuration": [(store.StageFolder, "read_config")],
@@ -61,7 +61,7 @@ PARTS: dict[str, list[tuple[Any, str]]] = {
     "provenance": [(stages._Stage, "provenance")],
     "record": [(stages, "write_json"), (store.StageFolder, "finish")],
 }
-"""What a cell does beside training, and by which functions; none of them calls another."""
+"""Names the parts of a cell's overhead and the functions that do them; none of these calls another."""
 
 Curve = list[dict[str, Any]]
 
@@ -71,7 +71,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=0.15, help="work of one cell, about")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--depth", type=int, default=12)
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as of `lgbench run`")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="same as `lgbench run --set`")
     options = parser.parse_args()
     settings = [f"grid.depths=[{options.depth}]", *options.set]
     short = plan_of([*settings, f"tuning.iterations={SHORT}"])
@@ -105,7 +105,7 @@ def plan_of(settings: list[str]) -> Plan:
 
 
 def iterations_for(seconds: float, short: Plan) -> int:
-    """How many iterations of tuning take so long, judged by the second of two short trainings."""
+    """Estimates the number of fine-tuning iterations for a duration from the second of two short trainings."""
     for _ in range(2):
         started = time.perf_counter()
         directly(short)
@@ -114,7 +114,7 @@ def iterations_for(seconds: float, short: Plan) -> int:
 
 
 def directly(plan: Plan) -> Curve:
-    """The cell's training and nothing else."""
+    """Runs the cell's training and nothing else."""
     cell, preset = plan.cells[0], plan.preset
     torch.set_num_threads(preset.compute.threads)
     device = choose_device(preset.compute.device)
@@ -126,7 +126,7 @@ def directly(plan: Plan) -> Curve:
     held_out = plain_images(splits.test, splits, device)
     phase = Phase(
         name="tuning",
-        streams=Streams(cell.seed),
+        streams=RngStreams(cell.seed),
         compute=preset.compute,
         classes=facts.classes,
         evaluate=lambda trained: top1(trained, held_out, preset.compute),
@@ -136,7 +136,7 @@ def directly(plan: Plan) -> Curve:
 
 
 def as_a_cell(plan: Plan) -> Curve:
-    """The same as `lgbench run` does it, in a new runs folder."""
+    """Runs the cell as `lgbench run` does, in a new runs folder."""
     cell, preset = plan.cells[0], plan.preset
     with tempfile.TemporaryDirectory() as folder:
         runs = Runs(Path(folder))
@@ -157,7 +157,7 @@ def as_a_cell(plan: Plan) -> Curve:
 
 @contextmanager
 def timed() -> Iterator[dict[str, float]]:
-    """Gives the seconds spent in each of the parts."""
+    """Yields the seconds spent in each part."""
     spent = dict.fromkeys(PARTS, 0.0)
 
     def wrapper(part: str, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -31,7 +31,7 @@ from learngene_bench.data.dataloader import StreamedImages
 from learngene_bench.data.image_transforms import mended
 from learngene_bench.data.sampler import Draws, Order
 from learngene_bench.distributed import World
-from learngene_bench.util.rng import Streams
+from learngene_bench.util.rng import RngStreams
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 POLICY = "rand-m9-mstd0.5-inc1"
@@ -41,7 +41,7 @@ DEIT = Augmentation(random_crop=RandomCrop(), flip=True, auto_augment=POLICY, ra
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path)
-    parser.add_argument("--images", type=int, default=1000, help="as many are read at most, or made")
+    parser.add_argument("--images", type=int, default=1000, help="largest number of images to read or to make")
     parser.add_argument("--image-size", type=int, default=224)
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--loaders", type=int, default=2)
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def make_images(folder: Path, count: int) -> None:
-    """JPEGs of 500 x 375 pixels that compress to about 100 kB, as those of ImageNet do."""
+    """Makes JPEGs of 500 x 375 pixels that compress to about 100 kB, like those of ImageNet."""
     random = np.random.default_rng(0)
     for number in range(count):
         path = folder / f"class {number % 10}" / f"{number}.jpg"
@@ -94,8 +94,8 @@ def suite(dataset: ImageDataset, arguments: argparse.Namespace) -> object:
     files = ImageFiles(arguments.folder, names, np.array(labels), 3, size, whole=True)
     data = StreamedImages(files, Normalization(MEAN, STD), torch.device("cpu"), (DEIT,), arguments.loaders)
     recipe = Recipe(epochs=1, batch_size=arguments.batch_size, learning_rate=1, augmentation=DEIT)
-    order = Order(len(files), recipe, Streams(0), "benchmark", World())
-    return lambda: data.batches(map(order.batch, range(order.steps)), Draws.of(Streams(0), "benchmark", "cpu"))
+    order = Order(len(files), recipe, RngStreams(0), "benchmark", World())
+    return lambda: data.batches(map(order.batch, range(order.steps)), Draws.of(RngStreams(0), "benchmark", "cpu"))
 
 
 def by_timm(dataset: ImageDataset, arguments: argparse.Namespace) -> object:
@@ -121,7 +121,7 @@ def by_timm(dataset: ImageDataset, arguments: argparse.Namespace) -> object:
 
 
 def epoch(batches: object) -> float:
-    """Images per second."""
+    """Measures images per second."""
     started, images = time.perf_counter(), 0
     for shown, _ in batches():  # type: ignore[operator]
         images += len(shown)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import architecture
+import draw_architecture
 import pytest
+from PIL import Image
 
 # Faults that are being repaired. Every entry goes when its fault does; no entry may be added.
 KNOWN = {
@@ -72,3 +74,8 @@ def test_imports_count_wherever_they_stand(tmp_path: Path) -> None:
     assert architecture.sibling_imports(graph) == ["methods.sws -> methods.wave"]
     assert architecture.cycles(graph) == ["util.files -> util.errors -> util.files"]
     assert architecture.long_files(graph) == [f"cli.main: {architecture.MOST_LINES + 1} lines"]
+
+
+def test_the_picture_shows_the_present_rooms_and_arrows(graph: architecture.ImportGraph) -> None:
+    shown = Image.open(draw_architecture.PICTURE).text["Description"]
+    assert shown == draw_architecture.content(graph), "run: python tools/draw_architecture.py"

@@ -20,30 +20,34 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "learngene_bench"
 
-LAYERS = (
-    "version",
-    "util",
-    "distributed",
-    "config",
-    "schema",
-    "contracts",
-    "plugins",
-    "models",
-    "expansion",
-    "data",
-    "training",
-    "planning",
-    "runs",
-    "execution",
-    "api",
-    "conformance",
-    "results",
-    "analysis",
-    "cli",
-)
-"""The rooms from bottom to top. A room may import the rooms before it."""
+LAYERS = {
+    "version": "version, protocol",
+    "util": "errors, files, random streams",
+    "distributed": "several processes, one model",
+    "config": "presets, grids, --set",
+    "schema": "configurations, records, addresses",
+    "contracts": "what a plugin implements",
+    "plugins": "finds implementations",
+    "models": "families of models",
+    "expansion": "from a gene to weights",
+    "data": "images to batches",
+    "training": "the loop, evaluation",
+    "planning": "cells and their stages",
+    "runs": "folders of results",
+    "execution": "computes stages",
+    "api": "initialize(model, ...)",
+    "conformance": "lgbench check",
+    "results": "records to tables",
+    "analysis": "lgbench analyze",
+    "cli": "one file for each command",
+}
+"""The rooms from bottom to top, and what is in them. A room may import the rooms before it."""
 
-IMPLEMENTATIONS = ("methods", "baselines", "tasks")
+IMPLEMENTATIONS = {
+    "methods": "learngene initializers",
+    "baselines": "all other initializers",
+    "tasks": "data sets, kinds of task",
+}
 """Rooms that are found by entry point: they may import everything up to `training`, and no room imports them."""
 
 RESULTS_MAY_IMPORT = ("version", "util", "config", "schema", "contracts")
@@ -115,6 +119,11 @@ def room_of(module: str) -> str:
     return module.partition(".")[0]
 
 
+def height(room: str) -> int:
+    """The place of a room in the layers, counted from the bottom; implementations stand beside what they may use."""
+    return list(LAYERS).index("training" if room in IMPLEMENTATIONS else room)
+
+
 def may_import(importer: str, imported: str) -> bool:
     """True if the layers allow an import from one room to another."""
     if importer in (imported, FACADE):
@@ -124,8 +133,8 @@ def may_import(importer: str, imported: str) -> bool:
     if importer == "results":
         return imported in RESULTS_MAY_IMPORT
     if importer in IMPLEMENTATIONS:
-        return LAYERS.index(imported) <= LAYERS.index("training")
-    return importer in LAYERS and LAYERS.index(imported) < LAYERS.index(importer)
+        return height(imported) <= height(importer)
+    return importer in LAYERS and height(imported) < height(importer)
 
 
 def upward_imports(graph: ImportGraph) -> list[str]:

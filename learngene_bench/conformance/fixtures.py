@@ -26,7 +26,7 @@ from learngene_bench.training.inputs import new_model, source_data, training_ima
 from learngene_bench.training.loop import train
 from learngene_bench.training.run import Phase
 from learngene_bench.util.files import canonical
-from learngene_bench.util.rng import Streams
+from learngene_bench.util.rng import RngStreams
 
 ITERATIONS, BATCH = 3, 32
 WIDTH, HEAD_DIMENSION = 16, 8
@@ -172,7 +172,7 @@ class Miniature:
             )
         else:
             raise TypeError(f"no miniature of an ancestor of kind {type(wanted).__name__}")
-        phase = Phase("pretraining", Streams(seed), self.preset.compute, self.facts.classes, forward_flops=flops)
+        phase = Phase("pretraining", RngStreams(seed), self.preset.compute, self.facts.classes, forward_flops=flops)
         train(network, training_images(self.splits, recipe, torch.device("cpu")), recipe, phase)
         return network.eval(), flops
 

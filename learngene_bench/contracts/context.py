@@ -20,7 +20,7 @@ from learngene_bench.training.custom_objective import OwnObjective
 from learngene_bench.training.evaluation import top1
 from learngene_bench.training.loop import train
 from learngene_bench.training.run import Cost, Phase, Progress, Trained
-from learngene_bench.util.rng import Streams
+from learngene_bench.util.rng import RngStreams
 
 
 @dataclass
@@ -64,11 +64,11 @@ class Context:
 
     def generator(self, purpose: str) -> torch.Generator:
         """A CPU generator of this purpose's own stream."""
-        return Streams(self.seed).generator("method", purpose)
+        return RngStreams(self.seed).generator("method", purpose)
 
     def base_weights(self, spec: ModelSpec) -> dict[str, Tensor]:
         """Every parameter of a new model of this spec under the preset's base initialization, drawn from the seed."""
-        return base_weights(spec, self.base, Streams(self.seed).generator("weights"))
+        return base_weights(spec, self.base, RngStreams(self.seed).generator("weights"))
 
     def source_images(self, count: int) -> Tensor:
         """Training images of the source task in their stored order, normalised, not augmented: (count, C, H, W)."""
@@ -104,7 +104,7 @@ class Context:
         distiller = self.ancestors[teacher].to(self.device).eval() if teacher else None
         phase = Phase(
             name=recipe,
-            streams=Streams(self.seed),
+            streams=RngStreams(self.seed),
             compute=self.compute,
             classes=source.classes,
             evaluate=lambda trained: top1(trained, source.validation, self.compute),

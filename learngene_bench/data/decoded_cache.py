@@ -155,4 +155,4 @@ def _write(entry: Path, array: NDArray[np.uint8]) -> None:
             np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(array))
             stream.write(array.data)  # numpy's own way says of a full disk only how many bytes are missing
 
-    write_whole(entry, write, lasting=False)
+    write_whole(entry, write, durable=False)

@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 
 from learngene_bench.config.recipe import Recipe
 from learngene_bench.distributed import Part, World
-from learngene_bench.util.rng import Streams
+from learngene_bench.util.rng import RngStreams
 
 
 @dataclass(frozen=True)
@@ -40,17 +40,17 @@ class Draws:
 
     small: Generator
     noise: Generator
-    streams: Streams
+    streams: RngStreams
     phase: str
 
     @staticmethod
-    def of(streams: Streams, phase: str, device: str) -> Draws:
+    def of(streams: RngStreams, phase: str, device: str) -> Draws:
         small = streams.generator(phase, "augmentation")
         return Draws(small, streams.generator(phase, "noise", device=device), streams, phase)
 
     def of_image(self, epoch: int, place: int) -> int:
         """What decides all that is drawn for an image alone: the same in whichever process, and in whatever order."""
-        return self.streams.number(self.phase, "image", epoch, place)
+        return self.streams.seed_for(self.phase, "image", epoch, place)
 
 
 class Order:
@@ -68,7 +68,7 @@ class Order:
         UserError: a batch is too small to be shared out.
     """
 
-    def __init__(self, images: int, recipe: Recipe, streams: Streams, phase: str, world: World) -> None:
+    def __init__(self, images: int, recipe: Recipe, streams: RngStreams, phase: str, world: World) -> None:
         self.images, self.recipe, self.streams, self.phase = images, recipe, streams, phase
         self.steps, self.steps_per_epoch = recipe.steps(images), recipe.steps_per_epoch(images)
         length = recipe.epoch_length(images)

@@ -38,7 +38,7 @@ from learngene_bench.util import provenance, source_code
 from learngene_bench.util.errors import MethodFailure, UserError, one_line
 from learngene_bench.util.files import file_hash, write_json, write_whole
 from learngene_bench.util.interrupt import Stopped
-from learngene_bench.util.rng import Streams
+from learngene_bench.util.rng import RngStreams
 from learngene_bench.version import PROTOCOL
 
 
@@ -140,7 +140,7 @@ class _Stage:
         if recipe is not None:
             phase = Phase(
                 name="pretraining",
-                streams=Streams(self.seed),
+                streams=RngStreams(self.seed),
                 compute=self.compute,
                 classes=self.facts.classes,
                 evaluate=lambda trained: top1(trained, self._validation(), self.compute),
@@ -232,7 +232,7 @@ class _Stage:
         recipe = self._tuning or Recipe(iterations=0, batch_size=1, learning_rate=1.0)
         phase = Phase(
             name="tuning",
-            streams=Streams(self.seed),
+            streams=RngStreams(self.seed),
             compute=self.compute,
             classes=facts.classes,
             evaluate=lambda trained: top1(trained, held_out, self.compute),
@@ -288,7 +288,7 @@ class _Stage:
     def _global_stream(self) -> Iterator[None]:
         """torch's global random numbers, for a method that draws from them all the same: they depend on the seed."""
         with torch.random.fork_rng([]):
-            torch.manual_seed(Streams(self.seed).number("method", "global"))
+            torch.manual_seed(RngStreams(self.seed).seed_for("method", "global"))
             yield
 
     @property
@@ -381,7 +381,7 @@ def _write_progress(
     state = {"phase": phase, "step": step, "steps": steps, "epoch": epoch, "epochs": epochs, "top1": top1}
     text = json.dumps({**state, "seconds_left": seconds_left, "time": time.time()})
     # Twice a second: training does not wait for the disk.
-    write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"), lasting=False)
+    write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"), durable=False)
 
 
 def choose_device(name: str) -> torch.device:

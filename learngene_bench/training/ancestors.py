@@ -15,7 +15,7 @@ from learngene_bench.config.preset import Teacher
 from learngene_bench.contracts.dataset import DatasetFacts
 from learngene_bench.models.vit import spec_of
 from learngene_bench.util.errors import UserError, unknown
-from learngene_bench.util.rng import Streams
+from learngene_bench.util.rng import RngStreams
 
 
 def build_teacher(settings: Teacher, facts: DatasetFacts) -> nn.Module:
@@ -25,7 +25,7 @@ def build_teacher(settings: Teacher, facts: DatasetFacts) -> nn.Module:
         UserError: timm has no such model, or its pretrained weights cannot be had.
     """
     with torch.random.fork_rng([]):
-        torch.manual_seed(Streams(settings.seed).number("teacher"))
+        torch.manual_seed(RngStreams(settings.seed).seed_for("teacher"))
         if settings.architecture == "convnet":
             return ConvNet(facts.channels, facts.classes, settings.width)
         return _from_timm(settings, facts)

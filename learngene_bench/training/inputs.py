@@ -16,13 +16,13 @@ from learngene_bench.data.dataloader import StreamedImages
 from learngene_bench.models.base_initialization import base_weights, write_weights
 from learngene_bench.models.spec import ModelSpec
 from learngene_bench.models.vit import build_model
-from learngene_bench.util.rng import Streams
+from learngene_bench.util.rng import RngStreams
 
 
 def new_model(spec: ModelSpec, base: BaseInitialization, seed: int, drop_path: float = 0.0) -> VisionTransformer:
     """A model on the CPU whose weights are the base initialization, drawn from the seed."""
     model = build_model(spec, drop_path=drop_path)
-    write_weights(model, base_weights(spec, base, Streams(seed).generator("weights")))
+    write_weights(model, base_weights(spec, base, RngStreams(seed).generator("weights")))
     return model
 
 

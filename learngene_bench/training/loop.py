@@ -59,7 +59,7 @@ def train(network: nn.Module, data: SplitImages, recipe: Recipe, phase: Phase) -
     # Drop path draws from torch's global stream: fork it, so that nobody else's numbers change.
     cuda = [data.device] if data.device.type == "cuda" else []
     with torch.random.fork_rng(cuda), whole_batch(network, lambda: run.part, run.world), lost_loader_explained():
-        torch.manual_seed(phase.streams.number(phase.name, "drop path"))
+        torch.manual_seed(phase.streams.seed_for(phase.name, "drop path"))
         run.restore()
         run.loop()
     return run.trained
@@ -106,7 +106,7 @@ class _Run:
     def _mixup(self) -> RepeatableMixup | None:
         if not (self.recipe.mixup or self.recipe.cutmix):
             return None
-        return RepeatableMixup(self.recipe, self.phase.classes, self.phase.streams.number(self.phase.name, "mixup"))
+        return RepeatableMixup(self.recipe, self.phase.classes, self.phase.streams.seed_for(self.phase.name, "mixup"))
 
     def _shared_out(self, network: nn.Module) -> nn.Module:
         """The network whose gradients are averaged over all processes, and whose weights are those of rank 0."""

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from torch import nn
 
 from learngene_bench.config.preset import Compute
-from learngene_bench.util.rng import Streams
+from learngene_bench.util.rng import RngStreams
 
 Evaluate = Callable[[nn.Module], float]
 
@@ -72,7 +72,7 @@ class Phase:
     """
 
     name: str
-    streams: Streams
+    streams: RngStreams
     compute: Compute
     classes: int
     evaluate: Evaluate | None = None

@@ -1,1 +1,1 @@
-"""Errors, files, provenance, signals and random streams: what every other room may use."""
+"""Helpers that every other room may use: errors, files, provenance, signals, random streams."""

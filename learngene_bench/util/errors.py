@@ -1,4 +1,4 @@
-"""The errors a person can cause or meet, and the nearest valid name to what they typed."""
+"""The kinds of errors, and the message for an unknown name."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """Something the user can put right: shown as one line, exit status 2, no traceback."""
+    """A mistake that the user can correct: printed as one line without a traceback, exit status 2."""
 
 
 class DamagedFile(UserError):
-    """A file of ours that no longer reads as what it was written as."""
+    """A file that the suite wrote and that can no longer be read as such."""
 
 
 class MethodFailure(Exception):
-    """A method or its training went wrong: recorded with the cell, exit status 1, the other cells go on."""
+    """An error of a method or of its training: recorded with its cell, exit status 1; the other cells go on."""
 
 
 def unknown(kind: str, name: str, valid: Iterable[str]) -> UserError:
-    """The error for a name that is not among the valid ones; the nearest ones come first.
+    """Makes the error for an unknown name: it suggests the most similar valid names and lists all of them.
 
     >>> str(unknown("method", "wav", ["he", "wave"]))
     "unknown method 'wav': did you mean 'wave'? (valid: he, wave)"
@@ -32,11 +32,11 @@ def unknown(kind: str, name: str, valid: Iterable[str]) -> UserError:
 
 
 def nearest(name: str, valid: Iterable[str]) -> list[str]:
-    """The two valid names that are most like what was typed; none where none is."""
+    """Returns the valid names that resemble `name` most: two at most, none if none is similar."""
     return difflib.get_close_matches(name, sorted(valid), n=2, cutoff=0.5)
 
 
 def one_line(error: Exception) -> str:
-    """The first line of an error, with its type where that is not one of ours."""
+    """Returns the first line of an error's message, preceded by its type unless the error is the suite's own."""
     text = (str(error).strip().splitlines() or [""])[0]
     return text if isinstance(error, UserError | MethodFailure) else f"{type(error).__name__}: {text}"

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and read with an error that names them."""
+"""Reads and writes files: a file is written completely or not at all, and every error names the file."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ from typing import Any
 from learngene_bench.util.errors import DamagedFile, UserError
 
 
-def write_whole(path: Path, write: Callable[[Path], object], *, lasting: bool = True) -> None:
-    """Calls `write` with a temporary path beside `path`, then renames: a reader sees the old file or the new one.
+def write_whole(path: Path, write: Callable[[Path], object], *, durable: bool = True) -> None:
+    """Writes a temporary file beside `path` and renames it, so that a reader sees the old content or the new one.
 
     Args:
-        lasting: whether the file must survive a crash of the machine, for which this waits for the disk.
+        write: writes the content to the path that it is given.
+        durable: if True, waits for the disk, so that the file survives a crash of the machine.
 
     Raises:
-        UserError: the disk is full, or the folder cannot be written to.
+        UserError: The disk is full, or the folder cannot be written to.
     """
-    # Of several machines that share a file system, two may have processes of the same number.
+    # Two machines that share a file system may have processes with the same number.
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(temporary)
-        if lasting:
+        if durable:
             with temporary.open("rb+") as stream:
                 os.fsync(stream.fileno())
         os.replace(temporary, path)
@@ -41,13 +42,13 @@ def write_whole(path: Path, write: Callable[[Path], object], *, lasting: bool = 
 
 
 def unwritable(path: Path, error: OSError) -> UserError:
-    """What to raise when `path` could not be written: a full disk, a folder that is a file, missing permission."""
+    """Makes the error for a file that could not be written: full disk, no permission, not a folder."""
     return UserError(f"{path}: cannot be written: {error.strerror}; what is done is kept, run again when it can be")
 
 
 @contextmanager
 def readable(path: os.PathLike[str]) -> Iterator[None]:
-    """Turns what the system says of a path into a `UserError` that names it."""
+    """Turns an operating-system error inside the block into a `UserError` that names the path."""
     try:
         yield
     except OSError as error:
@@ -55,25 +56,25 @@ def readable(path: os.PathLike[str]) -> Iterator[None]:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Writes bytes whole or not at all.
+    """Writes bytes completely or not at all.
 
-    What other libraries would write themselves comes through here too: of a full disk they tell in words of their own.
+    Also used for content that other libraries could write themselves, so that a full disk always raises the same error.
     """
     write_whole(path, lambda temporary: temporary.write_bytes(content))
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes UTF-8 text whole or not at all."""
+    """Writes UTF-8 text completely or not at all."""
     write_bytes(path, text.encode("utf-8"))
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes JSON whole; NaN and infinity are refused (they are not JSON)."""
+    """Writes JSON completely or not at all; refuses NaN and infinity, which are not JSON."""
     write_text(path, json_text(value))
 
 
 def json_text(value: Any) -> str:
-    """What `write_json` writes."""
+    """Formats a value as `write_json` writes it."""
     return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
@@ -81,8 +82,8 @@ def read_json(path: Path, kind: str) -> dict[str, Any]:
     """Reads a JSON object.
 
     Raises:
-        DamagedFile: not a JSON object; the message says which `kind` of file it is.
-        FileNotFoundError: no such file.
+        DamagedFile: The file is not a JSON object; the message says which `kind` of file it should be.
+        FileNotFoundError: There is no such file.
     """
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
@@ -94,15 +95,16 @@ def read_json(path: Path, kind: str) -> dict[str, Any]:
 
 
 def canonical(value: Any) -> str:
-    """One text for one value: sorted keys, no spaces."""
+    """Formats a value as JSON with sorted keys and no spaces: equal values have equal texts."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
 def address_of(value: Any) -> str:
-    """SHA-256 of the canonical text, 64 hexadecimal digits."""
+    """Returns the SHA-256 of the canonical text, 64 hexadecimal digits."""
     return hashlib.sha256(canonical(value).encode()).hexdigest()
 
 
 def file_hash(path: Path) -> str:
+    """Returns the SHA-256 of a file's content, 64 hexadecimal digits."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,8 +1,8 @@
-"""`from learngene_bench.util.lazy import torch`: torch, imported at its first use.
+"""Imports torch at its first use: `from learngene_bench.util.lazy import torch`.
 
-Importing torch takes seconds. A method's module also says what the method is called, what it supports and
-how many parameters it stores, and `lgbench list` and `lgbench plan` ask only that; so the modules of this
-package that both answer such questions and compute with tensors take torch from here.
+Importing torch takes seconds, and `lgbench list` and `lgbench plan` only need a method's name, the targets that it
+supports and the number of parameters that it stores. A module that answers such questions and also computes with
+tensors imports torch from here.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 else:
 
     class _LazyModule:
-        """Stands for a module and imports it when an attribute is first read."""
+        """A stand-in for a module, which is imported when an attribute is first read."""
 
         def __init__(self, name: str) -> None:
             self._name = name

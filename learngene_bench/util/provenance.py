@@ -1,4 +1,4 @@
-"""What must stand beside a number for it to count: versions, machine, commit, command."""
+"""Describes how a number was made: package versions, commit, machine, time."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ PACKAGES = ("learngene-bench", "torch", "torchvision", "timm", "numpy", "pillow"
 
 
 def now() -> str:
-    """The time in UTC, ISO 8601, to the second."""
+    """Returns the time in UTC as ISO 8601, to the second."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 @lru_cache
 def versions() -> dict[str, str]:
+    """Returns the version of Python and of every package that numbers may depend on."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -32,7 +33,7 @@ def versions() -> dict[str, str]:
 
 @lru_cache
 def git() -> dict[str, Any]:
-    """Commit and dirtiness of the checkout that the suite runs from; nulls when it was installed as a wheel."""
+    """Returns the commit of the checkout that runs and if it has changes; None for both in an installed wheel."""
     here = Path(__file__).resolve().parent
 
     def ask(*arguments: str) -> str | None:
@@ -42,7 +43,7 @@ def git() -> dict[str, Any]:
             return None
         return done.stdout.strip() if done.returncode == 0 else None
 
-    # A checkout of something else around an installed wheel is not ours.
+    # An installed wheel may lie inside the checkout of another project.
     if ask("ls-files", "--error-unmatch", Path(__file__).name) is None:
         return {"commit": None, "dirty": None}
     changed = ask("status", "--porcelain", "--untracked-files=no")
@@ -50,11 +51,12 @@ def git() -> dict[str, Any]:
 
 
 def hardware(device: str, threads: int, processes: int) -> dict[str, Any]:
-    """The machine, without its name.
+    """Describes the machine, without its name.
 
     Args:
-        threads: of one process.
-        processes: that computed the stage together.
+        device: "cpu" or "cuda".
+        threads: Number of threads of one process.
+        processes: Number of processes that computed the stage together.
     """
     import torch
 

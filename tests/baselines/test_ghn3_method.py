@@ -43,7 +43,7 @@ from learngene_bench.plugins.registry import Registry
 from learngene_bench.training.loop import train
 from learngene_bench.training.run import Phase, Trained
 from learngene_bench.util.errors import UserError
-from learngene_bench.util.rng import Streams
+from learngene_bench.util.rng import RngStreams
 
 
 @pytest.fixture
@@ -196,7 +196,7 @@ def run(checkpoint: Path | None = None, kill_at: int | None = None) -> tuple[dic
 
     network.register_forward_pre_hook(step)
     recipe = Recipe(iterations=8, batch_size=10, learning_rate=1e-3, clip_gradient=5.0, mixup=0.8, label_smoothing=0.1)
-    phase = Phase("hypernetwork", Streams(0), Compute(checkpoint_seconds=1e-9), 5, checkpoint=checkpoint)
+    phase = Phase("hypernetwork", RngStreams(0), Compute(checkpoint_seconds=1e-9), 5, checkpoint=checkpoint)
     trained = train(network, some_images(), recipe, phase)
     return {name: tensor.clone() for name, tensor in network.state_dict().items()}, trained
 

@@ -38,7 +38,7 @@ from learngene_bench.training.inputs import new_model, plain_images, source_data
 from learngene_bench.training.loop import train
 from learngene_bench.training.run import Phase, Trained
 from learngene_bench.util.errors import UserError
-from learngene_bench.util.rng import Streams
+from learngene_bench.util.rng import RngStreams
 
 SIDE, CLASSES = 12, 3
 CPU = torch.device("cpu")
@@ -121,7 +121,7 @@ def run(
     model.register_forward_pre_hook(count_steps)
     phase = Phase(
         name="tuning",
-        streams=Streams(3),
+        streams=RngStreams(3),
         compute=Compute(checkpoint_seconds=1e-9 if checkpoint else 1e9),
         classes=CLASSES,
         evaluate=lambda trained: top1(trained, held_out, Compute(), batch_size=4),
@@ -168,7 +168,8 @@ def test_streamed_images_train_as_those_in_memory(tree: Path, augmentation: Augm
     assert (streamed.mean, streamed.std) == (held.mean, held.std)
     batches = []
     for splits in (streamed, held):
-        order, draws = Order(len(splits.train), recipe, Streams(0), "tuning", World()), Draws.of(Streams(0), "x", "cpu")
+        order = Order(len(splits.train), recipe, RngStreams(0), "tuning", World())
+        draws = Draws.of(RngStreams(0), "x", "cpu")
         shown = training_images(splits, recipe, CPU).batches(map(order.batch, range(4)), draws)
         batches.append([*shown, *plain_images(splits.test, splits, CPU).in_order(4)])
     for (images, labels), (others, other_labels) in zip(*batches, strict=True):
@@ -183,7 +184,7 @@ def test_the_parts_of_several_processes_are_the_batch(tree: Path, size: int) -> 
     recipe = EVERYTHING.model_copy(update={"batch_size": 12})  # and 6
 
     def batches(world: World) -> tuple[Order, list[tuple[Tensor, Tensor]]]:
-        order, draws = Order(18, recipe, Streams(0), "tuning", world), Draws.of(Streams(0), "tuning", "cpu")
+        order, draws = Order(18, recipe, RngStreams(0), "tuning", world), Draws.of(RngStreams(0), "tuning", "cpu")
         return order, list(data.batches(map(order.batch, range(order.steps)), draws))
 
     _, expected = batches(World())
@@ -216,7 +217,7 @@ def test_an_image_is_augmented_as_timm_does_it(tree: Path, view: str) -> None:
     splits = folder(tree, training_view=view).load()
     settings = DEIT.model_copy(update={"random_erasing": 0.0})
     recipe = EVERYTHING.model_copy(update={"augmentation": settings, "mixup": 0.0, "cutmix": 0.0})
-    order, draws = Order(18, recipe, Streams(5), "tuning", World()), Draws.of(Streams(5), "tuning", "cpu")
+    order, draws = Order(18, recipe, RngStreams(5), "tuning", World()), Draws.of(RngStreams(5), "tuning", "cpu")
     step = 4  # in the second epoch
     [(images, _)] = training_images(splits, recipe, CPU).batches([order.batch(step)], draws)
     transform = create_transform(
@@ -233,7 +234,7 @@ def test_an_image_is_augmented_as_timm_does_it(tree: Path, view: str) -> None:
     held = {os.fsdecode(bytes(name)) for name in splits.train.names}  # type: ignore[union-attr]
     files = [path for path in names if str(path.relative_to(tree)) in held]
     for place, index in enumerate(order.batch(step).index.tolist()):
-        number = Streams(5).number("tuning", "image", 1, 7 + place)
+        number = RngStreams(5).seed_for("tuning", "image", 1, 7 + place)
         random.seed(number)
         np.random.seed(number % 2**32)  # noqa: NPY002
         torch.manual_seed(number)
@@ -289,7 +290,7 @@ def test_repeated_augmentation_is_that_of_deit(images: int, size: int) -> None:
 
 
 class SameAsTimm:
-    """Streams whose generator for an epoch is that of timm's sampler."""
+    """RngStreams whose generator for an epoch is that of timm's sampler."""
 
     def generator(self, *names: str | int) -> torch.Generator:
         return torch.Generator().manual_seed(int(names[-1]))
@@ -314,7 +315,7 @@ def test_another_policy_than_timms_randaugment_is_refused(policy: str) -> None:
 def test_the_last_batch_is_kept_on_demand(images: int, sizes: list[int]) -> None:
     """Unless it is one image, where images are mixed in pairs."""
     recipe = Recipe(epochs=2, batch_size=8, learning_rate=1, drop_last=False, mixup=0.8)
-    order = Order(images, recipe, Streams(0), "tuning", World())
+    order = Order(images, recipe, RngStreams(0), "tuning", World())
     assert [len(order.batch(step).index) for step in range(order.steps)] == 2 * sizes
     assert order.images_before(order.steps) == 2 * sum(sizes)
     assert order.images_before(len(sizes) + 1) == sum(sizes) + sizes[0]
@@ -323,7 +324,7 @@ def test_the_last_batch_is_kept_on_demand(images: int, sizes: list[int]) -> None
 def test_a_kept_batch_too_small_for_the_processes_is_refused_before_training() -> None:
     recipe = Recipe(epochs=2, batch_size=8, learning_rate=1, drop_last=False)
     with pytest.raises(UserError, match="a batch of 2 images is too small for 3 processes"):
-        Order(18, recipe, Streams(0), "tuning", World(0, 3))
+        Order(18, recipe, RngStreams(0), "tuning", World(0, 3))
 
 
 # What goes wrong
@@ -374,7 +375,7 @@ def test_loaders_end_with_training_and_leave_no_trace_in_global_random_numbers(t
     splits = folder(tree).load()
     for loaders in (0, 1):
         data: SplitImages = training_images(splits, EVERYTHING, CPU, loaders)
-        order, draws = Order(18, EVERYTHING, Streams(0), "x", World()), Draws.of(Streams(0), "x", "cpu")
+        order, draws = Order(18, EVERYTHING, RngStreams(0), "x", World()), Draws.of(RngStreams(0), "x", "cpu")
         torchs = torch.get_rng_state()
         batches = data.batches(map(order.batch, range(3)), draws)
         next(batches)
@@ -395,7 +396,7 @@ import test_streaming as t
 splits = t.folder(Path({tree!r})).load()
 data = t.training_images(splits, t.EVERYTHING, t.CPU, 2)
 recipe = t.EVERYTHING.model_copy(update={{"epochs": 1e5}})
-order, draws = t.Order(18, recipe, t.Streams(0), "x", t.World()), t.Draws.of(t.Streams(0), "x", "cpu")
+order, draws = t.Order(18, recipe, t.RngStreams(0), "x", t.World()), t.Draws.of(t.RngStreams(0), "x", "cpu")
 try:
     for number, _ in enumerate(data.batches(map(order.batch, range(order.steps)), draws)):
         if number == 2:

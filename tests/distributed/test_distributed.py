@@ -40,7 +40,7 @@ from learngene_bench.training.evaluation import top1
 from learngene_bench.training.loop import train
 from learngene_bench.training.run import Phase
 from learngene_bench.util.errors import MethodFailure, UserError
-from learngene_bench.util.rng import Streams
+from learngene_bench.util.rng import RngStreams
 
 SPEC = ModelSpec(depth=2, width=8, heads=2, patch_size=2, image_size=6, channels=1, classes=5)
 EVERYTHING = Augmentation(shift=1, flip=True, noise=0.1, color_jitter=0.4, random_erasing=0.25)
@@ -112,13 +112,13 @@ class Exact(nn.Module):
 
 def vision_transformer(drop_path: float = 0.0) -> nn.Module:
     model = build_model(SPEC, drop_path=drop_path)
-    write_weights(model, base_weights(SPEC, BaseInitialization(matrices="xavier"), Streams(0).generator("weights")))
+    write_weights(model, base_weights(SPEC, BaseInitialization(matrices="xavier"), RngStreams(0).generator("weights")))
     return Exact(model)
 
 
 def expanded() -> nn.Module:
     """WAVE's auxiliary model."""
-    weights = base_weights(SPEC, BaseInitialization(matrices="xavier"), Streams(0).generator("weights"))
+    weights = base_weights(SPEC, BaseInitialization(matrices="xavier"), RngStreams(0).generator("weights"))
     layout, generator = Layout(SPEC, 4, 2), torch.Generator().manual_seed(0)
     names = list(SPEC.block_shapes())
     expansion = Expansion(
@@ -183,7 +183,7 @@ SCENARIOS: dict[str, tuple[Callable[[], nn.Module], Recipe, dict[str, Any]]] = {
 
 
 def phase(name: str, **changes: Any) -> Phase:
-    return Phase(**{"name": name, "streams": Streams(0), "compute": Compute(), "classes": CLASSES, **changes})
+    return Phase(**{"name": name, "streams": RngStreams(0), "compute": Compute(), "classes": CLASSES, **changes})
 
 
 def some_images(count: int, *augmentations: Augmentation, device: str = "cpu") -> DeviceImages:

@@ -16,7 +16,7 @@ from learngene_bench.models.irpe import bucket_index, piecewise_index
 from learngene_bench.models.spec import ModelSpec
 from learngene_bench.models.vit import build_model, spec_of
 from learngene_bench.util.errors import UserError
-from learngene_bench.util.rng import Streams
+from learngene_bench.util.rng import RngStreams
 
 
 @pytest.mark.parametrize("class_token", [False, True])
@@ -123,9 +123,9 @@ def test_irpe_buckets_of_a_224_pixel_image() -> None:
 
 def test_base_weights_are_paired_and_leave_the_global_stream_alone(tiny: ModelSpec) -> None:
     before = torch.get_rng_state()
-    first = base_weights(tiny, BaseInitialization(), Streams(3).generator("weights"))
-    again = base_weights(tiny, BaseInitialization(), Streams(3).generator("weights"))
-    other = base_weights(tiny, BaseInitialization(), Streams(4).generator("weights"))
+    first = base_weights(tiny, BaseInitialization(), RngStreams(3).generator("weights"))
+    again = base_weights(tiny, BaseInitialization(), RngStreams(3).generator("weights"))
+    other = base_weights(tiny, BaseInitialization(), RngStreams(4).generator("weights"))
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["pos_embed"], other["pos_embed"])
     assert torch.equal(before, torch.get_rng_state())
@@ -133,7 +133,7 @@ def test_base_weights_are_paired_and_leave_the_global_stream_alone(tiny: ModelSp
 
 def test_xavier_takes_query_key_and_value_as_three_matrices() -> None:
     spec = ModelSpec(depth=1, width=192, heads=3, patch_size=16, image_size=224)
-    weights = base_weights(spec, BaseInitialization(matrices="xavier"), Streams(0).generator("weights"))
+    weights = base_weights(spec, BaseInitialization(matrices="xavier"), RngStreams(0).generator("weights"))
     stds = {name: weights[f"blocks.0.{name}.weight"].std().item() for name in ("attn.qkv", "attn.proj", "mlp.fc1")}
     # MoCo-v3 at D = 192, read off its released code.
     assert stds == {

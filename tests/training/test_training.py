@@ -22,7 +22,7 @@ from learngene_bench.training.evaluation import top1
 from learngene_bench.training.loop import distillation_loss, train
 from learngene_bench.training.run import Phase, Trained
 from learngene_bench.util.errors import MethodFailure
-from learngene_bench.util.rng import Streams
+from learngene_bench.util.rng import RngStreams
 
 SPEC = ModelSpec(depth=2, width=8, heads=2, patch_size=2, image_size=6, channels=1, classes=5)
 EVERYTHING = {
@@ -47,7 +47,7 @@ def data(*augmentations: Augmentation, device: str = "cpu") -> DeviceImages:
 
 def network(drop_path: float = 0.0) -> torch.nn.Module:
     model = build_model(SPEC, drop_path=drop_path)
-    write_weights(model, base_weights(SPEC, BaseInitialization(matrices="xavier"), Streams(0).generator("weights")))
+    write_weights(model, base_weights(SPEC, BaseInitialization(matrices="xavier"), RngStreams(0).generator("weights")))
     return model
 
 
@@ -72,7 +72,7 @@ def run(
     model.register_forward_pre_hook(lambda module, _: count_steps() if module.training else None)
     phase = Phase(
         name="tuning",
-        streams=Streams(0),
+        streams=RngStreams(0),
         compute=Compute(**compute),
         classes=5,
         evaluate=lambda trained: top1(trained, held_out, Compute()),
@@ -127,7 +127,7 @@ def test_every_method_sees_the_same_batches() -> None:
         model, batches = network(drop_path), []
         model.register_forward_pre_hook(lambda module, inputs, kept=batches: kept.append(inputs[0].clone()))
         recipe = Recipe(iterations=6, batch_size=8, learning_rate=1e-3, augmentation=Augmentation(shift=1, noise=0.2))
-        train(model, data(recipe.augmentation), recipe, Phase("tuning", Streams(3), Compute(), 5))
+        train(model, data(recipe.augmentation), recipe, Phase("tuning", RngStreams(3), Compute(), 5))
         seen.append(batches)
     assert len(seen[0]) == 6
     assert all(torch.equal(a, b) for a, b in zip(*seen, strict=True))
@@ -142,7 +142,8 @@ def test_an_epoch_sees_every_image_once() -> None:
     model.register_forward_pre_hook(
         lambda module, inputs: labels.extend((inputs[0][:, 0, 0, 0] * 0.3 * 255 + 0.5 * 255).round().int().tolist())
     )
-    train(model, split, Recipe(epochs=2, batch_size=8, learning_rate=1e-3), Phase("tuning", Streams(0), Compute(), 5))
+    recipe = Recipe(epochs=2, batch_size=8, learning_rate=1e-3)
+    train(model, split, recipe, Phase("tuning", RngStreams(0), Compute(), 5))
     assert sorted(labels[:40]) == sorted(labels[40:]) == list(range(40))
     assert labels[:40] != labels[40:]
 
@@ -165,7 +166,7 @@ def test_learning_rate_warms_up_and_falls_as_a_cosine() -> None:
 
     handle = register_optimizer_step_pre_hook(remember)
     try:
-        train(model, data(), recipe, Phase("tuning", Streams(0), Compute(), 5))
+        train(model, data(), recipe, Phase("tuning", RngStreams(0), Compute(), 5))
     finally:
         handle.remove()
     assert rates[0] == pytest.approx(1e-6)
@@ -180,7 +181,7 @@ def test_norms_biases_and_positions_are_not_decayed() -> None:
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     model.register_full_backward_pre_hook(lambda module, grads: tuple(torch.zeros_like(g) for g in grads))
     recipe = Recipe(iterations=1, batch_size=8, learning_rate=1e-2, weight_decay=0.5)
-    train(model, data(), recipe, Phase("tuning", Streams(0), Compute(), 5))
+    train(model, data(), recipe, Phase("tuning", RngStreams(0), Compute(), 5))
     decayed = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
     assert decayed == {name for name in before if before[name].dim() > 1 and name != "pos_embed"}
 
@@ -194,7 +195,7 @@ def test_a_loss_that_is_not_finite_is_an_error() -> None:
             model,
             data(),
             Recipe(iterations=2, batch_size=8, learning_rate=1e-3),
-            Phase("tuning", Streams(0), Compute(), 5),
+            Phase("tuning", RngStreams(0), Compute(), 5),
         )
 
 
@@ -215,7 +216,7 @@ def test_no_step_waits_for_the_gpu() -> None:
     model = network(0.1).cuda()
     recipe = Recipe(iterations=10, **EVERYTHING)
     split = data(recipe.augmentation, device="cuda")
-    phase = Phase("tuning", Streams(0), Compute(), 5)
+    phase = Phase("tuning", RngStreams(0), Compute(), 5)
     train(model, split, recipe, phase)
     model.register_forward_pre_hook(lambda module, _: torch.cuda.set_sync_debug_mode("error"))
     model.register_full_backward_hook(lambda *_: torch.cuda.set_sync_debug_mode("default"))

@@ -1,0 +1,128 @@
+"""Draws docs/architecture.png: the rooms of the package, and which room uses which.
+
+    python tools/draw_architecture.py
+
+The arrows are those of the real imports. An arrow that follows from others is left out: `cli` uses `util`, but it also
+uses `analysis`, which does. The file says which graph it shows; tests/test_architecture.py compares that with the code.
+"""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Iterable
+from functools import cache
+
+import architecture
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+
+PICTURE = architecture.ROOT / "docs" / "architecture.png"
+
+GROUPS = {
+    "what a person calls": ("#2f6db3", "#e3eefb"),
+    "from a plan to tables": ("#2d8659", "#e0f3e8"),
+    "computation": ("#bf6516", "#fdeeda"),
+    "what may be plugged in": ("#8a4aa8", "#f4e6fa"),
+    "documents and ground": ("#5b6570", "#edf0f2"),
+}
+"""Edge and fill of each group of rooms."""
+
+CALLED, RUN, COMPUTATION, PLUGGED, GROUND = GROUPS
+
+PLACES = {
+    "cli": (2.25, 0, CALLED),
+    "analysis": (1, 1, CALLED),
+    "api": (2.25, 1, CALLED),
+    "conformance": (3.5, 1, CALLED),
+    "results": (0, 2, RUN),
+    "execution": (1.9, 2, RUN),
+    "runs": (1, 3, RUN),
+    "methods": (2.5, 3, PLUGGED),
+    "baselines": (3.5, 3, PLUGGED),
+    "tasks": (4.5, 3, PLUGGED),
+    "planning": (1, 4, RUN),
+    "training": (2.5, 4, COMPUTATION),
+    "expansion": (3.5, 4, COMPUTATION),
+    "plugins": (0.7, 5, PLUGGED),
+    "models": (2.0, 5, COMPUTATION),
+    "data": (3.3, 5, COMPUTATION),
+    "contracts": (1.6, 6, PLUGGED),
+    "distributed": (3.3, 6, COMPUTATION),
+    "schema": (0.9, 7, GROUND),
+    "config": (2.1, 7, GROUND),
+    "version": (0.9, 8, GROUND),
+    "util": (2.1, 8, GROUND),
+}
+"""Column, row and group of each room."""
+
+WIDTH, HEIGHT = 0.88, 0.6
+
+
+def needed_arrows(arrows: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Leaves out the arrows that follow from others (the transitive reduction of a graph without cycles)."""
+    used = {a: {y for x, y in arrows if x == a} for a, _ in arrows}
+
+    @cache
+    def reached(room: str) -> frozenset[str]:
+        below = used.get(room, set())
+        return frozenset(below).union(*(reached(other) for other in below))
+
+    return sorted((a, b) for a in used for b in used[a] if not any(b in reached(c) for c in used[a] - {b}))
+
+
+def content(graph: architecture.ImportGraph) -> str:
+    """Says what the picture shows, as JSON: rooms with their captions, and the arrows between them."""
+    rooms = {**architecture.LAYERS, **architecture.IMPLEMENTATIONS}
+    # Only what the layers allow: a fault is for the test, and could close a cycle.
+    allowed = [(a, b) for a, b in graph.room_arrows() if a in rooms and architecture.may_import(a, b)]
+    return json.dumps({"rooms": rooms, "arrows": needed_arrows(allowed)}, sort_keys=True)
+
+
+def draw(picture: str) -> plt.Figure:
+    """Draws what `content` said."""
+    shown = json.loads(picture)
+    figure = plt.figure(figsize=(10, 8.6), facecolor="white")
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(-0.55, 5.05), ylim=(9.05, -0.5))
+    axes.axis("off")
+    for start, end in shown["arrows"]:
+        _draw_arrow(axes, start, end)
+    for room, caption in shown["rooms"].items():
+        x, y, group = PLACES[room]
+        edge, fill = GROUPS[group]
+        box = FancyBboxPatch(
+            (x - WIDTH / 2, y - HEIGHT / 2), WIDTH, HEIGHT, "round,pad=0,rounding_size=0.09", fc=fill, ec=edge, lw=1.3
+        )
+        axes.add_patch(box)
+        axes.text(x, y - 0.13, room, ha="center", va="center", size=12, weight="bold", color=edge)
+        lines = "\n".join(textwrap.wrap(caption, 20))
+        axes.text(x, y + 0.11, lines, ha="center", va="center", size=8.8, color="#222222", linespacing=1.05)
+    return figure
+
+
+def _draw_arrow(axes: plt.Axes, start: str, end: str) -> None:
+    (x0, y0, group), (x1, y1, _) = PLACES[start], PLACES[end]
+    lean = max(-1.0, min(1.0, (x1 - x0) / 2)) * WIDTH * 0.35
+    axes.add_patch(
+        FancyArrowPatch(
+            (x0 + lean, y0 + HEIGHT / 2),
+            (x1 - lean, y1 - HEIGHT / 2),
+            arrowstyle="-|>,head_length=5,head_width=2.5",
+            shrinkA=0,
+            shrinkB=1,
+            color=GROUPS[group][0],
+            lw=1.2,
+            alpha=0.75,
+        )
+    )
+
+
+if __name__ == "__main__":
+    text = content(architecture.read_import_graph())
+    draw(text).savefig(PICTURE, dpi=160, metadata={"Description": text, "Software": None})
+    print(PICTURE)

@@ -28,6 +28,7 @@ TO_DO = {
     "learngene_bench/planning",
     "learngene_bench/plugins",
     "learngene_bench/runs",
+    "learngene_bench/schema",
     "learngene_bench/training",
     "learngene_bench/util",
 }

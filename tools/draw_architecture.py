@@ -19,6 +19,8 @@ import matplotlib
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 PICTURE = architecture.ROOT / "docs" / "architecture.png"
@@ -83,7 +85,7 @@ def content(graph: architecture.ImportGraph) -> str:
     return json.dumps({"rooms": rooms, "arrows": needed_arrows(allowed)}, sort_keys=True)
 
 
-def draw(picture: str) -> plt.Figure:
+def draw(picture: str) -> Figure:
     """Draws what `content` said."""
     shown = json.loads(picture)
     figure = plt.figure(figsize=(10, 8.6), facecolor="white")
@@ -105,7 +107,7 @@ def draw(picture: str) -> plt.Figure:
     return figure
 
 
-def _draw_arrow(axes: plt.Axes, start: str, end: str) -> None:
+def _draw_arrow(axes: Axes, start: str, end: str) -> None:
     (x0, y0, group), (x1, y1, _) = PLACES[start], PLACES[end]
     lean = max(-1.0, min(1.0, (x1 - x0) / 2)) * WIDTH * 0.35
     axes.add_patch(

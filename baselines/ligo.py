@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -82,7 +82,7 @@ class Ligo(Initializer[LigoOptions]):
     citation = "Wang et al., Learning to Grow Pretrained Models for Efficient Transformer Training, ICLR 2023"
     Options = LigoOptions
 
-    def trains(self) -> tuple[Literal["inheritance"], ...]:
+    def trains(self) -> tuple[str, ...]:
         return ("inheritance",) if self.options.learn_operators else ()
 
     def supports(self, target: ModelSpec, base: ModelSpec) -> str | None:

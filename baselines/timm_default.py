@@ -29,5 +29,5 @@ class TimmDefault(Initializer[NoOptions]):
     citation = "Wightman, PyTorch Image Models, `timm/models/vision_transformer.py`, `init_weights_vit_timm`"
 
     def initialize(self, model: nn.Module, target: ModelSpec, gene: Gene | None, context: Context) -> None:
-        settings = BaseInitialization(matrices="truncated-normal", position_std=context.base.position_std)
+        settings = BaseInitialization(weight_init="truncated-normal", position_std=context.base.position_std)
         write_weights(model, base_weights(target, settings, context.generator("timm")))

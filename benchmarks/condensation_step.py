@@ -74,7 +74,9 @@ def main() -> None:
 
 def build_steps(spec: ModelSpec, batch: int, device: str) -> dict[str, Callable[[], None]]:
     """Makes a training step for each way; all ways start from the same function."""
-    weights = base_weights(spec, BaseInitialization(matrices="xavier", position_std=0.5), RngStreams(0).generator("x"))
+    weights = base_weights(
+        spec, BaseInitialization(weight_init="xavier", position_std=0.5), RngStreams(0).generator("x")
+    )
     layout = Layout(spec, spec.width, per_position=2)
     generator = torch.Generator().manual_seed(0)
     names = list(spec.block_shapes())

@@ -69,7 +69,7 @@ def benchmark(options: argparse.Namespace, world: World) -> None:
     )
     augmentation = Augmentation(shift=2, flip=True, color_jitter=0.4, random_erasing=0.25, noise=options.noise)
     recipe = Recipe(
-        iterations=STEPS, batch_size=options.batch, learning_rate=1e-3, clip_gradient=1.0, drop_path=0.1, mixup=0.8
+        iterations=STEPS, batch_size=options.batch, learning_rate=1e-3, grad_clip_norm=1.0, drop_path=0.1, mixup=0.8
     )
     data = some_images(options, augmentation)
     alone, together, whole, own = [], [], [], []

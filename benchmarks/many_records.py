@@ -31,9 +31,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from learngene_bench.cli.common import build_request
 from learngene_bench.planning.plan import Cell, Plan, Stage
 from learngene_bench.planning.planner import make_plan
+from learngene_bench.planning.request import build_request
 from learngene_bench.plugins.registry import Registry
 from learngene_bench.runs.manifest import about, write_manifest
 from learngene_bench.runs.store import Runs, State
@@ -169,7 +169,7 @@ class Samples:
 
 def learning_curve(cell: Cell, plan: Plan, point: dict[str, Any], draw: random.Random) -> list[dict[str, Any]]:
     """Makes a curve with a point for each epoch; deeper models and methods later in the plan end higher."""
-    epochs = math.ceil(plan.preset.tuning.epochs or 1)
+    epochs = math.ceil(plan.preset.recipes["finetuning"].epochs or 1)
     start = 10 + draw.gauss(0, 1)
     rise = 20 + cell.target.depth + plan.rows.index(cell.row) + draw.gauss(0, 1)
     curve = []

@@ -28,13 +28,13 @@ from unittest.mock import patch
 
 import torch
 
-from learngene_bench.cli.common import build_request
 from learngene_bench.contracts.context import Context
 from learngene_bench.execution import stages
 from learngene_bench.execution.stage_data import load_data
 from learngene_bench.execution.stages import choose_device, execute
 from learngene_bench.planning.plan import Plan
 from learngene_bench.planning.planner import make_plan
+from learngene_bench.planning.request import build_request
 from learngene_bench.plugins.registry import Registry
 from learngene_bench.runs import lease, store
 from learngene_bench.runs.manifest import about
@@ -74,8 +74,8 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="same as `lgbench run --set`")
     options = parser.parse_args()
     settings = [f"grid.depths=[{options.depth}]", *options.set]
-    short = plan_of([*settings, f"tuning.iterations={SHORT}"])
-    enough = plan_of([*settings, f"tuning.iterations={iterations_for(60 * options.minutes, short)}"])
+    short = plan_of([*settings, f"finetuning.iterations={SHORT}"])
+    enough = plan_of([*settings, f"finetuning.iterations={iterations_for(60 * options.minutes, short)}"])
     seconds: dict[str, list[float]] = {"direct": [], "cell": []}
     processor: dict[str, list[float]] = {"direct": [], "cell": []}
     shares: list[dict[str, float]] = []
@@ -119,7 +119,7 @@ def directly(plan: Plan) -> Curve:
     torch.set_num_threads(preset.compute.threads)
     device = choose_device(preset.compute.device)
     facts, splits, _ = load_data(canonical(preset.data))
-    recipe = preset.recipe_of("tuning", cell.target.width)
+    recipe = preset.recipe_of("finetuning", cell.target.width)
     model = new_model(cell.target, preset.base, cell.seed, recipe.drop_path)
     context = Context(cell.seed, device, preset.compute, preset.base)
     Registry().get(METHOD).create({}).initialize(model, cell.target, None, context)

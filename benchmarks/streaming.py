@@ -35,7 +35,7 @@ from learngene_bench.util.rng import RngStreams
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 POLICY = "rand-m9-mstd0.5-inc1"
-DEIT = Augmentation(random_crop=RandomCrop(), flip=True, auto_augment=POLICY, random_erasing=0.25, erased_to="noise")
+DEIT = Augmentation(random_crop=RandomCrop(), flip=True, auto_augment=POLICY, random_erasing=0.25, erase_value="noise")
 
 
 def main() -> None:

@@ -85,7 +85,7 @@ class Wave(Initializer[WaveOptions]):
     citation = "Feng et al., WAVE: Weight Template for Adaptive Initialization of Variable-sized Models, 2024"
     Options = WaveOptions
 
-    def trains(self) -> tuple[Literal["inheritance"], ...]:
+    def trains(self) -> tuple[str, ...]:
         return ("inheritance",) if self.options.learn_scalers else ()
 
     def supports(self, target: ModelSpec, base: ModelSpec) -> str | None:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from learngene_bench.cli import common
 from learngene_bench.planning.plan import Plan, Stage
 from learngene_bench.planning.planner import make_plan
+from learngene_bench.planning.request import build_request
 from learngene_bench.plugins.registry import Registry
 from learngene_bench.runs.manifest import about, write_manifest
 from learngene_bench.runs.store import Runs
@@ -67,7 +67,7 @@ def recorded(
         created: when the plan was made.
     """
     overrides = ["grid.depths=[4,6]", *settings]
-    plan = make_plan(common.build_request(methods, "depth", "digits", seeds, overrides, Registry(plugins), False))
+    plan = make_plan(build_request(methods, "depth", "digits", seeds, overrides, Registry(plugins), False))
     made = RecordedRuns(folder, plan)
     manifest = write_manifest(plan, made.runs, PROVENANCE["command"])
     made.change(manifest, lambda content: content.update(created=created))

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from learngene_bench.config.loader import shipped
+from learngene_bench.config.loader import shipped_files
 
 # Ctrl-C means what it does in a terminal, also where whoever started the tests ignores it.
 _AS_IN_A_TERMINAL = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
@@ -19,7 +19,7 @@ LGBENCH = [sys.executable, "-c", f"{_AS_IN_A_TERMINAL}from learngene_bench.cli.m
 
 def short_preset(folder: Path) -> Path:
     """The digits, trained for about half a second each stage, with checkpoints all the time."""
-    text = shipped("preset")["digits"].read_text()
+    text = shipped_files("preset")["digits"].read_text()
     text = text.replace('name = "digits"\ntitle', 'name = "short"\ntitle').replace("epochs = 60", "epochs = 2")
     text = text.replace("epochs = 15", "epochs = 3").replace("checkpoint_seconds = 5.0", "checkpoint_seconds = 0.05")
     path = folder / "short.toml"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field, model_validator
 
@@ -47,9 +47,10 @@ class Ghn3(Initializer[Ghn3Options]):
     and state dict are those of the released code (SamsungSAILMontreal/ghn3, built on facebookresearch/ppuda).
 
     Without `weights` the suite trains one for each size and seed, by the recipe `hypernetwork`: each batch of images
-    goes through several Vision Transformers (`networks`; 8 as published) of 3 to 12 layers and half to one and a half
-    times the size's width. Its rows are called "GHN-3-style, trained here": DeepNets-1M, its million architectures, is
-    not used, and the hypernetwork is by default as small as the smallest published one (hidden 64, 3 layers, 8 heads).
+    goes through several Vision Transformers (`meta_batch_size`; 8 as published) of 3 to 12 layers and half to one and a
+    half times the size's width. Its rows are called "GHN-3-style, trained here": DeepNets-1M, its million
+    architectures, is not used, and the hypernetwork is by default as small as the smallest published one (hidden 64,
+    3 layers, 8 heads).
     With `weights` no other option counts, sizes are read off the file, and rows are called "GHN-3, published weights".
 
     Kept from the base initialization: iRPE tables, a class token and its position, which are in no graph (the released
@@ -67,6 +68,7 @@ class Ghn3(Initializer[Ghn3Options]):
     group = "direct"
     citation = "Knyazev et al., Can We Scale Transformers to Predict Parameters of Diverse ImageNet Models?, ICML 2023"
     Options = Ghn3Options
+    recipe_fallbacks: ClassVar = {"hypernetwork": "condensation"}
 
     def row_title(self) -> str:
         return "GHN-3, published weights" if self.options.weights else self.title
@@ -107,7 +109,7 @@ def trained(family: ModelSpec, settings: Mapping[str, Any], context: Context) ->
     models = Family(family)
     start_at_unit_variance(hypernetwork, models)
     recipe = context.recipes["hypernetwork"]
-    context.train(MetaBatch(hypernetwork, models, recipe.networks, recipe.drop_path), "hypernetwork")
+    context.train(MetaBatch(hypernetwork, models, recipe.meta_batch_size, recipe.drop_path), "hypernetwork")
     return {name: tensor.detach() for name, tensor in hypernetwork.state_dict().items()}
 
 

@@ -198,7 +198,7 @@ class _Call:
         models: Mapping[str, nn.Module] | None = None,
         flops: Mapping[str, float] | None = None,
     ) -> Context:
-        recipes = {name: self.preset.recipe_of(name, width) for name in trains}
+        recipes = {name: self.preset.recipe_of(name, width, self.method.recipe_fallbacks) for name in trains}
         source = source_data(self.source.splits, family.classes, recipes, self.device) if self.source else None
         return _LibraryContext(
             seed=self.seed,

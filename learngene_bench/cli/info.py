@@ -10,7 +10,7 @@ import typer
 from rich.text import Text
 
 from learngene_bench.cli import common
-from learngene_bench.config.loader import own, shipped
+from learngene_bench.config.loader import local_files, shipped_files
 from learngene_bench.config.section import Section
 from learngene_bench.plugins.registry import Registered, Registry, dataset_kind, dataset_names
 from learngene_bench.util.errors import unknown
@@ -22,7 +22,7 @@ def info(
 ) -> None:
     """Describe a method or data set with its options, or print a grid or preset."""
     registry = Registry(plugin or [])
-    files = {**own("grid"), **own("preset"), **shipped("grid"), **shipped("preset")}
+    files = {**local_files("grid"), **local_files("preset"), **shipped_files("grid"), **shipped_files("preset")}
     console = common.console()
     if name in registry.names():
         console.print(Text(_method(name, registry.get(name))))
@@ -64,5 +64,5 @@ def _options(options: type[Section], section: str) -> Iterator[str]:
 
 
 def _unwrapped(text: str) -> str:
-    """Paragraphs on one line each, for the terminal to wrap at its own width."""
+    """Paragraphs on one line each, for the terminal to wrap at its local_files width."""
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))

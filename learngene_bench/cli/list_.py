@@ -57,8 +57,11 @@ def _methods(registry: Registry) -> list[dict[str, Any]]:
 def _files(kind: loader.Kind) -> list[dict[str, Any]]:
     """Those that are shipped, then those of the working folder."""
     return [
-        {"name": name, "title": loader.title(path), "from": origin}
-        for origin, found in (("learngene-bench", loader.shipped(kind)), ("this folder", loader.own(kind)))
+        {"name": name, "title": loader.title_of(path), "from": origin}
+        for origin, found in (
+            ("learngene-bench", loader.shipped_files(kind)),
+            ("this folder", loader.local_files(kind)),
+        )
         for name, path in found.items()
     ]
 

@@ -15,8 +15,9 @@ from learngene_bench.cli import common
 from learngene_bench.cli.display import duration
 from learngene_bench.execution.estimate import longest_chain, rate
 from learngene_bench.execution.resources import slots
-from learngene_bench.planning.plan import Cell, Dash, Plan, Row
+from learngene_bench.planning.plan import Cell, MethodVariant, Plan, UnsupportedCell
 from learngene_bench.planning.planner import make_plan
+from learngene_bench.planning.request import build_request
 from learngene_bench.plugins.registry import Registry
 from learngene_bench.runs.manifest import cell_facts, cell_parameters
 from learngene_bench.runs.store import Runs, State
@@ -39,9 +40,7 @@ def plan(
 ) -> None:
     """Print what `run` with the same options would do, without doing it."""
     registry = Registry(plugin or [])
-    made = make_plan(
-        common.build_request(common.joined(method), grid, preset, seeds, settings, registry, quick, equal_budget)
-    )
+    made = make_plan(build_request(common.joined(method), grid, preset, seeds, settings, registry, quick, equal_budget))
     states = {address: Runs(runs).of(stage).state() for address, stage in made.stages.items()}
     estimate = _estimate(made, Runs(runs), states)
     if format is common.Format.JSON:
@@ -101,7 +100,7 @@ def _as_json(plan: Plan, states: dict[str, State], estimate: dict[str, Any]) -> 
 Place = int | str
 
 
-def _place(plan: Plan, found: Cell | Dash) -> Place:
+def _place(plan: Plan, found: Cell | UnsupportedCell) -> Place:
     """Where a cell or dash stands on the grid's axis."""
     if plan.grid.axis == "task":
         return found.task
@@ -113,7 +112,7 @@ def _print(plan: Plan, states: dict[str, State], estimate: dict[str, Any], conso
     table.add_column("method", overflow="fold", min_width=max(len("method"), *(len(row.name) for row in plan.rows)))
     table.add_column("size", no_wrap=True)
     reasons: list[str] = []
-    cells: dict[tuple[Row, str, Place], list[Cell]] = {}
+    cells: dict[tuple[MethodVariant, str, Place], list[Cell]] = {}
     for cell in plan.cells:
         cells.setdefault((cell.row, cell.size, _place(plan, cell)), []).append(cell)
     dashes = {(dash.row, dash.size, _place(plan, dash)): dash.reason for dash in plan.dashes}

@@ -20,6 +20,7 @@ from learngene_bench.execution.resources import slots
 from learngene_bench.execution.slurm.settings import SlurmSettings, slurm_settings
 from learngene_bench.planning.plan import Plan, Stage
 from learngene_bench.planning.planner import make_plan
+from learngene_bench.planning.request import build_request
 from learngene_bench.plugins.registry import Registry
 from learngene_bench.runs.manifest import about, write_manifest
 from learngene_bench.runs.store import Runs, State
@@ -82,9 +83,7 @@ def run(
     if executor is on_slurm.Executor.LOCAL:
         on_slurm.refuse({**asked, "set_slurm": set_slurm, "snapshot": snapshot, "wait": wait, "dry_run": dry_run})
     registry = Registry(plugin or [])
-    plan = make_plan(
-        common.build_request(common.joined(method), grid, preset, seeds, settings, registry, quick, equal_budget)
-    )
+    plan = make_plan(build_request(common.joined(method), grid, preset, seeds, settings, registry, quick, equal_budget))
     work = _Work(plan, Runs(runs), plugin or [], "failed" if retry_failed else "died", common.command_line())
     if executor is on_slurm.Executor.LOCAL:
         return _run_here(work, workers, per_gpu, processes or 1)
@@ -176,7 +175,7 @@ def _execution_of(plan: Plan, command: list[str]) -> Any:
             "code": source_code.identity(),
             "device": plan.preset.compute.device,
             "checkpoint_seconds": plan.preset.compute.checkpoint_seconds,
-            "loaders": plan.preset.compute.loaders,
+            "loaders": plan.preset.compute.num_workers,
             "data": plan.preset.data,
             "task_data": plan.task_data.get(stage.address),
             "files": {found: str(path.resolve()) for found, path in plan.files.items()},

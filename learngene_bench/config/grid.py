@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from learngene_bench.config.recipe import Recipe
 from learngene_bench.config.section import Section
 
 
 class Grid(Section):
-    """What is measured: every size of the preset at every depth, every width and on every task."""
+    """The targets: every size of the preset at every depth, every width and on every task."""
+
+    renamed: ClassVar = {"tuning_factor": "finetuning_factor"}
 
     name: str
     title: str
@@ -27,21 +28,12 @@ class Grid(Section):
         None, min_length=1, description="of axis 'task': names of the preset's downstream tasks; all when absent"
     )
     methods: str | None = Field(None, description="the rows when --method is not given, written like it")
-    tuning_factor: float = Field(1.0, gt=0, description="length of the targets' ordinary training over the preset's")
+    finetuning_factor: float = Field(1.0, gt=0, description="multiplies the number of fine-tuning epochs of the preset")
 
     @model_validator(mode="after")
-    def _one_axis(self) -> Grid:
+    def _has_one_axis(self) -> Grid:
         if self.tasks is not None and self.axis != "task":
             raise ValueError(f"tasks belong to a grid of axis 'task', not {self.axis!r}")
         if isinstance(self.sizes, list) and not self.sizes:
             raise ValueError("sizes is empty")
         return self
-
-    def tuned(self, recipe: Recipe) -> Recipe:
-        """The recipe of ordinary training, as long as this grid asks for."""
-        if self.tuning_factor == 1:
-            return recipe
-        if recipe.epochs is not None:
-            return recipe.model_copy(update={"epochs": recipe.epochs * self.tuning_factor})
-        assert recipe.iterations is not None
-        return recipe.model_copy(update={"iterations": round(recipe.iterations * self.tuning_factor)})

@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with settings, in one line that names the place and the valid choices."""
+"""One-line messages for what pydantic finds wrong with settings, naming the place and the valid choices."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from learngene_bench.util.errors import unknown
 
 
 def format_validation_error(kind: type[BaseModel], error: ValidationError) -> str:
+    """Says in one line what is wrong first, with the dotted key and what is valid there."""
     problem = error.errors()[0]
     dotted = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
@@ -30,17 +31,18 @@ def format_validation_error(kind: type[BaseModel], error: ValidationError) -> st
 
 
 def _keys_beside(kind: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
-    """The valid keys of the section that `location` lies in, dotted like the wrong one."""
-    section = kind
+    """Lists the valid keys of the section that `location` lies in, dotted like the wrong one."""
+    section, is_name = kind, False
     for part in location[:-1]:
-        field = section.model_fields.get(str(part))
+        field = None if is_name else section.model_fields.get(str(part))
         section = _section_in(field.annotation) if field else section
+        is_name = field is not None and getattr(field.annotation, "__origin__", None) is dict
     prefix = "".join(f"{part}." for part in location[:-1])
     return [f"{prefix}{name}" for name in section.model_fields]
 
 
 def _section_in(annotation: Any) -> type[BaseModel]:
-    """The section type inside an annotation such as `Recipe | None` or `dict[str, Size]`."""
+    """Finds the section type inside an annotation such as `Recipe | None` or `dict[str, Size]`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     for inner in getattr(annotation, "__args__", ()):

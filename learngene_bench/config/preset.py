@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from learngene_bench.config.recipe import Recipe, changed_recipe, check_recipe_changes
+from learngene_bench.config.messages import format_validation_error
+from learngene_bench.config.recipe import RECIPES, Recipe
 from learngene_bench.config.section import LATER, Section
+from learngene_bench.util.errors import unknown
 
 
 class Architecture(Section):
-    """What all Vision Transformers of a preset share; see `ModelSpec`."""
+    """The dimensions that all Vision Transformers of a preset share; see `ModelSpec`."""
 
     patch_size: int
     head_dimension: int = Field(ge=1)
@@ -22,18 +25,20 @@ class Architecture(Section):
 
 
 class BaseInitialization(Section):
-    """Where every tensor starts that no method writes: ancestors, templates, heads, and the `timm` control's base.
+    """The initialization of every tensor that no method writes: of ancestors, templates, heads, the `timm` control.
 
     `truncated-normal` is timm's own (std .02, patch convolution left at torch's default); `xavier` is Xavier-uniform
     with q, k and v as three matrices (MoCo-v3, `vits.py`), which very small models need to learn at all.
     """
 
-    matrices: Literal["truncated-normal", "xavier"] = "truncated-normal"
+    renamed: ClassVar = {"matrices": "weight_init"}
+
+    weight_init: Literal["truncated-normal", "xavier"] = "truncated-normal"
     position_std: float = Field(0.02, ge=0, description="standard deviation of the position embedding")
 
 
 class Teacher(Section):
-    """The ancestor that condensation distils from: one for all sizes and seeds of a preset."""
+    """The ancestor that condensation distils from, one for all sizes and seeds of a preset."""
 
     architecture: str = Field(description="'convnet' (small, built in) or any timm model name")
     width: int = Field(32, ge=1, description="channels of the convnet's first stage", json_schema_extra=LATER)
@@ -43,48 +48,50 @@ class Teacher(Section):
     recipe: Recipe | None = Field(None, description="how it is trained when nothing is loaded")
 
     @model_validator(mode="after")
-    def _from_somewhere(self) -> Teacher:
+    def _can_be_made(self) -> Teacher:
         if self.recipe is None and not self.pretrained and self.checkpoint is None:
             raise ValueError("give a recipe, pretrained = true, or a checkpoint")
+        if self.recipe is not None:
+            _check_use(self.recipe, "teacher", "recipe")
         return self
 
 
-RecipeName = Literal["pretraining", "condensation", "hypernetwork", "inheritance", "tuning"]
-
-
 class Size(Section):
-    """A model size of the preset, and what its recipes have other than the preset's: `{batch_size = 256}`."""
+    """One model size. Each recipe field overrides the preset's recipe for this size."""
 
     width: int = Field(ge=1)
-    pretraining: dict[str, Any] = Field({})
-    condensation: dict[str, Any] = Field({})
-    hypernetwork: dict[str, Any] = Field({})
-    inheritance: dict[str, Any] = Field({})
-    tuning: dict[str, Any] = Field({})
+    recipes: dict[str, dict[str, Any]] = Field({}, description="what differs from the preset's recipes, by name")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _have_a_section(cls, values: Any) -> Any:
+        return _refuse_recipes_outside_their_section(cls, values)
 
 
 class AncestorSource(Section):
-    """Where ancestors that are Vision Transformers come from, when they are not trained by `pretraining`."""
+    """The source of ancestors that are Vision Transformers, when they are not trained by `pretraining`."""
 
     timm: str | None = Field(None, description="name of a timm model with pretrained weights")
     checkpoint: Path | None = Field(None, description="a file of weights, safetensors or weights-only")
 
     @model_validator(mode="after")
-    def _one_source(self) -> AncestorSource:
+    def _is_one_source(self) -> AncestorSource:
         if self.timm is not None and self.checkpoint is not None:
             raise ValueError("give timm or checkpoint, not both")
         return self
 
 
 class Compute(Section):
-    """How numbers are computed. `threads` is part of a result's address: summation order depends on it."""
+    """The way numbers are computed. `threads` is part of a result's address: summation order depends on it."""
+
+    renamed: ClassVar = {"loaders": "num_workers"}
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = Field(1, ge=1, description="CPU threads of one process")
     precision: Literal["float32", "bfloat16"] = "float32"
     compile: bool = False
     checkpoint_seconds: float = Field(20.0, gt=0, description="a killed run loses at most this much")
-    loaders: int | None = Field(
+    num_workers: int | None = Field(
         None,
         ge=0,
         description="processes that load and augment images one by one, beside each that trains; absent: its cores",
@@ -93,31 +100,37 @@ class Compute(Section):
 
 
 class DownstreamTask(Section):
-    """A task that targets are tuned on after they were initialized from what was learned on the source task."""
+    """A task that targets are fine-tuned on after they were initialized from what was learned on the source task."""
 
     data: dict[str, Any] = Field(description="`name` of the data set, and that data set's own options")
-    recipe: dict[str, Any] = Field({}, description="what its recipe has other than the downstream recipe")
+    recipe: dict[str, Any] = Field({}, description="what differs from the downstream recipe")
 
 
 class Downstream(Section):
-    """Where transfer is measured: tasks by the name that tables print, and how targets are tuned on them."""
+    """The tasks on which transfer is measured, by the name that tables print, and the recipe of fine-tuning on them."""
 
     recipe: Recipe
     tasks: dict[str, DownstreamTask] = Field(min_length=1)
 
     @model_validator(mode="after")
-    def _valid_recipes_of_tasks(self) -> Downstream:
+    def _has_valid_recipes(self) -> Downstream:
+        _check_use(self.recipe, "downstream", "recipe")
         for name, task in self.tasks.items():
-            check_recipe_changes(self.recipe, task.recipe, f"tasks.{name}.recipe")
+            _check_use(_changed(self.recipe, task.recipe, where := f"tasks.{name}.recipe"), "downstream", where)
         return self
 
     def recipe_of(self, task: str) -> Recipe:
-        """The recipe as this task changes it."""
-        return changed_recipe(self.recipe, self.tasks[task].recipe)
+        """Returns the recipe as this task changes it."""
+        return self.recipe.changed_by(self.tasks[task].recipe)
 
 
 class Preset(Section):
-    """At which scale one measures."""
+    """The scale at which one measures.
+
+    A recipe may be trained by under the name of another that has none: `recipe_of` takes what a method declares.
+    """
+
+    renamed: ClassVar = {"tuning": "recipes.finetuning"}
 
     name: str
     title: str
@@ -127,40 +140,69 @@ class Preset(Section):
     base: BaseInitialization = BaseInitialization()
     teacher: Teacher
     ancestor: AncestorSource = AncestorSource()
-    pretraining: Recipe
-    condensation: Recipe
-    hypernetwork: Recipe | None = Field(None, description="that of condensation when not given")
-    inheritance: Recipe
-    tuning: Recipe
+    recipes: dict[str, Recipe]
     downstream: Downstream | None = None
     evaluation_split: Literal["test", "validation"] = "test"
     compute: Compute = Compute()
 
-    @model_validator(mode="after")
-    def _settings_where_they_count(self) -> Preset:
-        for kind in get_args(RecipeName):
-            recipe: Recipe | None = getattr(self, kind)
-            if recipe and kind != "hypernetwork" and recipe.networks != 1:
-                raise ValueError(f"{kind}.networks: only the recipe 'hypernetwork' has it")
-            if recipe and kind != "tuning" and recipe.evaluate_every != 1:
-                raise ValueError(f"{kind}.evaluate_every: only the recipes of tuning and downstream tasks have it")
-        return self
+    @model_validator(mode="before")
+    @classmethod
+    def _have_a_section(cls, values: Any) -> Any:
+        return _refuse_recipes_outside_their_section(cls, values)
 
     @model_validator(mode="after")
-    def _valid_recipes_of_sizes(self) -> Preset:
-        for name, size in self.sizes.items():
-            for kind in get_args(RecipeName):
-                check_recipe_changes(
-                    getattr(self, kind) or self.condensation, getattr(size, kind), f"sizes.{name}.{kind}"
-                )
+    def _has_valid_recipes(self) -> Preset:
+        if missing := [f"recipes.{name}" for name in RECIPES if name not in self.recipes]:
+            raise ValueError(f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing")
+        for name, recipe in self.recipes.items():
+            _check_use(recipe, name, f"recipes.{name}")
+        for size_name, size in self.sizes.items():
+            for name, changes in size.recipes.items():
+                where = f"sizes.{size_name}.recipes.{name}"
+                if name not in self.recipes:
+                    raise ValueError(f"{where}: {unknown('recipe of the preset', name, self.recipes)}")
+                _check_use(_changed(self.recipes[name], changes, where), name, where)
         return self
 
-    def recipe_of(self, kind: RecipeName, width: int) -> Recipe:
-        """The recipe of this kind for models of this width.
+    def recipe_of(self, name: str, width: int, fallbacks: Mapping[str, str] | None = None) -> Recipe:
+        """Returns the recipe of this name for models of this width, as the size nearest to it changes it.
 
-        Widths between two sizes have what the narrower one has; narrower ones than all, what the narrowest has.
+        Args:
+            fallbacks: which recipe stands in for one that the preset has not, by name, as a method declares them.
+
+        Raises:
+            UserError: neither the preset has the recipe nor do the fallbacks lead to one.
         """
-        sizes = sorted(self.sizes.values(), key=lambda size: size.width)
-        nearest = [size for size in sizes if size.width <= width][-1:] or sizes[:1]
-        recipe = getattr(self, kind) or self.recipe_of("condensation", width)
-        return changed_recipe(recipe, getattr(nearest[0], kind))
+        found = name
+        while found not in self.recipes:
+            if not fallbacks or found not in fallbacks:
+                raise unknown(f"recipe of preset {self.name!r}", found, self.recipes)
+            found = fallbacks[found]
+        return self.recipes[found].changed_by(self.sizes[self.size_at(width)].recipes.get(found, {}))
+
+    def size_at(self, width: int) -> str:
+        """Names the size whose recipes models of this width have: the widest that is no wider, else the narrowest."""
+        by_width = sorted(self.sizes, key=lambda name: self.sizes[name].width)
+        return ([name for name in by_width if self.sizes[name].width <= width] or by_width[:1])[-1]
+
+
+def _refuse_recipes_outside_their_section(section: type[Section], values: Any) -> Any:
+    """Answers recipes in the place that they had once, `[condensation]`, with the place of today."""
+    for name, value in values.items() if isinstance(values, Mapping) else ():
+        if name not in section.model_fields and isinstance(value, Mapping) and value.keys() & Recipe.model_fields:
+            raise ValueError(f"{name} is now recipes.{'finetuning' if name == 'tuning' else name}")
+    return values
+
+
+def _changed(recipe: Recipe, changes: Mapping[str, Any], where: str) -> Recipe:
+    try:
+        return recipe.changed_by(changes)
+    except ValidationError as error:
+        raise ValueError(f"{where}: {format_validation_error(Recipe, error)}") from error
+
+
+def _check_use(recipe: Recipe, name: str, where: str) -> None:
+    try:
+        recipe.check_used_by(name)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error

@@ -12,32 +12,33 @@ QUICK_ITERATIONS = 4
 
 
 def quick_preset(preset: Preset) -> Preset:
-    """The same preset, a few steps of everything: numbers without meaning, in seconds."""
-
-    def short(recipe: Recipe) -> Recipe:
-        return recipe.model_copy(update={"epochs": None, "iterations": QUICK_ITERATIONS, "warmup_epochs": 0.0})
-
+    """Returns the same preset with a few steps of everything: numbers without meaning, in seconds."""
     teacher, downstream = preset.teacher, preset.downstream
     if teacher.recipe is not None:
-        teacher = teacher.model_copy(update={"recipe": short(teacher.recipe)})
+        teacher = teacher.model_copy(update={"recipe": _quick(teacher.recipe)})
     if downstream is not None:
-        downstream = downstream.model_copy(
-            update={
-                "recipe": short(downstream.recipe),
-                "tasks": {name: DownstreamTask(data=task.data) for name, task in downstream.tasks.items()},
-            }
-        )
-    names = ("pretraining", "condensation", "hypernetwork", "inheritance", "tuning")
-    recipes = {name: short(recipe) for name in names if (recipe := getattr(preset, name)) is not None}
-    sizes = {name: Size(width=size.width) for name, size in preset.sizes.items()}
-    changed = {"teacher": teacher, "downstream": downstream, "sizes": sizes, **recipes}
-    return preset.model_copy(update={"name": f"{preset.name}-quick", **changed})
+        tasks = {name: DownstreamTask(data=task.data) for name, task in downstream.tasks.items()}
+        downstream = downstream.model_copy(update={"recipe": _quick(downstream.recipe), "tasks": tasks})
+    return preset.model_copy(
+        update={
+            "name": f"{preset.name}-quick",
+            "sizes": {name: Size(width=size.width) for name, size in preset.sizes.items()},
+            "teacher": teacher,
+            "recipes": {name: _quick(recipe) for name, recipe in preset.recipes.items()},
+            "downstream": downstream,
+        }
+    )
 
 
 def quick_grid(grid: Grid, preset: Preset) -> Grid:
-    """The first two targets of a grid along each of its axes."""
-    sizes = grid.sizes[:1] if isinstance(grid.sizes, list) else grid.sizes
-    first: dict[str, Any] = {"depths": grid.depths[:2], "width_factors": grid.width_factors[:2], "sizes": sizes}
+    """Returns the first two targets of a grid along each of its axes."""
+    first: dict[str, Any] = {"depths": grid.depths[:2], "width_factors": grid.width_factors[:2]}
+    if isinstance(grid.sizes, list):
+        first["sizes"] = grid.sizes[:1]
     if grid.axis == "task" and preset.downstream is not None:
         first["tasks"] = list(grid.tasks or preset.downstream.tasks)[:2]
-    return grid.model_copy(update={**first, "tuning_factor": 1.0})
+    return grid.model_copy(update=first)
+
+
+def _quick(recipe: Recipe) -> Recipe:
+    return recipe.model_copy(update={"epochs": None, "iterations": QUICK_ITERATIONS, "warmup_epochs": 0.0})

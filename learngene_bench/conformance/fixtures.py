@@ -6,6 +6,7 @@ What `lgbench check` shows to a method. Numbers that come of it mean nothing; th
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,21 +31,16 @@ from learngene_bench.util.rng import RngStreams
 
 ITERATIONS, BATCH = 3, 32
 WIDTH, HEAD_DIMENSION = 16, 8
-OVERRIDES: dict[str, Any] = {
+
+
+def _tiny_preset() -> Preset:
+    """Returns the preset `digits` with very few images, and a few steps of every recipe."""
     # As few images as there can be for training; one place per digit.
-    "data": {"name": "digits", "canvas": 12, "placements": 1, "test_digits": 1200, "validation_digits": 400},
-    "teacher.architecture": "convnet",
-    **{
-        f"{recipe}.{key}": value
-        for recipe in ("teacher.recipe", "pretraining", "condensation", "hypernetwork", "inheritance")
-        for key, value in {
-            "iterations": ITERATIONS,
-            "batch_size": BATCH,
-            "warmup_epochs": 0.0,
-            "drop_path": 0.1,
-        }.items()
-    },
-}
+    data = {"name": "digits", "canvas": 12, "placements": 1, "test_digits": 1200, "validation_digits": 400}
+    recipe = {"iterations": ITERATIONS, "batch_size": BATCH, "warmup_epochs": 0.0, "drop_path": 0.1}
+    places = ["teacher.recipe", *(f"recipes.{name}" for name in load_preset("digits").recipes)]
+    changes = {f"{place}.{key}": value for place in places for key, value in recipe.items()}
+    return load_preset("digits", {"data": data, "teacher.architecture": "convnet", **changes})
 
 
 @dataclass(frozen=True)
@@ -93,8 +89,9 @@ def targets(classes: int, channels: int, image_size: int) -> list[Target]:
 class Miniature:
     """Data, recipes and ancestors; ancestors are trained once and then copied."""
 
-    def __init__(self) -> None:
-        self.preset: Preset = load_preset("digits", OVERRIDES)
+    def __init__(self, recipe_fallbacks: Mapping[str, str] | None = None) -> None:
+        self.recipe_fallbacks = recipe_fallbacks or {}
+        self.preset: Preset = _tiny_preset()
         self.dataset = dataset(self.preset.data)
         torch.set_num_threads(self.preset.compute.threads)  # as every stage does: sums come in one order
         self.facts, self.splits = self.dataset.facts(), self.dataset.load()
@@ -122,8 +119,8 @@ class Miniature:
         write_weights(model, dict(new_model(spec, self.preset.base, seed).named_parameters()))
         return model
 
-    def recipes(self, names: tuple[Any, ...], width: int) -> dict[str, Recipe]:
-        return {name: self.preset.recipe_of(name, width) for name in names}
+    def recipes(self, names: tuple[str, ...], width: int) -> dict[str, Recipe]:
+        return {name: self.preset.recipe_of(name, width, self.recipe_fallbacks) for name in names}
 
     def steps(self, names: tuple[Any, ...], width: int) -> int:
         """Iterations of these recipes together."""

@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -113,7 +113,7 @@ class WatchedContext(Context):
     def train(
         self,
         network: MaterialisedModel | OwnObjective,
-        recipe: Literal["condensation", "hypernetwork", "inheritance"],
+        recipe: str,
         *,
         teacher: str | None = None,
     ) -> Trained:

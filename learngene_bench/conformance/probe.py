@@ -117,7 +117,7 @@ def examine(registered: Registered, options: Mapping[str, Any]) -> Evidence:
 class _Examination:
     def __init__(self, registered: Registered, options: Mapping[str, Any]) -> None:
         self.registered, self.options = registered, options
-        self.miniature = Miniature()
+        self.miniature = Miniature(self.registered.kind.recipe_fallbacks)
         self.genes: dict[tuple[Any, ...], tuple[Gene | None, Observed]] = {}
         self.calls = 0
 

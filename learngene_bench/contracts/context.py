@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -82,7 +81,7 @@ class Context:
     def train(
         self,
         network: MaterialisedModel | OwnObjective,
-        recipe: Literal["condensation", "hypernetwork", "inheritance"],
+        recipe: str,
         *,
         teacher: str | None = None,
     ) -> Trained:

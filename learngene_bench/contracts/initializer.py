@@ -52,14 +52,14 @@ class GeneRequest:
         family: the model that is trained, or read, to make the gene.
         ancestors: what `prepare` finds in `context.ancestors`, by role.
         settings: whatever else shapes the gene; JSON, as it becomes part of the gene's address.
-        trains: recipes of the preset that `prepare` trains by.
+        trains: recipes of the preset that `prepare` trains by; see `Initializer.recipe_fallbacks`.
         files: what `prepare` reads, by role; the gene's address depends on what is in them, not on where they lie.
     """
 
     family: ModelSpec
     ancestors: Mapping[str, Ancestor] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
-    trains: tuple[Literal["condensation", "hypernetwork"], ...] = ()
+    trains: tuple[str, ...] = ()
     files: Mapping[str, Path] = field(default_factory=dict)
 
 
@@ -89,6 +89,11 @@ class Initializer(ABC, Generic[OptionsType]):
     Options: ClassVar[type[Section]] = NoOptions
     """Settings that a user may change with `--set NAME.OPTION=VALUE`. Of one that is a `Path` the content counts: name
     it in `GeneRequest.files`."""
+    recipe_fallbacks: ClassVar[Mapping[str, str]] = {}
+    """Recipes of the method's own, by name, each with the recipe that stands in for it where a preset has none.
+
+    A preset has `pretraining`, `condensation`, `inheritance` and `finetuning`. `{"adapter": "inheritance"}` declares
+    one more: a preset may have a section `[recipes.adapter]`, and `--set adapter.epochs=5` changes it in any preset."""
     is_trained: ClassVar[bool] = False
     """Whether the gene already is the finished model, so that nothing is tuned on the source task."""
     ignores_seed: ClassVar[bool] = False
@@ -101,8 +106,11 @@ class Initializer(ABC, Generic[OptionsType]):
         """What a table prints under these options, where they make another thing of it than `title` says."""
         return self.title
 
-    def trains(self) -> tuple[Literal["inheritance"], ...]:
-        """Recipes of the preset that `initialize` trains by, under these options."""
+    def trains(self) -> tuple[str, ...]:
+        """Names the recipes of the preset that `initialize` trains by, under these options.
+
+        A method's own recipe has to be declared in `recipe_fallbacks`.
+        """
         return ()
 
     def supports(self, target: ModelSpec, base: ModelSpec) -> str | None:

@@ -78,7 +78,7 @@ class SplitImages(ABC):
             images = augment(images, augmentation.batched, generator, noise, part)
         images = self.normalization(images)
         for augmentation in self.augmentations:
-            if augmentation.random_erasing and augmentation.erased_to == "noise":
+            if augmentation.random_erasing and augmentation.erase_value == "noise":
                 images = erase_to_noise(images, augmentation.random_erasing, generator, noise, part)
         return images
 
@@ -144,7 +144,7 @@ def augment(
     if settings.color_jitter:
         factors = 1 + settings.color_jitter * (2 * torch.rand(3, part.drawn, generator=generator) - 1)
         images = _color_jitter(images, _to(part.select(factors, 1), images))
-    if settings.random_erasing and settings.erased_to == "grey":
+    if settings.random_erasing and settings.erase_value == "grey":
         drawn = torch.rand(5, part.drawn, generator=generator)
         images = _erase(images, part.select(drawn, 1), settings.random_erasing)
     if settings.noise:

@@ -121,8 +121,8 @@ class StreamedImages(SplitImages):
 
 def loaders(compute: Compute) -> int:
     """How many processes load images for one that trains: as many as it has cores, unless the user says otherwise."""
-    if compute.loaders is not None:
-        return compute.loaders
+    if compute.num_workers is not None:
+        return compute.num_workers
     return max(1, cores_per_worker() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
@@ -136,7 +136,7 @@ def lost_loader_explained() -> Iterator[None]:
             raise
         raise UserError(
             "a process that loads images was killed: memory, or shared memory (/dev/shm), may be too small for "
-            "compute.loaders of them"
+            "compute.num_workers of them"
         ) from error
 
 

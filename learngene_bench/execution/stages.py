@@ -118,7 +118,7 @@ class _Stage:
             precision=self.config["precision"],
             compile=self.config["compile"],
             checkpoint_seconds=self.execution["checkpoint_seconds"],
-            loaders=self.execution.get("loaders"),
+            num_workers=self.execution.get("loaders"),
         )
         self.loaders = loaders(self.compute)
         torch.set_num_threads(self.compute.threads)

@@ -45,7 +45,7 @@ def _base_value(name: str, shape: tuple[int, ...], base: BaseInitialization, gen
     patch = name == "patch_embed.proj.weight"
     if "rpe_" in name or not (patch or value.dim() == 2):
         return value
-    if base.matrices == "xavier":
+    if base.weight_init == "xavier":
         return xavier(shape, generator, parts=3 if name.endswith("qkv.weight") else 1)
     if patch:  # torch's default, which timm leaves alone: U(-1/sqrt(fan_in), 1/sqrt(fan_in))
         bound = math.prod(shape[1:]) ** -0.5

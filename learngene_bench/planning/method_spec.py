@@ -1,4 +1,4 @@
-"""What `--method` chooses: methods by name, with options that set a variant apart."""
+"""Reads `--method`: methods by name, with the options of a variant."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from learngene_bench.util.errors import UserError
 
 
 @dataclass(frozen=True)
-class Choice:
+class MethodSpec:
     """A method as chosen on the command line: `wave` or `wave:learn_scalers=false`."""
 
     registered: Registered
     options: Mapping[str, Any]
 
 
-def parse_methods(text: str, registry: Registry, options: Mapping[str, Mapping[str, Any]]) -> list[Choice]:
+def parse_methods(text: str, registry: Registry, options: Mapping[str, Mapping[str, Any]]) -> list[MethodSpec]:
     """Reads `--method`: names separated by commas, `all`, or `NAME:OPTION=VALUE[:OPTION=VALUE]` for a variant.
 
     Args:
@@ -29,14 +29,14 @@ def parse_methods(text: str, registry: Registry, options: Mapping[str, Mapping[s
     Raises:
         UserError: an unknown name or option.
     """
-    choices = []
+    specs: list[MethodSpec] = []
     # Not at the commas of a list, as in wave:parts=["attention", "mlp"].
     for item in [part.strip() for part in re.split(r",(?![^\[]*\])", text) if part.strip()]:
         name, *settings = item.split(":")
         names = registry.names() if name == "all" else [name]
-        own = dict(parse_override(setting) for setting in settings)
-        chosen = [Choice(registry.get(n), {**options.get(n, {}), **own}) for n in names]
-        choices += [choice for choice in chosen if choice not in choices]
-    if not choices:
+        variant = dict(parse_override(setting) for setting in settings)
+        chosen = [MethodSpec(registry.get(n), {**options.get(n, {}), **variant}) for n in names]
+        specs += [spec for spec in chosen if spec not in specs]
+    if not specs:
         raise UserError(f"--method is empty (valid: all, {', '.join(registry.names())})")
-    return choices
+    return specs

@@ -49,7 +49,7 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Row:
+class MethodVariant:
     """A method as one row of a table.
 
     Attributes:
@@ -68,7 +68,7 @@ class Row:
 class Cell:
     """One measurement: a row x target x task x seed."""
 
-    row: Row
+    row: MethodVariant
     size: str
     task: str
     target: ModelSpec
@@ -79,10 +79,10 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Dash:
+class UnsupportedCell:
     """A measurement that cannot exist, and why."""
 
-    row: Row
+    row: MethodVariant
     size: str
     task: str
     target: ModelSpec
@@ -110,8 +110,8 @@ class Plan:
     setting_description: str
     stages: dict[str, Stage] = field(default_factory=dict)
     cells: list[Cell] = field(default_factory=list)
-    dashes: list[Dash] = field(default_factory=list)
-    rows: list[Row] = field(default_factory=list)
+    dashes: list[UnsupportedCell] = field(default_factory=list)
+    rows: list[MethodVariant] = field(default_factory=list)
     equal_budget_of: str | None = None
     equal_budget_iterations: int = 0
     files: dict[str, Path] = field(default_factory=dict)

@@ -2,40 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from learngene_bench.config.grid import Grid
 from learngene_bench.config.preset import Preset
 from learngene_bench.config.recipe import Recipe
-from learngene_bench.contracts.initializer import Ancestor, Distiller, GeneRequest, Initializer
+from learngene_bench.contracts.initializer import Ancestor, Distiller, GeneRequest, Initializer, Pretrained
 from learngene_bench.models.spec import ModelSpec, count
-from learngene_bench.planning.method_spec import Choice
-from learngene_bench.planning.plan import Cell, Dash, Plan, Row, Stage
+from learngene_bench.planning.descriptions import (
+    differences,
+    downstream_differences,
+    finetuning_differences,
+    recipe_differences,
+    text_of,
+)
+from learngene_bench.planning.method_spec import MethodSpec
+from learngene_bench.planning.plan import Cell, MethodVariant, Plan, Stage, UnsupportedCell
+from learngene_bench.planning.request import Request
 from learngene_bench.planning.targets import Target, Task, source_task, targets_of
 from learngene_bench.plugins.registry import Registered
 from learngene_bench.util.errors import UserError
 from learngene_bench.util.files import address_of, file_hash
 from learngene_bench.version import PROTOCOL
-
-
-@dataclass(frozen=True)
-class Request:
-    """All that decides a plan.
-
-    Attributes:
-        changes: the dotted preset keys that the user overrode, to tell rows and settings apart in tables.
-        equal_budget: whether what a method trains in `initialize` is taken off its tuning, see `_Planner._tuning`.
-    """
-
-    preset: Preset
-    grid: Grid
-    choices: Sequence[Choice]
-    seeds: int
-    changes: Mapping[str, Any] = field(default_factory=dict)
-    equal_budget: bool = False
 
 
 def make_plan(request: Request) -> Plan:
@@ -89,19 +79,21 @@ class _Planner:
             source=self.source.name,
             tasks=list({task.name: task for task in (self.source, *self.tasks)}.values()),
             setting=address_of(shared),
-            setting_description=", ".join([self.preset.name, *self._told_changes()]),
+            setting_description=", ".join([self.preset.name, *self._setting_differences()]),
         )
         if self.request.equal_budget:
             plan.equal_budget_of = plan.setting
             plan.equal_budget_iterations = max(self._budget(target) for target in self.targets)
-            plan.setting = address_of({**shared, "equal_budget": self.preset.inheritance.model_dump()})
+            plan.setting = address_of({**shared, "equal_budget": self.preset.recipes["inheritance"].model_dump()})
         return plan
 
     def _ordinary_training(self) -> dict[str, Any]:
         """How and on what targets are tuned, of all columns of a table together."""
         if self.tasks == [self.source]:
-            sizes = {name: size.tuning for name, size in self.preset.sizes.items() if size.tuning}
-            return {"tuning": self.grid.tuned(self.preset.tuning).model_dump(), "tuning_of_sizes": sizes}
+            recipes = {
+                name: self.preset.recipe_of("finetuning", size.width) for name, size in self.preset.sizes.items()
+            }
+            return {"finetuning": {name: recipe.model_dump() for name, recipe in recipes.items()}}
         return {
             "downstream": [
                 {"task": task.name, "data": task.identity, "recipe": self._tuning_on(task, 0).model_dump()}
@@ -109,56 +101,80 @@ class _Planner:
             ]
         }
 
-    def _told_changes(self) -> list[str]:
-        """What sets this run's numbers apart from those of the preset as it is shipped, whatever the method."""
-        untold = {"condensation", "hypernetwork", "inheritance", "pretraining", "teacher", "ancestor", "sizes"}
-        untold |= {"tuning"} if self.grid.axis == "task" else {"downstream"}
+    def _setting_differences(self) -> list[str]:
+        """Lists what sets the numbers of all methods apart from those of the preset as its file has it."""
+        preset, reference = self.preset, self.request.reference
         located = {f"data.{option}" for option in self.source.dataset.location}
-        for task in self.tasks:
-            located |= {f"downstream.tasks.{task.name}.data.{option}" for option in task.dataset.location}
-        changes = [
-            f"{key}={value}"
-            for key, value in _flat(self.request.changes)
-            if _section_of(key) not in untold and key not in located
-        ]
-        factor = self.grid.tuning_factor
-        return changes + ([] if factor == 1 else [f"tuned {factor:g} times as long"])
+        lines = differences(reference.data, preset.data, "data")
+        for section in ("model", "base"):
+            lines += differences(getattr(reference, section), getattr(preset, section), section)
+        lines += differences(_numerics(reference), _numerics(preset), "compute")
+        lines += differences(_widths(reference), _widths(preset), "sizes")
+        if reference.evaluation_split != preset.evaluation_split:
+            lines.append(f"evaluation_split={preset.evaluation_split}")
+        if self.tasks == [self.source]:
+            lines += finetuning_differences(reference, preset)
+        else:
+            lines += downstream_differences(reference, preset, [task.name for task in self.tasks])
+        for task in self.tasks if preset.downstream else ():
+            if task == self.source:
+                continue
+            former = reference.downstream.tasks.get(task.name) if reference.downstream else None
+            prefix = f"downstream.tasks.{task.name}.data"
+            located |= {f"{prefix}.{option}" for option in task.dataset.location}
+            lines += differences(former.data if former else {}, task.settings, prefix)
+        return [line for line in lines if line.partition("=")[0] not in located]
 
     def plan(self) -> Plan:
-        for choice in self.request.choices:
+        for choice in self.request.methods:
             method = choice.registered.create(dict(choice.options))
             for target in self.targets:
-                row = self._row(choice, method, target.spec, target.base)
+                row = self._variant(choice, method, target)
                 if row not in self.result.rows:
                     self.result.rows.append(row)
                 reason = method.supports(target.spec, target.base)
                 if reason is not None:
-                    self.result.dashes.append(Dash(row, target.size, target.task.name, target.spec, reason))
+                    self.result.dashes.append(UnsupportedCell(row, target.size, target.task.name, target.spec, reason))
                     continue
                 self._add_cells(choice, method, row, target)
         return self.result
 
-    def _row(self, choice: Choice, method: Initializer, target: ModelSpec, base: ModelSpec) -> Row:
-        request = method.gene_request(target, base)
-        used: list[str] = [*method.trains(), *(request.trains if request else ())]
-        if request:
-            distilled = [isinstance(ancestor, Distiller) for ancestor in request.ancestors.values()]
-            used += ["teacher"] * any(distilled) + ["pretraining", "ancestor"] * (not all(distilled))
+    def _variant(self, choice: MethodSpec, method: Initializer, target: Target) -> MethodVariant:
+        """Describes a row by its options, and by what differs from the preset in settings that its cells depend on."""
+        request = method.gene_request(target.spec, target.base)
+        used = [(name, target.base.width) for name in method.trains()]
+        used += [(name, request.family.width) for name in request.trains] if request else []
         default = type(method).Options()
-        if request and self.preset.hypernetwork is None and "hypernetwork" in request.trains:
-            used.append("condensation")  # whose recipe it then is
-        options = [f"{key}={self._text(value)}" for key, value in method.options if value != getattr(default, key)]
-        changed = [f"{key}={_text(value)}" for key, value in self.request.changes.items() if _section_of(key) in used]
+        lines = [f"{key}={self._text(value)}" for key, value in method.options if value != getattr(default, key)]
+        ancestors = list(request.ancestors.values()) if request else []
+        if any(isinstance(ancestor, Distiller) for ancestor in ancestors):
+            lines += differences(self.request.reference.teacher, self.preset.teacher, "teacher", self._text)
+        if pretrained := [ancestor.spec.width for ancestor in ancestors if isinstance(ancestor, Pretrained)]:
+            lines += differences(self.request.reference.ancestor, self.preset.ancestor, "ancestor", self._text)
+            used += [("pretraining", width) for width in pretrained if not self._is_loaded]
+        for name in dict.fromkeys(name for name, _ in used):
+            widths = {self.preset.size_at(width): width for recipe, width in used if recipe == name}
+            before, after = (
+                {size: preset.recipe_of(name, width, method.recipe_fallbacks) for size, width in widths.items()}
+                for preset in (self.request.reference, self.preset)
+            )
+            common = next(iter(after.values()))
+            lines += recipe_differences(before, after, common, name, f"sizes.{{}}.recipes.{name}")
         version = str(method.version) + (
             f"+{choice.registered.source_hash[:8]}" if choice.registered.source_hash else ""
         )
-        return Row(method.name, method.row_title(), method.group, ", ".join(options + changed), version)
+        return MethodVariant(method.name, method.row_title(), method.group, ", ".join(lines), version)
 
-    def _add_cells(self, choice: Choice, method: Initializer, row: Row, target: Target) -> None:
+    @property
+    def _is_loaded(self) -> bool:
+        """True if ancestors that are Vision Transformers are loaded and not trained."""
+        return bool(self.preset.ancestor.timm or self.preset.ancestor.checkpoint)
+
+    def _add_cells(self, choice: MethodSpec, method: Initializer, row: MethodVariant, target: Target) -> None:
         """A cell for each seed."""
         preset, spec, base, task = self.preset, target.spec, target.base, target.task
         request = method.gene_request(spec, base)
-        recipes = {name: preset.recipe_of(name, base.width) for name in method.trains()}
+        recipes = {name: self._recipe(method, name, base.width) for name in method.trains()}
         at_source = task == self.source
         tuning = None if method.is_trained and at_source else self._tuning(target, recipes)
         config = {
@@ -176,7 +192,7 @@ class _Planner:
         flops += self._training_flops(spec, tuning, task) if tuning else 0.0
         epochs = preset.recipe_of("pretraining", base.width).epochs if method.is_trained else None
         if request and request.trains:
-            epochs = preset.recipe_of(request.trains[0], request.family.width).epochs
+            epochs = self._recipe(method, request.trains[0], request.family.width).epochs
         # The paper's table of transfer counts no head, as none is handed over.
         counted = spec if at_source else replace(spec, classes=0)
         stored = count(dict(method.stored_shapes(counted, base)))
@@ -188,7 +204,7 @@ class _Planner:
             if not at_source:
                 self.result.task_data[address] = task.settings
 
-    def _label(self, row: Row, target: Target) -> str:
+    def _label(self, row: MethodVariant, target: Target) -> str:
         """What a cell is called, seed apart; its task and width only where it has others beside it."""
         words = [row.name, f"({row.variant})" if row.variant else "", target.size]
         words += [f"width {target.spec.width}"] if len({t.spec.width for t in self.targets}) > len(self._sizes) else []
@@ -199,7 +215,7 @@ class _Planner:
     def _sizes(self) -> set[str]:
         return {target.size for target in self.targets}
 
-    def _tuning(self, target: Target, own: Mapping[Literal["inheritance"], Recipe]) -> Recipe:
+    def _tuning(self, target: Target, own: Mapping[str, Recipe]) -> Recipe:
         """Ordinary training of a target.
 
         At equal budget every method has the same number of iterations in all, those of ordinary training and of
@@ -215,7 +231,7 @@ class _Planner:
 
     def _tuning_on(self, task: Task, width: int) -> Recipe:
         """Ordinary training on a task of targets whose size has this width."""
-        return self.grid.tuned(task.recipe or self.preset.recipe_of("tuning", width))
+        return task.recipe or self.preset.recipe_of("finetuning", width)
 
     def _budget(self, target: Target) -> int:
         """Iterations of ordinary training and `inheritance` together."""
@@ -223,8 +239,16 @@ class _Planner:
         inheritance = self.preset.recipe_of("inheritance", target.base.width)
         return tuning + inheritance.steps(self.source.facts.train_images)
 
-    def _gene(self, choice: Choice, request: GeneRequest, seed: int) -> str:
-        recipes = {name: self.preset.recipe_of(name, request.family.width) for name in request.trains}
+    def _recipe(self, method: Initializer | type[Initializer], name: str, width: int) -> Recipe:
+        """Returns a recipe by which a method trains. Raises `UserError` if it is one that nobody declares."""
+        try:
+            return self.preset.recipe_of(name, width, method.recipe_fallbacks)
+        except UserError as error:
+            raise UserError(f"method {method.name!r} trains by a recipe that it does not declare: {error}") from error
+
+    def _gene(self, choice: MethodSpec, request: GeneRequest, seed: int) -> str:
+        kind = choice.registered.kind
+        recipes = {name: self._recipe(kind, name, request.family.width) for name in request.trains}
         config = {
             **self.common,
             "method": _identity(choice.registered),
@@ -246,8 +270,7 @@ class _Planner:
             settings = teacher.model_dump(mode="json") | {"checkpoint": self._file(teacher.checkpoint)}
             config = {**self.common, "teacher": settings}
             return self._add(Stage("ancestor", f"teacher {teacher.architecture}", config, {}))
-        source = self.preset.ancestor
-        if source.timm or source.checkpoint:
+        if self._is_loaded:
             return self._loaded_ancestor(ancestor.spec)
         recipe = self.preset.recipe_of("pretraining", ancestor.spec.width)
         config = {**self.common, "spec": ancestor.spec.as_dict(), "recipe": recipe.model_dump(), "seed": seed}
@@ -290,11 +313,13 @@ class _Planner:
 
     def _text(self, value: object) -> str:
         """A value as one would type it; of a file the beginning of its hash, which tells it from others."""
-        return str(self._file(value))[:8] if isinstance(value, Path) else _text(value)
+        return str(self._file(value))[:8] if isinstance(value, Path) else text_of(value)
 
     def _training_flops(self, spec: ModelSpec, recipe: Recipe, task: Task | None = None) -> float:
         images = (task or self.source).facts.train_images
-        return 3.0 * recipe.steps(images) * min(recipe.batch_size, images) * recipe.networks * spec.forward_flops()
+        return (
+            3.0 * recipe.steps(images) * min(recipe.batch_size, images) * recipe.meta_batch_size * spec.forward_flops()
+        )
 
     def _add(self, stage: Stage) -> str:
         self.result.stages.setdefault(stage.address, stage)
@@ -307,23 +332,10 @@ def _identity(registered: Registered) -> dict[str, Any]:
     return {"name": kind.name, "version": kind.version, "source_hash": registered.source_hash}
 
 
-def _section_of(key: str) -> str:
-    """The section of a dotted preset key that a row may use: `condensation`, also of `sizes.ti.condensation.epochs`."""
-    parts = key.split(".")
-    return parts[2] if parts[0] == "sizes" and len(parts) > 2 else parts[0]
+def _numerics(preset: Preset) -> dict[str, Any]:
+    """Returns the settings of `[compute]` that numbers depend on."""
+    return {name: getattr(preset.compute, name) for name in ("threads", "precision", "compile")}
 
 
-def _text(value: object) -> str:
-    """A value as one would type it."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return "+".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted keys of single values, of overrides that may be whole sections."""
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
+def _widths(preset: Preset) -> dict[str, Any]:
+    return {name: {"width": size.width} for name, size in preset.sizes.items()}

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from learngene_bench.config.loader import build_options
 from learngene_bench.config.preset import Preset
+from learngene_bench.config.recipe import RECIPES
 from learngene_bench.contracts.dataset import Dataset
 from learngene_bench.contracts.initializer import Group, Initializer
 from learngene_bench.util.errors import UserError, unknown
@@ -76,6 +77,24 @@ class Registry:
             raise UserError(f"method {name!r}: {found.value} is not an Initializer")
         check_identity(kind, f"method {name!r}")
         return Registered(kind, found.dist.name if found.dist else found.value)
+
+    def recipe_fallbacks(self) -> dict[str, str]:
+        """Collects the recipes that methods declare, each with the recipe that stands in for it.
+
+        Imports every method, so call it only where a name is none of the harness's own.
+
+        Raises:
+            UserError: two methods declare one recipe with different fallbacks; a method cannot be imported.
+        """
+        declared: dict[str, str] = {}
+        for name in self.names():
+            for recipe, fallback in self.get(name).kind.recipe_fallbacks.items():
+                if declared.setdefault(recipe, fallback) != fallback:
+                    raise UserError(
+                        f"method {name!r}: its recipe {recipe!r} falls back to {fallback!r}, that of another method to "
+                        f"{declared[recipe]!r}"
+                    )
+        return declared
 
 
 def dataset(settings: dict[str, Any]) -> Dataset:
@@ -170,7 +189,7 @@ def check_identity(kind: type[Initializer], where: str) -> None:
         raise UserError(f"{where}: class {kind.__name__} needs a name and a title")
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", kind.name):
         raise UserError(f"{where}: name {kind.name!r}: lower-case letters, digits and single hyphens, as in my-init")
-    if kind.name in {*Preset.model_fields, "grid", "all"}:
+    if kind.name in {*Preset.model_fields, *RECIPES, "grid", "all"}:
         raise UserError(f"{where}: name {kind.name!r} is taken: it means something else in --set or --method")
     if kind.group not in get_args(Group):
         raise unknown(f"group of {where}, class {kind.__name__},", kind.group, get_args(Group))

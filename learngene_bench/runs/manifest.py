@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from learngene_bench.planning.plan import Cell, Dash, Plan
+from learngene_bench.planning.plan import Cell, Plan, UnsupportedCell
 from learngene_bench.runs.store import SCHEMA_VERSION, Runs
 from learngene_bench.util import provenance
 from learngene_bench.util.files import address_of, read_json, write_json
@@ -106,7 +106,7 @@ def read_manifests(runs: Runs) -> list[dict[str, Any]]:
     return sorted(manifests, key=lambda manifest: manifest["created"])
 
 
-def _dash(dash: Dash) -> dict[str, Any]:
+def _dash(dash: UnsupportedCell) -> dict[str, Any]:
     return {
         "method": dash.row.name,
         "variant": dash.row.variant,

@@ -222,5 +222,5 @@ class StageFile(File):
             precision=self.config.precision,
             compile=self.config.compile,
             checkpoint_seconds=self.execution.checkpoint_seconds,
-            loaders=self.execution.num_workers,
+            num_workers=self.execution.num_workers,
         )

@@ -178,8 +178,8 @@ class _Run:
         (loss * (self.part.share * self.world.size)).backward()
         if self.step == self.first_step:
             self.check_gradients()
-        if self.recipe.clip_gradient is not None:
-            nn.utils.clip_grad_norm_(self.trainable, self.recipe.clip_gradient)
+        if self.recipe.grad_clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.trainable, self.recipe.grad_clip_norm)
         self.optimizer.step()
         self.losses += loss.detach() * self.part.share
         self.loss_count += 1

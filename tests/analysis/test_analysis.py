@@ -25,7 +25,7 @@ SPEC = ModelSpec(depth=4, width=48, heads=3, patch_size=4, image_size=12, channe
 
 def random_model(spec: ModelSpec, seed: int = 0) -> VisionTransformer:
     """All parameters are random, iRPE tables and biases too, so that nothing is hidden behind a zero."""
-    model = new_model(spec, BaseInitialization(matrices="xavier", position_std=0.5), seed)
+    model = new_model(spec, BaseInitialization(weight_init="xavier", position_std=0.5), seed)
     generator = torch.Generator().manual_seed(seed + 1)
     with torch.no_grad():
         for parameter in model.parameters():

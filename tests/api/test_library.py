@@ -158,9 +158,9 @@ def images() -> tuple[np.ndarray, np.ndarray]:
 
 
 def short_preset(tmp_path: Path) -> Path:
-    from learngene_bench.config.loader import shipped
+    from learngene_bench.config.loader import shipped_files
 
-    text = shipped("preset")["digits"].read_text().replace("epochs = 60", "iterations = 2")
+    text = shipped_files("preset")["digits"].read_text().replace("epochs = 60", "iterations = 2")
     path = tmp_path / "short.toml"
     path.write_text(text.replace("iterations = 150", "iterations = 3"))
     return path

@@ -38,7 +38,7 @@ STACKING = LigoOptions(noise=0.0, learn_operators=False)
 
 
 def context(seed: int = 0, **values: object) -> Context:
-    base = BaseInitialization(matrices="xavier", position_std=0.5)
+    base = BaseInitialization(weight_init="xavier", position_std=0.5)
     return Context(seed, torch.device("cpu"), Compute(), base, **values)  # type: ignore[arg-type]
 
 

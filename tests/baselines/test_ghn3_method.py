@@ -26,7 +26,6 @@ from learngene_bench.baselines.ghn3.layout import CENTRALITY, Layout
 from learngene_bench.baselines.ghn3.meta_batch import PENALTY, Family, MetaBatch, start_at_unit_variance
 from learngene_bench.baselines.ghn3.network import Hypernetwork
 from learngene_bench.baselines.ghn3.prediction import NOISE, predict
-from learngene_bench.cli.common import build_request
 from learngene_bench.cli.main import run_command
 from learngene_bench.config.loader import load_preset
 from learngene_bench.config.preset import BaseInitialization, Compute
@@ -39,6 +38,7 @@ from learngene_bench.models.spec import ModelSpec
 from learngene_bench.models.vit import build_model
 from learngene_bench.planning.plan import Plan
 from learngene_bench.planning.planner import make_plan
+from learngene_bench.planning.request import build_request
 from learngene_bench.plugins.registry import Registry
 from learngene_bench.training.loop import train
 from learngene_bench.training.run import Phase, Trained
@@ -59,7 +59,7 @@ def weights(hypernetwork: Hypernetwork, tmp_path: Path) -> Path:
 
 
 def context(seed: int = 0, *, same_task: bool = True) -> Context:
-    base = BaseInitialization(matrices="xavier", position_std=0.5)
+    base = BaseInitialization(weight_init="xavier", position_std=0.5)
     return Context(seed, torch.device("cpu"), Compute(), base, same_task=same_task)
 
 
@@ -195,7 +195,7 @@ def run(checkpoint: Path | None = None, kill_at: int | None = None) -> tuple[dic
             raise Killed
 
     network.register_forward_pre_hook(step)
-    recipe = Recipe(iterations=8, batch_size=10, learning_rate=1e-3, clip_gradient=5.0, mixup=0.8, label_smoothing=0.1)
+    recipe = Recipe(iterations=8, batch_size=10, learning_rate=1e-3, grad_clip_norm=5.0, mixup=0.8, label_smoothing=0.1)
     phase = Phase("hypernetwork", RngStreams(0), Compute(checkpoint_seconds=1e-9), 5, checkpoint=checkpoint)
     trained = train(network, some_images(), recipe, phase)
     return {name: tensor.clone() for name, tensor in network.state_dict().items()}, trained
@@ -239,16 +239,17 @@ def test_rows_say_whether_the_weights_are_published_ones(weights: Path) -> None:
     titles = {(row.title, row.group, row.variant == "") for row in plan.rows}
     assert titles == {("GHN-3-style, trained here", "direct", True), ("GHN-3, published weights", "direct", False)}
     assert {(cell.row.title, cell.prepare_epochs, cell.stored_parameters) for cell in plan.cells} == {
-        ("GHN-3-style, trained here", plan.preset.recipe_of("hypernetwork", 48).epochs, 0),
+        ("GHN-3-style, trained here", plan.preset.recipes["hypernetwork"].epochs, 0),
         ("GHN-3, published weights", None, 0),
     }
 
 
 def test_a_preset_without_the_recipe_trains_by_that_of_condensation() -> None:
     preset = load_preset("digits")
-    assert preset.model_copy(update={"hypernetwork": None}).recipe_of("hypernetwork", 48) == preset.condensation
-    assert preset.recipe_of("hypernetwork", 48).model_dump()["networks"] == 2
-    assert "networks" not in preset.condensation.model_dump()  # or all addresses of before would be others
+    without = {name: recipe for name, recipe in preset.recipes.items() if name != "hypernetwork"}
+    bare = preset.model_copy(update={"recipes": without})
+    assert bare.recipe_of("hypernetwork", 48, Ghn3.recipe_fallbacks) == preset.recipes["condensation"]
+    assert preset.recipe_of("hypernetwork", 48).meta_batch_size == 2
 
 
 @pytest.mark.parametrize(

@@ -33,12 +33,21 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["run", "-m", "he", "-g", "mine.toml"], "grid file not found: mine.toml"),
         (["run", "-m", "he", "-p", "digit"], "unknown preset 'digit': did you mean 'digits'? (valid: "),
         (
-            ["run", "-m", "he", "--set", "tuning.epoch=3"],
-            "unknown key 'tuning.epoch': did you mean 'tuning.epochs'",
+            ["run", "-m", "he", "--set", "finetuning.epoch=3"],
+            "unknown key 'recipes.finetuning.epoch': did you mean 'recipes.finetuning.epochs'",
         ),
-        (["run", "-m", "he", "--set", "tunin.epochs=3"], "unknown section of --set 'tunin': did you mean 'tuning'"),
-        (["run", "-m", "he", "--set", "tuning.epochs=many"], "--set: tuning.epochs: input should be a valid number"),
-        (["run", "-m", "he", "--set", "tuning=3"], "--set: tuning: this is a section with keys of its own, not 3"),
+        (
+            ["run", "-m", "he", "--set", "finetunin.epochs=3"],
+            "unknown section of --set 'finetunin': did you mean 'finetuning'",
+        ),
+        (
+            ["run", "-m", "he", "--set", "finetuning.epochs=many"],
+            "--set: recipes.finetuning.epochs: input should be a valid number",
+        ),
+        (
+            ["run", "-m", "he", "--set", "finetuning=3"],
+            "--set: recipes.finetuning: this is a section with keys of its own, not 3",
+        ),
         (["run", "-m", "he", "--set", "compute.device=tpu"], "input should be 'auto', 'cpu' or 'cuda', not 'tpu'"),
         (["run", "-m", "he", "--set", "data.nosie=1"], "unknown key 'nosie': did you mean 'noise'?"),
         (["run", "-m", "he", "--set", "data.name=mnist"], "unknown data set 'mnist': (valid: cars196, "),

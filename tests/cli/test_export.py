@@ -30,8 +30,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("export") / "runs"
     for arguments in (
         ["-m", "wave,he"],
-        ["-m", "he", "--set", "model.class_token=true", "--set", "tuning.learning_rate=4e-4"],
-        ["-m", "he", "--set", "model.irpe=true", "--set", "tuning.learning_rate=3e-4"],
+        ["-m", "he", "--set", "model.class_token=true", "--set", "finetuning.learning_rate=4e-4"],
+        ["-m", "he", "--set", "model.irpe=true", "--set", "finetuning.learning_rate=3e-4"],
     ):
         assert run_command(["run", "--runs", str(folder), *QUICK, *arguments]) == 0
     return folder

@@ -138,7 +138,7 @@ def test_erasing_to_noise_erases_the_rectangles_that_timm_does() -> None:
 
 def test_noise_in_place_of_pixels_is_not_normalised() -> None:
     split = small_split()
-    settings = Augmentation(random_erasing=1.0, erased_to="noise")
+    settings = Augmentation(random_erasing=1.0, erase_value="noise")
     data = DeviceImages(split, Normalization((0.5,) * 3, (100.0,) * 3), torch.device("cpu"), (settings,))
     images, _ = data.batch(torch.arange(10), generator(), generator())
     assert images.abs().amax((1, 2, 3)).gt(0.5).sum() >= 8, "pixels themselves are within .005"

@@ -48,7 +48,7 @@ DEIT = Augmentation(
     auto_augment="rand-m9-mstd0.5-inc1",
     color_jitter=0.4,
     random_erasing=0.25,
-    erased_to="noise",
+    erase_value="noise",
 )
 EVERYTHING = Recipe(
     epochs=2,
@@ -91,7 +91,7 @@ def folder(root: Path, **options: Any) -> Dataset:
 
 def network() -> torch.nn.Module:
     spec = ModelSpec(2, 8, 2, 4, SIDE, 3, CLASSES)
-    return new_model(spec, BaseInitialization(matrices="xavier"), 0, drop_path=0.2)
+    return new_model(spec, BaseInitialization(weight_init="xavier"), 0, drop_path=0.2)
 
 
 class Killed(Exception):
@@ -469,13 +469,13 @@ def test_the_imagenet_preset_runs_at_a_small_size(tree: Path, tmp_path: Path) ->
     ]
     arguments = ["run", "--method", "he,wave", "--grid", "depth", "--preset", "imagenet", "--quick"]
     arguments += ["--runs", str(tmp_path / "runs"), *(part for setting in settings for part in ("--set", setting))]
-    done = lgbench(*arguments, "--set", "compute.loaders=2")
+    done = lgbench(*arguments, "--set", "compute.num_workers=2")
     assert "WAVE" in done.stdout
     before = numbers(tmp_path / "runs")
     assert len([name for name in before if name.startswith("cell/")]) == 4
-    lgbench(*arguments, "--set", "compute.loaders=0", "--set", "data.stream=true")
+    lgbench(*arguments, "--set", "compute.num_workers=0", "--set", "data.stream=true")
     assert numbers(tmp_path / "runs") == before
-    lgbench(*arguments[:-2], "--runs", str(tmp_path / "again"), "--set", "compute.loaders=0", "--set", settings[-1])
+    lgbench(*arguments[:-2], "--runs", str(tmp_path / "again"), "--set", "compute.num_workers=0", "--set", settings[-1])
     assert numbers(tmp_path / "again") == before
     for broken in (images / "train" / "class 1").iterdir():
         broken.write_bytes(broken.read_bytes()[:60])

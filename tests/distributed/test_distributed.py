@@ -112,13 +112,15 @@ class Exact(nn.Module):
 
 def vision_transformer(drop_path: float = 0.0) -> nn.Module:
     model = build_model(SPEC, drop_path=drop_path)
-    write_weights(model, base_weights(SPEC, BaseInitialization(matrices="xavier"), RngStreams(0).generator("weights")))
+    write_weights(
+        model, base_weights(SPEC, BaseInitialization(weight_init="xavier"), RngStreams(0).generator("weights"))
+    )
     return Exact(model)
 
 
 def expanded() -> nn.Module:
     """WAVE's auxiliary model."""
-    weights = base_weights(SPEC, BaseInitialization(matrices="xavier"), RngStreams(0).generator("weights"))
+    weights = base_weights(SPEC, BaseInitialization(weight_init="xavier"), RngStreams(0).generator("weights"))
     layout, generator = Layout(SPEC, 4, 2), torch.Generator().manual_seed(0)
     names = list(SPEC.block_shapes())
     expansion = Expansion(
@@ -158,7 +160,7 @@ def recipe(**changes: Any) -> Recipe:
     return Recipe(**{"iterations": 12, "batch_size": 8, "learning_rate": 3e-3, "warmup_epochs": 1, **changes})
 
 
-MIXED = {"mixup": 0.8, "cutmix": 1.0, "label_smoothing": 0.1, "augmentation": EVERYTHING, "clip_gradient": 1.0}
+MIXED = {"mixup": 0.8, "cutmix": 1.0, "label_smoothing": 0.1, "augmentation": EVERYTHING, "grad_clip_norm": 1.0}
 SCENARIOS: dict[str, tuple[Callable[[], nn.Module], Recipe, dict[str, Any]]] = {
     "all of a recipe, an odd batch": (
         partial(vision_transformer, 0.3),
@@ -170,7 +172,7 @@ SCENARIOS: dict[str, tuple[Callable[[], nn.Module], Recipe, dict[str, Any]]] = {
         recipe(batch_size=17, drop_last=False, repeated_augmentation=3, **MIXED),
         {},
     ),
-    "condensation": (expanded, recipe(drop_path=0.3, clip_gradient=0.1), {"teacher": True}),
+    "condensation": (expanded, recipe(drop_path=0.3, grad_clip_norm=0.1), {"teacher": True}),
     "batch norm, uneven parts": (partial(drawn, partial(ConvNet, 1, CLASSES, 4)), recipe(batch_size=9), {}),
     "timm's batch norm with activation": (
         partial(drawn, partial(timm.create_model, "test_efficientnet", num_classes=5, in_chans=1, drop_path_rate=0.3)),

@@ -21,11 +21,11 @@ from safetensors.torch import load_file
 from submitit.helpers import CommandFunction
 
 from learngene_bench import distributed
-from learngene_bench.cli.common import build_request
 from learngene_bench.distributed import launch
 from learngene_bench.execution.stages import execute
 from learngene_bench.planning.plan import Plan, Stage
 from learngene_bench.planning.planner import make_plan
+from learngene_bench.planning.request import build_request
 from learngene_bench.plugins.registry import Registry
 from learngene_bench.runs.store import Runs, State
 from learngene_bench.util import interrupt
@@ -139,7 +139,7 @@ def main(runs: str, plugin: str, *addresses: str) -> None:
 @pytest.fixture
 def long_cell(tmp_path: Path, plugin: Path) -> tuple[Runs, Stage]:
     runs = Runs(tmp_path / "runs")
-    (cell,) = enter(plan_of("awkward", [plugin], "tuning.epochs=1000"), runs)
+    (cell,) = enter(plan_of("awkward", [plugin], "finetuning.epochs=1000"), runs)
     return runs, cell
 
 

@@ -118,7 +118,7 @@ def test_what_cannot_be_repeated_is_one_line(
     assert "may mean several: " in refused("he")
     assert "no stage has an address that begins so" in refused("sws")
     assert "reruns: no runs here" in refused("he", "reruns")
-    assert "only data.KEY=VALUE" in refused("he depth 6", "--set", "tuning.epochs=3")
+    assert "only data.KEY=VALUE" in refused("he depth 6", "--set", "finetuning.epochs=3")
     assert "--checkpoint none.pt: No such file" in refused("he depth 6", "--checkpoint", "none.pt")
     with monkeypatch.context() as patch:
         patch.setattr(rerun_module, "PROTOCOL", 2)

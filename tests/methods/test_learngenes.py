@@ -52,7 +52,7 @@ def create(method: str, **options: Any) -> BlockInitializer[Any]:
 
 
 def context(same_task: bool = True, **fields: Any) -> Context:
-    base = BaseInitialization(matrices="xavier", position_std=0.5)
+    base = BaseInitialization(weight_init="xavier", position_std=0.5)
     return Context(0, torch.device("cpu"), Compute(), base, same_task=same_task, **fields)
 
 

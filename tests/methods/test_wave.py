@@ -38,7 +38,7 @@ def random_gene(family: ModelSpec, generator: torch.Generator, size: int | None 
 
 
 def context(seed: int = 0, same_task: bool = True) -> Context:
-    base = BaseInitialization(matrices="xavier", position_std=0.5)
+    base = BaseInitialization(weight_init="xavier", position_std=0.5)
     return Context(seed, torch.device("cpu"), Compute(), base, same_task=same_task)
 
 

@@ -133,7 +133,7 @@ def test_base_weights_are_paired_and_leave_the_global_stream_alone(tiny: ModelSp
 
 def test_xavier_takes_query_key_and_value_as_three_matrices() -> None:
     spec = ModelSpec(depth=1, width=192, heads=3, patch_size=16, image_size=224)
-    weights = base_weights(spec, BaseInitialization(matrices="xavier"), RngStreams(0).generator("weights"))
+    weights = base_weights(spec, BaseInitialization(weight_init="xavier"), RngStreams(0).generator("weights"))
     stds = {name: weights[f"blocks.0.{name}.weight"].std().item() for name in ("attn.qkv", "attn.proj", "mlp.fc1")}
     # MoCo-v3 at D = 192, read off its released code.
     assert stds == {

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from learngene_bench.cli.common import build_request
-from learngene_bench.config.loader import load_grid, load_preset, parse_override, shipped
+from learngene_bench.config.loader import load_grid, load_preset, parse_override, shipped_files
 from learngene_bench.config.preset import Preset
 from learngene_bench.planning.plan import Plan
 from learngene_bench.planning.planner import make_plan
+from learngene_bench.planning.request import build_request
 from learngene_bench.plugins.registry import Registry
 from learngene_bench.util.errors import UserError
 
@@ -50,7 +50,7 @@ def test_direct_pretraining_has_a_model_for_every_target_and_seed() -> None:
 @pytest.mark.parametrize(
     ("setting", "changes"),
     [
-        ("tuning.epochs=6", {"cell he", "cell wave"}),
+        ("finetuning.epochs=6", {"cell he", "cell wave"}),
         ("condensation.epochs=7", {"gene", "cell wave"}),
         ("inheritance.iterations=10", {"cell wave"}),
         ("wave.inheritance=interpolate", {"cell wave"}),
@@ -86,19 +86,19 @@ def test_addresses_do_not_depend_on_the_run_they_are_planned_in() -> None:
 def test_variants_share_their_gene_and_are_rows_of_their_own() -> None:
     plan = plan_of("wave,wave:learn_scalers=false,wave:inheritance=interpolate:noise=0")
     assert len(addresses(plan, "gene")) == 1
-    assert [row.variant for row in plan.rows] == ["", "learn_scalers=false", "inheritance=interpolate, noise=0.0"]
+    assert [row.variant for row in plan.rows] == ["", "learn_scalers=false", "inheritance=interpolate, noise=0"]
 
 
 def test_overrides_name_the_row_or_the_setting_they_change() -> None:
     plain, plan = plan_of(), plan_of("wave,he", "condensation.epochs=7")
     assert [row.variant for row in plan.rows] == ["condensation.epochs=7", ""]
     assert plan.setting == plain.setting
-    tuned = plan_of("wave,he", "tuning.epochs=7")
+    tuned = plan_of("wave,he", "finetuning.epochs=7")
     assert tuned.setting != plain.setting
-    assert tuned.setting_description == "digits, tuning.epochs=7"
+    assert tuned.setting_description == "digits, finetuning.epochs=7"
 
 
-def test_equal_budget_takes_own_training_off_the_tuning() -> None:
+def test_equal_budget_takes_own_training_off_the_finetuning() -> None:
     ordinary = plan_of("wave,he,wave:learn_scalers=false")
     request = build_request("wave,he,wave:learn_scalers=false", "depth", "digits", 1, [], Registry(), False, True)
     plan = make_plan(request)
@@ -120,23 +120,23 @@ def test_quick_is_another_setting() -> None:
 
 
 def test_recipes_of_a_size(tmp_path: Path) -> None:
-    text = shipped("preset")["digits"].read_text()
-    recipe = "condensation = {epochs = 1, batch_size = 8}"
+    text = shipped_files("preset")["digits"].read_text()
+    recipe = "recipes.condensation = {epochs = 1, batch_size = 8}"
     mine = tmp_path / "mine.toml"
     mine.write_text(text.replace("[sizes.micro]", f"[sizes.wide]\nwidth = 64\n{recipe}\n\n[sizes.micro]"))
     preset = load_preset(str(mine))
     assert preset.recipe_of("condensation", 64).epochs == 1
-    assert preset.recipe_of("condensation", 48) == preset.condensation
+    assert preset.recipe_of("condensation", 48) == preset.recipes["condensation"]
     plan = plan_of("wave", preset=str(mine))
     assert {(cell.size, cell.target.width, cell.prepare_epochs) for cell in plan.cells} == {
         ("wide", 64, 1),
-        ("micro", 48, preset.condensation.epochs),
+        ("micro", 48, preset.recipes["condensation"].epochs),
     }
 
 
 @pytest.mark.parametrize("kind", ["preset", "grid"])
 def test_everything_shipped_is_valid(kind: Any) -> None:
-    for name, path in shipped(kind).items():
+    for name, path in shipped_files(kind).items():
         loaded = load_preset(name) if kind == "preset" else load_grid(name)
         assert loaded.name == name
         assert tomllib.loads(path.read_text())["title"] == loaded.title
@@ -159,9 +159,9 @@ def test_overrides_are_read_as_toml(text: str, expected: tuple[str, Any]) -> Non
 
 
 def test_an_override_of_one_length_replaces_the_other() -> None:
-    preset = load_preset("digits", {"tuning.iterations": 3, "inheritance.epochs": 0.5})
-    assert (preset.tuning.epochs, preset.tuning.iterations) == (None, 3)
-    assert preset.inheritance.steps(1257) == round(0.5 * 19)
+    preset = load_preset("digits", {"recipes.finetuning.iterations": 3, "recipes.inheritance.epochs": 0.5})
+    assert (preset.recipes["finetuning"].epochs, preset.recipes["finetuning"].iterations) == (None, 3)
+    assert preset.recipes["inheritance"].steps(1257) == round(0.5 * 19)
 
 
 def test_presets_cannot_be_changed_after_the_fact() -> None:
@@ -206,5 +206,5 @@ def test_a_variants_list_keeps_its_commas() -> None:
 
 
 def test_a_recipe_of_a_size_names_the_rows_that_use_it() -> None:
-    plan = plan_of("wave,he", "sizes.micro.condensation.epochs=7")
-    assert [row.variant for row in plan.rows] == ["sizes.micro.condensation.epochs=7", ""]
+    plan = plan_of("wave,he", "sizes.micro.recipes.condensation.epochs=7")
+    assert [row.variant for row in plan.rows] == ["condensation.epochs=7", ""]

@@ -1,4 +1,4 @@
-"""Every shipped grid with every method, a few steps each, as CI runs them; what transfer hands over."""
+"""Every shipped_files grid with every method, a few steps each, as CI runs them; what transfer hands over."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from whole_runs import lgbench
 
-from learngene_bench.config.loader import shipped
+from learngene_bench.config.loader import shipped_files
 from learngene_bench.plugins.registry import Registry
 
 pytestmark = pytest.mark.slow
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The runs folder that all grids share, as genes and ancestors are the same."""
     folder = tmp_path_factory.mktemp("grids") / "runs"
-    for grid in shipped("grid"):
+    for grid in shipped_files("grid"):
         lgbench("run", "--method", "all", "--grid", grid, "--quick", "--runs", str(folder))
     return folder
 
@@ -44,7 +44,7 @@ def test_all_methods_stand_in_the_table_of_every_grid(runs: Path) -> None:
     assert not list(runs.glob("*/*/failed.json"))
     report = json.loads(lgbench("report", str(runs), "--format", "json").stdout)
     tables = {table["grid"]: table for table in report["tables"] if table["metric"] == "top1"}
-    assert tables.keys() == set(shipped("grid"))
+    assert tables.keys() == set(shipped_files("grid"))
     for table in tables.values():
         assert {row["method"] for row in table["rows"]} == set(Registry().names())
     assert len({cell["cell"]["task"] for cell in cells(runs)}) == 3  # the digits, and two of the downstream tasks

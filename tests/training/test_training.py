@@ -28,7 +28,7 @@ SPEC = ModelSpec(depth=2, width=8, heads=2, patch_size=2, image_size=6, channels
 EVERYTHING = {
     "batch_size": 7,
     "learning_rate": 3e-3,
-    "clip_gradient": 1.0,
+    "grad_clip_norm": 1.0,
     "mixup": 0.8,
     "cutmix": 1.0,
     "label_smoothing": 0.1,
@@ -47,7 +47,9 @@ def data(*augmentations: Augmentation, device: str = "cpu") -> DeviceImages:
 
 def network(drop_path: float = 0.0) -> torch.nn.Module:
     model = build_model(SPEC, drop_path=drop_path)
-    write_weights(model, base_weights(SPEC, BaseInitialization(matrices="xavier"), RngStreams(0).generator("weights")))
+    write_weights(
+        model, base_weights(SPEC, BaseInitialization(weight_init="xavier"), RngStreams(0).generator("weights"))
+    )
     return model
 
 

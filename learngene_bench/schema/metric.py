@@ -17,6 +17,8 @@ class MetricSpec(Document):
         bounds: least and greatest value that the metric can have; null where it is unbounded.
         higher_is_better: true if a greater value is the better one.
         decimals: digits that tables print after the point.
+        counts_images: true if the metric is the percentage of images that a model answers right, so that a value
+            stands for a whole number of images.
     """
 
     name: Text
@@ -25,6 +27,7 @@ class MetricSpec(Document):
     bounds: tuple[float | None, float | None] = (None, None)
     higher_is_better: bool = True
     decimals: int = 2
+    counts_images: bool = False
 
     def holds(self, value: float) -> bool:
         """Returns True if the metric can have this value; NaN it never has."""

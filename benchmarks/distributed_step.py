@@ -3,8 +3,7 @@
     python benchmarks/distributed_step.py [--processes 2] [--width 48] [--batch 64] [--rounds 10] [--device cpu]
 
 Rank 0 alone and all processes together train the same model by turns, so that a noisy machine is noisy for both, and
-medians over the rounds are compared. The third line is what it costs that every process draws the random numbers of
-the whole batch, not only of its own images, so that results do not depend on their number.
+medians over the rounds are compared.
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ from learngene_bench.config.preset import BaseInitialization, Compute
 from learngene_bench.config.recipe import Augmentation, Recipe
 from learngene_bench.contracts.dataset import Images
 from learngene_bench.data.batch_augment import DeviceImages, Normalization
-from learngene_bench.distributed import Part, World
+from learngene_bench.distributed import World
 from learngene_bench.distributed import world as world_module
 from learngene_bench.models.spec import ModelSpec
 from learngene_bench.training.inputs import new_model
 from learngene_bench.training.loop import train
-from learngene_bench.training.run import Phase
+from learngene_bench.training.run import TrainingRun
 from learngene_bench.util.rng import RngStreams
 
 STEPS = 20
@@ -72,27 +71,23 @@ def benchmark(options: argparse.Namespace, world: World) -> None:
         iterations=STEPS, batch_size=options.batch, learning_rate=1e-3, grad_clip_norm=1.0, drop_path=0.1, mixup=0.8
     )
     data = some_images(options, augmentation)
-    alone, together, whole, own = [], [], [], []
+    alone: list[float] = []
+    together: list[float] = []
     for count in range(options.rounds + 1):
-        if world.leads:
+        if world.is_rank0:
             with patch.object(world_module, "_world", World()):
                 alone.append(seconds_per_step(spec, recipe, data, options.device))
         torch.distributed.barrier()
         together.append(seconds_per_step(spec, recipe, data, options.device))
-        part = Part.of(options.batch, options.batch, world.rank, world.size)
-        whole.append(seconds_per_batch(data, part, torch.arange(options.batch)))
-        own.append(seconds_per_batch(data, Part.whole(options.batch // world.size), torch.arange(options.batch)))
         if count == 0:  # warm-up
-            for times in (alone, together, whole, own):
-                times.clear()
-    if world.leads:
+            alone.clear()
+            together.clear()
+    if world.is_rank0:
         threads = f"{options.threads} threads a process"
         print(f"torch {torch.__version__}, {options.device}, {threads}, {spec}, batch {options.batch}")
         one, several = statistics.median(alone), statistics.median(together)
-        redundant = statistics.median(whole) - statistics.median(own)
         print(f"1 process          {1e3 * one:9.2f} ms a step")
         print(f"{world.size} processes        {1e3 * several:9.2f} ms a step, {one / several:.2f} x as fast")
-        print(f"drawing for all    {1e3 * redundant:9.2f} ms of it, {100 * redundant / several:.1f} %")
 
 
 def some_images(options: argparse.Namespace, augmentation: Augmentation) -> DeviceImages:
@@ -104,20 +99,10 @@ def some_images(options: argparse.Namespace, augmentation: Augmentation) -> Devi
 
 def seconds_per_step(spec: ModelSpec, recipe: Recipe, data: DeviceImages, device: str) -> float:
     model = new_model(spec, BaseInitialization(), 0, recipe.drop_path).to(device)
-    phase = Phase("benchmark", RngStreams(0), Compute(device="cpu"), CLASSES)
+    phase = TrainingRun("benchmark", RngStreams(0), Compute(device="cpu"), CLASSES)
     started = time.perf_counter()
     train(model, data, recipe, phase)  # measures the loss at its end, which waits for the device
     return (time.perf_counter() - started) / recipe.steps(len(data))
-
-
-def seconds_per_batch(data: DeviceImages, part: Part, index: torch.Tensor) -> float:
-    generators = torch.Generator().manual_seed(0), torch.Generator(data.images.device).manual_seed(0)
-    started = time.perf_counter()
-    for _ in range(STEPS):
-        data.batch(index, *generators, part)
-    if data.images.is_cuda:
-        torch.cuda.synchronize()
-    return (time.perf_counter() - started) / STEPS
 
 
 if __name__ == "__main__":

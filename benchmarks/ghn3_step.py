@@ -78,7 +78,7 @@ def _step(network: MetaBatch, images: Tensor, labels: Tensor) -> Callable[[], No
     draws = torch.Generator().manual_seed(0)
 
     def step() -> None:
-        network.draw(draws)
+        network.sample_step(draws)
         loss = network(images, labels, 0.1)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -43,7 +43,7 @@ from learngene_bench.training import loop
 from learngene_bench.training.evaluation import top1
 from learngene_bench.training.inputs import new_model, plain_images, training_images
 from learngene_bench.training.loop import train
-from learngene_bench.training.run import Phase
+from learngene_bench.training.run import TrainingRun
 from learngene_bench.util.files import canonical
 from learngene_bench.util.provenance import versions
 from learngene_bench.util.rng import RngStreams
@@ -124,7 +124,7 @@ def directly(plan: Plan) -> Curve:
     context = Context(cell.seed, device, preset.compute, preset.base)
     Registry().get(METHOD).create({}).initialize(model, cell.target, None, context)
     held_out = plain_images(splits.test, splits, device)
-    phase = Phase(
+    phase = TrainingRun(
         name="tuning",
         streams=RngStreams(cell.seed),
         compute=preset.compute,

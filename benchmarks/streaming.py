@@ -28,9 +28,8 @@ from learngene_bench.config.recipe import Augmentation, RandomCrop, Recipe
 from learngene_bench.contracts.dataset import ImageFiles
 from learngene_bench.data.batch_augment import Normalization
 from learngene_bench.data.dataloader import StreamedImages
-from learngene_bench.data.image_transforms import mended
-from learngene_bench.data.sampler import Draws, Order
-from learngene_bench.distributed import World
+from learngene_bench.data.image_transforms import fix_posterize
+from learngene_bench.data.sampler import AugmentationRng, BatchSchedule
 from learngene_bench.util.rng import RngStreams
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -94,8 +93,10 @@ def suite(dataset: ImageDataset, arguments: argparse.Namespace) -> object:
     files = ImageFiles(arguments.folder, names, np.array(labels), 3, size, whole=True)
     data = StreamedImages(files, Normalization(MEAN, STD), torch.device("cpu"), (DEIT,), arguments.loaders)
     recipe = Recipe(epochs=1, batch_size=arguments.batch_size, learning_rate=1, augmentation=DEIT)
-    order = Order(len(files), recipe, RngStreams(0), "benchmark", World())
-    return lambda: data.batches(map(order.batch, range(order.steps)), Draws.of(RngStreams(0), "benchmark", "cpu"))
+    order = BatchSchedule(len(files), recipe, RngStreams(0), "benchmark")
+    return lambda: data.batches(
+        map(order.batch, range(order.steps)), AugmentationRng.of(RngStreams(0), "benchmark", "cpu")
+    )
 
 
 def by_timm(dataset: ImageDataset, arguments: argparse.Namespace) -> object:
@@ -116,7 +117,7 @@ def by_timm(dataset: ImageDataset, arguments: argparse.Namespace) -> object:
         persistent_workers=False,
     )
     for step in dataset.transform.transforms:
-        mended(step)
+        fix_posterize(step)
     return lambda: iter(loader)
 
 

@@ -16,7 +16,7 @@ from learngene_bench.baselines.ghn3.network import GraphBatch, Hypernetwork
 from learngene_bench.baselines.ghn3.prediction import predict
 from learngene_bench.models.spec import ModelSpec
 from learngene_bench.models.vit import build_model
-from learngene_bench.training.custom_objective import OwnObjective
+from learngene_bench.training.custom_objective import CustomObjective
 
 PENALTY = 3e-5
 """Weight of the Frobenius norms of all predicted tensors (`train_ghn_ddp.py`, `predparam_wd`)."""
@@ -52,7 +52,7 @@ class Family:
         return replace(self.base, depth=depth, width=width, heads=width // self.base.head_dimension, irpe=False)
 
 
-class MetaBatch(OwnObjective):
+class MetaBatch(CustomObjective):
     """A hypernetwork in training (`ghn3/trainer.py`): the loss is the mean over the step's models of
 
     cross entropy + 3e-5 sum of the Frobenius norms of what is predicted
@@ -72,10 +72,10 @@ class MetaBatch(OwnObjective):
         # No modules of this one: their parameters are on the meta device, and are replaced by what is predicted.
         self._skeletons: dict[ModelSpec, tuple[VisionTransformer, Graph]] = {}
 
-    def draw(self, generator: Generator) -> None:
+    def sample_step(self, generator: Generator) -> None:
         self.drawn = self.family.draw(self.count, generator)
 
-    def step_operations(self) -> tuple[float, float]:
+    def step_flops(self) -> tuple[float, float]:
         return self.operations
 
     def forward(self, images: Tensor, targets: Tensor | None = None, smoothing: float = 0.0) -> Tensor:

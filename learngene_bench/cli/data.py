@@ -17,7 +17,7 @@ from rich.table import Table
 
 from learngene_bench.cli import common
 from learngene_bench.config.loader import parse_override
-from learngene_bench.contracts.dataset import Dataset, Tell
+from learngene_bench.contracts.dataset import Dataset, ProgressCallback
 from learngene_bench.plugins.registry import dataset, dataset_kind, dataset_names
 from learngene_bench.util.errors import UserError
 
@@ -104,7 +104,7 @@ def _print(name: str, lines: list[str]) -> None:
 
 
 @contextmanager
-def _progress() -> Iterator[Tell]:
+def _progress() -> Iterator[ProgressCallback]:
     """A bar for each step on a terminal; nothing elsewhere."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())

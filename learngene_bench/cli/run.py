@@ -117,7 +117,7 @@ class _Work:
 def _run_here(work: _Work, workers: int | None, per_gpu: int | None, processes: int) -> int:
     if not all(work.runs.of(stage).state() is State.DONE for stage in work.plan.stages.values()):
         for task in work.plan.tasks:  # before hours of training on the source for a task that is not there
-            task.check_there()
+            task.check_available()
     settings = work.plan.preset.compute
     crew = Crew(slots(settings, workers, per_gpu, processes), settings.threads * processes, processes)
     console = common.console()

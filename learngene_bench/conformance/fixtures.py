@@ -25,7 +25,7 @@ from learngene_bench.plugins.registry import dataset
 from learngene_bench.training.ancestors import build_teacher, forward_flops
 from learngene_bench.training.inputs import new_model, source_data, training_images
 from learngene_bench.training.loop import train
-from learngene_bench.training.run import Phase
+from learngene_bench.training.run import TrainingRun
 from learngene_bench.util.files import canonical
 from learngene_bench.util.rng import RngStreams
 
@@ -169,7 +169,9 @@ class Miniature:
             )
         else:
             raise TypeError(f"no miniature of an ancestor of kind {type(wanted).__name__}")
-        phase = Phase("pretraining", RngStreams(seed), self.preset.compute, self.facts.classes, forward_flops=flops)
+        phase = TrainingRun(
+            "pretraining", RngStreams(seed), self.preset.compute, self.facts.classes, forward_flops=flops
+        )
         train(network, training_images(self.splits, recipe, torch.device("cpu")), recipe, phase)
         return network.eval(), flops
 

@@ -21,11 +21,10 @@ from torch import Tensor
 from learngene_bench.contracts.context import Context, SourceData
 from learngene_bench.contracts.dataset import Dataset
 from learngene_bench.data.batch_augment import DeviceImages, SplitImages
-from learngene_bench.distributed import Part
 from learngene_bench.execution.stage_data import load_data
 from learngene_bench.expansion.materialised import MaterialisedModel
-from learngene_bench.training.custom_objective import OwnObjective
-from learngene_bench.training.run import Cost, Trained
+from learngene_bench.training.custom_objective import CustomObjective
+from learngene_bench.training.run import Cost, TrainResult
 
 
 @dataclass
@@ -112,11 +111,11 @@ class WatchedContext(Context):
 
     def train(
         self,
-        network: MaterialisedModel | OwnObjective,
+        network: MaterialisedModel | CustomObjective,
         recipe: str,
         *,
         teacher: str | None = None,
-    ) -> Trained:
+    ) -> TrainResult:
         observed = self.observed
         (observed.trained if recipe in self.recipes else observed.undeclared).append(recipe)
         observed.training = True
@@ -134,14 +133,12 @@ class _Counted(DeviceImages):
         self.__dict__.update(images.__dict__)
         self.observed = observed
 
-    def batch(
-        self, index: Tensor, generator: torch.Generator, noise: torch.Generator, part: Part | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def batch(self, index: Tensor, generator: torch.Generator, noise: torch.Generator) -> tuple[Tensor, Tensor]:
         self.observed.count_images(len(index))
-        return super().batch(index, generator, noise, part)
+        return super().batch(index, generator, noise)
 
-    def in_order(self, batch_size: int, first: int = 0, end: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
-        for images, labels in super().in_order(batch_size, first, end):
+    def eval_batches(self, batch_size: int, first: int = 0, end: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        for images, labels in super().eval_batches(batch_size, first, end):
             self.observed.count_images(len(labels))
             yield images, labels
 

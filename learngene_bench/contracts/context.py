@@ -15,10 +15,10 @@ from learngene_bench.data.batch_augment import SplitImages
 from learngene_bench.expansion.materialised import MaterialisedModel
 from learngene_bench.models.base_initialization import base_weights
 from learngene_bench.models.spec import ModelSpec
-from learngene_bench.training.custom_objective import OwnObjective
+from learngene_bench.training.custom_objective import CustomObjective
 from learngene_bench.training.evaluation import top1
 from learngene_bench.training.loop import train
-from learngene_bench.training.run import Cost, Phase, Progress, Trained
+from learngene_bench.training.run import Cost, Progress, TrainingRun, TrainResult
 from learngene_bench.util.rng import RngStreams
 
 
@@ -74,17 +74,17 @@ class Context:
         if self.source is None:
             raise KeyError("there is no source data here")
         count = min(count, len(self.source.plain))
-        images = [images.cpu() for images, _ in self.source.plain.in_order(min(count, 256), 0, count)]
+        images = [images.cpu() for images, _ in self.source.plain.eval_batches(min(count, 256), 0, count)]
         self.cost = self.cost + Cost(images=count)
         return torch.cat(images)
 
     def train(
         self,
-        network: MaterialisedModel | OwnObjective,
+        network: MaterialisedModel | CustomObjective,
         recipe: str,
         *,
         teacher: str | None = None,
-    ) -> Trained:
+    ) -> TrainResult:
         """Trains a network on the source task's training split; leaves it on the CPU, in evaluation mode.
 
         Call it once per recipe: the recipe's name also names the random streams and the checkpoint from which an
@@ -101,7 +101,7 @@ class Context:
         source = self.source
         network.to(self.device)
         distiller = self.ancestors[teacher].to(self.device).eval() if teacher else None
-        phase = Phase(
+        phase = TrainingRun(
             name=recipe,
             streams=RngStreams(self.seed),
             compute=self.compute,
@@ -111,8 +111,8 @@ class Context:
             checkpoint=self.checkpoints / f"{recipe}.pt" if self.checkpoints else None,
             teacher=distiller,
             teacher_flops=self.ancestor_flops[teacher] if teacher else 0.0,
-            forward_flops=0.0 if isinstance(network, OwnObjective) else network.spec.forward_flops(),
-            step_flops=0.0 if isinstance(network, OwnObjective) else network.step_flops(),
+            forward_flops=0.0 if isinstance(network, CustomObjective) else network.spec.forward_flops(),
+            step_flops=0.0 if isinstance(network, CustomObjective) else network.step_flops(),
             progress=self.progress,
         )
         trained = train(network, source.train[recipe], self.recipes[recipe], phase)

@@ -139,7 +139,7 @@ class Splits:
     task: Augmentation = field(default_factory=Augmentation)
 
 
-class Tell(Protocol):
+class ProgressCallback(Protocol):
     """Is told what is being done, and how much of it is done of how much; total is 0 where that is not known."""
 
     def __call__(self, what: str, done: int, total: int) -> object: ...
@@ -178,7 +178,7 @@ class Dataset(ABC):
         """Why this is no downstream task of that source: test images that are among what the source is trained on."""
         return None
 
-    def check_there(self) -> None:
+    def check_available(self) -> None:
         """Raises `UserError` if the data are not where the options say; quick, so that a run asks before it begins."""
         self.facts()
 
@@ -186,7 +186,7 @@ class Dataset(ABC):
     def load(self) -> Splits:
         """Reads everything into memory, or says where it lies. Raises `UserError` naming a file that cannot be read."""
 
-    def prepare(self, tell: Tell) -> list[str]:
+    def prepare(self, tell: ProgressCallback) -> list[str]:
         """Brings the data to where the options say, if it can; what is there already is not brought again.
 
         Returns:
@@ -198,7 +198,7 @@ class Dataset(ABC):
         self.facts()
         return ["nothing is to be downloaded"]
 
-    def verify(self, tell: Tell) -> list[str]:
+    def verify(self, tell: ProgressCallback) -> list[str]:
         """Reads all of the data, and compares what is there with what should be.
 
         Returns:

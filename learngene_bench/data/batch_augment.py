@@ -17,8 +17,7 @@ from torch import Tensor
 
 from learngene_bench.config.recipe import Augmentation
 from learngene_bench.contracts.dataset import Images, Split
-from learngene_bench.data.sampler import Batch, Draws
-from learngene_bench.distributed import Part
+from learngene_bench.data.sampler import AugmentationRng, ScheduledBatch
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class Normalization:
         return (images - mean) / std
 
 
-Shown = tuple[Tensor, Tensor]
+Batch = tuple[Tensor, Tensor]
 """Normalised images (B, C, H, W) and labels (B,), on the device that trains."""
 
 
@@ -59,27 +58,26 @@ class SplitImages(ABC):
         return len(self.labels)
 
     @abstractmethod
-    def batches(self, wanted: Iterable[Batch], draws: Draws) -> Generator[Shown, None, None]:
-        """The wanted batches, this process's part of each, augmented. Close it when no more of them is needed.
+    def batches(self, schedule: Iterable[ScheduledBatch], rng: AugmentationRng) -> Generator[Batch, None, None]:
+        """Yields the scheduled batches, augmented. Close it when no more of them is needed.
 
-        `wanted` may be asked for batches some time before they are needed.
+        Args:
+            schedule: read ahead by splits that are loaded by other processes.
         """
 
     @abstractmethod
-    def in_order(self, batch_size: int, first: int = 0, end: int | None = None) -> Iterator[Shown]:
-        """The images from `first` to `end`, all by default, normalised but not augmented, for evaluation."""
+    def eval_batches(self, batch_size: int, first: int = 0, end: int | None = None) -> Iterator[Batch]:
+        """Yields the images from `first` to `end` in stored order, normalised but not augmented; all by default."""
 
-    def augmented(
-        self, images: Tensor, generator: torch.Generator, noise: torch.Generator, part: Part | None = None
-    ) -> Tensor:
-        """Augments uint8 images, as far as it is done in batches, and normalises them; see `augment`."""
+    def augmented(self, images: Tensor, generator: torch.Generator, noise: torch.Generator) -> Tensor:
+        """Normalises uint8 images after those augmentations that are done in batches; see `augment`."""
         images = images.float().div_(255)
         for augmentation in self.augmentations:
-            images = augment(images, augmentation.batched, generator, noise, part)
+            images = augment(images, augmentation.batched, generator, noise)
         images = self.normalization(images)
         for augmentation in self.augmentations:
             if augmentation.random_erasing and augmentation.erase_value == "noise":
-                images = erase_to_noise(images, augmentation.random_erasing, generator, noise, part)
+                images = erase_to_noise(images, augmentation.random_erasing, generator, noise)
         return images
 
 
@@ -96,61 +94,45 @@ class DeviceImages(SplitImages):
         super().__init__(split, normalization, device, augmentations)
         self.images = torch.from_numpy(split.images).to(device)
 
-    def batches(self, wanted: Iterable[Batch], draws: Draws) -> Generator[Shown, None, None]:
-        for batch in wanted:
-            yield self.batch(batch.index, draws.small, draws.noise, batch.part)
+    def batches(self, schedule: Iterable[ScheduledBatch], rng: AugmentationRng) -> Generator[Batch, None, None]:
+        for scheduled in schedule:
+            yield self.batch(scheduled.index, rng.cpu_generator, rng.noise)
 
-    def batch(
-        self, index: Tensor, generator: torch.Generator, noise: torch.Generator, part: Part | None = None
-    ) -> Shown:
-        """The augmented, normalised images (B, C, H, W) and labels (B,) at `index`, a CPU tensor.
+    def batch(self, index: Tensor, generator: torch.Generator, noise: torch.Generator) -> Batch:
+        """Returns the augmented, normalised images (B, C, H, W) and the labels at `index`, a CPU tensor."""
+        index = index.to(self.device, non_blocking=True)
+        return self.augmented(self.images[index], generator, noise), self.labels[index]
 
-        Args:
-            part: which of them are wanted; all when absent.
-        """
-        part = part or Part.whole(len(index))
-        index = part.select(index).to(self.device, non_blocking=True)
-        return self.augmented(self.images[index], generator, noise, part), self.labels[index]
-
-    def in_order(self, batch_size: int, first: int = 0, end: int | None = None) -> Iterator[Shown]:
+    def eval_batches(self, batch_size: int, first: int = 0, end: int | None = None) -> Iterator[Batch]:
         end = len(self) if end is None else end
         for start in range(first, end, batch_size):
-            some = slice(start, min(start + batch_size, end))
-            yield self.normalization(self.images[some].float().div_(255)), self.labels[some]
+            rows = slice(start, min(start + batch_size, end))
+            yield self.normalization(self.images[rows].float().div_(255)), self.labels[rows]
 
 
-def augment(
-    images: Tensor,
-    settings: Augmentation,
-    generator: torch.Generator,
-    noise: torch.Generator,
-    part: Part | None = None,
-) -> Tensor:
-    """Draws each image of a batch anew.
+def augment(images: Tensor, settings: Augmentation, generator: torch.Generator, noise: torch.Generator) -> Tensor:
+    """Augments each image of a batch with random numbers of its own.
 
     Args:
         images: (B, C, H, W) in 0..1.
-        generator: on the CPU; a few numbers per image.
-        noise: on the images' device; a number per pixel.
-        part: which images of a batch these are; numbers are drawn for all of it. The whole batch when absent.
+        generator: on the CPU; draws a few numbers per image.
+        noise: on the images' device; draws a number per pixel.
     """
-    part = part or Part.whole(len(images))
+    count = len(images)
     if settings.shift:
-        offsets = torch.randint(2 * settings.shift + 1, (part.drawn, 2), generator=generator)
-        images = _shift(images, part.select(offsets), settings.shift)
+        offsets = torch.randint(2 * settings.shift + 1, (count, 2), generator=generator)
+        images = _shift(images, offsets, settings.shift)
     if settings.flip:
-        flipped = part.select(torch.rand(part.drawn, generator=generator) < 0.5)
+        flipped = torch.rand(count, generator=generator) < 0.5
         images = torch.where(_to(flipped, images).view(-1, 1, 1, 1), images.flip(-1), images)
     if settings.color_jitter:
-        factors = 1 + settings.color_jitter * (2 * torch.rand(3, part.drawn, generator=generator) - 1)
-        images = _color_jitter(images, _to(part.select(factors, 1), images))
+        factors = 1 + settings.color_jitter * (2 * torch.rand(3, count, generator=generator) - 1)
+        images = _color_jitter(images, _to(factors, images))
     if settings.random_erasing and settings.erase_value == "grey":
-        drawn = torch.rand(5, part.drawn, generator=generator)
-        images = _erase(images, part.select(drawn, 1), settings.random_erasing)
+        images = _erase(images, torch.rand(5, count, generator=generator), settings.random_erasing)
     if settings.noise:
-        shape = (part.drawn, *images.shape[1:])
-        drawn = torch.randn(shape, generator=noise, device=images.device, dtype=images.dtype)
-        images = (images + settings.noise * part.select(drawn)).clamp_(0, 1)
+        drawn = torch.randn(images.shape, generator=noise, device=images.device, dtype=images.dtype)
+        images = (images + settings.noise * drawn).clamp_(0, 1)
     return images
 
 
@@ -188,7 +170,7 @@ def _grey(images: Tensor) -> Tensor:
 def _erase(images: Tensor, drawn: Tensor, probability: float) -> Tensor:
     """Sets a rectangle of some images to grey 1/2: area 2 to 33 %, aspect ratio 1/3 to 3.
 
-    timm's ranges, but for its aspect ratios of .3 to 3.3: these always fit a square image, so that none is drawn twice.
+    timm's aspect ratios are .3 to 3.3. These always fit into a square image, so that no rectangle is drawn twice.
 
     Args:
         drawn: (5, B) uniform numbers that choose whether, area, aspect, row and column.
@@ -205,18 +187,16 @@ def _erase(images: Tensor, drawn: Tensor, probability: float) -> Tensor:
     return images.masked_fill(_inside(images, row, rows, column, columns), 0.5)
 
 
-def erase_to_noise(
-    images: Tensor, probability: float, generator: torch.Generator, noise: torch.Generator, part: Part | None = None
-) -> Tensor:
+def erase_to_noise(images: Tensor, probability: float, generator: torch.Generator, noise: torch.Generator) -> Tensor:
     """timm's `RandomErasing`, mode 'pixel': fills a rectangle of some normalised images with normal noise, in place.
 
     Area 2 to 33 1/3 %, aspect ratio .3 to 1/.3; of ten rectangles drawn for an image, the first that is smaller than
     it in both directions. See `augment` for the arguments.
     """
-    part = part or Part.whole(len(images))
+    count = len(images)
     height, width = images.shape[-2:]
-    whether, top, left = torch.rand(3, part.drawn, generator=generator)
-    area, aspect = torch.rand(2, 10, part.drawn, generator=generator)
+    whether, top, left = torch.rand(3, count, generator=generator)
+    area, aspect = torch.rand(2, 10, count, generator=generator)
     ratio = torch.exp(math.log(0.3) * (1 - 2 * aspect))
     side = (0.02 + (1 / 3 - 0.02) * area) * height * width
     rows, columns = (side * ratio).sqrt().round(), (side / ratio).sqrt().round()
@@ -225,21 +205,18 @@ def erase_to_noise(
     first = (fits * torch.arange(10, 0, -1).view(-1, 1)).argmax(0, keepdim=True)
     rows, columns = (sides.gather(0, first).squeeze(0) for sides in (rows, columns))
     row, column = (top * (height - rows + 1)).floor(), (left * (width - columns + 1)).floor()
-    erased = (whether <= probability) & fits.any(0)
-    # Noise for these images only, all of the batch, from which the own ones are taken.
-    filling = torch.randn((int(erased.sum()), *images.shape[1:]), generator=noise, device=images.device)
-    number, own = part.select(erased.cumsum(0) - 1), part.select(erased)
-    place = own.nonzero().squeeze(1)
-    bounds = [part.select(values)[place] for values in (row, rows, column, columns)]
-    place, number = _to(place, images), _to(number[own], images)
-    changed = torch.where(_inside(images, *bounds), filling[number].to(images.dtype), images[place])
+    place = ((whether <= probability) & fits.any(0)).nonzero().squeeze(1)
+    filling = torch.randn((len(place), *images.shape[1:]), generator=noise, device=images.device)
+    bounds = [values[place] for values in (row, rows, column, columns)]
+    place = _to(place, images)
+    changed = torch.where(_inside(images, *bounds), filling.to(images.dtype), images[place])
     return images.index_copy_(0, place, changed)
 
 
 def _inside(images: Tensor, row: Tensor, rows: Tensor, column: Tensor, columns: Tensor) -> Tensor:
-    """Which pixels lie in each image's rectangle, by its first row and column and its sides, (B,) each, on the CPU.
+    """Marks the pixels inside each image's rectangle, given by first row and column and sides, (B,) each, on the CPU.
 
-    So far on the CPU, whatever the device: rounding another power or root would erase another rectangle.
+    Rectangles are computed on the CPU whatever the device, as another rounding would erase another rectangle.
     """
     height, width = images.shape[-2:]
     bounds = _to(torch.stack((row, row + rows, column, column + columns)), images)

@@ -1,7 +1,7 @@
-"""Training batches whose images are decoded or augmented one by one, in processes that work ahead of training.
+"""Loads batches whose images are decoded or augmented one by one, in processes that work ahead of training.
 
-What is drawn for an image is decided by its place in the epoch, so that a batch is the same whichever process loads
-it, however many there are, and wherever training is continued.
+An image's random numbers depend on its place in the epoch only. So a batch is the same whichever process loads it,
+however many there are, and wherever training is continued.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ from torch.utils.data import DataLoader
 from learngene_bench.config.preset import Compute
 from learngene_bench.config.recipe import Augmentation
 from learngene_bench.contracts.dataset import Split
-from learngene_bench.data.batch_augment import Normalization, Shown, SplitImages
-from learngene_bench.data.image_transforms import OneByOne, Plain, Wanted
-from learngene_bench.data.sampler import Batch, Draws
+from learngene_bench.data.batch_augment import Batch, Normalization, SplitImages
+from learngene_bench.data.image_transforms import EvalDataset, ImageRequest, TransformDataset
+from learngene_bench.data.sampler import AugmentationRng, ScheduledBatch
 from learngene_bench.util.errors import UserError
 from learngene_bench.util.hardware import cores_per_worker
 from learngene_bench.util.signals import IGNORED, held_back, ignore_all_but_the_parents
 
-PIECE = 32
-"""Images that a process loads at a time: a batch comes from all processes together, and small epochs use all too."""
+CHUNK = 32
+"""Images that a process loads at a time. A batch is loaded by all processes together, also in small epochs."""
+PREFETCH = 8
+"""Chunks that each process may be ahead of training."""
 PR_SET_PDEATHSIG = 1
 """From linux/prctl.h."""
-AHEAD = 8
-"""Pieces that each process may be ahead of training."""
 
 
 class StreamedImages(SplitImages):
     """A split that is on disk, or is augmented one image at a time.
 
     Args:
-        loaders: processes that load images; 0 for this one.
+        num_workers: processes that load images; 0 to load them in this one.
     """
 
     def __init__(
@@ -53,82 +53,80 @@ class StreamedImages(SplitImages):
         normalization: Normalization,
         device: torch.device,
         augmentations: tuple[Augmentation, ...] = (),
-        loaders: int = 0,
+        num_workers: int = 0,
     ) -> None:
         super().__init__(split, normalization, device, augmentations)
-        self.shape, self.loaders = split.shape, loaders
-        self.training, self.plain = OneByOne(split, augmentations, normalization.mean), Plain(split)
+        self.shape, self.num_workers = split.shape, num_workers
+        self.training, self.plain = TransformDataset(split, augmentations, normalization.mean), EvalDataset(split)
 
-    def batches(self, wanted: Iterable[Batch], draws: Draws) -> Generator[Shown, None, None]:
-        asked_for: deque[Batch] = deque()
+    def batches(self, schedule: Iterable[ScheduledBatch], rng: AugmentationRng) -> Generator[Batch, None, None]:
+        requested: deque[Tensor] = deque()
 
-        def pieces() -> Iterator[list[Wanted]]:
-            for batch in wanted:
-                asked_for.append(batch)
-                places, index = batch.part.select(torch.arange(len(batch.index))), batch.part.select(batch.index)
-                numbers = [draws.of_image(batch.epoch, batch.first + place) for place in places.tolist()]
-                yield from _pieces(list(zip(index.tolist(), numbers, strict=True)))
+        def chunks() -> Iterator[list[ImageRequest]]:
+            for scheduled in schedule:
+                requested.append(scheduled.index)
+                seeds = (rng.image_seed(scheduled.epoch, scheduled.first + i) for i in range(len(scheduled.index)))
+                yield from _chunks(list(zip(scheduled.index.tolist(), seeds, strict=True)))
 
-        with self._loaded(self.training, pieces()) as loaded:
-            for piece in loaded:
-                batch = asked_for.popleft()
-                index = batch.part.select(batch.index)
-                images = self._whole(piece, loaded, len(index))
+        with self._loaded(self.training, chunks()) as loaded:
+            for chunk in loaded:
+                index = requested.popleft()
+                images = self._batch(chunk, loaded, len(index))
                 labels = self.labels[index.to(self.device, non_blocking=True)]
-                yield self.augmented(images, draws.small, draws.noise, batch.part), labels
+                yield self.augmented(images, rng.cpu_generator, rng.noise), labels
 
-    def in_order(self, batch_size: int, first: int = 0, end: int | None = None) -> Iterator[Shown]:
+    def eval_batches(self, batch_size: int, first: int = 0, end: int | None = None) -> Iterator[Batch]:
         end = len(self) if end is None else end
         batches = [range(start, min(start + batch_size, end)) for start in range(first, end, batch_size)]
-        pieces = (piece for batch in batches for piece in _pieces([(place, 0) for place in batch]))
-        with self._loaded(self.plain, pieces) as loaded:
-            for batch, piece in zip(batches, loaded, strict=True):
-                images = self._whole(piece, loaded, len(batch)).float().div_(255)
+        chunks = (chunk for batch in batches for chunk in _chunks([(position, 0) for position in batch]))
+        with self._loaded(self.plain, chunks) as loaded:
+            for batch, chunk in zip(batches, loaded, strict=True):
+                images = self._batch(chunk, loaded, len(batch)).float().div_(255)
                 yield self.normalization(images), self.labels[batch.start : batch.stop]
 
-    def _whole(self, first: Tensor, loaded: Iterator[Tensor], count: int) -> Tensor:
-        """A batch's uint8 images on the device, of its first piece and those that come next."""
+    def _batch(self, first: Tensor, loaded: Iterator[Tensor], count: int) -> Tensor:
+        """Joins the first chunk of a batch and those that come next: `count` uint8 images on the device."""
         images = torch.empty((count, *self.shape), dtype=torch.uint8, device=self.device)
         start = 0
-        for piece in (first, *islice(loaded, -(-count // PIECE) - 1)):
-            images[start : start + len(piece)].copy_(piece, non_blocking=True)
-            start += len(piece)
+        for chunk in (first, *islice(loaded, -(-count // CHUNK) - 1)):
+            images[start : start + len(chunk)].copy_(chunk, non_blocking=True)
+            start += len(chunk)
         return images
 
     @contextmanager
-    def _loaded(self, images: OneByOne, pieces: Iterator[list[Wanted]]) -> Iterator[Iterator[Tensor]]:
-        """The pieces in their order, loaded ahead; the processes end with the `with` block.
+    def _loaded(self, images: TransformDataset, chunks: Iterator[list[ImageRequest]]) -> Iterator[Iterator[Tensor]]:
+        """Loads the chunks ahead and in their order; the processes end with the `with` block.
 
         Raises:
             UserError: a file is damaged, or a process was killed.
         """
-        several = self.loaders > 0
+        several = self.num_workers > 0
         loader = DataLoader(
             images,
-            batch_sampler=pieces,
-            num_workers=self.loaders,
-            collate_fn=_as_it_is,
+            batch_sampler=chunks,
+            num_workers=self.num_workers,
+            collate_fn=identity_collate,
             pin_memory=self.device.type == "cuda",
-            worker_init_fn=_begin if several else None,
-            prefetch_factor=AHEAD if several else None,
+            worker_init_fn=_start_worker if several else None,
+            prefetch_factor=PREFETCH if several else None,
             generator=torch.Generator(),  # else it draws from the global one, which is drop path's
         )
-        with lost_loader_explained():
-            with held_back(IGNORED):  # until `_begin` says what becomes of them
+        with translate_loader_errors():
+            with held_back(IGNORED):  # until `_start_worker` says what becomes of them
                 iterator = iter(loader)
-            yield map(_checked, iterator)
+            yield map(_images_or_error, iterator)
 
 
-def loaders(compute: Compute) -> int:
-    """How many processes load images for one that trains: as many as it has cores, unless the user says otherwise."""
+def loader_workers(compute: Compute) -> int:
+    """Returns how many processes load images for one that trains: one for each of its cores, unless the user says."""
     if compute.num_workers is not None:
         return compute.num_workers
     return max(1, cores_per_worker() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
 @contextmanager
-def lost_loader_explained() -> Iterator[None]:
-    """torch tells of a killed process in an error of its own, which it raises wherever this process just is."""
+def translate_loader_errors() -> Iterator[None]:
+    """Raises `UserError` for torch's error about a killed loading process, which comes up wherever this one just is."""
     try:
         yield
     except RuntimeError as error:
@@ -140,31 +138,35 @@ def lost_loader_explained() -> Iterator[None]:
         ) from error
 
 
-def _begin(_: int) -> None:
-    """In a new process: it ends when its parent does, and leaves to the parent what is to be done about signals."""
+def _start_worker(_: int) -> None:
+    """Ends a loading process when its parent ends, and leaves to the parent what is to be done about signals.
+
+    torch's own watchdog looks for the parent only while the queue of requests is empty, every five seconds. A process
+    that is decoding, or that waits to hand over a chunk, would outlive a killed parent.
+    """
     ignore_all_but_the_parents()
-    sys.excepthook = _silent_about_the_parent
-    with suppress(AttributeError, OSError):  # Linux has this; elsewhere torch looks for the parent every few seconds
+    sys.excepthook = _ignore_lost_parent
+    with suppress(AttributeError, OSError):  # Linux only
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _silent_about_the_parent(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-    """That a parent went away while it fetched an image is nothing to report: a thread of multiprocessing would."""
+def _ignore_lost_parent(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    """Suppresses the traceback that multiprocessing prints when the parent process exits."""
     if not isinstance(error, ConnectionError | EOFError):
         sys.__excepthook__(kind, error, traceback)
 
 
-def _pieces(wanted: list[Wanted]) -> Iterator[list[Wanted]]:
-    for start in range(0, len(wanted), PIECE):
-        yield wanted[start : start + PIECE]
+def _chunks(requests: list[ImageRequest]) -> Iterator[list[ImageRequest]]:
+    for start in range(0, len(requests), CHUNK):
+        yield requests[start : start + CHUNK]
 
 
-def _as_it_is(piece: Any) -> Any:
-    """What `__getitems__` returns is a batch already."""
-    return piece
+def identity_collate(chunk: Any) -> Any:
+    """Returns what `__getitems__` returned, which is a batch already."""
+    return chunk
 
 
-def _checked(piece: Tensor | str) -> Tensor:
-    if isinstance(piece, str):
-        raise UserError(piece)
-    return piece
+def _images_or_error(chunk: Tensor | str) -> Tensor:
+    if isinstance(chunk, str):
+        raise UserError(chunk)
+    return chunk

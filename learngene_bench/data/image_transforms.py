@@ -1,4 +1,4 @@
-"""What is done to one training image at a time: timm's random resized crop, flip, RandAugment and colour jitter."""
+"""Augments one training image at a time: timm's random resized crop, flip, RandAugment and colour jitter."""
 
 from __future__ import annotations
 
@@ -19,43 +19,43 @@ from learngene_bench.config.recipe import Augmentation, RandomCrop
 from learngene_bench.contracts.dataset import Split
 from learngene_bench.util.errors import UserError
 
-Wanted = tuple[int, int]
-"""An image's place in the split, and what decides what is drawn for it."""
+ImageRequest = tuple[int, int]
+"""An image's position in the split, and the seed of what is drawn for it."""
 
 
-class OneByOne(torch.utils.data.Dataset[Tensor]):
+class TransformDataset(torch.utils.data.Dataset[Tensor]):
     """The images of a split, each read and augmented by itself; what a `DataLoader` hands to its processes.
 
     Args:
-        mean: per channel, of images scaled to 0..1: RandAugment fills with it what it moves in from outside.
+        mean: per channel, of images scaled to 0..1. RandAugment fills with it what it moves in from outside.
     """
 
     def __init__(self, split: Split, augmentations: Sequence[Augmentation], mean: Sequence[float]) -> None:
         self.split = split
-        self.own = [augmentation for augmentation in augmentations if augmentation.one_by_one]
-        self.whole = any(augmentation.random_crop for augmentation in self.own)
+        per_image = [augmentation for augmentation in augmentations if augmentation.one_by_one]
+        self.whole = any(augmentation.random_crop for augmentation in per_image)
         side = split.shape[-1]
-        self.transforms = [step for settings in self.own for step in timm_transforms(settings, side, mean)]
+        self.transforms = [step for settings in per_image for step in timm_transforms(settings, side, mean)]
 
-    def __getitems__(self, wanted: Sequence[Wanted]) -> Tensor | str:
-        """The uint8 images (N, C, H, W), or what is wrong with a file: raised, it would come with a traceback."""
+    def __getitems__(self, requests: Sequence[ImageRequest]) -> Tensor | str:
+        """Returns the uint8 images (N, C, H, W), or what is wrong with a file: raised, it would bring a traceback."""
         try:
-            with global_numbers_lent():
-                return torch.stack([self.augmented(place, number) for place, number in wanted])
+            with preserve_rng_state():
+                return torch.stack([self.augmented(position, seed) for position, seed in requests])
         except UserError as error:
             return str(error)
 
-    def augmented(self, place: int, number: int) -> Tensor:
-        """One image (C, H, W), all that is random in it decided by `number`."""
-        image = self.split.image(place, whole=self.whole)
+    def augmented(self, position: int, seed: int) -> Tensor:
+        """Returns one image (C, H, W), all that is random in it decided by `seed`."""
+        image = self.split.image(position, whole=self.whole)
         if self.transforms:
-            draw_from(number)
+            seed_all(seed)
             for transform in self.transforms:
                 image = transform(image)
         return _tensor(image)
 
 
-class Plain(OneByOne):
+class EvalDataset(TransformDataset):
     """The same images as evaluation sees them; without augmentation nothing is random."""
 
     def __init__(self, split: Split) -> None:
@@ -63,7 +63,7 @@ class Plain(OneByOne):
 
 
 def timm_transforms(settings: Augmentation, side: int, mean: Sequence[float]) -> list[Callable[[PILImage], PILImage]]:
-    """The steps of `timm.data.create_transform` that these settings ask for, in timm's order."""
+    """Returns the steps of `timm.data.create_transform` that these settings ask for, in timm's order."""
     crop = settings.random_crop or RandomCrop()
     first, second, _ = create_transform(
         side,
@@ -78,32 +78,36 @@ def timm_transforms(settings: Augmentation, side: int, mean: Sequence[float]) ->
         mean=tuple(mean),
     )
     steps: list[Any] = [*first.transforms, *second.transforms]
-    return [mended(step) for step in (steps if settings.random_crop else steps[1:])]
+    return [fix_posterize(step) for step in (steps if settings.random_crop else steps[1:])]
 
 
-def mended(step: Any) -> Any:
-    """timm's RandAugment asks Pillow to keep no bit of a pixel, in one of some hundred images; Pillow 13 refuses."""
+def fix_posterize(step: Any) -> Any:
+    """Works around a timm bug: RandAugment sometimes calls posterize with 0 bits, which Pillow >= 13 rejects.
+
+    Sets the function of the posterize operations of this one transform, an object made above; timm's modules stay as
+    they are.
+    """
     for operation in getattr(step, "ops", ()):
         if operation.name.startswith("Posterize"):
-            operation.aug_fn = _posterized
+            operation.aug_fn = _posterize
     return step
 
 
-def _posterized(image: PILImage, bits: int, **named: Any) -> PILImage:
-    """As Pillow did it before: with no bit kept all is black."""
-    return posterize(image, bits, **named) if bits > 0 else image.point(lambda _: 0)
+def _posterize(image: PILImage, bits: int, **options: Any) -> PILImage:
+    """Posterizes as earlier versions of Pillow did: with 0 bits all is black."""
+    return posterize(image, bits, **options) if bits > 0 else image.point(lambda _: 0)
 
 
-def draw_from(number: int) -> None:
-    """Python's, numpy's and torch's global random numbers, from all of which timm draws, begin here."""
-    random.seed(number)
-    np.random.seed(number % 2**32)  # noqa: NPY002
-    torch.default_generator.manual_seed(number)
+def seed_all(seed: int) -> None:
+    """Seeds the global generators of Python, numpy and torch, from all of which timm draws."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002
+    torch.default_generator.manual_seed(seed)
 
 
 @contextmanager
-def global_numbers_lent() -> Iterator[None]:
-    """Gives the global random numbers back as they were, to whoever else draws from them in this process."""
+def preserve_rng_state() -> Iterator[None]:
+    """Restores the global generators afterwards, for whoever else draws from them in this process."""
     pythons, numpys, torchs = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
     try:
         yield

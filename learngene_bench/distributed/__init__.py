@@ -1,29 +1,26 @@
 """Several processes that compute one stage together, each with a GPU of its own where there are GPUs.
 
-    part.py        which images of a batch a process works on
-    world.py       the processes, as one of them sees them
-    layers.py      layers that need the whole batch: batch norm, drop path
-    agreement.py   how the processes agree on the beginning and the end of a stage
-    launch.py      starting them on this machine
-    __main__.py    the program that each of them runs
+    world.py           the processes, as one of them sees them
+    shard.py           the rows of a batch that a process trains on
+    coordination.py    how the processes begin and end a stage together
+    launch.py          starting them on this machine; each runs `learngene_bench.execution.rank`
 
-The result is that of one process, up to the order of floating-point sums: the batch is the same batch and is shared
-out, every random number is drawn for the whole batch by all, gradients and statistics are averaged over all, and
-rank 0 alone writes. So the number of processes is no part of a stage's address, and a checkpoint of two processes is
-continued by one or by four.
-
-Only layers.py imports torch before anything is computed.
+Models are trained by torch's `DistributedDataParallel`. The batch, the learning rates and the order of the images are
+those of one process; each process augments its shard of the batch with random numbers of its own (`RngStreams`). So
+the result is statistically that of one process, and not the same number: how many processes there are is part of a
+stage's address if there are several, and a checkpoint is continued by as many processes as wrote it. Rank 0 alone
+writes files.
 """
 
-from learngene_bench.distributed.coordination import Agreement, LostProcess
+from learngene_bench.distributed.coordination import Coordination, LostProcess
 from learngene_bench.distributed.launch import launch, launch_command
-from learngene_bench.distributed.shard import Part
+from learngene_bench.distributed.shard import Shard
 from learngene_bench.distributed.world import World, join, join_job, world
 
 __all__ = [
-    "Agreement",
+    "Coordination",
     "LostProcess",
-    "Part",
+    "Shard",
     "World",
     "join",
     "join_job",

@@ -1,17 +1,18 @@
-"""How the processes that compute a stage together agree on its beginning and its end.
+"""The beginning and the end of a stage that several processes compute together.
 
-Rank 0 leads: it alone claims the stage and writes its files. The others compute along, and learn what it decides from
-a key-value store, which works even when a collective does not come to its end any more:
+torch's collectives average gradients, and torchrun ends all processes when one of them dies. What neither does: only
+rank 0 takes the lease and writes files, a method's failure in any process is recorded with its traceback, and the same
+processes go on with the next stage of a job. For these the processes talk through torch's key-value store, which also
+works when a collective cannot come to its end:
 
     begin         "go", or "over" if there is nothing to compute
-    error         the first failure of all: the other processes fail because of it, or in the same way
-    ended/RANK    this process is through, one way or the other
+    error         the first failure; the other processes fail because of it, or in the same way
+    ended/RANK    this process has ended its work, with or without a failure
     end           how the stage ended: done, failed, busy, stopped, refused or died
-    heard/RANK    this process knows how it ended
+    heard/RANK    this process has read `end`
 
-A failure is recorded if every process came to an end, and then the first one: in a method's code all processes fail
-alike, and where one fails alone, what the others meet is only that it is gone. A process that never says that it ended
-was killed or hangs, which is no failure of the method; then `LostProcess` is raised.
+A failure is recorded if every process ended. A process that does not say so was killed or hangs, which is no failure
+of the method: then `LostProcess` is raised, nothing is recorded, and the stage continues from its checkpoint later.
 """
 
 from __future__ import annotations
@@ -32,19 +33,20 @@ from learngene_bench.util.interrupt import Stopped
 GRACE = 60.0
 """Seconds after a failure that a process waits for the others to end as well."""
 LAST_WORD = 10.0
-"""Seconds that rank 0 waits for the others to hear how a stage ended: with it, the store may be gone."""
+"""Seconds that rank 0 waits for the others to read how a stage ended: the store may end with it."""
 
 Result = TypeVar("Result")
 
 
 class LostProcess(Exception):
-    """A process of several was killed, hangs, or failed alone; nothing is recorded, and all of them end."""
+    """One of several processes was killed, hangs, or failed alone. Nothing is recorded, and all processes end."""
 
 
-class Agreement:
-    """The beginning and the end of one stage; every process makes one for every stage.
+class Coordination:
+    """The beginning and the end of one stage. Every process makes one for every stage; it does nothing for one process.
 
-    Where there is one process, all of this does nothing.
+    Attributes:
+        world: this process among those that compute the stage.
     """
 
     def __init__(self, world: World) -> None:
@@ -55,21 +57,21 @@ class Agreement:
 
     @contextmanager
     def leading(self) -> Iterator[None]:
-        """What rank 0 does between asking for the stage and its end: the others hear of an error in it."""
+        """Tells the others of errors that rank 0 meets between taking the lease and the end of the stage."""
         try:
             yield
         except UserError as error:
-            self.conclude("refused", str(error))
+            self.finish("refused", str(error))
             raise
         except BaseException as error:
-            self.conclude("died", str(error) or type(error).__name__)
+            self.finish("died", str(error) or type(error).__name__)
             raise
         finally:
             if not self.alone:
                 self.world.end_group()
 
-    def lead(self, work: Callable[[], Result]) -> Result:
-        """Rank 0's part in the work of all.
+    def run_on_rank0(self, work: Callable[[], Result]) -> Result:
+        """Does rank 0's part of the work.
 
         Raises:
             LostProcess: not every process came to an end.
@@ -83,11 +85,11 @@ class Agreement:
             return work()
         except Exception as error:
             self._report(error)
-            all_ended = self._wait(self._all("ended"), GRACE, interrupt.asked)
+            all_ended = self._wait(self._others("ended"), GRACE, interrupt.asked)
             first = json.loads(self.store.get("error"))
             place = f"process {first['rank']} of {self.world.size}"
             if not all_ended and not first["user"]:
-                raise LostProcess(f"a process ended without a word, or hangs; {place}: {first['line']}") from error
+                raise LostProcess(f"a process was killed, or hangs; {place}: {first['line']}") from error
             if first["rank"] == self.world.rank or first["line"] == one_line(error):
                 raise
             if first["user"]:
@@ -96,39 +98,39 @@ class Agreement:
             failure.add_note(first["traceback"])
             raise failure from None
 
-    def conclude(self, state: str, error: str = "") -> str:
+    def finish(self, state: str, error: str = "") -> str:
         """Tells the others how the stage ended, and waits until they know. Returns `state`."""
         if self.alone:
             return state
-        with suppress(Exception):  # where the store is gone, so are the others, or they end for want of it
+        with suppress(Exception):  # without the store the others are gone, or end for want of it
             if not self.begun:
                 self._begin("over")
             self.store.set("end", json.dumps({"state": state, "error": error}))
             if state != "died":
-                self._wait(self._all("heard"), LAST_WORD)
+                self._wait(self._others("heard"), LAST_WORD)
         return state
 
-    def follow(self, work: Callable[[], object]) -> str:
-        """The part of a process that does not lead: works along, and returns how the stage ended.
+    def run_on_others(self, work: Callable[[], object]) -> str:
+        """Does another rank's part of the work. Returns how the stage ended.
 
         Raises:
             LostProcess: rank 0 or another process is gone.
-            UserError: what rank 0 raises.
+            UserError: rank 0 raised it.
         """
-        own: Exception | None = None
-        if self._hear("begin", None) == "go":
+        failure: Exception | None = None
+        if self._await("begin") == "go":
             try:
                 self.world.form_group(self.store)
                 work()
             except Stopped:
                 pass
             except Exception as error:
-                own = error
+                failure = error
                 self._report(error)
-            self._say("ended")
+            self._post("ended")
         try:
-            end = json.loads(self._hear("end", own))
-            self._say("heard")
+            end = json.loads(self._await("end", failure))
+            self._post("heard")
         finally:
             self.world.end_group()
         if end["state"] == "refused":
@@ -141,29 +143,29 @@ class Agreement:
         self.begun = True
         self.store.set("begin", word)
 
-    def _say(self, key: str) -> None:
+    def _post(self, key: str) -> None:
         self.store.set(f"{key}/{self.world.rank}", "yes")
 
-    def _hear(self, key: str, own_error: Exception | None) -> str:
-        """What rank 0 says; it has little time to where this process failed and it did not, so far."""
-        if own_error is None:
-            heard = self._wait([key], TIMEOUT.total_seconds())
+    def _await(self, key: str, failure: Exception | None = None) -> str:
+        """Returns what rank 0 posts. Waits only briefly after a failure of this process."""
+        if failure is None:
+            posted = self._wait([key], TIMEOUT.total_seconds())
         else:
-            heard = self._wait([key], GRACE, interrupt.asked)
-        if not heard:
-            about = one_line(own_error) if own_error else "waited for it"
-            raise LostProcess(f"process 0 is gone, or hangs; process {self.world.rank} of {self.world.size}: {about}")
+            posted = self._wait([key], GRACE, interrupt.asked)
+        if not posted:
+            line = one_line(failure) if failure else "waited for it"
+            raise LostProcess(f"process 0 was killed, or hangs; process {self.world.rank} of {self.world.size}: {line}")
         return self.store.get(key).decode()
 
-    def _all(self, key: str) -> list[str]:
+    def _others(self, key: str) -> list[str]:
         return [f"{key}/{rank}" for rank in range(1, self.world.size)]
 
     def _wait(self, keys: list[str], seconds: float, give_up: Callable[[], bool] = lambda: False) -> bool:
-        """Whether all of these are said in time.
+        """Returns True once all keys are posted, False when time is up.
 
         Args:
-            give_up: after a failure, whether this process was asked to stop: a launcher that has seen a process die
-                ends the others.
+            give_up: checked while waiting. After a failure it is `interrupt.asked`: torchrun has seen a process die
+                and ends the others.
         """
         limit = time.monotonic() + seconds
         with suppress(Exception):  # the store is gone with its host
@@ -175,7 +177,7 @@ class Agreement:
         return False
 
     def _report(self, error: Exception) -> None:
-        """Tells of this process's failure, before any other can fail because of it, and frees those that wait."""
+        """Posts this process's failure before any other can fail because of it, and frees those that wait for it."""
         traceback.print_exception(error)
         report = {
             "rank": self.world.rank,
@@ -185,12 +187,12 @@ class Agreement:
         }
         with suppress(Exception):
             self.store.compare_set("error", "", json.dumps(report))
-        _forget_locals(error)
+        _clear_frames(error)
         self.world.end_group(broken=True)
 
 
-def _forget_locals(error: BaseException | None) -> None:
-    """Lets go of the network that was trained, which holds on to the process group: gloo's ends with the last one."""
+def _clear_frames(error: BaseException | None) -> None:
+    """Drops the trained network, which holds on to the process group: gloo's ends with its last reference."""
     while error is not None:
         traceback.clear_frames(error.__traceback__)
         error = error.__cause__ or error.__context__

@@ -1,7 +1,7 @@
-"""The processes that compute stages together, as one of them sees them: usually it is alone.
+"""The processes that compute stages together, seen by one of them. Usually it is alone.
 
-A launcher that starts several (torchrun, srun) lets each of them `join`. Everything else asks `world()`, and its
-methods do nothing, or the obvious, where there is one process.
+A launcher that starts several (torchrun, srun) lets each of them `join`. Everything else asks `world()`, whose methods
+return their arguments where there is one process.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from learngene_bench.util.errors import UserError
 from learngene_bench.util.lazy import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from torch import Tensor
     from torch.distributed import Store
 
 TIMEOUT = timedelta(minutes=10)
-"""How long one process waits for another that is at work as far as anybody knows, as when rank 0 writes files."""
+"""Longest wait for a process that is at work as far as anybody knows, for example while rank 0 writes files."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class World:
     """This process among those that compute a stage together.
 
     Attributes:
-        rank: 0 leads: it alone claims stages and writes their files.
-        local_rank: among the processes of this machine.
+        rank: 0 to size - 1. Rank 0 alone takes the lease of a stage and writes its files.
+        local_rank: number among the processes of this machine.
         store: key-value pairs that all processes see; None where there is one process.
     """
 
@@ -43,11 +43,12 @@ class World:
     stages: Iterator[int] = field(default_factory=count, repr=False)
 
     @property
-    def leads(self) -> bool:
+    def is_rank0(self) -> bool:
+        """True for the process that writes files, also if it is alone."""
         return self.rank == 0
 
     def next_store(self) -> Store:
-        """A store for the next stage, which every process asks for at every stage."""
+        """Returns a store for the next stage; every process asks for it at every stage."""
         assert self.store is not None
         return torch.distributed.PrefixStore(f"stage {next(self.stages)}", self.store)
 
@@ -63,10 +64,10 @@ class World:
         )
 
     def end_group(self, *, broken: bool = False) -> None:
-        """Takes leave of the process group.
+        """Leaves the process group.
 
         Args:
-            broken: whether others may wait in a collective that this process will not come to. NCCL frees them when
+            broken: True if others may wait in a collective that this process will not come to. NCCL frees them when
                 it is told, gloo when nothing refers to the group any more.
         """
         if not torch.distributed.is_initialized():
@@ -79,7 +80,7 @@ class World:
             torch.distributed.destroy_process_group()
 
     def gpu(self) -> int:
-        """The number of this process's own GPU.
+        """Returns the number of this process's GPU.
 
         Raises:
             UserError: there are fewer GPUs than processes on this machine.
@@ -94,32 +95,38 @@ class World:
             )
         return self.local_rank
 
-    def sum_(self, tensor: Tensor) -> Tensor:
+    def all_reduce_sum(self, tensor: Tensor) -> Tensor:
         """Adds up a tensor over all processes, in place."""
         if self.size > 1:
             torch.distributed.all_reduce(tensor)
         return tensor
 
-    def largest(self, *numbers: int) -> list[int]:
-        """The largest of each number over all processes."""
+    def all_reduce_max(self, *numbers: int) -> list[int]:
+        """Returns the largest of each number over all processes."""
         if self.size == 1:
             return list(numbers)
         tensor = torch.tensor(numbers)
         torch.distributed.all_reduce(tensor, torch.distributed.ReduceOp.MAX)
         return tensor.tolist()
 
-    def from_lead(self, content: bytes | None) -> bytes | None:
-        """What rank 0 has; the others' own is not looked at."""
+    def broadcast(self, tensors: Iterable[Tensor]) -> None:
+        """Overwrites tensors by those of rank 0, in place."""
+        if self.size > 1:
+            for tensor in tensors:
+                torch.distributed.broadcast(tensor, 0)
+
+    def broadcast_bytes(self, content: bytes | None) -> bytes | None:
+        """Returns the content of rank 0; the others' argument is ignored."""
         if self.size == 1:
             return content
-        length = torch.tensor(-1 if content is None or not self.leads else len(content))
-        torch.distributed.broadcast(length, 0)
+        length = torch.tensor(-1 if content is None or not self.is_rank0 else len(content))
+        self.broadcast([length])
         if length < 0:
             return None
         whole = torch.empty(int(length), dtype=torch.uint8)
-        if self.leads and content:
+        if self.is_rank0 and content:
             whole.copy_(torch.frombuffer(bytearray(content), dtype=torch.uint8))
-        torch.distributed.broadcast(whole, 0)
+        self.broadcast([whole])
         return whole.numpy().tobytes()
 
 
@@ -127,12 +134,12 @@ _world = World()
 
 
 def world() -> World:
-    """This process's place among those that compute a stage together."""
+    """Returns this process's place among those that compute a stage together."""
     return _world
 
 
 def join() -> World:
-    """Makes this process one of several, by the environment that torchrun gave it."""
+    """Makes this process one of several, as the environment from torchrun says."""
     global _world
     if int(os.environ["WORLD_SIZE"]) > 1:
         store, rank, size = next(torch.distributed.rendezvous("env://", timeout=TIMEOUT))
@@ -142,7 +149,7 @@ def join() -> World:
 
 
 def join_job() -> World:
-    """Makes this process one of the tasks of the submitit job that it runs in."""
+    """Makes this process one of several: the tasks of the submitit job that it runs in."""
     from submitit.helpers import TorchDistributedEnvironment
 
     # Each takes the GPU of its local rank itself, whatever the scheduler shows it.

@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> int:
     state, error = _compute(options.runs, options.kind, options.address, options.plugins)
     if error:
         print(error, file=sys.stderr)
-    if world().leads:
+    if world().is_rank0:
         print(json.dumps({"state": state, **({"error": error} if error else {})}), file=answers, flush=True)
     return {"died": 1, "refused": 2}.get(state, 0)
 

@@ -23,7 +23,7 @@ from learngene_bench.contracts.dataset import Splits
 from learngene_bench.contracts.gene import Gene
 from learngene_bench.contracts.initializer import GeneRequest, Initializer
 from learngene_bench.data.batch_augment import SplitImages
-from learngene_bench.data.dataloader import loaders
+from learngene_bench.data.dataloader import loader_workers
 from learngene_bench.execution.stage_data import planned_data, task_data
 from learngene_bench.models.spec import ModelSpec
 from learngene_bench.plugins.registry import Registry
@@ -33,7 +33,7 @@ from learngene_bench.training.ancestors import build_teacher, forward_flops, loa
 from learngene_bench.training.evaluation import top1
 from learngene_bench.training.inputs import new_model, plain_images, source_data, training_images
 from learngene_bench.training.loop import train
-from learngene_bench.training.run import Cost, Phase, Progress
+from learngene_bench.training.run import Cost, Progress, TrainingRun
 from learngene_bench.util import provenance, source_code
 from learngene_bench.util.errors import MethodFailure, UserError, one_line
 from learngene_bench.util.files import file_hash, write_json, write_whole
@@ -53,29 +53,29 @@ def execute(runs: Runs, kind: str, address: str, registry: Registry, *, retry_fa
         LostProcess: of several processes, one was killed or failed alone: nothing is recorded.
     """
     folder = runs.folder(kind, address)
-    agreement = distributed.Agreement(distributed.world())
-    if not distributed.world().leads:
-        return agreement.follow(lambda: _Stage(runs, folder, registry).result(kind))
-    with agreement.leading(), folder.claim() as held:
+    coordination = distributed.Coordination(distributed.world())
+    if not distributed.world().is_rank0:
+        return coordination.run_on_others(lambda: _Stage(runs, folder, registry).result(kind))
+    with coordination.leading(), folder.claim() as held:
         if not held:
-            return agreement.conclude("busy")
+            return coordination.finish("busy")
         if folder.result.exists():
-            return agreement.conclude("done")
+            return coordination.finish("done")
         if folder.failed.exists():
             if not retry_failed:
-                return agreement.conclude("failed")
+                return coordination.finish("failed")
             folder.forget_failure()
         started = provenance.now()
         stage = _Stage(runs, folder, registry)
         try:
-            result = agreement.lead(lambda: stage.result(kind))
+            result = coordination.run_on_rank0(lambda: stage.result(kind))
         except Stopped:
-            return agreement.conclude("stopped")
+            return coordination.finish("stopped")
         except (UserError, distributed.LostProcess):
             raise
         except Exception as error:
             folder.fail(stage.label, one_line(error), traceback.format_exc())
-            return agreement.conclude("failed")
+            return coordination.finish("failed")
         folder.finish(
             {
                 "schema_version": SCHEMA_VERSION,
@@ -87,7 +87,7 @@ def execute(runs: Runs, kind: str, address: str, registry: Registry, *, retry_fa
                 "provenance": stage.provenance(started),
             }
         )
-        return agreement.conclude("done")
+        return coordination.finish("done")
 
 
 def initial_model(runs: Runs, address: str, registry: Registry) -> nn.Module:
@@ -120,7 +120,7 @@ class _Stage:
             checkpoint_seconds=self.execution["checkpoint_seconds"],
             num_workers=self.execution.get("loaders"),
         )
-        self.loaders = loaders(self.compute)
+        self.loaders = loader_workers(self.compute)
         torch.set_num_threads(self.compute.threads)
         self.device = choose_device(self.compute.device)
         self.base = BaseInitialization(**self.config["base"])
@@ -138,7 +138,7 @@ class _Stage:
         network, recipe, flops = self._ancestor_network()
         cost, curve = Cost(), []
         if recipe is not None:
-            phase = Phase(
+            phase = TrainingRun(
                 name="pretraining",
                 streams=RngStreams(self.seed),
                 compute=self.compute,
@@ -154,7 +154,7 @@ class _Stage:
         else:
             self._load_weights(network)
         accuracy = curve[-1]["top1"] if curve else top1(network.to(self.device), self._validation(), self.compute)
-        if not self.processes.leads:
+        if not self.processes.is_rank0:
             return {}
         save_tensors(network.cpu().state_dict(), self.folder.tensors)
         return {
@@ -212,7 +212,7 @@ class _Stage:
         context = self._context(self.config["recipes"], ancestors, flops)
         with self._global_stream():
             gene = method.prepare(request, context)
-        if not self.processes.leads:
+        if not self.processes.is_rank0:
             return {}
         gene.save(self.folder.tensors)
         return {
@@ -230,7 +230,7 @@ class _Stage:
         facts, splits = planned_data(*task_data(self.config, self.execution))
         held_out = self._held_out(splits)
         recipe = self._tuning or Recipe(iterations=0, batch_size=1, learning_rate=1.0)
-        phase = Phase(
+        phase = TrainingRun(
             name="tuning",
             streams=RngStreams(self.seed),
             compute=self.compute,
@@ -243,7 +243,7 @@ class _Stage:
             progress=self._progress,
         )
         trained = train(model, training_images(splits, recipe, self.device, self.loaders), recipe, phase)
-        if not self.processes.leads:
+        if not self.processes.is_rank0:
             return {}
         kept = self.folder.model
         save_tensors(model.cpu().state_dict(), kept)

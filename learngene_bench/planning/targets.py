@@ -44,10 +44,10 @@ class Task:
         options = {name: value for name, value in self.dataset.options.model_dump().items() if name not in located}
         return {"name": self.settings["name"], **options, "fingerprint": self.dataset.fingerprint()}
 
-    def check_there(self) -> None:
+    def check_available(self) -> None:
         """Raises `UserError` if the data are not where the settings say."""
         try:
-            self.dataset.check_there()
+            self.dataset.check_available()
         except UserError as error:
             raise UserError(f"task {self.name!r}: {error}" if self.recipe else str(error)) from error
 

@@ -25,10 +25,10 @@ def top1(network: nn.Module, data: SplitImages, compute: Compute, batch_size: in
     world = distributed.world()
     first, end = (rank * len(data) // world.size for rank in (world.rank, world.rank + 1))
     with autocast(compute, data.device):
-        for images, labels in data.in_order(batch_size, first, end):
+        for images, labels in data.eval_batches(batch_size, first, end):
             correct += (network(images).argmax(-1) == labels).sum()
     network.train(training)
-    return 100.0 * int(world.sum_(correct)) / len(data)
+    return 100.0 * int(world.all_reduce_sum(correct)) / len(data)
 
 
 @contextmanager

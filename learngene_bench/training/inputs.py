@@ -1,4 +1,4 @@
-"""What stages, conformance checks and library calls hand to a method: new models, and data without the test split."""
+"""Builds what stages, checks and library calls hand to a method: models, and data without the test split."""
 
 from __future__ import annotations
 
@@ -20,56 +20,57 @@ from learngene_bench.util.rng import RngStreams
 
 
 def new_model(spec: ModelSpec, base: BaseInitialization, seed: int, drop_path: float = 0.0) -> VisionTransformer:
-    """A model on the CPU whose weights are the base initialization, drawn from the seed."""
+    """Returns a model on the CPU whose weights are the base initialization, drawn from the seed."""
     model = build_model(spec, drop_path=drop_path)
     write_weights(model, base_weights(spec, base, RngStreams(seed).generator("weights")))
     return model
 
 
-def training_images(splits: Splits, recipe: Recipe, device: torch.device, loaders: int = 0) -> SplitImages:
-    """The training split as this recipe shows it: under its augmentation, then under the task's own.
+def training_images(splits: Splits, recipe: Recipe, device: torch.device, num_workers: int = 0) -> SplitImages:
+    """Returns the training split under the recipe's augmentation, then under the task's own.
 
     Args:
-        loaders: processes that load images, where images are loaded one by one; 0 for this one.
+        num_workers: processes that load images, where images are loaded one by one; 0 to load them in this one.
     """
     augmentations = tuple(a for a in (recipe.augmentation, splits.task) if a != Augmentation())
-    return _shown(splits.train, splits, device, loaders, augmentations)
+    return _images(splits.train, splits, device, num_workers, augmentations)
 
 
-def plain_images(split: Split, splits: Splits, device: torch.device, loaders: int = 0) -> SplitImages:
-    """One of the splits without augmentation."""
-    return _shown(split, splits, device, loaders)
+def plain_images(split: Split, splits: Splits, device: torch.device, num_workers: int = 0) -> SplitImages:
+    """Returns one of the splits without augmentation."""
+    return _images(split, splits, device, num_workers)
 
 
-def _shown(
+def _images(
     split: Split,
     splits: Splits,
     device: torch.device,
-    loaders: int,
+    num_workers: int,
     augmentations: tuple[Augmentation, ...] = (),
 ) -> SplitImages:
-    """In the device's memory if the images can be there and are augmented in batches, else streamed."""
+    """Keeps the split in the device's memory if it can be there and is augmented in batches, else streams it."""
     if isinstance(split, Images) and not any(augmentation.one_by_one for augmentation in augmentations):
         return DeviceImages(split, normalization(splits), device, augmentations)
-    return StreamedImages(split, normalization(splits), device, augmentations, loaders)
+    return StreamedImages(split, normalization(splits), device, augmentations, num_workers)
 
 
 def source_data(
-    splits: Splits, classes: int, recipes: Mapping[str, Recipe], device: torch.device, loaders: int = 0
+    splits: Splits, classes: int, recipes: Mapping[str, Recipe], device: torch.device, num_workers: int = 0
 ) -> SourceData:
-    """The source task as a method may see it: no test image, though of images on disk the folder that they lie in.
+    """Returns the source task as a method may see it: no test image, though for images on disk their folder.
 
     Args:
         recipes: those that the method said it trains by, by name.
-        loaders: see `training_images`.
+        num_workers: see `training_images`.
     """
     return SourceData(
-        train={name: training_images(splits, recipe, device, loaders) for name, recipe in recipes.items()},
-        plain=plain_images(splits.train, splits, device, loaders),
-        validation=plain_images(splits.validation, splits, device, loaders),
+        train={name: training_images(splits, recipe, device, num_workers) for name, recipe in recipes.items()},
+        plain=plain_images(splits.train, splits, device, num_workers),
+        validation=plain_images(splits.validation, splits, device, num_workers),
         classes=classes,
     )
 
 
 def normalization(splits: Splits) -> Normalization:
+    """Returns the normalisation of the splits' images."""
     return Normalization(splits.mean, splits.std)

@@ -1,4 +1,4 @@
-"""A phase of training: the circumstances it is given, what it reports while it goes on, what it costs and leaves."""
+"""One training run: what it is given beside network, data and recipe, what it reports, what it costs and leaves."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Evaluate = Callable[[nn.Module], float]
 
 @dataclass
 class Cost:
-    """What some work cost.
+    """The cost of some work.
 
     Attributes:
         epochs: passes over the training split.
@@ -38,9 +38,9 @@ class Cost:
 
 
 class Progress(Protocol):
-    """Where a phase reports how far it is; called at most a few times a second.
+    """Receives how far a training run is; called at most a few times a second.
 
-    Seconds left are those of this phase, at the pace since it started or continued; None before there is a pace.
+    Seconds left are those of this run, at the pace since it started or continued; None before there is a pace.
     """
 
     def __call__(
@@ -56,19 +56,21 @@ class Progress(Protocol):
 
 
 @dataclass
-class Phase:
-    """The circumstances of one training: everything that is neither network nor data nor recipe.
+class TrainingRun:
+    """Everything that one training needs beside network, data and recipe.
 
     Attributes:
-        name: names the phase's random streams and its checkpoint: `condensation`, `inheritance`, `tuning`, ...
-        classes: of the data.
-        evaluate: measures top-1 in percent; None for no measurement.
+        name: names the run's random streams and its checkpoint: `condensation`, `inheritance`, ...
+        classes: number of classes of the data.
+        evaluate: measures top-1 in percent; None to measure nothing.
         evaluate_every: epochs between two measurements; the last epoch is always measured.
+        measure_start: True to measure before the first step too.
         checkpoint: file to continue from and to save to; None for none.
-        teacher: distil from this network (Eq. 6): KL(teacher || student) + cross entropy.
-        teacher_flops: of its forward pass, per image.
-        forward_flops: of the network's forward pass, per image; an `OwnObjective` counts its own.
-        step_flops: of the part of a forward pass that does not depend on the batch, such as materialising weights.
+        teacher: network to distil from (Eq. 6): KL(teacher || student) + cross entropy.
+        teacher_flops: operations of the teacher's forward pass, per image.
+        forward_flops: operations of the network's forward pass, per image; a `CustomObjective` counts its own.
+        step_flops: operations of the part of a forward pass that does not depend on the batch, such as materialising
+            weights.
     """
 
     name: str
@@ -87,8 +89,8 @@ class Phase:
 
 
 @dataclass
-class Trained:
-    """What a phase of training leaves beside the trained network.
+class TrainResult:
+    """What a training run leaves beside the trained network.
 
     Attributes:
         curve: one entry per measurement: epoch, iterations, mean training loss since the last one, top-1 in percent.

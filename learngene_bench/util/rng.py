@@ -7,7 +7,7 @@ the method, so the same seed gives every method the same batches, and difference
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from learngene_bench.util.lazy import torch
@@ -18,15 +18,32 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RngStreams:
-    """The random streams of one seed."""
+    """The random streams of one seed.
+
+    Attributes:
+        rank: process that draws, where several train one model. The streams of rank 0 are those of a process alone.
+        start: training step that the streams of other ranks begin at; see `for_rank`.
+    """
 
     seed: int
+    rank: int = 0
+    start: int = 0
+
+    def for_rank(self, rank: int, start: int = 0) -> RngStreams:
+        """Returns streams that no other process draws from.
+
+        Args:
+            start: training step that a run begins or continues at. A checkpoint holds the generators of rank 0 only,
+                so the others go on with new streams, which no earlier step has drawn from.
+        """
+        return replace(self, rank=rank, start=start if rank else 0)
 
     def seed_for(self, *names: str | int) -> int:
-        """Derives the seed of one stream: an integer below 2**63 that depends on the seed and on every name."""
-        text = "/".join(str(part) for part in (self.seed, *names))
+        """Returns a number below 2**63 that depends on the seed, the rank and every name."""
+        own = (f"rank {self.rank} from step {self.start}",) if self.rank else ()
+        text = "/".join(str(part) for part in (self.seed, *names, *own))
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) >> 1
 
     def generator(self, *names: str | int, device: str = "cpu") -> Generator:
-        """Creates a generator that is seeded with `seed_for(*names)`."""
+        """Returns a generator seeded by `seed_for(*names)`."""
         return torch.Generator(device).manual_seed(self.seed_for(*names))

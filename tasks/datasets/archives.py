@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from learngene_bench.contracts.dataset import Tell
+from learngene_bench.contracts.dataset import ProgressCallback
 from learngene_bench.util.errors import UserError, one_line
 from learngene_bench.util.files import readable, unwritable
 
@@ -46,7 +46,7 @@ class Archive:
     member: str | None = None
     becomes: str | None = None
 
-    def bring(self, root: Path, tell: Tell) -> list[str]:
+    def bring(self, root: Path, tell: ProgressCallback) -> list[str]:
         """Downloads and unpacks it below `root`; what is there is left as it is.
 
         Returns:
@@ -70,7 +70,7 @@ class Archive:
             done.append(f"{target}: unpacked")
         return done
 
-    def check(self, root: Path, tell: Tell = silent) -> None:
+    def check(self, root: Path, tell: ProgressCallback = silent) -> None:
         """Raises `UserError` if the file has another checksum than its authors'."""
         path = root / self.place
         found = _md5(path, tell)
@@ -81,7 +81,7 @@ class Archive:
             )
 
 
-def _md5(path: Path, tell: Tell) -> str:
+def _md5(path: Path, tell: ProgressCallback) -> str:
     digest, done = hashlib.md5(usedforsecurity=False), 0
     with readable(path), path.open("rb") as stream:
         total = os.fstat(stream.fileno()).st_size
@@ -92,7 +92,7 @@ def _md5(path: Path, tell: Tell) -> str:
     return digest.hexdigest()
 
 
-def _download(archive: Archive, path: Path, tell: Tell) -> None:
+def _download(archive: Archive, path: Path, tell: ProgressCallback) -> None:
     """Into `NAME.part` first, where a later call continues."""
     part = path.with_name(f"{path.name}.part")
     try:
@@ -158,7 +158,7 @@ def _undelivered(archive: Archive, path: Path, done: int, reason: str) -> UserEr
     )
 
 
-def _unpack(path: Path, member: str, target: Path, tell: Tell) -> None:
+def _unpack(path: Path, member: str, target: Path, tell: ProgressCallback) -> None:
     """Takes a file or folder out of an archive: beside its place first, then renamed, so that it is there whole."""
     aside = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.unpacking")
     try:
@@ -176,7 +176,7 @@ def _unpack(path: Path, member: str, target: Path, tell: Tell) -> None:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def _untar(path: Path, folder: Path, tell: Tell) -> None:
+def _untar(path: Path, folder: Path, tell: ProgressCallback) -> None:
     total = path.stat().st_size
     with path.open("rb") as stream, tarfile.open(fileobj=stream) as archive:
         for entry in archive:
@@ -184,7 +184,7 @@ def _untar(path: Path, folder: Path, tell: Tell) -> None:
             tell(f"unpacking {path.name}", stream.tell(), total)
 
 
-def _unzip(path: Path, folder: Path, tell: Tell) -> None:
+def _unzip(path: Path, folder: Path, tell: ProgressCallback) -> None:
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
         for done, entry in enumerate(entries, start=1):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from learngene_bench.contracts.dataset import Tell
+from learngene_bench.contracts.dataset import ProgressCallback
 from learngene_bench.data.decoded_cache import cached_array
 from learngene_bench.data.decoding import centre
 from learngene_bench.tasks.datasets import arrays
@@ -60,7 +60,7 @@ class Cifar10(EvenImages):
 
     _can_stream = False
 
-    def verify(self, tell: Tell) -> list[str]:
+    def verify(self, tell: ProgressCallback) -> list[str]:
         """Checks the archive and the files, and counts; pixels need no decoding."""
         found = self._archives_checked(tell)
         for split, files in self._listing._asdict().items():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from learngene_bench.contracts.dataset import DatasetFacts, Splits, Tell
+from learngene_bench.contracts.dataset import DatasetFacts, ProgressCallback, Splits
 from learngene_bench.tasks.datasets.imagefolder import ImageFolder, ImageFolderOptions
 from learngene_bench.tasks.datasets.listed import File
 from learngene_bench.util.errors import UserError
@@ -42,18 +42,18 @@ class ImageNet(ImageFolder):
     def fingerprint(self) -> str:
         return f"ILSVRC 2012, {VALIDATION_PER_CLASS} training images of each class for validation"
 
-    def check_there(self) -> None:
+    def check_available(self) -> None:
         assert self._split_folders
 
     def load(self) -> Splits:
         self._check_counts()
         return super().load()
 
-    def verify(self, tell: Tell) -> list[str]:
+    def verify(self, tell: ProgressCallback) -> list[str]:
         self._check_counts()
         return super().verify(tell)
 
-    def prepare(self, tell: Tell) -> list[str]:
+    def prepare(self, tell: ProgressCallback) -> list[str]:
         try:
             self._check_counts()
         except UserError as error:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Self
 from pydantic import Field, model_validator
 
 from learngene_bench.config.section import LATER, Section
-from learngene_bench.contracts.dataset import Dataset, DatasetFacts, ImageFiles, Images, Split, Splits, Tell
+from learngene_bench.contracts.dataset import Dataset, DatasetFacts, ImageFiles, Images, ProgressCallback, Split, Splits
 from learngene_bench.data.decoded_cache import cached_array
 from learngene_bench.tasks.datasets import arrays
 from learngene_bench.tasks.datasets.arrays import Square
@@ -149,7 +149,7 @@ class ListedImages(Dataset):
         mean, std = IMAGENET if own.normalization == "imagenet" else self._measured(train, listing.train)
         return Splits(train, validation, test, mean, std)
 
-    def verify(self, tell: Tell) -> list[str]:
+    def verify(self, tell: ProgressCallback) -> list[str]:
         """Decodes every image, and keeps none."""
         found = []
         for split, files in self._listing._asdict().items():

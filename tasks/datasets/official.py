@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
-from learngene_bench.contracts.dataset import DatasetFacts, Tell
+from learngene_bench.contracts.dataset import DatasetFacts, ProgressCallback
 from learngene_bench.tasks.datasets.archives import Archive
 from learngene_bench.tasks.datasets.listed import File, ListedImages, ListedOptions, Listing, file_below, in_order
 from learngene_bench.util.errors import UserError, one_line
@@ -124,19 +124,19 @@ class OfficialImages(ListedImages):
         """The training images that are used, by class, of all of them in random order."""
         return by_class
 
-    def check_there(self) -> None:
+    def check_available(self) -> None:
         assert self._listing
 
-    def prepare(self, tell: Tell) -> list[str]:
+    def prepare(self, tell: ProgressCallback) -> list[str]:
         done = [line for archive in self.archives for line in archive.bring(self._root, tell)]
         listing = self._listing
         return [*done, f"{len(listing.train) + len(listing.validation)} training and {len(listing.test)} test images"]
 
-    def verify(self, tell: Tell) -> list[str]:
+    def verify(self, tell: ProgressCallback) -> list[str]:
         """Checks the archives that are still there, counts, and decodes every image."""
         return [*self._archives_checked(tell), *super().verify(tell)]
 
-    def _archives_checked(self, tell: Tell) -> list[str]:
+    def _archives_checked(self, tell: ProgressCallback) -> list[str]:
         found = []
         for archive in self.archives:
             path = self._root / archive.place

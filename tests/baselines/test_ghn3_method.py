@@ -41,7 +41,7 @@ from learngene_bench.planning.planner import make_plan
 from learngene_bench.planning.request import build_request
 from learngene_bench.plugins.registry import Registry
 from learngene_bench.training.loop import train
-from learngene_bench.training.run import Phase, Trained
+from learngene_bench.training.run import TrainingRun, TrainResult
 from learngene_bench.util.errors import UserError
 from learngene_bench.util.rng import RngStreams
 
@@ -134,7 +134,7 @@ def test_on_a_model_of_ones_own(weights: Path) -> None:
 def test_the_loss_is_the_mean_over_models_of_cross_entropy_and_norms(hypernetwork: Hypernetwork) -> None:
     family = Family(replace(TINY, class_token=True))
     network = MetaBatch(hypernetwork, family, 3)
-    network.draw(torch.Generator().manual_seed(0))
+    network.sample_step(torch.Generator().manual_seed(0))
     images, labels = torch.randn(6, 1, 12, 12), torch.arange(6) % 5
     expected = torch.zeros(())
     for spec in network.drawn:
@@ -147,7 +147,7 @@ def test_the_loss_is_the_mean_over_models_of_cross_entropy_and_norms(hypernetwor
         expected = expected + (F.cross_entropy(logits, labels, label_smoothing=0.1) + PENALTY * norms) / 3
     loss = network(images, labels, 0.1)
     torch.testing.assert_close(loss, expected, rtol=1e-4, atol=1e-5)
-    flops, _ = network.step_operations()
+    flops, _ = network.step_flops()
     assert flops == sum(spec.forward_flops() for spec in network.drawn)
     loss.backward()
     assert all(parameter.grad is not None for parameter in network.parameters())
@@ -183,7 +183,7 @@ class Killed(Exception):
     pass
 
 
-def run(checkpoint: Path | None = None, kill_at: int | None = None) -> tuple[dict[str, Tensor], Trained]:
+def run(checkpoint: Path | None = None, kill_at: int | None = None) -> tuple[dict[str, Tensor], TrainResult]:
     torch.manual_seed(0)
     network = MetaBatch(Hypernetwork(SMALL), Family(TINY, depths=(1, 2)), 2, drop_path=0.2)
     steps = 0
@@ -196,7 +196,7 @@ def run(checkpoint: Path | None = None, kill_at: int | None = None) -> tuple[dic
 
     network.register_forward_pre_hook(step)
     recipe = Recipe(iterations=8, batch_size=10, learning_rate=1e-3, grad_clip_norm=5.0, mixup=0.8, label_smoothing=0.1)
-    phase = Phase("hypernetwork", RngStreams(0), Compute(checkpoint_seconds=1e-9), 5, checkpoint=checkpoint)
+    phase = TrainingRun("hypernetwork", RngStreams(0), Compute(checkpoint_seconds=1e-9), 5, checkpoint=checkpoint)
     trained = train(network, some_images(), recipe, phase)
     return {name: tensor.clone() for name, tensor in network.state_dict().items()}, trained
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from learngene_bench.config.recipe import Augmentation
 from learngene_bench.contracts.dataset import Images
 from learngene_bench.data.batch_augment import DeviceImages, Normalization, augment, erase_to_noise
-from learngene_bench.data.image_transforms import draw_from, global_numbers_lent
+from learngene_bench.data.image_transforms import preserve_rng_state, seed_all
 
 BATCH, HEIGHT, WIDTH = 24, 9, 7  # not square, so that rows and columns cannot be confused
 EVERYTHING = Augmentation(shift=3, flip=True, color_jitter=0.9, random_erasing=0.7)
@@ -113,8 +113,8 @@ def test_erasing_to_noise_erases_the_rectangles_that_timm_does() -> None:
     """Share of images, and quantiles of areas, heights and widths, each against timm's on as many images."""
     black = torch.zeros(6000, 1, 40, 80)
     ours = erase_to_noise(black.clone(), 0.25, generator(), generator(3))
-    with global_numbers_lent():
-        draw_from(0)
+    with preserve_rng_state():
+        seed_all(0)
         timms = RandomErasing(0.25, mode="pixel", device="cpu")(black.clone())
     facts = []
     for images in (ours, timms):
@@ -214,7 +214,7 @@ def test_evaluation_sees_every_image_once_in_order_without_augmentation() -> Non
     split = small_split()
     augmented = DeviceImages(split, NORMALIZATION, torch.device("cpu"), (EVERYTHING,))
     plain = DeviceImages(split, NORMALIZATION, torch.device("cpu"))
-    images, labels = (torch.cat(parts) for parts in zip(*augmented.in_order(4), strict=True))
+    images, labels = (torch.cat(parts) for parts in zip(*augmented.eval_batches(4), strict=True))
     torch.testing.assert_close(images, plain.batch(torch.arange(10), generator(), generator())[0])
     assert labels.tolist() == list(range(10))
 

@@ -28,15 +28,14 @@ from learngene_bench.config.recipe import Augmentation, RandomCrop, Recipe
 from learngene_bench.contracts.context import Context
 from learngene_bench.contracts.dataset import Dataset, Splits
 from learngene_bench.data.batch_augment import SplitImages
-from learngene_bench.data.image_transforms import draw_from, global_numbers_lent, timm_transforms
-from learngene_bench.data.sampler import Draws, Order
-from learngene_bench.distributed import World
+from learngene_bench.data.image_transforms import preserve_rng_state, seed_all, timm_transforms
+from learngene_bench.data.sampler import AugmentationRng, BatchSchedule
 from learngene_bench.models.spec import ModelSpec
 from learngene_bench.plugins.registry import dataset
 from learngene_bench.training.evaluation import top1
 from learngene_bench.training.inputs import new_model, plain_images, source_data, training_images
 from learngene_bench.training.loop import train
-from learngene_bench.training.run import Phase, Trained
+from learngene_bench.training.run import TrainingRun, TrainResult
 from learngene_bench.util.errors import UserError
 from learngene_bench.util.rng import RngStreams
 
@@ -105,7 +104,7 @@ def run(
     checkpoint: Path | None = None,
     kill_at: int | None = None,
     hook: Callable[[], None] | None = None,
-) -> tuple[dict[str, Tensor], Trained]:
+) -> tuple[dict[str, Tensor], TrainResult]:
     """Trains; `kill_at` stops it in the middle, as a kill would."""
     model, held_out = network(), plain_images(splits.validation, splits, CPU, loaders)
     steps = 0
@@ -119,7 +118,7 @@ def run(
             hook()
 
     model.register_forward_pre_hook(count_steps)
-    phase = Phase(
+    phase = TrainingRun(
         name="tuning",
         streams=RngStreams(3),
         compute=Compute(checkpoint_seconds=1e-9 if checkpoint else 1e9),
@@ -131,7 +130,7 @@ def run(
     return model.state_dict(), trained
 
 
-def same(one: tuple[dict[str, Tensor], Trained], other: tuple[dict[str, Tensor], Trained]) -> None:
+def same(one: tuple[dict[str, Tensor], TrainResult], other: tuple[dict[str, Tensor], TrainResult]) -> None:
     assert all(torch.equal(one[0][name], other[0][name]) for name in one[0])
     assert one[1].curve == other[1].curve
 
@@ -168,34 +167,32 @@ def test_streamed_images_train_as_those_in_memory(tree: Path, augmentation: Augm
     assert (streamed.mean, streamed.std) == (held.mean, held.std)
     batches = []
     for splits in (streamed, held):
-        order = Order(len(splits.train), recipe, RngStreams(0), "tuning", World())
-        draws = Draws.of(RngStreams(0), "x", "cpu")
+        order = BatchSchedule(len(splits.train), recipe, RngStreams(0), "tuning")
+        draws = AugmentationRng.of(RngStreams(0), "x", "cpu")
         shown = training_images(splits, recipe, CPU).batches(map(order.batch, range(4)), draws)
-        batches.append([*shown, *plain_images(splits.test, splits, CPU).in_order(4)])
+        batches.append([*shown, *plain_images(splits.test, splits, CPU).eval_batches(4)])
     for (images, labels), (others, other_labels) in zip(*batches, strict=True):
         assert torch.equal(images, others)
         assert torch.equal(labels, other_labels)
 
 
 @pytest.mark.parametrize("size", [2, 3])
-def test_the_parts_of_several_processes_are_the_batch(tree: Path, size: int) -> None:
+def test_processes_share_a_batch_out_and_augment_with_numbers_of_their_own(tree: Path, size: int) -> None:
+    """The images of a batch are those of one process; the same image is not augmented alike by another rank."""
     splits = folder(tree).load()
     data = training_images(splits, EVERYTHING, CPU)
     recipe = EVERYTHING.model_copy(update={"batch_size": 12})  # and 6
 
-    def batches(world: World) -> tuple[Order, list[tuple[Tensor, Tensor]]]:
-        order, draws = Order(18, recipe, RngStreams(0), "tuning", world), Draws.of(RngStreams(0), "tuning", "cpu")
-        return order, list(data.batches(map(order.batch, range(order.steps)), draws))
+    def batches(rank: int, size: int) -> list[tuple[Tensor, Tensor]]:
+        order = BatchSchedule(18, recipe, RngStreams(0), "tuning", rank, size)
+        draws = AugmentationRng.of(RngStreams(0).for_rank(rank), "tuning", "cpu")
+        return list(data.batches(map(order.batch, range(order.steps)), draws))
 
-    _, expected = batches(World())
-    assembled = [torch.zeros_like(images) for images, _ in expected]
-    for rank in range(size):
-        order, own = batches(World(rank, size))
-        for step, (images, labels) in enumerate(own):
-            place = order.part(step).select(torch.arange(len(assembled[step])))
-            assembled[step][place] = images
-            assert torch.equal(labels, expected[step][1][place])
-    assert all(torch.equal(ours, images) for ours, (images, _) in zip(assembled, expected, strict=True))
+    expected, ranks = batches(0, 1), [batches(rank, size) for rank in range(size)]
+    for step, (_, labels) in enumerate(expected):
+        assert torch.equal(torch.cat([batch[step][1] for batch in ranks]), labels)
+        assert all(len(batch[step][1]) % 2 == 0 for batch in ranks), "pairs for mixup"
+    assert not torch.equal(ranks[1][0][0], expected[0][0][len(ranks[0][0][0]) :][: len(ranks[1][0][0])])
 
 
 def test_methods_see_the_same_images_streamed(tree: Path) -> None:
@@ -217,7 +214,8 @@ def test_an_image_is_augmented_as_timm_does_it(tree: Path, view: str) -> None:
     splits = folder(tree, training_view=view).load()
     settings = DEIT.model_copy(update={"random_erasing": 0.0})
     recipe = EVERYTHING.model_copy(update={"augmentation": settings, "mixup": 0.0, "cutmix": 0.0})
-    order, draws = Order(18, recipe, RngStreams(5), "tuning", World()), Draws.of(RngStreams(5), "tuning", "cpu")
+    order = BatchSchedule(18, recipe, RngStreams(5), "tuning")
+    draws = AugmentationRng.of(RngStreams(5), "tuning", "cpu")
     step = 4  # in the second epoch
     [(images, _)] = training_images(splits, recipe, CPU).batches([order.batch(step)], draws)
     transform = create_transform(
@@ -254,9 +252,9 @@ def test_randaugment_at_its_strongest_does_not_fail() -> None:
     settings = Augmentation(auto_augment="rand-m10-n1-p1-inc1")
     [transform] = timm_transforms(settings, SIDE, (0.5,) * 3)
     image, black = picture(0, SIDE, SIDE), 0
-    with global_numbers_lent():
+    with preserve_rng_state():
         for number in range(200):
-            draw_from(number)
+            seed_all(number)
             black += not np.asarray(transform(image)).any()
     assert black > 0
 
@@ -265,7 +263,7 @@ def test_randaugment_at_its_strongest_does_not_fail() -> None:
 def test_evaluation_is_cut_as_timm_cuts_it(tree: Path, stream: bool) -> None:
     splits = folder(tree, stream=stream, crop=0.75, normalization="imagenet").load()
     transform = create_transform(SIDE, interpolation="bicubic", crop_pct=0.75)
-    images = torch.cat([images for images, _ in plain_images(splits.test, splits, CPU).in_order(4)])
+    images = torch.cat([images for images, _ in plain_images(splits.test, splits, CPU).eval_batches(4)])
     for shown, path in zip(images, sorted((tree / "val").rglob("*.*")), strict=True):
         with Image.open(path) as image:
             torch.testing.assert_close(shown, transform(image.convert("RGB")))
@@ -276,7 +274,7 @@ def test_evaluation_is_cut_as_timm_cuts_it(tree: Path, stream: bool) -> None:
 def test_repeated_augmentation_is_that_of_deit(images: int, size: int) -> None:
     """A batch here is what the processes of DeiT have together, when each has its share of it."""
     recipe = Recipe(epochs=2, batch_size=16, learning_rate=1, repeated_augmentation=3)
-    order = Order(images, recipe, SameAsTimm(), "tuning", World())  # type: ignore[arg-type]
+    order = BatchSchedule(images, recipe, SameAsTimm(), "tuning")  # type: ignore[arg-type]
     samplers = [RepeatAugSampler(range(images), size, rank) for rank in range(size)]
     for epoch in range(2):
         for sampler in samplers:
@@ -315,7 +313,7 @@ def test_another_policy_than_timms_randaugment_is_refused(policy: str) -> None:
 def test_the_last_batch_is_kept_on_demand(images: int, sizes: list[int]) -> None:
     """Unless it is one image, where images are mixed in pairs."""
     recipe = Recipe(epochs=2, batch_size=8, learning_rate=1, drop_last=False, mixup=0.8)
-    order = Order(images, recipe, RngStreams(0), "tuning", World())
+    order = BatchSchedule(images, recipe, RngStreams(0), "tuning")
     assert [len(order.batch(step).index) for step in range(order.steps)] == 2 * sizes
     assert order.images_before(order.steps) == 2 * sum(sizes)
     assert order.images_before(len(sizes) + 1) == sum(sizes) + sizes[0]
@@ -323,8 +321,8 @@ def test_the_last_batch_is_kept_on_demand(images: int, sizes: list[int]) -> None
 
 def test_a_kept_batch_too_small_for_the_processes_is_refused_before_training() -> None:
     recipe = Recipe(epochs=2, batch_size=8, learning_rate=1, drop_last=False)
-    with pytest.raises(UserError, match="a batch of 2 images is too small for 3 processes"):
-        Order(18, recipe, RngStreams(0), "tuning", World(0, 3))
+    with pytest.raises(UserError, match="a batch of 2 images cannot be shared out among 3 processes: at most 2"):
+        BatchSchedule(18, recipe, RngStreams(0), "tuning", rank=0, size=3)
 
 
 # What goes wrong
@@ -375,7 +373,8 @@ def test_loaders_end_with_training_and_leave_no_trace_in_global_random_numbers(t
     splits = folder(tree).load()
     for loaders in (0, 1):
         data: SplitImages = training_images(splits, EVERYTHING, CPU, loaders)
-        order, draws = Order(18, EVERYTHING, RngStreams(0), "x", World()), Draws.of(RngStreams(0), "x", "cpu")
+        order = BatchSchedule(18, EVERYTHING, RngStreams(0), "x")
+        draws = AugmentationRng.of(RngStreams(0), "x", "cpu")
         torchs = torch.get_rng_state()
         batches = data.batches(map(order.batch, range(3)), draws)
         next(batches)
@@ -396,7 +395,8 @@ import test_streaming as t
 splits = t.folder(Path({tree!r})).load()
 data = t.training_images(splits, t.EVERYTHING, t.CPU, 2)
 recipe = t.EVERYTHING.model_copy(update={{"epochs": 1e5}})
-order, draws = t.Order(18, recipe, t.RngStreams(0), "x", t.World()), t.Draws.of(t.RngStreams(0), "x", "cpu")
+order = t.BatchSchedule(18, recipe, t.RngStreams(0), "x")
+draws = t.AugmentationRng.of(t.RngStreams(0), "x", "cpu")
 try:
     for number, _ in enumerate(data.batches(map(order.batch, range(order.steps)), draws)):
         if number == 2:
@@ -412,7 +412,7 @@ from pathlib import Path
 sys.path[:0] = {tests!r}
 import test_streaming as t
 splits = t.folder(Path({tree!r})).load()
-images = t.plain_images(splits.train, splits, t.CPU, 2).in_order(4)
+images = t.plain_images(splits.train, splits, t.CPU, 2).eval_batches(4)
 next(images)
 print(*t.children(), flush=True)
 sys.stdin.read()

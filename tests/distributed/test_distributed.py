@@ -1,9 +1,8 @@
-"""Several processes train as one does. As a program, this file is what each of them runs."""
+"""Several processes train as well as one does. As a program, this file is what each of them runs."""
 
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import timm
 import torch
 import torch.nn.functional as F
 from timm.models.levit import Levit
@@ -26,9 +24,8 @@ from learngene_bench.baselines.ghn3.network import Hypernetwork
 from learngene_bench.config.preset import BaseInitialization, Compute
 from learngene_bench.config.recipe import Augmentation, Recipe
 from learngene_bench.contracts.dataset import Images
-from learngene_bench.data.batch_augment import DeviceImages, Normalization, augment
-from learngene_bench.data.mixup import RepeatableMixup
-from learngene_bench.distributed import Part
+from learngene_bench.data.batch_augment import DeviceImages, Normalization
+from learngene_bench.distributed import Shard
 from learngene_bench.expansion.algebra import Expansion
 from learngene_bench.expansion.materialised import ExpandedModel
 from learngene_bench.methods.wave import Layout
@@ -38,7 +35,7 @@ from learngene_bench.models.vit import build_model
 from learngene_bench.training.ancestors import ConvNet
 from learngene_bench.training.evaluation import top1
 from learngene_bench.training.loop import train
-from learngene_bench.training.run import Phase
+from learngene_bench.training.run import TrainingRun
 from learngene_bench.util.errors import MethodFailure, UserError
 from learngene_bench.util.rng import RngStreams
 
@@ -46,48 +43,34 @@ SPEC = ModelSpec(depth=2, width=8, heads=2, patch_size=2, image_size=6, channels
 EVERYTHING = Augmentation(shift=1, flip=True, noise=0.1, color_jitter=0.4, random_erasing=0.25)
 CLASSES = 5
 
-# What a process has: parts, and what is drawn for them
+# Shares of a batch
 
 
-@pytest.mark.parametrize("size", [2, 3, 5])
+@pytest.mark.parametrize("size", [1, 2, 3, 5])
 @pytest.mark.parametrize("images", [10, 11, 32, 33])
-def test_parts_are_the_batch_and_each_is_its_own_mirror_image(images: int, size: int) -> None:
-    whole = torch.arange(images)
-    parts = [Part.of(images, images, rank, size).select(whole) for rank in range(size)]
-    assert torch.equal(torch.cat(parts).sort().values, whole)
-    assert sum(Part.of(images, images, rank, size).share for rank in range(size)) == pytest.approx(1)
-    for part in parts:
-        assert torch.equal(images - 1 - part, part.flip(0))
-    assert max(map(len, parts)) - min(map(len, parts)) <= 2
+@pytest.mark.parametrize("multiple", [1, 2])
+def test_shards_are_the_batch(images: int, size: int, multiple: int) -> None:
+    shards = [Shard.of(images, rank, size, multiple) for rank in range(size)]
+    assert [row for shard in shards for row in range(shard.first, shard.end)] == list(range(images))
+    trained = [(shard.end - shard.first) // multiple * multiple for shard in shards]
+    assert max(trained) - min(trained) <= multiple
+    assert [shard.fraction for shard in shards] == pytest.approx([count / sum(trained) for count in trained])
 
 
-def test_too_many_processes_for_a_batch_are_refused() -> None:
-    with pytest.raises(UserError, match=r"a batch of 7 images is too small for 4 processes.* at most 3 processes"):
-        Part.of(7, 7, 0, 4)
+@pytest.mark.parametrize(
+    ("multiple", "error"),
+    [(1, "a batch of 3 images cannot be shared out among 4 processes: at most 3"), (2, "shared out in pairs among 4")],
+)
+def test_too_many_processes_for_a_batch_are_refused(multiple: int, error: str) -> None:
+    with pytest.raises(UserError, match=error):
+        Shard.of(3, 0, 4, multiple)
 
 
-@pytest.mark.parametrize("images", [12, 13])
-def test_parts_are_augmented_and_mixed_as_the_batch_is(images: int) -> None:
-    """Bit for bit, and every process's generators end in the same state."""
-    originals = torch.rand(images, 3, 6, 6, generator=torch.Generator().manual_seed(1))
-    used = images - images % 2
-    results = []
-    for size in (1, 2, 3):
-        batch = torch.zeros(used, 3, 6, 6)
-        targets = torch.zeros(used, CLASSES)
-        for rank in range(size):
-            part = Part.of(images, used, rank, size)
-            generators = torch.Generator().manual_seed(2), torch.Generator().manual_seed(3)
-            own = augment(part.select(originals), EVERYTHING, *generators, part)
-            recipe = Recipe(epochs=1, batch_size=images, learning_rate=1, mixup=0.8, cutmix=1)
-            mixup = RepeatableMixup(recipe, CLASSES, number=4)
-            mixed = [mixup(own.clone(), part.select(torch.arange(images) % CLASSES)) for _ in range(4)][-1]
-            batch[part.select(torch.arange(used))], targets[part.select(torch.arange(used))] = mixed
-            states = [generator.get_state() for generator in generators]
-        results.append((batch, targets, *states))
-    for other in results[1:]:
-        assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
-    assert not torch.equal(results[0][0], originals[:used])
+def test_each_rank_has_streams_of_its_own_and_rank_0_those_of_a_process_alone() -> None:
+    alone = RngStreams(3)
+    assert alone.for_rank(0, start=5).seed_for("mixup") == alone.seed_for("mixup")
+    seeds = {alone.for_rank(rank, start).seed_for("mixup") for rank in range(3) for start in (0, 5)}
+    assert len(seeds) == 5
 
 
 # Training: real processes against one
@@ -129,7 +112,7 @@ def expanded() -> nn.Module:
         {name: layout.first_templates(name, weights, generator) for name in names},
     )
     stem = {name: weight for name, weight in weights.items() if not name.startswith("blocks.")}
-    return Exact(ExpandedModel(expansion, stem, drop_path=0.3))
+    return Exact(ExpandedModel(expansion, stem))
 
 
 def drawn(build: Callable[[], nn.Module], image_size: int = 6) -> nn.Module:
@@ -147,7 +130,7 @@ class ExactMetaBatch(MetaBatch):
 def meta_batch() -> nn.Module:
     torch.manual_seed(0)
     hypernetwork = Hypernetwork(Ghn3Layout(hidden=8, layers=1, heads=2, classes=CLASSES, channels=8))
-    return ExactMetaBatch(hypernetwork, Family(SPEC, depths=(1, 2)), 2, drop_path=0.3).double()
+    return ExactMetaBatch(hypernetwork, Family(SPEC, depths=(1, 2)), 2).double()
 
 
 def levit() -> nn.Module:
@@ -161,31 +144,33 @@ def recipe(**changes: Any) -> Recipe:
 
 
 MIXED = {"mixup": 0.8, "cutmix": 1.0, "label_smoothing": 0.1, "augmentation": EVERYTHING, "grad_clip_norm": 1.0}
-SCENARIOS: dict[str, tuple[Callable[[], nn.Module], Recipe, dict[str, Any]]] = {
+LONG = {"epochs": 30, "iterations": None, "augmentation": Augmentation(shift=1, flip=True, noise=0.05)}
+# Nothing is drawn for an image here, so that the averaged gradient of all processes is that of one.
+EQUAL: dict[str, tuple[Callable[[], nn.Module], Recipe, dict[str, Any]]] = {
+    "uneven shards": (vision_transformer, recipe(batch_size=7, label_smoothing=0.1, grad_clip_norm=1.0), {}),
+    "a kept last batch": (vision_transformer, recipe(batch_size=17, drop_last=False, repeated_augmentation=3), {}),
+    "condensation": (expanded, recipe(grad_clip_norm=0.1), {"teacher": True}),
+    "models of a hypernetwork": (meta_batch, recipe(iterations=4), {}),
+}
+SCENARIOS = {
+    **EQUAL,
     "all of a recipe, an odd batch": (
         partial(vision_transformer, 0.3),
         recipe(batch_size=7, drop_path=0.3, **MIXED),
-        {"teacher": True},
-    ),
-    "a kept last batch": (
-        partial(vision_transformer, 0.3),
-        recipe(batch_size=17, drop_last=False, repeated_augmentation=3, **MIXED),
         {},
     ),
-    "condensation": (expanded, recipe(drop_path=0.3, grad_clip_norm=0.1), {"teacher": True}),
-    "batch norm, uneven parts": (partial(drawn, partial(ConvNet, 1, CLASSES, 4)), recipe(batch_size=9), {}),
-    "timm's batch norm with activation": (
-        partial(drawn, partial(timm.create_model, "test_efficientnet", num_classes=5, in_chans=1, drop_path_rate=0.3)),
-        recipe(iterations=4, **MIXED),
+    "drop path and mixup": (
+        partial(vision_transformer, 0.1),
+        recipe(**LONG, batch_size=7, drop_path=0.1, mixup=0.2),
         {},
     ),
-    "models of a hypernetwork": (meta_batch, recipe(iterations=4, **MIXED), {}),
+    "batch norm": (partial(drawn, partial(ConvNet, 1, CLASSES, 4)), recipe(**LONG, batch_size=20), {}),
     "LeViT": (partial(drawn, levit, 64), recipe(iterations=4, label_smoothing=0.1), {}),
 }
 
 
-def phase(name: str, **changes: Any) -> Phase:
-    return Phase(**{"name": name, "streams": RngStreams(0), "compute": Compute(), "classes": CLASSES, **changes})
+def phase(name: str, **changes: Any) -> TrainingRun:
+    return TrainingRun(**{"name": name, "streams": RngStreams(0), "compute": Compute(), "classes": CLASSES, **changes})
 
 
 def some_images(count: int, *augmentations: Augmentation, device: str = "cpu") -> DeviceImages:
@@ -251,6 +236,10 @@ def same(one: Any, other: Any) -> None:
     assert losses == pytest.approx(expected, rel=1e-5)
 
 
+def same_bits(one: Any, other: Any) -> bool:
+    return all(torch.equal(weight, other["weights"][name]) for name, weight in one["weights"].items())
+
+
 def processes(count: int, *arguments: object) -> subprocess.CompletedProcess[str]:
     """Runs this file as a program in as many processes."""
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
@@ -259,55 +248,61 @@ def processes(count: int, *arguments: object) -> subprocess.CompletedProcess[str
 
 @pytest.fixture(scope="module", params=[2, 3])
 def trained_together(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All scenarios in as many processes, and one continued from where one process was killed."""
+    """All scenarios in as many processes: a file for each scenario and rank."""
     folder = tmp_path_factory.mktemp("together")
-
-    def kill(step: int) -> None:
-        if step == 7:
-            raise Killed
-
-    with pytest.raises(Killed):
-        run("all of a recipe, an odd batch", folder / "continued.pt", kill)
     done = processes(request.param, "train", folder)
     assert done.returncode == 0, done.stderr
     return folder
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scenario", SCENARIOS)
-def test_processes_train_as_one_does(trained_together: Path, scenario: str) -> None:
+@pytest.mark.parametrize("scenario", EQUAL)
+def test_without_augmentation_processes_train_as_one_does(trained_together: Path, scenario: str) -> None:
+    """The averaged gradient is that of the whole batch, so the weights after some steps are those of one process."""
     expected = run(scenario)
     assert len(expected["curve"]) > 1
-    same(expected, torch.load(trained_together / f"{scenario}.pt"))
+    same(expected, torch.load(trained_together / f"{scenario}.0.pt"))
 
 
 @pytest.mark.slow
-def test_what_one_process_began_others_continue(trained_together: Path) -> None:
-    same(run("all of a recipe, an odd batch"), torch.load(trained_together / "continued.pt.end"))
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_all_processes_end_with_the_same_network(trained_together: Path, scenario: str) -> None:
+    results = [torch.load(path) for path in sorted(trained_together.glob(f"{scenario}.*.pt"))]
+    for other in results[1:]:
+        assert same_bits(results[0], other)
+        assert [point["top1"] for point in other["curve"]] == [point["top1"] for point in results[0]["curve"]]
 
 
 @pytest.mark.slow
-def test_what_two_killed_processes_began_one_continues(tmp_path: Path) -> None:
+@pytest.mark.parametrize("scenario", ["drop path and mixup", "batch norm"])
+def test_with_random_numbers_of_their_own_processes_learn_as_much(trained_together: Path, scenario: str) -> None:
+    expected, together = run(scenario), torch.load(trained_together / f"{scenario}.0.pt")
+    losses = []
+    for curve in (expected["curve"], together["curve"]):
+        assert curve[0]["top1"] < 50
+        assert curve[-1]["top1"] > 60
+        losses.append(sum(point["loss"] for point in curve[-10:]) / 10)
+    assert losses[1] == pytest.approx(losses[0], rel=0.15)
+    assert not same_bits(expected, together), "other ranks draw other numbers"
+
+
+@pytest.mark.slow
+def test_killed_processes_are_continued_by_as_many(tmp_path: Path) -> None:
     checkpoint = tmp_path / "tuning.pt"
     done = processes(2, "kill", checkpoint)
     assert "SIGKILL" in done.stderr
     assert torch.load(checkpoint)["step"] == 7
-    same(run("all of a recipe, an odd batch"), run("all of a recipe, an odd batch", checkpoint))
+    with pytest.raises(UserError, match=r"tuning.pt: saved by 2 processes, and now there are 1; run with --processes"):
+        run("uneven shards", checkpoint)
+    done = processes(2, "continue", checkpoint)
+    assert done.returncode == 0, done.stderr
+    same(run("uneven shards"), torch.load(f"{checkpoint}.end"))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "error"),
-    [
-        (
-            "unused",
-            "tuning: the loss does not depend on network.unused, which is to be trained; with several processes ",
-        ),
-        ("dropout", r"several processes cannot train a network with dropout \(network.dropout\); use drop path"),
-    ],
-)
-def test_what_would_not_be_the_same_is_refused(trained_together: Path, name: str, error: str) -> None:
-    assert re.match(error, (trained_together / f"{name}.txt").read_text())
+def test_what_the_loss_does_not_depend_on_is_refused(trained_together: Path) -> None:
+    error = "tuning: the loss does not depend on network.unused, which is to be trained; with several processes "
+    assert (trained_together / "unused.txt").read_text().startswith(error)
 
 
 @pytest.mark.slow
@@ -315,8 +310,8 @@ def test_what_would_not_be_the_same_is_refused(trained_together: Path, name: str
 def test_two_gpus_train_as_one_does(tmp_path: Path) -> None:
     done = processes(2, "train", tmp_path, "cuda")
     assert done.returncode == 0, done.stderr
-    for scenario in SCENARIOS:
-        same(run(scenario, device="cuda"), torch.load(tmp_path / f"{scenario}.pt"))
+    for scenario in EQUAL:
+        same(run(scenario, device="cuda"), torch.load(tmp_path / f"{scenario}.0.pt"))
 
 
 class Unused(ConvNet):
@@ -325,26 +320,12 @@ class Unused(ConvNet):
         self.register_parameter("unused", nn.Parameter(torch.zeros(3)))
 
 
-class WithDropout(ConvNet):
-    def __init__(self) -> None:
-        super().__init__(1, CLASSES, 4)
-        self.add_module("dropout", nn.Dropout(0.1))
-
-
 def train_all(folder: Path, device: str = "cpu") -> None:
-    leads = distributed.world().leads
     for scenario in SCENARIOS:
-        result = run(scenario, device=device)
-        if leads:
-            torch.save(result, folder / f"{scenario}.pt")
-    if (folder / "continued.pt").exists():
-        result = run("all of a recipe, an odd batch", folder / "continued.pt")
-        if leads:
-            torch.save(result, folder / "continued.pt.end")
-    for name, network in {"unused": Unused(), "dropout": WithDropout()}.items():
-        with pytest.raises(MethodFailure) as failure:
-            train(Exact(network), some_images(40), recipe(), phase("tuning"))
-        (folder / f"{name}.txt").write_text(str(failure.value))
+        torch.save(run(scenario, device=device), folder / f"{scenario}.{distributed.world().rank}.pt")
+    with pytest.raises(MethodFailure) as failure:
+        train(Exact(Unused()), some_images(40), recipe(), phase("tuning"))
+    (folder / "unused.txt").write_text(str(failure.value))
 
 
 def kill_all(checkpoint: Path) -> None:
@@ -353,7 +334,13 @@ def kill_all(checkpoint: Path) -> None:
             torch.distributed.barrier()  # rank 0 has written
             os.kill(os.getpid(), signal.SIGKILL)
 
-    run("all of a recipe, an odd batch", checkpoint, kill)
+    run("uneven shards", checkpoint, kill)
+
+
+def go_on(checkpoint: Path) -> None:
+    result = run("uneven shards", checkpoint)
+    if distributed.world().is_rank0:
+        torch.save(result, f"{checkpoint}.end")
 
 
 def main(what: str, path: str, *device: str) -> None:
@@ -362,7 +349,7 @@ def main(what: str, path: str, *device: str) -> None:
     if device:
         torch.cuda.set_device(world.gpu())
     world.form_group(world.next_store())
-    {"train": train_all, "kill": kill_all}[what](Path(path), *device)
+    {"train": train_all, "kill": kill_all, "continue": go_on}[what](Path(path), *device)
     world.end_group()
 
 

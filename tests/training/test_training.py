@@ -20,7 +20,7 @@ from learngene_bench.models.spec import ModelSpec
 from learngene_bench.models.vit import build_model
 from learngene_bench.training.evaluation import top1
 from learngene_bench.training.loop import distillation_loss, train
-from learngene_bench.training.run import Phase, Trained
+from learngene_bench.training.run import TrainingRun, TrainResult
 from learngene_bench.util.errors import MethodFailure
 from learngene_bench.util.rng import RngStreams
 
@@ -59,7 +59,7 @@ class Killed(Exception):
 
 def run(
     recipe: Recipe, checkpoint: Path | None = None, kill_at: int | None = None, **compute: Any
-) -> tuple[Any, Trained]:
+) -> tuple[Any, TrainResult]:
     """Trains from wherever the checkpoint is; `kill_at` stops it in the middle, as a kill would."""
     model = network(recipe.drop_path)
     held_out = data()
@@ -72,7 +72,7 @@ def run(
             raise Killed
 
     model.register_forward_pre_hook(lambda module, _: count_steps() if module.training else None)
-    phase = Phase(
+    phase = TrainingRun(
         name="tuning",
         streams=RngStreams(0),
         compute=Compute(**compute),
@@ -123,13 +123,13 @@ def test_nobody_elses_random_numbers_change() -> None:
 
 
 def test_every_method_sees_the_same_batches() -> None:
-    """Order and augmentation depend on seed and phase, not on the network or on what else is random."""
+    """BatchSchedule and augmentation depend on seed and phase, not on the network or on what else is random."""
     seen: list[list[torch.Tensor]] = []
     for drop_path in (0.0, 0.5):
         model, batches = network(drop_path), []
         model.register_forward_pre_hook(lambda module, inputs, kept=batches: kept.append(inputs[0].clone()))
         recipe = Recipe(iterations=6, batch_size=8, learning_rate=1e-3, augmentation=Augmentation(shift=1, noise=0.2))
-        train(model, data(recipe.augmentation), recipe, Phase("tuning", RngStreams(3), Compute(), 5))
+        train(model, data(recipe.augmentation), recipe, TrainingRun("tuning", RngStreams(3), Compute(), 5))
         seen.append(batches)
     assert len(seen[0]) == 6
     assert all(torch.equal(a, b) for a, b in zip(*seen, strict=True))
@@ -144,8 +144,12 @@ def test_an_epoch_sees_every_image_once() -> None:
     model.register_forward_pre_hook(
         lambda module, inputs: labels.extend((inputs[0][:, 0, 0, 0] * 0.3 * 255 + 0.5 * 255).round().int().tolist())
     )
-    recipe = Recipe(epochs=2, batch_size=8, learning_rate=1e-3)
-    train(model, split, recipe, Phase("tuning", RngStreams(0), Compute(), 5))
+    train(
+        model,
+        split,
+        Recipe(epochs=2, batch_size=8, learning_rate=1e-3),
+        TrainingRun("tuning", RngStreams(0), Compute(), 5),
+    )
     assert sorted(labels[:40]) == sorted(labels[40:]) == list(range(40))
     assert labels[:40] != labels[40:]
 
@@ -168,7 +172,7 @@ def test_learning_rate_warms_up_and_falls_as_a_cosine() -> None:
 
     handle = register_optimizer_step_pre_hook(remember)
     try:
-        train(model, data(), recipe, Phase("tuning", RngStreams(0), Compute(), 5))
+        train(model, data(), recipe, TrainingRun("tuning", RngStreams(0), Compute(), 5))
     finally:
         handle.remove()
     assert rates[0] == pytest.approx(1e-6)
@@ -183,7 +187,7 @@ def test_norms_biases_and_positions_are_not_decayed() -> None:
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     model.register_full_backward_pre_hook(lambda module, grads: tuple(torch.zeros_like(g) for g in grads))
     recipe = Recipe(iterations=1, batch_size=8, learning_rate=1e-2, weight_decay=0.5)
-    train(model, data(), recipe, Phase("tuning", RngStreams(0), Compute(), 5))
+    train(model, data(), recipe, TrainingRun("tuning", RngStreams(0), Compute(), 5))
     decayed = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
     assert decayed == {name for name in before if before[name].dim() > 1 and name != "pos_embed"}
 
@@ -197,7 +201,7 @@ def test_a_loss_that_is_not_finite_is_an_error() -> None:
             model,
             data(),
             Recipe(iterations=2, batch_size=8, learning_rate=1e-3),
-            Phase("tuning", RngStreams(0), Compute(), 5),
+            TrainingRun("tuning", RngStreams(0), Compute(), 5),
         )
 
 
@@ -218,7 +222,7 @@ def test_no_step_waits_for_the_gpu() -> None:
     model = network(0.1).cuda()
     recipe = Recipe(iterations=10, **EVERYTHING)
     split = data(recipe.augmentation, device="cuda")
-    phase = Phase("tuning", RngStreams(0), Compute(), 5)
+    phase = TrainingRun("tuning", RngStreams(0), Compute(), 5)
     train(model, split, recipe, phase)
     model.register_forward_pre_hook(lambda module, _: torch.cuda.set_sync_debug_mode("error"))
     model.register_full_backward_hook(lambda *_: torch.cuda.set_sync_debug_mode("default"))

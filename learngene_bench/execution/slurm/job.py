@@ -124,7 +124,7 @@ class Job:
                     ends[stage.address] = "blocked"
                     continue
                 log = Runs(self.runs).folder(stage.kind, stage.address).log
-                with output_to(log) if world.leads else nullcontext():
+                with output_to(log) if world.is_rank0 else nullcontext():
                     state = execute(Runs(self.runs), stage.kind, stage.address, registry, retry_failed=False)
                 _say(f"{stage.label}: {state}")
                 ends[stage.address] = state
@@ -133,7 +133,7 @@ class Job:
                 if state == "busy":
                     stages.insert(0, stage)
                     time.sleep(BUSY)
-            if heard.numbers and world.leads:
+            if heard.numbers and world.is_rank0:
                 heard.obey()
 
     def _reached(self) -> str:

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from learngene_bench.contracts.family import ModelSpec
 from learngene_bench.contracts.gene import Gene
 from learngene_bench.contracts.initializer import GeneRequest, Initializer, NoOptions, Pretrained
-from learngene_bench.models.base_initialization import inherited_stem, write_weights
-from learngene_bench.models.spec import ModelSpec
+from learngene_bench.models.weights import inherited_non_block, write_weights
 
 if TYPE_CHECKING:
     from torch import nn
@@ -39,7 +39,9 @@ class DirectPretraining(Initializer[NoOptions]):
     def initialize(self, model: nn.Module, target: ModelSpec, gene: Gene | None, context: Context) -> None:
         assert gene is not None
         blocks = {name: tensor for name, tensor in gene.tensors.items() if name.startswith("blocks.")}
-        stem = inherited_stem(gene.tensors, gene.family, target, dict(model.named_parameters()), head=context.same_task)
+        stem = inherited_non_block(
+            gene.tensors, gene.family, target, dict(model.named_parameters()), head=context.same_task
+        )
         write_weights(model, {**blocks, **stem})
 
     def stored_shapes(self, target: ModelSpec, base: ModelSpec) -> Mapping[str, tuple[int, ...]]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from learngene_bench.contracts.family import ModelSpec
 from learngene_bench.contracts.initializer import Initializer, NoOptions
-from learngene_bench.models.base_initialization import write_weights, xavier
-from learngene_bench.models.spec import ModelSpec
+from learngene_bench.models.weights import write_weights, xavier
 from learngene_bench.util.lazy import torch
 
 if TYPE_CHECKING:

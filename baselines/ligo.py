@@ -12,8 +12,8 @@ from learngene_bench.config.section import Section
 from learngene_bench.contracts.gene import Gene
 from learngene_bench.contracts.initializer import GeneRequest, Initializer, Pretrained
 from learngene_bench.expansion.block_genes import stacked_blocks
-from learngene_bench.models.base_initialization import inherited_stem, write_weights
-from learngene_bench.models.spec import ModelSpec
+from learngene_bench.models.vit import ViTSpec
+from learngene_bench.models.weights import inherited_non_block, write_weights
 from learngene_bench.util.lazy import torch
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class LigoOptions(Section):
     learn_operators: bool = Field(True, description="false: the control that keeps the operators' start")
 
 
-class Ligo(Initializer[LigoOptions]):
+class Ligo(Initializer[LigoOptions, ViTSpec]):
     """LiGO (Wang et al., 2023): every tensor of the target is a linear map of the source's, and the map is learned.
 
     Depth:   W0(l) = sum_i w(l, i) W_i        over the source's layers, w of its own for each module's weight and bias
@@ -85,7 +85,7 @@ class Ligo(Initializer[LigoOptions]):
     def trains(self) -> tuple[str, ...]:
         return ("inheritance",) if self.options.learn_operators else ()
 
-    def supports(self, target: ModelSpec, base: ModelSpec) -> str | None:
+    def supports(self, target: ViTSpec, base: ViTSpec) -> str | None:
         if target.depth <= self.options.source_depth:
             return f"its source has {self.options.source_depth} layers already"
         if target.width < base.width or target.hidden < base.hidden:
@@ -94,19 +94,20 @@ class Ligo(Initializer[LigoOptions]):
             return f"its source has heads of dimension {base.head_dimension}"
         return None
 
-    def gene_request(self, target: ModelSpec, base: ModelSpec) -> GeneRequest:
+    def gene_request(self, target: ViTSpec, base: ViTSpec) -> GeneRequest:
         source = base.with_depth(self.options.source_depth)
         return GeneRequest(family=source, ancestors={"source": Pretrained(source)})
 
-    def stored_shapes(self, target: ModelSpec, base: ModelSpec) -> Mapping[str, tuple[int, ...]]:
+    def stored_shapes(self, target: ViTSpec, base: ViTSpec) -> Mapping[str, tuple[int, ...]]:
         source = replace(base, depth=self.options.source_depth, classes=target.classes, irpe=False)
         return source.parameter_shapes()
 
     def prepare(self, request: GeneRequest, context: Context) -> Gene:
         return Gene(self.name, request.family, dict(context.ancestors["source"].named_parameters()))
 
-    def initialize(self, model: nn.Module, target: ModelSpec, gene: Gene | None, context: Context) -> None:
+    def initialize(self, model: nn.Module, target: ViTSpec, gene: Gene | None, context: Context) -> None:
         assert gene is not None
+        assert isinstance(gene.family, ViTSpec)
         family, own = gene.family, dict(model.named_parameters())
         # Operators are learned on the source task, so by a model with the source's image size and classes.
         learner = replace(
@@ -119,10 +120,10 @@ class Ligo(Initializer[LigoOptions]):
         with torch.no_grad():
             weights = network.weights()
         blocks = {name: weight for name, weight in weights.items() if name.startswith("blocks.") and name in own}
-        write_weights(model, {**blocks, **inherited_stem(weights, learner, target, own, head=context.same_task)})
+        write_weights(model, {**blocks, **inherited_non_block(weights, learner, target, own, head=context.same_task)})
 
 
-def first_operators(source: ModelSpec, target: ModelSpec, noise: float, generator: Generator) -> dict[str, Tensor]:
+def first_operators(source: ViTSpec, target: ViTSpec, noise: float, generator: Generator) -> dict[str, Tensor]:
     """Operators before learning.
 
     Returns:
@@ -151,7 +152,7 @@ def first_operators(source: ModelSpec, target: ModelSpec, noise: float, generato
 
 
 def grown_model(
-    tensors: Mapping[str, Tensor], source: ModelSpec, target: ModelSpec, operators: Mapping[str, Tensor]
+    tensors: Mapping[str, Tensor], source: ViTSpec, target: ViTSpec, operators: Mapping[str, Tensor]
 ) -> MaterialisedModel:
     """A model of the target's sizes, materialised from the source's tensors, whose only free parameters are operators.
 

@@ -9,8 +9,8 @@ from pydantic import Field
 
 from learngene_bench.config.section import Section
 from learngene_bench.contracts.initializer import Initializer
-from learngene_bench.models.base_initialization import write_weights
-from learngene_bench.models.spec import ModelSpec
+from learngene_bench.models.vit import ViTSpec
+from learngene_bench.models.weights import write_weights
 from learngene_bench.util.lazy import torch
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class MimeticOptions(Section):
     )
 
 
-class Mimetic(Initializer[MimeticOptions]):
+class Mimetic(Initializer[MimeticOptions, ViTSpec]):
     """Mimetic initialization (Trockman and Kolter, 2023): in each head, and for each block, two products are set.
 
     Query and key, for each head:      Wq' Wk = the best approximation of rank D / heads of  a1 Z + b1 I
@@ -55,12 +55,12 @@ class Mimetic(Initializer[MimeticOptions]):
     citation = "Trockman and Kolter, Mimetic Initialization of Self-Attention Layers, ICML 2023"
     Options = MimeticOptions
 
-    def supports(self, target: ModelSpec, base: ModelSpec) -> str | None:
+    def supports(self, target: ViTSpec, base: ViTSpec) -> str | None:
         if self.options.positions == "sincos" and target.width % 4:
             return f"two-dimensional sine-cosine positions need a width that 4 divides, not {target.width}"
         return None
 
-    def initialize(self, model: nn.Module, target: ModelSpec, gene: Gene | None, context: Context) -> None:
+    def initialize(self, model: nn.Module, target: ViTSpec, gene: Gene | None, context: Context) -> None:
         generator = context.generator("mimetic")
         weights: dict[str, Tensor] = {}
         for layer in range(target.depth):
@@ -75,14 +75,14 @@ class Mimetic(Initializer[MimeticOptions]):
             weights["pos_embed"] = sine_cosine_positions(target)
         write_weights(model, weights)
 
-    def _query_and_key(self, target: ModelSpec, generator: Generator) -> tuple[Tensor, Tensor]:
+    def _query_and_key(self, target: ViTSpec, generator: Generator) -> tuple[Tensor, Tensor]:
         """timm's query and key weights of one layer, each (D, D), the heads one below another."""
         noise = standard_noise(target.heads, target.width, generator)
         product = self.options.a1 * noise + self.options.b1 * torch.eye(target.width)
         left, right = split(product, target.head_dimension)
         return left.mT.reshape(target.width, -1), right.mT.reshape(target.width, -1)
 
-    def _value_and_projection(self, target: ModelSpec, generator: Generator) -> tuple[Tensor, Tensor]:
+    def _value_and_projection(self, target: ViTSpec, generator: Generator) -> tuple[Tensor, Tensor]:
         """timm's value and projection weights of one layer, each (D, D)."""
         noise = standard_noise(1, target.width, generator)[0]
         left, right = split(self.options.a2 * noise - self.options.b2 * torch.eye(target.width), target.width)
@@ -101,7 +101,7 @@ def split(product: Tensor, rank: int) -> tuple[Tensor, Tensor]:
     return (left * root)[..., :rank], (right.mT * root)[..., :rank]
 
 
-def sine_cosine_positions(spec: ModelSpec) -> Tensor:
+def sine_cosine_positions(spec: ViTSpec) -> Tensor:
     """Sines and cosines of both coordinates at D / 4 wavelengths (MoCo-v3, `vits.py`): (1, tokens, D).
 
     A class token's position is 0. The order of the channels is timm's, which no initialization here depends on.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from learngene_bench.config.preset import BaseInitialization
+from learngene_bench.contracts.family import ModelSpec
 from learngene_bench.contracts.initializer import Initializer, NoOptions
-from learngene_bench.models.base_initialization import base_weights, write_weights
-from learngene_bench.models.spec import ModelSpec
+from learngene_bench.models.weights import base_weights, write_weights
 
 if TYPE_CHECKING:
     from torch import nn

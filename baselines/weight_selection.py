@@ -11,8 +11,8 @@ from pydantic import Field
 from learngene_bench.config.section import Section
 from learngene_bench.contracts.gene import Gene
 from learngene_bench.contracts.initializer import GeneRequest, Initializer, Pretrained
-from learngene_bench.models.base_initialization import inherited_stem, write_weights
-from learngene_bench.models.spec import ModelSpec
+from learngene_bench.models.vit import ViTSpec
+from learngene_bench.models.weights import inherited_non_block, write_weights
 from learngene_bench.util.errors import UserError
 from learngene_bench.util.lazy import torch
 
@@ -27,7 +27,7 @@ class WeightSelectionOptions(Section):
     teacher_depth: int = Field(12, ge=1, description="layers of the teacher")
 
 
-class WeightSelection(Initializer[WeightSelectionOptions]):
+class WeightSelection(Initializer[WeightSelectionOptions, ViTSpec]):
     """Weight selection (Xu et al., 2024): layer l takes a part of the teacher's layer l, chosen evenly on every axis.
 
     An axis of T in the teacher and S in the target keeps the indices (released `weight_selection.py`: 9-42)
@@ -52,7 +52,7 @@ class WeightSelection(Initializer[WeightSelectionOptions]):
     citation = "Xu et al., Initializing Models with Larger Ones, ICLR 2024"
     Options = WeightSelectionOptions
 
-    def supports(self, target: ModelSpec, base: ModelSpec) -> str | None:
+    def supports(self, target: ViTSpec, base: ViTSpec) -> str | None:
         teacher = self._teacher(base)
         if target.depth > teacher.depth:
             return f"deeper than its teacher of {teacher.depth} layers"
@@ -64,7 +64,7 @@ class WeightSelection(Initializer[WeightSelectionOptions]):
                 return f"{name} is larger than its teacher's"
         return None
 
-    def _teacher(self, base: ModelSpec) -> ModelSpec:
+    def _teacher(self, base: ViTSpec) -> ViTSpec:
         width = self.options.teacher_width or 2 * base.width
         if width % base.head_dimension:
             raise UserError(
@@ -72,19 +72,20 @@ class WeightSelection(Initializer[WeightSelectionOptions]):
             )
         return replace(base, depth=self.options.teacher_depth, width=width, heads=width // base.head_dimension)
 
-    def gene_request(self, target: ModelSpec, base: ModelSpec) -> GeneRequest:
+    def gene_request(self, target: ViTSpec, base: ViTSpec) -> GeneRequest:
         teacher = self._teacher(base)
         return GeneRequest(family=teacher, ancestors={"teacher": Pretrained(teacher)})
 
-    def stored_shapes(self, target: ModelSpec, base: ModelSpec) -> Mapping[str, tuple[int, ...]]:
+    def stored_shapes(self, target: ViTSpec, base: ViTSpec) -> Mapping[str, tuple[int, ...]]:
         return replace(target, irpe=False).parameter_shapes()
 
     def prepare(self, request: GeneRequest, context: Context) -> Gene:
         parameters = dict(context.ancestors["teacher"].named_parameters())
         return Gene(self.name, request.family, {name: parameters[name] for name in parameters if "head" not in name})
 
-    def initialize(self, model: nn.Module, target: ModelSpec, gene: Gene | None, context: Context) -> None:
+    def initialize(self, model: nn.Module, target: ViTSpec, gene: Gene | None, context: Context) -> None:
         assert gene is not None
+        assert isinstance(gene.family, ViTSpec)
         own = dict(model.named_parameters())
         # The teacher in the target's sizes: other differences, image size and class token, are no matter of selection.
         narrow = replace(
@@ -98,7 +99,7 @@ class WeightSelection(Initializer[WeightSelectionOptions]):
         )
         selected = {name: select(gene.tensors[name], shape) for name, shape in narrow.parameter_shapes().items()}
         blocks = {name: tensor for name, tensor in selected.items() if name.startswith("blocks.")}
-        write_weights(model, {**blocks, **inherited_stem(selected, narrow, target, own, head=False)})
+        write_weights(model, {**blocks, **inherited_non_block(selected, narrow, target, own, head=False)})
 
 
 def select(tensor: Tensor, shape: tuple[int, ...]) -> Tensor:

@@ -23,9 +23,8 @@ from learngene_bench.config.preset import BaseInitialization
 from learngene_bench.expansion.algebra import Expansion
 from learngene_bench.expansion.materialised import ExpandedModel
 from learngene_bench.methods.wave import Layout
-from learngene_bench.models.base_initialization import base_weights, write_weights
-from learngene_bench.models.spec import ModelSpec
-from learngene_bench.models.vit import build_model
+from learngene_bench.models.vit import ViTSpec
+from learngene_bench.models.weights import base_weights, build_model, write_weights
 from learngene_bench.training.ancestors import ConvNet
 from learngene_bench.training.loop import distillation_loss
 from learngene_bench.util.rng import RngStreams
@@ -61,7 +60,15 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     heads = arguments.width // arguments.head_dimension
-    spec = ModelSpec(12, arguments.width, heads, arguments.patch, arguments.image, channels=1, classes=10)
+    spec = ViTSpec(
+        depth=12,
+        width=arguments.width,
+        heads=heads,
+        patch_size=arguments.patch,
+        image_size=arguments.image,
+        channels=1,
+        classes=10,
+    )
     steps = build_steps(spec, arguments.batch, arguments.device)
     times = alternate(steps, arguments.rounds, arguments.device)
     medians = {name: statistics.median(values) for name, values in times.items()}
@@ -72,7 +79,7 @@ def main() -> None:
         print(f"{name:14} {1e3 * seconds:8.2f} ms   {seconds / medians['free weights']:.3f} x free weights")
 
 
-def build_steps(spec: ModelSpec, batch: int, device: str) -> dict[str, Callable[[], None]]:
+def build_steps(spec: ViTSpec, batch: int, device: str) -> dict[str, Callable[[], None]]:
     """Makes a training step for each way; all ways start from the same function."""
     weights = base_weights(
         spec, BaseInitialization(weight_init="xavier", position_std=0.5), RngStreams(0).generator("x")

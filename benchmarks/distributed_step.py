@@ -26,7 +26,7 @@ from learngene_bench.contracts.dataset import Images
 from learngene_bench.data.batch_augment import DeviceImages, Normalization
 from learngene_bench.distributed import World
 from learngene_bench.distributed import world as world_module
-from learngene_bench.models.spec import ModelSpec
+from learngene_bench.models.vit import ViTSpec
 from learngene_bench.training.inputs import new_model
 from learngene_bench.training.loop import train
 from learngene_bench.training.run import TrainingRun
@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def benchmark(options: argparse.Namespace, world: World) -> None:
-    spec = ModelSpec(
+    spec = ViTSpec(
         options.depth, options.width, options.width // 16, options.patch, options.image, channels=3, classes=CLASSES
     )
     augmentation = Augmentation(shift=2, flip=True, color_jitter=0.4, random_erasing=0.25, noise=options.noise)
@@ -97,7 +97,7 @@ def some_images(options: argparse.Namespace, augmentation: Augmentation) -> Devi
     return DeviceImages(split, Normalization((0.5,), (0.5,)), torch.device(options.device), (augmentation,))
 
 
-def seconds_per_step(spec: ModelSpec, recipe: Recipe, data: DeviceImages, device: str) -> float:
+def seconds_per_step(spec: ViTSpec, recipe: Recipe, data: DeviceImages, device: str) -> float:
     model = new_model(spec, BaseInitialization(), 0, recipe.drop_path).to(device)
     phase = TrainingRun("benchmark", RngStreams(0), Compute(device="cpu"), CLASSES)
     started = time.perf_counter()

@@ -23,13 +23,13 @@ from learngene_bench.baselines.ghn3.layout import PUBLISHED, Layout
 from learngene_bench.baselines.ghn3.meta_batch import Family, MetaBatch
 from learngene_bench.baselines.ghn3.network import Hypernetwork
 from learngene_bench.baselines.ghn3.prediction import predict
-from learngene_bench.models.spec import ModelSpec
+from learngene_bench.models.vit import ViTSpec
 
 
 class OneByOne(MetaBatch):
     """The same training with one pass of the hypernetwork for each network."""
 
-    def logits(self, specs: Sequence[ModelSpec], images: Tensor) -> tuple[list[Tensor], Tensor]:
+    def logits(self, specs: Sequence[ViTSpec], images: Tensor) -> tuple[list[Tensor], Tensor]:
         alone = [super(OneByOne, self).logits([spec], images) for spec in specs]
         return [logits for (logits,), _ in alone], torch.stack([norm for _, norm in alone]).sum()
 
@@ -53,7 +53,15 @@ def main() -> None:
         print_prediction(arguments.rounds, arguments.device)
         return
     heads = arguments.width // arguments.head_dimension
-    base = ModelSpec(12, arguments.width, heads, arguments.patch, arguments.image, channels=1, classes=10)
+    base = ViTSpec(
+        depth=12,
+        width=arguments.width,
+        heads=heads,
+        patch_size=arguments.patch,
+        image_size=arguments.image,
+        channels=1,
+        classes=10,
+    )
     times = alternate(build_steps(base, arguments.networks, arguments.batch, arguments.device), arguments)
     medians = {name: statistics.median(values) for name, values in times.items()}
     print(f"{arguments.networks} networks around {base}, batch {arguments.batch}")
@@ -61,7 +69,7 @@ def main() -> None:
         print(f"{name:12} {1e3 * seconds:8.1f} ms   {seconds / medians['one by one']:.3f} x one by one")
 
 
-def build_steps(base: ModelSpec, networks: int, batch: int, device: str) -> dict[str, Callable[[], None]]:
+def build_steps(base: ViTSpec, networks: int, batch: int, device: str) -> dict[str, Callable[[], None]]:
     """Makes a training step for each way, from the same hypernetwork and through the same networks."""
     layout = Layout(64, 3, 8, base.classes, channels=64)
     steps = {}
@@ -112,7 +120,7 @@ def timed(work: Callable[[], object], device: str) -> float:
 def print_prediction(rounds: int, device: str) -> None:
     torch.manual_seed(0)
     hypernetwork = Hypernetwork(PUBLISHED["T"]).to(device)
-    target = ModelSpec(depth=12, width=384, heads=6, patch_size=16, image_size=224)
+    target = ViTSpec(depth=12, width=384, heads=6, patch_size=16, image_size=224)
 
     @torch.no_grad()
     def work() -> None:

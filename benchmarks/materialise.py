@@ -21,7 +21,7 @@ import torch
 
 from learngene_bench.expansion.algebra import Expansion
 from learngene_bench.methods.wave import Layout
-from learngene_bench.models.spec import ModelSpec
+from learngene_bench.models.vit import ViTSpec
 
 
 def main() -> None:
@@ -53,8 +53,10 @@ def mib(numbers: int) -> str:
     return f"{numbers * 4 / 2**20:.0f} MiB"
 
 
-def deit(arguments: argparse.Namespace) -> ModelSpec:
-    return ModelSpec(arguments.depth, arguments.width, arguments.width // 64, patch_size=16, image_size=224)
+def deit(arguments: argparse.Namespace) -> ViTSpec:
+    return ViTSpec(
+        depth=arguments.depth, width=arguments.width, heads=arguments.width // 64, patch_size=16, image_size=224
+    )
 
 
 @torch.no_grad()

@@ -28,7 +28,6 @@ from unittest.mock import patch
 
 import torch
 
-from learngene_bench.contracts.context import Context
 from learngene_bench.execution import stages
 from learngene_bench.execution.stage_data import load_data
 from learngene_bench.execution.stages import choose_device, execute
@@ -40,6 +39,7 @@ from learngene_bench.runs import lease, store
 from learngene_bench.runs.manifest import about
 from learngene_bench.runs.store import Runs
 from learngene_bench.training import loop
+from learngene_bench.training.context import MeteredContext
 from learngene_bench.training.evaluation import top1
 from learngene_bench.training.inputs import new_model, plain_images, training_images
 from learngene_bench.training.loop import train
@@ -121,7 +121,7 @@ def directly(plan: Plan) -> Curve:
     facts, splits, _ = load_data(canonical(preset.data))
     recipe = preset.recipe_of("finetuning", cell.target.width)
     model = new_model(cell.target, preset.base, cell.seed, recipe.drop_path)
-    context = Context(cell.seed, device, preset.compute, preset.base)
+    context = MeteredContext(cell.seed, device, preset.compute, preset.base)
     Registry().get(METHOD).create({}).initialize(model, cell.target, None, context)
     held_out = plain_images(splits.test, splits, device)
     phase = TrainingRun(

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from pydantic import Field
 
 from learngene_bench.config.section import Section
+from learngene_bench.contracts.family import ModelSpec
 from learngene_bench.contracts.gene import Gene
 from learngene_bench.contracts.initializer import GeneRequest, Pretrained
 from learngene_bench.expansion.block_genes import BlockInitializer, Scalers, gene_of_blocks, one_hot, too_few_blocks
-from learngene_bench.models.spec import ModelSpec
+from learngene_bench.schema.cost import Cost
 from learngene_bench.util.lazy import torch
 
 if TYPE_CHECKING:
@@ -102,11 +103,9 @@ def most_similar(similarity: Tensor) -> list[int]:
 
 def similarity_to_descendant(context: Context, images: int) -> Tensor:
     """Linear CKA of each of the ancestor's blocks with each of the pseudo-descendant's: (L, n)."""
-    from learngene_bench.training.run import Cost
-
     sample = context.source_images(images)
     roles = ("ancestor", "pseudo-descendant")
-    context.cost = context.cost + Cost(flops=len(sample) * sum(context.ancestor_flops[role] for role in roles))
+    context.spend(Cost(flops=len(sample) * sum(context.ancestor_flops[role] for role in roles)))
     ancestor, descendant = (representations(context, role, sample) for role in roles)
     return torch.stack([torch.stack([linear_cka(own, other) for other in descendant]) for own in ancestor])
 

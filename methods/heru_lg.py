@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from learngene_bench.config.section import Section
+from learngene_bench.contracts.family import ModelSpec
 from learngene_bench.contracts.gene import Gene
 from learngene_bench.contracts.initializer import GeneRequest, Pretrained
 from learngene_bench.expansion.block_genes import BlockInitializer, Scalers, gene_of_blocks, one_hot, too_few_blocks
-from learngene_bench.models.spec import ModelSpec
 
 if TYPE_CHECKING:
     from learngene_bench.contracts.context import Context

@@ -13,8 +13,8 @@ from learngene_bench.config.section import LATER, Section
 from learngene_bench.contracts.gene import Gene
 from learngene_bench.contracts.initializer import Distiller, GeneRequest, Initializer
 from learngene_bench.expansion.algebra import Expansion
-from learngene_bench.models.base_initialization import inherited_stem, write_weights
-from learngene_bench.models.spec import ModelSpec
+from learngene_bench.models.vit import ViTSpec
+from learngene_bench.models.weights import inherited_non_block, write_weights
 from learngene_bench.util.lazy import torch
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class WaveOptions(Section):
         return self
 
 
-class Wave(Initializer[WaveOptions]):
+class Wave(Initializer[WaveOptions, ViTSpec]):
     """WAVE: W(l) = sum_t kron(S(l, t), T(t)) (Eq. 4), templates T shared by all targets, scalers S learned for each.
 
     *Condensation* (Algorithm 1): a 12-layer auxiliary model, whose weights are materialised from templates and scalers
@@ -88,7 +88,7 @@ class Wave(Initializer[WaveOptions]):
     def trains(self) -> tuple[str, ...]:
         return ("inheritance",) if self.options.learn_scalers else ()
 
-    def supports(self, target: ModelSpec, base: ModelSpec) -> str | None:
+    def supports(self, target: ViTSpec, base: ViTSpec) -> str | None:
         if target.width < base.width:
             return f"its templates of width {base.width} are wider than the target"
         if target.head_dimension != base.head_dimension:
@@ -101,13 +101,13 @@ class Wave(Initializer[WaveOptions]):
                 return f"templates of side {size} do not tile a side of {length} evenly"
         return None
 
-    def _template_size(self, target: ModelSpec, base: ModelSpec) -> int:
+    def _template_size(self, target: ViTSpec, base: ViTSpec) -> int:
         """D x D templates; where D does not tile the target's width, the largest that tile both."""
         size = math.gcd(base.width, target.width)
         # A side that is no whole number would cut heads: `supports` refuses what does not tile.
         return self.options.template_size or -(-size // self.options.template_divisor)
 
-    def gene_request(self, target: ModelSpec, base: ModelSpec) -> GeneRequest:
+    def gene_request(self, target: ViTSpec, base: ViTSpec) -> GeneRequest:
         settings = {
             "template_size": self._template_size(target, base),
             "per_position": self.options.per_position,
@@ -120,16 +120,17 @@ class Wave(Initializer[WaveOptions]):
             trains=("condensation",),
         )
 
-    def stored_shapes(self, target: ModelSpec, base: ModelSpec) -> Mapping[str, tuple[int, ...]]:
-        request = self.gene_request(target, base)
-        layout = Layout(request.family, request.settings["template_size"], request.settings["per_position"])
-        templates = {name: layout.template_shape(name) for name in components(base, request.settings["parts"])}
-        return {**templates, **target.stem_shapes(), **target.head_shapes()}
+    def stored_shapes(self, target: ViTSpec, base: ViTSpec) -> Mapping[str, tuple[int, ...]]:
+        # Templates do not depend on the depth, so the base stands for the auxiliary model.
+        layout = Layout(base, self._template_size(target, base), self.options.per_position)
+        templates = {name: layout.template_shape(name) for name in components(base, self.options.parts)}
+        return {**templates, **target.non_block_shapes(), **target.head_shapes()}
 
     def prepare(self, request: GeneRequest, context: Context) -> Gene:
         from learngene_bench.expansion.materialised import ExpandedModel
 
         family = request.family
+        assert isinstance(family, ViTSpec)
         layout = Layout(family, request.settings["template_size"], request.settings["per_position"])
         weights = context.base_weights(family)
         generator = context.generator("templates")
@@ -149,10 +150,11 @@ class Wave(Initializer[WaveOptions]):
         }
         return Gene(self.name, family, tensors, dict(request.settings))
 
-    def initialize(self, model: nn.Module, target: ModelSpec, gene: Gene | None, context: Context) -> None:
+    def initialize(self, model: nn.Module, target: ViTSpec, gene: Gene | None, context: Context) -> None:
         from learngene_bench.expansion.materialised import ExpandedModel
 
         assert gene is not None
+        assert isinstance(gene.family, ViTSpec)
         family, own = gene.family, dict(model.named_parameters())
         layout = Layout(family, gene.facts["template_size"], gene.facts["per_position"])
         templates, learned, stem = (gene.part(part) for part in ("templates", "scalers", "stem"))
@@ -177,7 +179,7 @@ class Wave(Initializer[WaveOptions]):
             context.train(network, "inheritance")
         blocks = {name: weight for name, weight in network.expansion().materialise().items() if name in own}
         stem = network.stem.detached()
-        write_weights(model, {**blocks, **inherited_stem(stem, learner, target, own, head=context.same_task)})
+        write_weights(model, {**blocks, **inherited_non_block(stem, learner, target, own, head=context.same_task)})
 
 
 class Layout:
@@ -187,7 +189,7 @@ class Layout:
     block. Every block position has templates of its own, one for each power of relative depth.
     """
 
-    def __init__(self, family: ModelSpec, size: int, per_position: int) -> None:
+    def __init__(self, family: ViTSpec, size: int, per_position: int) -> None:
         self.family, self.size, self.per_position = family, size, per_position
         self.shapes = family.block_shapes()
         self.tiles = family.width // size
@@ -303,6 +305,6 @@ def over_relative_depth(scalers: Tensor, depth: int) -> Tensor:
     return torch.lerp(scalers[below], scalers[below + 1], share)
 
 
-def components(spec: ModelSpec, parts: Collection[str]) -> list[str]:
+def components(spec: ViTSpec, parts: Collection[str]) -> list[str]:
     """Names of a block's parameters that belong to these parts, and so are made of templates."""
     return [name for name in spec.block_shapes() if PARTS[name.removesuffix(".weight").removesuffix(".bias")] in parts]

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from learngene_bench.models.spec import ModelSpec
+from learngene_bench.models.vit import ViTSpec
 
 # One thread, as the presets compute: sums come in one order.
 torch.set_num_threads(1)
@@ -26,9 +26,9 @@ def _own_cache() -> Iterator[None]:
 
 
 @pytest.fixture
-def tiny() -> ModelSpec:
+def tiny() -> ViTSpec:
     """Two heads, nine tokens, three blocks."""
-    return ModelSpec(depth=3, width=8, heads=2, patch_size=2, image_size=6, channels=1, classes=5)
+    return ViTSpec(depth=3, width=8, heads=2, patch_size=2, image_size=6, channels=1, classes=5)
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ import torch
 
 from learngene_bench.baselines.ghn3.layout import Layout
 from learngene_bench.baselines.ghn3.network import Hypernetwork
-from learngene_bench.models.spec import ModelSpec
+from learngene_bench.models.vit import ViTSpec
 
 SMALL = Layout(hidden=16, layers=2, heads=4, classes=5, channels=16)
-TINY = ModelSpec(depth=3, width=24, heads=3, patch_size=4, image_size=12, channels=1, classes=5)
+TINY = ViTSpec(depth=3, width=24, heads=3, patch_size=4, image_size=12, channels=1, classes=5)
 KINDS = {
     "plain": TINY,
     "narrow": replace(TINY, width=8, heads=1),

@@ -11,24 +11,12 @@ from PIL import Image
 
 # Faults that are being repaired. Every entry goes when its fault does; no entry may be added.
 KNOWN = {
-    "contracts.context -> data.batch_augment",
-    "contracts.context -> expansion.materialised",
-    "contracts.context -> models.base_initialization",
-    "contracts.context -> models.spec",
-    "contracts.context -> training.custom_objective",
-    "contracts.context -> training.evaluation",
-    "contracts.context -> training.loop",
-    "contracts.context -> training.run",
     "contracts.dataset -> data.decoding",
-    "contracts.gene -> models.spec",
-    "contracts.initializer -> models.spec",
     "data.dataloader -> execution.resources",
     "results.leaderboard.records -> planning.plan",
     "results.leaderboard.records -> runs.manifest",
     "results.leaderboard.records -> runs.store",
-    "results.leaderboard.rules -> models.spec",
     "cli.main -> cli.retry -> cli.main",
-    "planning.targets -> planning.plan -> planning.targets",
     "execution.stages: 395 lines",
 }
 

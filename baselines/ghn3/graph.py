@@ -1,4 +1,4 @@
-"""The graph of a Vision Transformer as GHN-3 sees it, built from its `ModelSpec`; without torch.
+"""The graph of a Vision Transformer as GHN-3 sees it, built from its `ViTSpec`; without torch.
 
 The released code traces a model's backward pass (`ghn3/graph.py`); of a Vision Transformer it makes one chain with two
 detours in each block:
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from learngene_bench.models.spec import ModelSpec
+from learngene_bench.models.vit import ViTSpec
 
 CUTOFF = 50
 """Longest path that a virtual edge stands for."""
@@ -48,12 +48,12 @@ class Graph:
         distances: (N, N), entry i, j the edges from node i to node j; 0 for no path, or one longer than `CUTOFF`.
     """
 
-    spec: ModelSpec
+    spec: ViTSpec
     nodes: tuple[Node, ...]
     distances: NDArray[np.int64]
 
 
-def graph_of(spec: ModelSpec) -> Graph:
+def graph_of(spec: ViTSpec) -> Graph:
     """The graph of a model."""
     return _Builder(spec).graph()
 
@@ -61,7 +61,7 @@ def graph_of(spec: ModelSpec) -> Graph:
 class _Builder:
     """Adds nodes in the order of the forward pass; `last` is the one that the next begins at."""
 
-    def __init__(self, spec: ModelSpec) -> None:
+    def __init__(self, spec: ViTSpec) -> None:
         self.spec, self.shapes = spec, spec.parameter_shapes()
         self.nodes = [Node("input")]
         self.edges: list[tuple[int, int]] = []

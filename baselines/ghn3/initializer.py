@@ -14,8 +14,8 @@ from learngene_bench.baselines.ghn3.published import check_file, read_weights
 from learngene_bench.config.section import Section
 from learngene_bench.contracts.gene import Gene
 from learngene_bench.contracts.initializer import GeneRequest, Initializer
-from learngene_bench.models.base_initialization import write_weights
-from learngene_bench.models.spec import ModelSpec
+from learngene_bench.models.vit import ViTSpec
+from learngene_bench.models.weights import write_weights
 from learngene_bench.util.lazy import torch
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Ghn3Options(Section):
         return self
 
 
-class Ghn3(Initializer[Ghn3Options]):
+class Ghn3(Initializer[Ghn3Options, ViTSpec]):
     """GHN-3 (Knyazev et al., 2023): a Graphormer reads the graph of a model, decoders predict every weight in it.
 
     Nodes are operations with an embedding of their kind and of their weight's shape; pairs of nodes have an attention
@@ -73,7 +73,7 @@ class Ghn3(Initializer[Ghn3Options]):
     def row_title(self) -> str:
         return "GHN-3, published weights" if self.options.weights else self.title
 
-    def gene_request(self, target: ModelSpec, base: ModelSpec) -> GeneRequest:
+    def gene_request(self, target: ViTSpec, base: ViTSpec) -> GeneRequest:
         options = self.options
         if options.weights is not None:
             check_file(options.weights)
@@ -87,15 +87,16 @@ class Ghn3(Initializer[Ghn3Options]):
     def prepare(self, request: GeneRequest, context: Context) -> Gene:
         if "weights" in request.files:
             return Gene(self.name, request.family, read_weights(request.files["weights"]))
+        assert isinstance(request.family, ViTSpec)
         return Gene(self.name, request.family, trained(request.family, request.settings, context))
 
-    def initialize(self, model: nn.Module, target: ModelSpec, gene: Gene | None, context: Context) -> None:
+    def initialize(self, model: nn.Module, target: ViTSpec, gene: Gene | None, context: Context) -> None:
         assert gene is not None
         weights = predicted(gene.tensors, target, same_task=context.same_task)
         write_weights(model, completed(weights, dict(model.named_parameters()), context))
 
 
-def trained(family: ModelSpec, settings: Mapping[str, Any], context: Context) -> dict[str, Tensor]:
+def trained(family: ViTSpec, settings: Mapping[str, Any], context: Context) -> dict[str, Tensor]:
     """The tensors of a hypernetwork that is trained on models around this one."""
     from learngene_bench.baselines.ghn3.meta_batch import Family, MetaBatch, start_at_unit_variance
     from learngene_bench.baselines.ghn3.network import Hypernetwork
@@ -125,7 +126,7 @@ def loaded(tensors: Mapping[str, Tensor]) -> Hypernetwork:
     return hypernetwork.eval()
 
 
-def predicted(tensors: Mapping[str, Tensor], target: ModelSpec, *, same_task: bool) -> dict[str, Tensor]:
+def predicted(tensors: Mapping[str, Tensor], target: ViTSpec, *, same_task: bool) -> dict[str, Tensor]:
     """All that a hypernetwork predicts of a model, before noise."""
     from learngene_bench.baselines.ghn3.prediction import predict
 

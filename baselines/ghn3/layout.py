@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from learngene_bench.models.spec import count
+from learngene_bench.contracts.family import count
 from learngene_bench.util.errors import UserError
 
 Shape = tuple[int, ...]

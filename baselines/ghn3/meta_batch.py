@@ -14,8 +14,8 @@ from torch.func import functional_call
 from learngene_bench.baselines.ghn3.graph import Graph, graph_of
 from learngene_bench.baselines.ghn3.network import GraphBatch, Hypernetwork
 from learngene_bench.baselines.ghn3.prediction import predict
-from learngene_bench.models.spec import ModelSpec
-from learngene_bench.models.vit import build_model
+from learngene_bench.models.vit import ViTSpec
+from learngene_bench.models.vit.modules import build_vit
 from learngene_bench.training.custom_objective import CustomObjective
 
 PENALTY = 3e-5
@@ -30,7 +30,7 @@ class Family:
     base's.
     """
 
-    base: ModelSpec
+    base: ViTSpec
     depths: Sequence[int] = tuple(range(3, 13))
 
     @property
@@ -39,7 +39,7 @@ class Family:
         base, step = self.base, self.base.head_dimension
         return [width for width in range(step, 3 * base.width // 2 + 1, step) if 2 * width >= base.width]
 
-    def draw(self, count: int, generator: Generator) -> list[ModelSpec]:
+    def draw(self, count: int, generator: Generator) -> list[ViTSpec]:
         """Draws models."""
         depths = torch.randint(len(self.depths), (count,), generator=generator)
         widths = torch.randint(len(self.widths), (count,), generator=generator)
@@ -48,7 +48,7 @@ class Family:
             for depth, width in zip(depths.tolist(), widths.tolist(), strict=True)
         ]
 
-    def model(self, depth: int, width: int) -> ModelSpec:
+    def model(self, depth: int, width: int) -> ViTSpec:
         return replace(self.base, depth=depth, width=width, heads=width // self.base.head_dimension, irpe=False)
 
 
@@ -67,10 +67,10 @@ class MetaBatch(CustomObjective):
     def __init__(self, hypernetwork: Hypernetwork, family: Family, count: int, drop_path: float = 0.0) -> None:
         super().__init__()
         self.hypernetwork, self.family, self.count, self.drop_path = hypernetwork, family, count, drop_path
-        self.drawn: list[ModelSpec] = []
+        self.drawn: list[ViTSpec] = []
         self.operations = (0.0, 0.0)
         # No modules of this one: their parameters are on the meta device, and are replaced by what is predicted.
-        self._skeletons: dict[ModelSpec, tuple[VisionTransformer, Graph]] = {}
+        self._skeletons: dict[ViTSpec, tuple[VisionTransformer, Graph]] = {}
 
     def sample_step(self, generator: Generator) -> None:
         self.drawn = self.family.draw(self.count, generator)
@@ -86,7 +86,7 @@ class MetaBatch(CustomObjective):
         losses = [F.cross_entropy(each.float(), targets, label_smoothing=smoothing) for each in logits]
         return (torch.stack(losses).sum() + PENALTY * norm) / len(losses)
 
-    def logits(self, specs: Sequence[ModelSpec], images: Tensor) -> tuple[list[Tensor], Tensor]:
+    def logits(self, specs: Sequence[ViTSpec], images: Tensor) -> tuple[list[Tensor], Tensor]:
         """Logits (B, classes) of each of these models, and the sum of the norms of their predicted tensors."""
         models = [self.skeleton(spec) for spec in specs]
         # Not in reduced precision, as released for the decoders, and as ordinary models keep their weights.
@@ -99,10 +99,10 @@ class MetaBatch(CustomObjective):
         ]
         return logits, predicted.norm
 
-    def skeleton(self, spec: ModelSpec) -> tuple[VisionTransformer, Graph]:
+    def skeleton(self, spec: ViTSpec) -> tuple[VisionTransformer, Graph]:
         """The model that lends its structure, and its graph."""
         if spec not in self._skeletons:
-            self._skeletons[spec] = build_model(spec, drop_path=self.drop_path, device="meta"), graph_of(spec)
+            self._skeletons[spec] = build_vit(spec, drop_path=self.drop_path, device="meta"), graph_of(spec)
         model, graph = self._skeletons[spec]
         return model.train(self.training), graph
 
@@ -132,7 +132,7 @@ def _divide(layer: nn.Module, by: Tensor) -> None:
         parameter.div_(by)
 
 
-def completed(weights: Mapping[str, Tensor], spec: ModelSpec) -> dict[str, Tensor]:
+def completed(weights: Mapping[str, Tensor], spec: ViTSpec) -> dict[str, Tensor]:
     """All of a model's parameters: what is not predicted is 0."""
     if not spec.class_token:
         return dict(weights)

@@ -15,10 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from learngene_bench.analysis.models import as_vit
 from learngene_bench.analysis.report import Analysis, rounded
 from learngene_bench.analysis.subjects import Subject
 from learngene_bench.analysis.tiles import Tiles, color_bar, spread
-from learngene_bench.models.spec import ModelSpec
+from learngene_bench.models.vit import ViTSpec
 from learngene_bench.results.plots import style
 from learngene_bench.results.plots.page import Page
 
@@ -86,7 +87,7 @@ Products = list[tuple[Tensor, Tensor]]
 """Of each layer: (heads, D, D) and (D, D)."""
 
 
-def products_of(model: nn.Module, spec: ModelSpec) -> Products:
+def products_of(model: nn.Module, spec: ViTSpec) -> Products:
     found = []
     for layer in range(spec.depth):
         attention = model.get_submodule(f"blocks.{layer}.attn")
@@ -100,7 +101,7 @@ def analyse(models: Sequence[tuple[Subject, str, nn.Module]]) -> Analysis:
     Args:
         models: the cells, what to call each, and their models; with weights named "initial" or "tuned" in the CSV.
     """
-    products = [products_of(model, subject.target) for subject, _, model in models]
+    products = [products_of(*as_vit(subject, model)) for subject, _, model in models]
     rows = [
         row
         for (subject, weights, _), found in zip(models, products, strict=True)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from learngene_bench.analysis.attention_structure import names_of
 from learngene_bench.analysis.report import Analysis, rounded
 from learngene_bench.analysis.subjects import Subject
+from learngene_bench.contracts.family import ModelSpec
 from learngene_bench.results.plots import style
 from learngene_bench.results.plots.page import Page
 from learngene_bench.results.plots.style import Look
@@ -24,9 +25,6 @@ from learngene_bench.util.errors import UserError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-DRAWN = {"attn.qkv.weight": "qkv", "attn.proj.weight": "proj", "mlp.fc1.weight": "fc1", "mlp.fc2.weight": "fc2"}
-"""The matrices of a block, with their names in the picture."""
 
 _NOTHING = 1e-10
 """Of the squared norm of all layers: less variance is rounding, such as of biases that are 0 or norms that are 1."""
@@ -76,26 +74,38 @@ def structure(layers: Tensor) -> Structure | None:
     )
 
 
+def block_matrices(spec: ModelSpec) -> dict[str, str]:
+    """The matrices of a block by component, with their names in pictures: `attn.qkv.weight` is called qkv."""
+    matrices = [name for name, shape in spec.block_shapes().items() if len(shape) == 2]
+    short = [name.removesuffix(".weight").rpartition(".")[2] for name in matrices]
+    unique = len(set(short)) == len(short)
+    return {name: each if unique else name.removesuffix(".weight") for name, each in zip(matrices, short, strict=True)}
+
+
 def analyse(models: Sequence[tuple[Subject, str, nn.Module]]) -> Analysis:
-    """Measures every component of the blocks, and draws their four matrices.
+    """Measures every component of the blocks, and draws their matrices.
 
     Args:
         models: cells, which weights, and the models.
 
     Raises:
-        UserError: a model has two layers or fewer, which lie on a line whatever they are.
+        UserError: a model has two layers or fewer, which lie on a line whatever they are; or models are of several
+            families.
     """
+    drawn = block_matrices(models[0][0].target)
     for subject, _, _ in models:
         if subject.target.depth < 3:
             raise UserError(f"{subject.full_label}: fewer than three layers always lie on a line; choose deeper models")
+        if subject.target.family != models[0][0].target.family:
+            raise UserError(f"{subject.full_label}: its blocks are of another family; choose cells of one family")
     found = [_structures(model, subject) for subject, _, model in models]
     names = names_of(models)
     rows = [row for model, structures in zip(models, found, strict=True) for row in _rows(*model[:2], structures)]
     return Analysis(
         "linear-structure",
-        _page(_named(names, models), found),
+        _page(_named(names, models), found, drawn),
         tuple(rows),
-        (("", "component", "variance, PC 1", "R² with depth", "linear variance"), *_summary(names, found)),
+        (("", "component", "variance, PC 1", "R² with depth", "linear variance"), *_summary(names, found, drawn)),
     )
 
 
@@ -132,9 +142,9 @@ def _rows(subject: Subject, weights: str, structures: Structures) -> Iterator[di
             yield {**component, "measure": "coordinate", **nothing, **place}
 
 
-def _summary(names: Sequence[str], every: Sequence[Structures]) -> Iterator[tuple[str, ...]]:
+def _summary(names: Sequence[str], every: Sequence[Structures], drawn: Mapping[str, str]) -> Iterator[tuple[str, ...]]:
     for name, structures in zip(names, every, strict=True):
-        for component, short in DRAWN.items():
+        for component, short in drawn.items():
             found = structures[component]
             numbers = (found.explained[0], found.r2, found.linear) if found else (None, None, None)
             yield (name, short, *map(rounded, numbers))
@@ -152,27 +162,27 @@ def _named(names: Sequence[str], models: Sequence[tuple[Subject, str, Any]]) -> 
     return [_Named(name, subject.group) for name, (subject, _, _) in zip(names, models, strict=True)]
 
 
-def _page(named: Sequence[_Named], every: Sequence[Structures]) -> Page:
+def _page(named: Sequence[_Named], every: Sequence[Structures], drawn: Mapping[str, str]) -> Page:
     looks = style.looks(named)
     page = Page(
         "Weights over layers: first principal component against depth, and the variance that each has",
-        _caption(named, every),
-        count=2 * len(DRAWN),
-        across=len(DRAWN),
+        _caption(named, every, drawn),
+        count=2 * len(drawn),
+        across=len(drawn),
         height=1.15,
         columns=2,
         legend=looks,
         wide=True,
     )
     every_coordinate = [
-        abs(value) for found in every for name in DRAWN if (s := found[name]) for value in s.coordinates
+        abs(value) for found in every for name in drawn if (s := found[name]) for value in s.coordinates
     ]
     limit = 1.08 * max(every_coordinate, default=1.0)
-    for number, (component, short) in enumerate(DRAWN.items()):
-        drawn = [(looks[one.label], structures[component]) for one, structures in zip(named, every, strict=True)]
-        found = [(look, structure) for look, structure in drawn if structure is not None]
+    for number, (component, short) in enumerate(drawn.items()):
+        lines = [(looks[one.label], structures[component]) for one, structures in zip(named, every, strict=True)]
+        found = [(look, structure) for look, structure in lines if structure is not None]
         _coordinates(page.panel(number, short), found, limit, labelled=number == 0)
-        _explained(page.panel(number + len(DRAWN), short), found, labelled=number == 0)
+        _explained(page.panel(number + len(drawn), short), found, labelled=number == 0)
     return page
 
 
@@ -201,12 +211,12 @@ def _explained(axes: Axes, drawn: Sequence[tuple[Look, Structure]], labelled: bo
         axes.set_ylabel("Variance (%)")
 
 
-def _caption(named: Sequence[_Named], every: Sequence[Structures]) -> str:
+def _caption(named: Sequence[_Named], every: Sequence[Structures], drawn: Mapping[str, str]) -> str:
     sentences = [
         "Above: each layer's coordinate along the first principal component of its component's weights in all layers, "
         "in standard deviations, the first layer left and the last right. Below: how the variance over layers is "
         f"shared out. {style.line_styles(named)} Norms and biases are in the CSV."
     ]
-    if any(structures[component] is None for structures in every for component in DRAWN):
+    if any(structures[component] is None for structures in every for component in drawn):
         sentences.append("What is the same in all layers is not drawn.")
     return " ".join(sentences)

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from timm.models.vision_transformer import VisionTransformer
-from torch import Tensor
+from torch import Tensor, nn
 
 from learngene_bench.analysis.subjects import Subject
 from learngene_bench.execution.stage_data import planned_data, task_data
 from learngene_bench.execution.stages import initial_model
-from learngene_bench.models.vit import build_model
+from learngene_bench.models.vit import ViTSpec
+from learngene_bench.models.weights import build_model
 from learngene_bench.plugins.registry import Registry
 from learngene_bench.runs.tensors import describe
 from learngene_bench.training.inputs import normalization
@@ -26,7 +27,7 @@ from learngene_bench.util.errors import DamagedFile, MethodFailure, UserError
 from learngene_bench.util.files import file_hash
 
 
-def model_of(subject: Subject, weights: str, registry: Registry) -> VisionTransformer:
+def model_of(subject: Subject, weights: str, registry: Registry) -> nn.Module:
     """A cell's model on the CPU, for evaluation.
 
     Args:
@@ -39,7 +40,7 @@ def model_of(subject: Subject, weights: str, registry: Registry) -> VisionTransf
     return model.eval()
 
 
-def _tuned(subject: Subject) -> VisionTransformer:
+def _tuned(subject: Subject) -> nn.Module:
     path = subject.runs.folder("cell", subject.address).model
     if file_hash(path) != subject.record["model"]["sha256"]:
         raise DamagedFile(f"{path}: damaged (its hash differs); delete its folder and run again")
@@ -51,15 +52,27 @@ def _tuned(subject: Subject) -> VisionTransformer:
     return model
 
 
-def _initial(subject: Subject, registry: Registry) -> VisionTransformer:
+def _initial(subject: Subject, registry: Registry) -> nn.Module:
     try:
         model = initial_model(subject.runs, subject.address, registry)
     except MethodFailure as error:
         raise UserError(f"{subject.full_label}: the method fails this time: {error}") from error
-    assert isinstance(model, VisionTransformer)
     if describe(dict(model.named_parameters()))["sha256"] != subject.record["initial_weights"]["sha256"]:
         print(f"lgbench: {subject.full_label}: here the initial weights differ from the recorded ones", file=sys.stderr)
     return model
+
+
+def as_vit(subject: Subject, model: nn.Module) -> tuple[VisionTransformer, ViTSpec]:
+    """The model and its spec, for analyses that look at attention.
+
+    Raises:
+        UserError: the cell's model is of another family.
+    """
+    spec = subject.target
+    if not isinstance(spec, ViTSpec):
+        raise UserError(f"{subject.full_label}: a model of the family {spec.family!r} has no attention to look at")
+    assert isinstance(model, VisionTransformer)
+    return model, spec
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from timm.models.vision_transformer import VisionTransformer
-from torch import Tensor
+from torch import Tensor, nn
 
-from learngene_bench.analysis.linear_structure import DRAWN
+from learngene_bench.analysis.linear_structure import block_matrices
 from learngene_bench.analysis.models import Samples, model_of
 from learngene_bench.analysis.report import Analysis, rounded
 from learngene_bench.analysis.subjects import Subject
-from learngene_bench.models.spec import ModelSpec
+from learngene_bench.contracts.family import ModelSpec
 from learngene_bench.plugins.registry import Registry
 from learngene_bench.results.plots.page import Page
 from learngene_bench.results.plots.style import SMALL_SIZE
@@ -77,18 +76,18 @@ def _hsic(first: Tensor, second: Tensor) -> Tensor:
     return (products + sums - rows) / (count * (count - 3))
 
 
-def grams_of(model: VisionTransformer, images: Tensor, batch: int = 64) -> list[Tensor]:
+def grams_of(model: nn.Module, images: Tensor, batch: int = 64) -> list[Tensor]:
     """Gram matrices (n, n) of the embedding and of each block's output, all tokens of an image taken together.
 
     Features are centred over the images first, so that what all images share does not fill the digits.
     """
-    features: list[list[Tensor]] = [[] for _ in range(len(model.blocks) + 1)]
+    blocks = list(model.get_submodule("blocks").children())
+    features: list[list[Tensor]] = [[] for _ in range(len(blocks) + 1)]
 
     def keep(number: int) -> Any:
         return lambda _, __, output: features[number].append(output.flatten(1))
 
-    blocks = list(model.blocks)
-    hooks = [model.norm_pre.register_forward_hook(keep(0))]
+    hooks = [blocks[0].register_forward_pre_hook(lambda _, inputs: features[0].append(inputs[0].flatten(1)))]
     hooks += [block.register_forward_hook(keep(number)) for number, block in enumerate(blocks, start=1)]
     try:
         with torch.no_grad():
@@ -130,7 +129,7 @@ class Comparison:
 
 
 def compare(
-    subject: Subject, initial: VisionTransformer, against: Subject | None, trained: VisionTransformer, images: Tensor
+    subject: Subject, initial: nn.Module, against: Subject | None, trained: nn.Module, images: Tensor
 ) -> Comparison:
     """Compares two models of the same shapes."""
     first, second = (dict(model.named_parameters()) for model in (initial, trained))
@@ -139,7 +138,9 @@ def compare(
     for name in subject.target.block_shapes():
         a, b = (torch.cat([p[f"blocks.{layer}.{name}"].flatten() for layer in layers]) for p in (first, second))
         components[name] = likeness(a, b)
-    large = [name for name in first if name.startswith("blocks.") and name.endswith(tuple(DRAWN))]
+    large = [
+        name for name in first if name.startswith("blocks.") and name.endswith(tuple(block_matrices(subject.target)))
+    ]
     matrices = [torch.cat([p[name].flatten() for name in large]) for p in (first, second)]
     whole = [torch.cat([parameter.flatten() for parameter in p.values()]) for p in (first, second)]
     grams, others = grams_of(initial, images), grams_of(trained, images)
@@ -179,7 +180,7 @@ def analyse(subjects: Sequence[Subject], reference: Subject | None, shown: Sampl
 
 
 def _shape(spec: ModelSpec) -> str:
-    return f"depth {spec.depth}, width {spec.width}, heads {spec.heads}, {spec.classes} classes"
+    return f"{spec.sizes()}, {spec.classes} classes"
 
 
 def _rows(comparison: Comparison, shown: Samples) -> Iterator[dict[str, Any]]:
@@ -249,7 +250,8 @@ Colors = tuple[str, float, float]
 def _tensors(axes: Axes, comparison: Comparison, measure: str, colors: Colors) -> None:
     values = _values(comparison, measure)
     _heat(axes, values, colors)
-    axes.set_yticks(range(len(DRAWN)), list(DRAWN.values()))
+    names = block_matrices(comparison.subject.target).values()
+    axes.set_yticks(range(len(names)), list(names))
     _layers(axes, range(1, len(values[0]) + 1))
     axes.set_xlabel(f"layer: {measure}")
     if len(values[0]) <= _WRITTEN:
@@ -258,8 +260,11 @@ def _tensors(axes: Axes, comparison: Comparison, measure: str, colors: Colors) -
 
 def _values(comparison: Comparison, measure: str) -> list[list[float | None]]:
     """Of the large matrices, layer by layer."""
-    layers = range(comparison.subject.target.depth)
-    return [[getattr(comparison.tensors[f"blocks.{layer}.{name}"], measure) for layer in layers] for name in DRAWN]
+    target = comparison.subject.target
+    return [
+        [getattr(comparison.tensors[f"blocks.{layer}.{name}"], measure) for layer in range(target.depth)]
+        for name in block_matrices(target)
+    ]
 
 
 def _write(axes: Axes, values: Sequence[Sequence[float | None]], colors: Colors) -> None:

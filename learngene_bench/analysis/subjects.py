@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from learngene_bench.models.spec import ModelSpec
+from learngene_bench.contracts.family import ModelSpec, spec_from_dict
 from learngene_bench.runs.lookup import cell_labels, label_fits
 from learngene_bench.runs.store import Runs, State
 from learngene_bench.util.errors import DamagedFile, UserError, nearest
@@ -44,7 +44,7 @@ class Subject:
 
     @cached_property
     def target(self) -> ModelSpec:
-        return ModelSpec(**self.config["config"]["target"])
+        return spec_from_dict(self.config["config"]["target"])
 
     @property
     def again(self) -> str:

@@ -16,23 +16,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from learngene_bench.api.match_gene import answer, base_of_gene, sizes, without_training
+from learngene_bench.api.match_gene import answer, base_of_gene, without_training
 from learngene_bench.api.training_data import Source, SourceLike, open_source
 from learngene_bench.config.loader import load_preset
 from learngene_bench.config.preset import BaseInitialization, Compute, Preset
-from learngene_bench.contracts.context import Context
 from learngene_bench.contracts.dataset import DatasetFacts
+from learngene_bench.contracts.family import BASE_DEPTH, ModelSpec
 from learngene_bench.contracts.gene import Gene
-from learngene_bench.contracts.initializer import GeneRequest, Initializer, Pretrained
+from learngene_bench.contracts.initializer import GeneRequest, Initializer, Pretrained, wrong_family
 from learngene_bench.execution.stages import choose_device
-from learngene_bench.models.base_initialization import write_weights
-from learngene_bench.models.spec import ModelSpec
-from learngene_bench.models.vit import build_model, spec_of
-from learngene_bench.planning.plan import BASE_DEPTH
+from learngene_bench.models.weights import build_model, spec_of, write_weights
 from learngene_bench.plugins.registry import Registered, Registry
+from learngene_bench.schema.cost import Cost
 from learngene_bench.training.ancestors import forward_flops
+from learngene_bench.training.context import MeteredContext
 from learngene_bench.training.inputs import source_data
-from learngene_bench.training.run import Cost
 from learngene_bench.util.errors import MethodFailure, UserError
 
 
@@ -130,10 +128,12 @@ class _Call:
 
     def run(self, model: nn.Module, given: Gene | str | os.PathLike[str] | None) -> Report:
         target = spec_of(model)
+        if reason := wrong_family(self.method, target):
+            raise UserError(f"{self.name}: {reason}")
         base, gene, request = self.inheritance(target, given)
         reason = self.method.supports(target, base)
         if reason is not None:
-            raise UserError(f"{self.name} cannot initialize a model of {sizes(target)}: {reason}")
+            raise UserError(f"{self.name} cannot initialize a model of {target.sizes()}: {reason}")
         family = gene.family if gene else request.family if request else target
         trains, prepared = self.method.trains(), Cost()
         self.check_data(trains, family, "initialize", without_training(self.method) if trains else None)
@@ -197,7 +197,7 @@ class _Call:
         family: ModelSpec,
         models: Mapping[str, nn.Module] | None = None,
         flops: Mapping[str, float] | None = None,
-    ) -> Context:
+    ) -> MeteredContext:
         recipes = {name: self.preset.recipe_of(name, width, self.method.recipe_fallbacks) for name in trains}
         source = source_data(self.source.splits, family.classes, recipes, self.device) if self.source else None
         return _LibraryContext(
@@ -213,7 +213,7 @@ class _Call:
         )
 
     def write(
-        self, model: nn.Module, target: ModelSpec, gene: Gene | None, context: Context
+        self, model: nn.Module, target: ModelSpec, gene: Gene | None, context: MeteredContext
     ) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Initializes a copy on the CPU, as methods expect it, and then the user's model, whole or not at all."""
         before = {name: parameter.detach().cpu().float() for name, parameter in model.named_parameters()}
@@ -225,7 +225,7 @@ class _Call:
         except (ValueError, RuntimeError, KeyError, IndexError) as error:
             if gene is None:
                 raise
-            problem = f"cannot make a model of {sizes(target)} from a gene of {sizes(gene.family)}"
+            problem = f"cannot make a model of {target.sizes()} from a gene of {gene.family.sizes()}"
             raise UserError(f"{self.name} {problem}: {error}") from error
         after = {name: parameter.detach() for name, parameter in draft.named_parameters()}
         for name, tensor in after.items():
@@ -260,7 +260,7 @@ def _check_teaches(role: str, model: nn.Module, family: ModelSpec) -> None:
         raise UserError(f"{role}: gives outputs of shape {outputs}, a model of {family.classes} classes is needed")
 
 
-class _LibraryContext(Context):
+class _LibraryContext(MeteredContext):
     """A context that may be without data, and says so in words that help."""
 
     def source_images(self, count: int) -> Tensor:

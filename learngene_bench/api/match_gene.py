@@ -7,16 +7,16 @@ comes with the gene, or with trained models: here the base model is sought for w
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 
 from torch import nn
 
 from learngene_bench.config.loader import build_options
+from learngene_bench.contracts.family import BASE_DEPTH, ModelSpec
 from learngene_bench.contracts.gene import Gene
 from learngene_bench.contracts.initializer import GeneRequest, Initializer, Pretrained
-from learngene_bench.models.spec import ModelSpec
-from learngene_bench.models.vit import spec_of
-from learngene_bench.planning.plan import BASE_DEPTH
+from learngene_bench.models.weights import spec_of
 from learngene_bench.util.errors import UserError
 
 
@@ -30,12 +30,12 @@ def base_of_gene(method: Initializer, gene: Gene, target: ModelSpec) -> ModelSpe
         raise UserError(f"this is a gene of {gene.method!r}, not of {method.name!r}")
     for base in _bases(gene.family, {target.width, gene.family.width}):
         request = method.gene_request(target, base)
-        if request and sizes(request.family) == sizes(gene.family):
+        if request and request.family.sizes() == gene.family.sizes():
             return base
     request = method.gene_request(target, target.with_depth(BASE_DEPTH))
-    asked = sizes(request.family) if request else "nothing"
+    asked = request.family.sizes() if request else "nothing"
     raise UserError(
-        f"{method.name} inherits from a model of {asked} here, this gene is of {sizes(gene.family)}: "
+        f"{method.name} inherits from a model of {asked} here, this gene is of {gene.family.sizes()}: "
         f"give another gene, or the options that it was made with{_options(method)}"
     )
 
@@ -83,11 +83,10 @@ def _spec_of(role: str, model: nn.Module) -> ModelSpec:
 
 
 def _bases(like: ModelSpec, widths: Collection[int]) -> Iterator[ModelSpec]:
-    """Models of 12 layers: of these widths first, then of every narrower one with whole heads."""
-    narrower = range(like.head_dimension, max(widths), like.head_dimension)
-    for width in dict.fromkeys([*sorted(widths), *narrower]):
-        if width % like.head_dimension == 0:
-            yield replace(like, depth=BASE_DEPTH, width=width, heads=width // like.head_dimension)
+    """Base models: of these widths first, then of every narrower one that the family has."""
+    for width in dict.fromkeys([*sorted(widths), *range(1, max(widths))]):
+        with suppress(UserError):
+            yield like.with_depth(BASE_DEPTH).with_width(width)
 
 
 def _family(asked: GeneRequest, given: Mapping[str, ModelSpec]) -> ModelSpec | None:
@@ -97,7 +96,7 @@ def _family(asked: GeneRequest, given: Mapping[str, ModelSpec]) -> ModelSpec | N
     is as that one is.
     """
     wanted = {role: ancestor.spec for role, ancestor in asked.ancestors.items() if isinstance(ancestor, Pretrained)}
-    if any(sizes(wanted[role]) != sizes(spec) for role, spec in given.items()):
+    if any(wanted[role].sizes() != spec.sizes() for role, spec in given.items()):
         return None
     same = [given[role] for role, spec in wanted.items() if spec == asked.family]
     return same[0] if same else asked.family
@@ -114,13 +113,8 @@ def without_training(method: Initializer) -> str | None:
     return None
 
 
-def sizes(spec: ModelSpec) -> str:
-    """What must agree between blocks, in words."""
-    return f"depth {spec.depth}, width {spec.width}, {spec.heads} heads, MLP ratio {spec.mlp_ratio:g}"
-
-
 def _listing(specs: Mapping[str, ModelSpec]) -> str:
-    return " and ".join(f"{role} of {sizes(spec)}" for role, spec in specs.items())
+    return " and ".join(f"{role} of {spec.sizes()}" for role, spec in specs.items())
 
 
 def _options(method: Initializer) -> str:

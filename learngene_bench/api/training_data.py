@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learngene_bench.contracts.dataset import Dataset, Images, Splits
-from learngene_bench.models.spec import ModelSpec
+from learngene_bench.contracts.family import ModelSpec
 from learngene_bench.plugins.registry import dataset
 from learngene_bench.util.errors import UserError
 

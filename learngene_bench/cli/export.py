@@ -11,15 +11,12 @@ import typer
 from rich.text import Text
 
 from learngene_bench.cli import common
-from learngene_bench.models.spec import ModelSpec
+from learngene_bench.contracts.family import family_of, spec_from_dict
 from learngene_bench.plugins.registry import Registry
 from learngene_bench.runs.lookup import cell_labels, label_fits
 from learngene_bench.runs.store import Runs, StageFolder, State
 from learngene_bench.util.errors import DamagedFile, MethodFailure, UserError
 from learngene_bench.util.files import file_hash, write_json, write_whole
-
-ARCHITECTURE = "vit_tiny_patch16_224"
-"""Any name of timm's plain Vision Transformers would do, as the keyword arguments set all sizes."""
 
 
 def export(
@@ -36,10 +33,12 @@ def export(
         raise UserError(f"{output}: timm knows the format by the name, which must end in .safetensors")
     folder = find_cell(Runs(runs), " ".join(cell))
     config, record = folder.read_config(), folder.read_result()
-    target = ModelSpec(**config["config"]["target"])
+    target = spec_from_dict(config["config"]["target"])
     kept = folder.model
-    if target.irpe:
-        raise UserError(f"{config['label']}: timm has no iRPE, so it cannot load this model; its weights are in {kept}")
+    try:
+        timm_call = family_of(target).timm_call(target)
+    except UserError as error:
+        raise UserError(f"{config['label']}: {error}; its weights are in {kept}") from error
     if "model" not in record:
         raise UserError(f"{folder.path}: measured before models were kept; delete this folder and run again")
     if initial:
@@ -47,7 +46,7 @@ def export(
     else:
         _copy(kept, record["model"]["sha256"], output)
     description = output.with_suffix(".json")
-    write_json(description, _description(config, record, target, output, initial))
+    write_json(description, _description(config, record, timm_call, output, initial))
     console = common.console()
     console.print(Text(f"{config['label']}, {'initial' if initial else 'tuned'} weights: {output}"), soft_wrap=True)
     console.print(Text(f"how timm loads it: {description}"), soft_wrap=True)
@@ -101,15 +100,15 @@ def _write_initial(folder: StageFolder, runs: Runs, registry: Registry, record: 
 
 
 def _description(
-    config: dict[str, Any], record: dict[str, Any], target: ModelSpec, output: Path, initial: bool
+    config: dict[str, Any], record: dict[str, Any], timm_call: tuple[str, dict[str, Any]], output: Path, initial: bool
 ) -> dict[str, Any]:
     """What a user of the file needs to know."""
-    kwargs = timm_arguments(target)
+    architecture, kwargs = timm_call
     arguments = ", ".join(f"{name}={value!r}" for name, value in kwargs.items())
     return {
-        "architecture": ARCHITECTURE,
+        "architecture": architecture,
         "kwargs": kwargs,
-        "python": f'timm.create_model("{ARCHITECTURE}", checkpoint_path="{output.name}", {arguments})',
+        "python": f'timm.create_model("{architecture}", checkpoint_path="{output.name}", {arguments})',
         "input": {"mean": record["model"]["mean"], "std": record["model"]["std"], "of": "pixels scaled to 0..1"},
         "cell": {
             "label": config["label"],
@@ -119,21 +118,4 @@ def _description(
             "split": record["evaluation"]["split"],
         },
         "versions": record["provenance"]["versions"],
-    }
-
-
-def timm_arguments(spec: ModelSpec) -> dict[str, Any]:
-    """Keyword arguments that make any of timm's plain Vision Transformers the model of this spec."""
-    return {
-        "img_size": spec.image_size,
-        "patch_size": spec.patch_size,
-        "in_chans": spec.channels,
-        "num_classes": spec.classes,
-        "embed_dim": spec.width,
-        "depth": spec.depth,
-        "num_heads": spec.heads,
-        "mlp_ratio": spec.mlp_ratio,
-        "class_token": spec.class_token,
-        "global_pool": "token" if spec.class_token else "avg",
-        "fc_norm": False,
     }

@@ -23,7 +23,7 @@ from pydantic import Field
 from learngene_bench.config.section import Section
 from learngene_bench.contracts.initializer import Initializer
 from learngene_bench.util.lazy import torch  # torch, imported when first used, so that `lgbench list` stays quick
-from learngene_bench.models.base_initialization import write_weights
+from learngene_bench.models.weights import write_weights
 
 
 class {kind}Options(Section):

@@ -72,7 +72,7 @@ def load_preset(
     as_written, known = copy.deepcopy(values), {*RECIPES}
     if path in shipped_files("preset").values():
         known |= values["recipes"].keys()
-    _drop_options_of_another_dataset(values, overrides)
+    _drop_options_of_another(values, overrides)
     if grid is not None:
         multiply_lengths(values, grid.finetuning_factor)
     override(values, overrides, fallbacks)
@@ -85,19 +85,23 @@ def load_preset(
     return _build(Preset, values, str(path), as_written)
 
 
-def _drop_options_of_another_dataset(preset: dict[str, Any], overrides: Mapping[str, Any]) -> None:
-    """Empties each `data` section whose data set is overridden, before any override, whose order must not matter.
+def _drop_options_of_another(preset: dict[str, Any], overrides: Mapping[str, Any]) -> None:
+    """Empties `model` and each `data` section where another family or data set is chosen, before any override.
 
-    Options belong to one data set: another would refuse them or, worse, share a name with one and take its value.
+    Options belong to one data set or family: another would refuse them or, worse, share a name with one and take its
+    value.
     """
-    sections = {"data": preset}
+    choosers = {"data": (preset, "name", None), "model": (preset, "family", "vit")}
     downstream = preset.get("downstream")
     tasks = downstream.get("tasks") if isinstance(downstream, dict) else None
-    sections |= {f"downstream.tasks.{name}.data": task for name, task in (tasks or {}).items()}
-    for dotted, section in sections.items():
-        data = section.get("data") if isinstance(section, dict) else None
-        if isinstance(data, dict) and overrides.get(f"{dotted}.name", data.get("name")) != data.get("name"):
-            section["data"] = {}
+    choosers |= {f"downstream.tasks.{name}.data": (task, "name", None) for name, task in (tasks or {}).items()}
+    for dotted, (section, chooser, default) in choosers.items():
+        key = dotted.rpartition(".")[2]
+        options = section.get(key) if isinstance(section, dict) else None
+        if isinstance(options, dict):
+            chosen = options.get(chooser, default)
+            if overrides.get(f"{dotted}.{chooser}", chosen) != chosen:
+                section[key] = {}
 
 
 def load_grid(name_or_file: str, overrides: Mapping[str, Any] | None = None) -> Grid:

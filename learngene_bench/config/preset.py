@@ -14,16 +14,6 @@ from learngene_bench.config.section import LATER, Section
 from learngene_bench.util.errors import unknown
 
 
-class Architecture(Section):
-    """The dimensions that all Vision Transformers of a preset share; see `ModelSpec`."""
-
-    patch_size: int
-    head_dimension: int = Field(ge=1)
-    mlp_ratio: float = Field(4.0, gt=0)
-    class_token: bool = False
-    irpe: bool = False
-
-
 class BaseInitialization(Section):
     """The initialization of every tensor that no method writes: of ancestors, templates, heads, the `timm` control.
 
@@ -135,7 +125,9 @@ class Preset(Section):
     name: str
     title: str
     data: dict[str, Any] = Field(description="`name` of the data set, and that data set's own options")
-    model: Architecture
+    model: dict[str, Any] = Field(
+        {}, description="`family` of the models ('vit' when absent), and that family's own settings"
+    )
     sizes: dict[str, Size] = Field(min_length=1)
     base: BaseInitialization = BaseInitialization()
     teacher: Teacher

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import timm
@@ -17,12 +17,12 @@ from torch import nn
 from learngene_bench.config.loader import load_preset
 from learngene_bench.config.preset import Preset
 from learngene_bench.config.recipe import Recipe
-from learngene_bench.contracts.context import Context
+from learngene_bench.contracts.family import ModelFamily, ModelSpec
 from learngene_bench.contracts.initializer import Ancestor, Distiller, GeneRequest, Pretrained
-from learngene_bench.models.base_initialization import write_weights
-from learngene_bench.models.spec import ModelSpec
+from learngene_bench.models.weights import write_weights
 from learngene_bench.plugins.registry import dataset
 from learngene_bench.training.ancestors import build_teacher, forward_flops
+from learngene_bench.training.context import MeteredContext
 from learngene_bench.training.inputs import new_model, source_data, training_images
 from learngene_bench.training.loop import train
 from learngene_bench.training.run import TrainingRun
@@ -30,7 +30,6 @@ from learngene_bench.util.files import canonical
 from learngene_bench.util.rng import RngStreams
 
 ITERATIONS, BATCH = 3, 32
-WIDTH, HEAD_DIMENSION = 16, 8
 
 
 def _tiny_preset() -> Preset:
@@ -57,39 +56,21 @@ class Target:
     plain_timm: bool = False
 
     def __str__(self) -> str:
-        spec, base = self.spec, self.base
-        parts = [str(spec)]
-        if spec.width != base.width:
-            parts.append(f"of a family of width {base.width}")
-        if spec.head_dimension != base.head_dimension:
-            parts.append(f"heads of dimension {spec.head_dimension} and not {base.head_dimension}")
-        parts += ["with iRPE"] * spec.irpe + ["with class token"] * spec.class_token
+        parts = [str(self.spec)]
+        for name, value in vars(self.spec).items():
+            expected = getattr(self.base, name)
+            if value != expected and name != "depth":
+                parts.append(f"{name} {value} where its base has {expected}")
+            elif value is True:
+                parts.append(f"with {name}")
         return ", ".join(parts)
-
-
-def targets(classes: int, channels: int, image_size: int) -> list[Target]:
-    """Targets of several depths and widths, with iRPE and with a class token; some that few methods support."""
-    base = ModelSpec(12, WIDTH, WIDTH // HEAD_DIMENSION, 4, image_size, channels, classes)
-    wide = replace(base, width=2 * WIDTH, heads=2 * base.heads)
-    with_irpe, with_token = replace(base, irpe=True), replace(base, class_token=True)
-    return [
-        *(Target(base.with_depth(depth), base) for depth in (6, 4, 12, 5, 1, 13)),
-        Target(wide.with_depth(6), wide),
-        *(Target(with_irpe.with_depth(depth), with_irpe) for depth in (6, 4)),
-        Target(with_token.with_depth(6), with_token, plain_timm=True),
-        # Grown from a narrower family, evenly and not; shrunk; with other heads.
-        Target(wide.with_depth(6), base),
-        Target(replace(base, depth=6, width=WIDTH + HEAD_DIMENSION, heads=base.heads + 1), base),
-        Target(base.with_depth(6), wide),
-        Target(replace(base, depth=6, heads=2 * base.heads), base),
-        Target(replace(base, depth=6, mlp_ratio=2.0), base),
-    ]
 
 
 class Miniature:
     """Data, recipes and ancestors; ancestors are trained once and then copied."""
 
-    def __init__(self, recipe_fallbacks: Mapping[str, str] | None = None) -> None:
+    def __init__(self, family: ModelFamily, recipe_fallbacks: Mapping[str, str] | None = None) -> None:
+        self.family = family
         self.recipe_fallbacks = recipe_fallbacks or {}
         self.preset: Preset = _tiny_preset()
         self.dataset = dataset(self.preset.data)
@@ -98,24 +79,19 @@ class Miniature:
         self._ancestors: dict[tuple[Ancestor, int], tuple[nn.Module, float]] = {}
 
     def targets(self) -> list[Target]:
-        return targets(self.facts.classes, self.facts.channels, self.facts.image_size)
+        """What the family shows of itself; a plain timm DeiT among it if timm has such models."""
+        facts = self.facts
+        pairs = self.family.example_targets(image_size=facts.image_size, channels=facts.channels, classes=facts.classes)
+        return [Target(spec, base, getattr(spec, "class_token", False)) for spec, base in pairs]
 
     def model(self, target: Target, seed: int) -> nn.Module:
         """The target at its base initialization."""
         if not target.plain_timm:
             return new_model(target.spec, self.preset.base, seed)
         spec = target.spec
+        architecture, arguments = self.family.timm_call(spec)
         with torch.random.fork_rng([]):
-            model = timm.create_model(
-                "deit_tiny_patch16_224",
-                img_size=spec.image_size,
-                patch_size=spec.patch_size,
-                in_chans=spec.channels,
-                num_classes=spec.classes,
-                embed_dim=spec.width,
-                depth=spec.depth,
-                num_heads=spec.heads,
-            )
+            model = timm.create_model(architecture, **arguments)
         write_weights(model, dict(new_model(spec, self.preset.base, seed).named_parameters()))
         return model
 
@@ -126,7 +102,9 @@ class Miniature:
         """Iterations of these recipes together."""
         return sum(recipe.steps(self.facts.train_images) for recipe in self.recipes(names, width).values())
 
-    def context(self, names: tuple[Any, ...], width: int, seed: int, request: GeneRequest | None = None) -> Context:
+    def context(
+        self, names: tuple[Any, ...], width: int, seed: int, request: GeneRequest | None = None
+    ) -> MeteredContext:
         """What a method that declares these recipes is given.
 
         Args:
@@ -136,7 +114,7 @@ class Miniature:
             role: self.ancestor(wanted, seed) for role, wanted in (request.ancestors if request else {}).items()
         }
         recipes, cpu = self.recipes(names, width), torch.device("cpu")
-        return Context(
+        return MeteredContext(
             seed=seed,
             device=cpu,
             compute=self.preset.compute,

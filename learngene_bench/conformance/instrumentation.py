@@ -16,15 +16,14 @@ from unittest import mock
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from learngene_bench.contracts.context import Context, SourceData
+from learngene_bench.contracts.context import TrainResult
 from learngene_bench.contracts.dataset import Dataset
 from learngene_bench.data.batch_augment import DeviceImages, SplitImages
 from learngene_bench.execution.stage_data import load_data
-from learngene_bench.expansion.materialised import MaterialisedModel
-from learngene_bench.training.custom_objective import CustomObjective
-from learngene_bench.training.run import Cost, TrainResult
+from learngene_bench.schema.cost import Cost
+from learngene_bench.training.context import MeteredContext, SourceData
 
 
 @dataclass
@@ -73,7 +72,7 @@ class TestDataTouched(Exception):
 
 
 @contextmanager
-def watch(observed: Observed, context: Context, data: Dataset, scramble: int) -> Iterator[None]:
+def watch(observed: Observed, context: MeteredContext, data: Dataset, scramble: int) -> Iterator[None]:
     """Watches a method's call and keeps its error, if any; leaves global states as they were.
 
     Args:
@@ -90,14 +89,14 @@ def watch(observed: Observed, context: Context, data: Dataset, scramble: int) ->
         observed.cost = context.cost
 
 
-class WatchedContext(Context):
+class WatchedContext(MeteredContext):
     """A context that tells what was asked of it."""
 
     observed: Observed
 
     @staticmethod
-    def of(context: Context, observed: Observed) -> WatchedContext:
-        watched = WatchedContext(**{part.name: getattr(context, part.name) for part in fields(Context)})
+    def of(context: MeteredContext, observed: Observed) -> WatchedContext:
+        watched = WatchedContext(**{part.name: getattr(context, part.name) for part in fields(MeteredContext)})
         watched.observed = observed
         source = context.source
         if source is not None:
@@ -111,7 +110,7 @@ class WatchedContext(Context):
 
     def train(
         self,
-        network: MaterialisedModel | CustomObjective,
+        network: nn.Module,
         recipe: str,
         *,
         teacher: str | None = None,

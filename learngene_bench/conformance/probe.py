@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from learngene_bench.conformance.fixtures import Miniature, Target, request_key
 from learngene_bench.conformance.instrumentation import Observed, WatchedContext, watch
+from learngene_bench.contracts.family import DEFAULT_FAMILY, FAMILIES, count
 from learngene_bench.contracts.gene import Gene
-from learngene_bench.contracts.initializer import GeneRequest, Initializer
-from learngene_bench.models.spec import count
+from learngene_bench.contracts.initializer import GeneRequest, Initializer, wrong_family
 from learngene_bench.plugins.registry import Registered
 from learngene_bench.util.files import canonical
 
@@ -117,7 +117,9 @@ def examine(registered: Registered, options: Mapping[str, Any]) -> Evidence:
 class _Examination:
     def __init__(self, registered: Registered, options: Mapping[str, Any]) -> None:
         self.registered, self.options = registered, options
-        self.miniature = Miniature(self.registered.kind.recipe_fallbacks)
+        kind = registered.kind
+        family = FAMILIES.get(kind.families[0] if kind.families else DEFAULT_FAMILY)()
+        self.miniature = Miniature(family, kind.recipe_fallbacks)
         self.genes: dict[tuple[Any, ...], tuple[Gene | None, Observed]] = {}
         self.calls = 0
 
@@ -143,7 +145,7 @@ class _Examination:
         answers, method = Answers(target), self.method()
         question = "supports()"
         try:
-            answers.reason = method.supports(target.spec, target.base)
+            answers.reason = wrong_family(method, target.spec) or method.supports(target.spec, target.base)
             if answers.reason is None:
                 question = "trains()"
                 answers.trains = tuple(method.trains())
@@ -250,7 +252,7 @@ def _fault(parameter: nn.Parameter, before: nn.Parameter | None, value: Tensor |
     if parameter.device != value.device:
         return f"lies on {parameter.device}, models are handed back on the CPU"
     if parameter is not before:
-        return "is another object than before: copy numbers into it, as base_initialization.write_weights does"
+        return "is another object than before: copy numbers into it, as models.weights.write_weights does"
     if not parameter.requires_grad:
         return "no longer requires a gradient, so it would not be trained"
     if not parameter.is_leaf:

@@ -84,10 +84,11 @@ _PLANNING = f"""
 import sys
 from pathlib import Path
 from learngene_bench.plugins.registry import Registry
-from learngene_bench.models.spec import ModelSpec
+from learngene_bench.contracts.family import DEFAULT_FAMILY, FAMILIES
 
 method = Registry([Path(path) for path in sys.argv[2:]]).get(sys.argv[1]).create({{}})
-base = ModelSpec(depth=12, width=16, heads=2, patch_size=4, image_size=12)
+family = FAMILIES.get(method.families[0] if method.families else DEFAULT_FAMILY)()
+base = family.example_targets(image_size=12, channels=3, classes=1000)[0][1]
 method.supports(base, base), method.trains(), method.gene_request(base, base), method.stored_shapes(base, base)
 sys.exit({_HEAVY} if "torch" in sys.modules else 0)
 """

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from learngene_bench.models.spec import ModelSpec
+from learngene_bench.contracts.family import DEFAULT_FAMILY, ModelSpec, spec_from_dict
 from learngene_bench.util.errors import DamagedFile, UserError
 from learngene_bench.util.files import write_bytes
 
@@ -75,4 +75,6 @@ class Gene:
             raise UserError(f"gene file not found: {path}") from error
         except (SafetensorError, json.JSONDecodeError, KeyError, OSError) as error:
             raise DamagedFile(f"{path}: damaged gene ({error}); delete its folder and run again") from error
-        return Gene(description["method"], ModelSpec(**description["family"]), tensors, description["facts"])
+        # Genes written before there were several families do not name theirs.
+        family = spec_from_dict({"family": DEFAULT_FAMILY, **description["family"]})
+        return Gene(description["method"], family, tensors, description["facts"])

@@ -1,4 +1,4 @@
-"""The contract: what an initializer is, and what it may ask for.
+"""`Initializer`: the contract of a method, and what it may ask for.
 
 An initializer has two phases. `prepare` is expensive and runs once per family of targets: it makes a *gene*, which the
 suite caches by content address. `initialize` is cheap and runs for every target: it writes weights into a model.
@@ -15,10 +15,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal
+
+from typing_extensions import TypeVar  # for its default, which typing's has from Python 3.13 on
 
 from learngene_bench.config.section import Section
-from learngene_bench.models.spec import ModelSpec
+from learngene_bench.contracts.family import ModelSpec
 
 if TYPE_CHECKING:
     from torch import nn
@@ -36,7 +38,7 @@ class Distiller:
 
 @dataclass(frozen=True)
 class Pretrained:
-    """Asks for a Vision Transformer of this spec, trained by the preset's pre-training recipe."""
+    """Asks for a model of this spec, trained by the preset's pre-training recipe."""
 
     spec: ModelSpec
 
@@ -46,12 +48,12 @@ Ancestor = Distiller | Pretrained
 
 @dataclass(frozen=True)
 class GeneRequest:
-    """Which gene a target needs. Targets with equal requests share one gene.
+    """Names the gene that a target needs. Targets with equal requests share one gene.
 
     Attributes:
         family: the model that is trained, or read, to make the gene.
         ancestors: what `prepare` finds in `context.ancestors`, by role.
-        settings: whatever else shapes the gene; JSON, as it becomes part of the gene's address.
+        settings: anything else that shapes the gene; JSON, as it becomes part of the gene's address.
         trains: recipes of the preset that `prepare` trains by; see `Initializer.recipe_fallbacks`.
         files: what `prepare` reads, by role; the gene's address depends on what is in them, not on where they lie.
     """
@@ -64,46 +66,57 @@ class GeneRequest:
 
 
 OptionsType = TypeVar("OptionsType", bound=Section)
+SpecType = TypeVar("SpecType", bound=ModelSpec, default=ModelSpec)
 
 
 class NoOptions(Section):
-    """Of a method that has none."""
+    """The options of a method that has none."""
 
 
-class Initializer(ABC, Generic[OptionsType]):
-    """One way to initialize Vision Transformers.
+class Initializer(ABC, Generic[OptionsType, SpecType]):
+    """One way to initialize models.
 
     A subclass sets the class attributes, writes `initialize`, and, if it hands anything over from a trained model,
     `gene_request`, `prepare` and `stored_shapes`. Announce it as an entry point in the group
     `learngene_bench.initializers`, or pass its file as `--plugin`.
+
+    `Initializer[MyOptions, ViTSpec]` tells a type checker that targets are Vision Transformers; without the second
+    part they are any `ModelSpec`.
+
+    Attributes:
+        name: what a user types: lower case, with hyphens.
+        title: what a table prints.
+        group: the block of a table that the method stands in.
+        version: part of every address; raise it whenever the method's numbers change.
+        citation: the publication.
+        Options: settings that a user may change with `--set NAME.OPTION=VALUE`. The content of an option that is a
+            `Path` counts, not its place: name it in `GeneRequest.files`.
+        recipe_fallbacks: recipes of the method's own, each with the recipe that stands in where a preset has none. A
+            preset has `pretraining`, `condensation`, `inheritance` and `finetuning`. `{"adapter": "inheritance"}`
+            declares one more: a preset may have a section `[recipes.adapter]`, and `--set adapter.epochs=5` changes it
+            in any preset.
+        families: names of the model families that the method works for; None for any family.
+        is_trained: True if the gene already is the finished model, so that nothing is fine-tuned on the source task.
+        ignores_seed: True if neither `prepare` nor `initialize` depends on the seed. `lgbench check` verifies the
+            declaration.
     """
 
     name: ClassVar[str]
-    """What a user types: lower case, with hyphens."""
     title: ClassVar[str]
-    """What a table prints."""
     group: ClassVar[Group] = "other"
     version: ClassVar[int] = 1
-    """Raise it whenever the method's numbers change: it is part of every address."""
     citation: ClassVar[str] = ""
     Options: ClassVar[type[Section]] = NoOptions
-    """Settings that a user may change with `--set NAME.OPTION=VALUE`. Of one that is a `Path` the content counts: name
-    it in `GeneRequest.files`."""
+    families: ClassVar[tuple[str, ...] | None] = ("vit",)
     recipe_fallbacks: ClassVar[Mapping[str, str]] = {}
-    """Recipes of the method's own, by name, each with the recipe that stands in for it where a preset has none.
-
-    A preset has `pretraining`, `condensation`, `inheritance` and `finetuning`. `{"adapter": "inheritance"}` declares
-    one more: a preset may have a section `[recipes.adapter]`, and `--set adapter.epochs=5` changes it in any preset."""
     is_trained: ClassVar[bool] = False
-    """Whether the gene already is the finished model, so that nothing is tuned on the source task."""
     ignores_seed: ClassVar[bool] = False
-    """Whether it writes the same numbers whatever the seed, its gene included; `lgbench check` takes it at its word."""
 
     def __init__(self, options: OptionsType) -> None:
         self.options = options
 
     def row_title(self) -> str:
-        """What a table prints under these options, where they make another thing of it than `title` says."""
+        """The title that a table prints under these options, if they change what the method is."""
         return self.title
 
     def trains(self) -> tuple[str, ...]:
@@ -113,8 +126,8 @@ class Initializer(ABC, Generic[OptionsType]):
         """
         return ()
 
-    def supports(self, target: ModelSpec, base: ModelSpec) -> str | None:
-        """Why this target cannot be initialized, or None if it can; becomes a dash with a footnote.
+    def supports(self, target: SpecType, base: SpecType) -> str | None:
+        """The reason why this target cannot be initialized, or None if it can; becomes a dash with a footnote.
 
         Args:
             base: the 12-layer model of the size that the target belongs to; its width is the target's own except in
@@ -122,8 +135,8 @@ class Initializer(ABC, Generic[OptionsType]):
         """
         return None
 
-    def gene_request(self, target: ModelSpec, base: ModelSpec) -> GeneRequest | None:
-        """Which gene this target needs; None for none."""
+    def gene_request(self, target: SpecType, base: SpecType) -> GeneRequest | None:
+        """The gene that this target needs; None for none."""
         return None
 
     def prepare(self, request: GeneRequest, context: Context) -> Gene:
@@ -138,16 +151,26 @@ class Initializer(ABC, Generic[OptionsType]):
         raise TypeError(f"{type(self).__name__} asks for a gene, so it must define prepare()")
 
     @abstractmethod
-    def initialize(self, model: nn.Module, target: ModelSpec, gene: Gene | None, context: Context) -> None:
-        """Writes weights into `model`, a timm `VisionTransformer` of this spec, on the CPU.
+    def initialize(self, model: nn.Module, target: SpecType, gene: Gene | None, context: Context) -> None:
+        """Writes weights into `model`, which is on the CPU.
 
         The model arrives with the preset's base initialization drawn from `context.seed`; what this method does not
         write keeps it. Deterministic in the seed.
+
+        Args:
+            model: what the target's family builds: of the family `vit`, a timm `VisionTransformer`.
         """
 
-    def stored_shapes(self, target: ModelSpec, base: ModelSpec) -> Mapping[str, tuple[int, ...]]:
+    def stored_shapes(self, target: SpecType, base: SpecType) -> Mapping[str, tuple[int, ...]]:
         """Shapes of what is stored and handed over to this target: the paper's parameter column.
 
         Scalers, operators, hypernetworks and teachers are not counted (WAVE, Table 1).
         """
         return {}
+
+
+def wrong_family(method: Initializer[Any, Any], target: ModelSpec) -> str | None:
+    """The reason why a method is not for the target's family, or None if it is; ask it nothing else before."""
+    if method.families is None or target.family in method.families:
+        return None
+    return f"it is made for models of the family {' or '.join(method.families)}, not {target.family}"

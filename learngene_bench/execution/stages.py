@@ -7,7 +7,6 @@ import time
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,22 +17,23 @@ from torch import nn
 from learngene_bench import distributed
 from learngene_bench.config.preset import BaseInitialization, Compute, Teacher
 from learngene_bench.config.recipe import Recipe
-from learngene_bench.contracts.context import Context
 from learngene_bench.contracts.dataset import Splits
+from learngene_bench.contracts.family import ModelSpec, spec_from_dict
 from learngene_bench.contracts.gene import Gene
 from learngene_bench.contracts.initializer import GeneRequest, Initializer
 from learngene_bench.data.batch_augment import SplitImages
 from learngene_bench.data.dataloader import loader_workers
 from learngene_bench.execution.stage_data import planned_data, task_data
-from learngene_bench.models.spec import ModelSpec
 from learngene_bench.plugins.registry import Registry
 from learngene_bench.runs.store import SCHEMA_VERSION, Runs, StageFolder
 from learngene_bench.runs.tensors import check_hash, describe, facts_of, load_tensors, save_tensors
+from learngene_bench.schema.cost import Cost
 from learngene_bench.training.ancestors import build_teacher, forward_flops, load_checkpoint, load_from_timm
+from learngene_bench.training.context import MeteredContext
 from learngene_bench.training.evaluation import top1
 from learngene_bench.training.inputs import new_model, plain_images, source_data, training_images
 from learngene_bench.training.loop import train
-from learngene_bench.training.run import Cost, Progress, TrainingRun
+from learngene_bench.training.run import Progress, TrainingRun
 from learngene_bench.util import provenance, source_code
 from learngene_bench.util.errors import MethodFailure, UserError, one_line
 from learngene_bench.util.files import file_hash, write_json, write_whole
@@ -160,7 +160,7 @@ class _Stage:
         return {
             "metrics": {"validation_top1": accuracy},
             "curve": curve,
-            "cost": {"train": asdict(cost)},
+            "cost": {"train": cost.model_dump()},
             "forward_flops": flops,
             "tensors": facts_of(self.folder.tensors),
         }
@@ -173,7 +173,7 @@ class _Stage:
             network = build_teacher(teacher, self.facts)
             loaded = teacher.pretrained or teacher.checkpoint is not None
             return network, None if loaded else teacher.recipe, forward_flops(network, self.facts)
-        spec = ModelSpec(**self.config["spec"])
+        spec = spec_from_dict(self.config["spec"])
         recipe = Recipe(**self.config["recipe"]) if "recipe" in self.config else None
         return self._new_model(spec, recipe.drop_path if recipe else 0.0), recipe, spec.forward_flops()
 
@@ -200,7 +200,7 @@ class _Stage:
         """Runs a method's `prepare`; the gene is the result."""
         method = self._method({})
         request = GeneRequest(
-            family=ModelSpec(**self.config["family"]),
+            family=spec_from_dict(self.config["family"]),
             settings=self.config["settings"],
             trains=tuple(self.config["recipes"]),
             files={role: self._weights_file(found) for role, found in self.config.get("files", {}).items()},
@@ -218,7 +218,7 @@ class _Stage:
         return {
             "metrics": {},
             "curve": context.curves,
-            "cost": {"ancestors": asdict(spent), "prepare": asdict(context.cost)},
+            "cost": {"ancestors": spent.model_dump(), "prepare": context.cost.model_dump()},
             "tensors": facts_of(self.folder.tensors),
         }
 
@@ -239,7 +239,7 @@ class _Stage:
             evaluate_every=recipe.evaluate_every,
             measure_start=True,
             checkpoint=self.folder.checkpoints / "tuning.pt",
-            forward_flops=ModelSpec(**self.config["target"]).forward_flops(),
+            forward_flops=spec_from_dict(self.config["target"]).forward_flops(),
             progress=self._progress,
         )
         trained = train(model, training_images(splits, recipe, self.device, self.loaders), recipe, phase)
@@ -252,7 +252,7 @@ class _Stage:
             **self.execution["about"],
             "metrics": {"top1": trained.curve[-1]["top1"], "top1_initial": trained.curve[0]["top1"]},
             "curve": trained.curve,
-            "cost": {**cost, "tune": asdict(trained.cost)},
+            "cost": {**cost, "tune": trained.cost.model_dump()},
             "initial_weights": {"sha256": initial["sha256"]},
             "kept_tensors": kept_tensors,
             "model": {"sha256": file_hash(kept), "mean": list(splits.mean), "std": list(splits.std)},
@@ -267,9 +267,9 @@ class _Stage:
         Raises:
             MethodFailure: it has weights that are not finite.
         """
-        target = ModelSpec(**self.config["target"])
+        target = spec_from_dict(self.config["target"])
         method = self._method(self.config["options"])
-        nothing = asdict(Cost())
+        nothing = Cost().model_dump()
         gene, spent = None, {"ancestors": nothing, "prepare": nothing}
         if "gene" in self.inputs:
             gene, spent = self._load_gene(self.inputs["gene"])
@@ -282,7 +282,7 @@ class _Stage:
             if not parameter.isfinite().all():
                 raise MethodFailure(f"initialize() left numbers in {name} that are not finite")
         kept = [name for name, parameter in model.named_parameters() if torch.equal(parameter, base[name])]
-        return model, {**spent, "initialize": asdict(context.cost)}, kept
+        return model, {**spent, "initialize": context.cost.model_dump()}, kept
 
     @contextmanager
     def _global_stream(self) -> Iterator[None]:
@@ -321,9 +321,9 @@ class _Stage:
 
     def _context(
         self, recipes: Mapping[str, Any], ancestors: Mapping[str, nn.Module], flops: Mapping[str, float]
-    ) -> Context:
+    ) -> MeteredContext:
         made = {name: Recipe(**values) for name, values in recipes.items()}
-        return Context(
+        return MeteredContext(
             seed=self.seed,
             device=self.device,
             compute=self.compute,

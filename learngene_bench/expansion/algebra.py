@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from learngene_bench.models.spec import ModelSpec
+from learngene_bench.contracts.family import ModelSpec
 from learngene_bench.util.lazy import torch
 
 if TYPE_CHECKING:

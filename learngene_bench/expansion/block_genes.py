@@ -14,11 +14,11 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from learngene_bench.contracts.family import ModelSpec
 from learngene_bench.contracts.gene import Gene
 from learngene_bench.contracts.initializer import Distiller, GeneRequest, Initializer, OptionsType
 from learngene_bench.expansion.algebra import Expansion
-from learngene_bench.models.base_initialization import inherited_stem, write_weights
-from learngene_bench.models.spec import ModelSpec
+from learngene_bench.models.weights import inherited_non_block, write_weights
 from learngene_bench.util.lazy import torch
 
 if TYPE_CHECKING:
@@ -53,19 +53,13 @@ class BlockInitializer(Initializer[OptionsType]):
         """
 
     def supports(self, target: ModelSpec, base: ModelSpec) -> str | None:
-        if target.width != base.width:
-            return f"its blocks have width {base.width}"
-        if target.head_dimension != base.head_dimension:
-            return f"its blocks hold heads of dimension {base.head_dimension}"
-        if target.hidden != base.hidden:
-            return f"its blocks hold an MLP of hidden width {base.hidden}"
-        return None
+        return target.block_mismatch(base)
 
     def stored_shapes(self, target: ModelSpec, base: ModelSpec) -> Mapping[str, tuple[int, ...]]:
         templates = len(self.scalers(target.depth, self.settings())[0])
         counted = {n: shape for n, shape in base.block_shapes().items() if self.counts_tables or "rpe_" not in n}
         blocks = {name: (templates, *shape) for name, shape in counted.items()}
-        return {**blocks, **target.stem_shapes(), **target.head_shapes()}
+        return {**blocks, **target.non_block_shapes(), **target.head_shapes()}
 
     def initialize(self, model: nn.Module, target: ModelSpec, gene: Gene | None, context: Context) -> None:
         assert gene is not None
@@ -76,7 +70,7 @@ class BlockInitializer(Initializer[OptionsType]):
         # Free layers stay as they are; so do iRPE tables that only one of family and target has.
         layers = [f"blocks.{layer}." for layer, row in enumerate(scalers) if any(row)]
         blocks = {name: w for name, w in expanded.items() if name.startswith(tuple(layers)) and name in own}
-        stem = inherited_stem(gene.part("stem"), family, target, own, head=context.same_task)
+        stem = inherited_non_block(gene.part("stem"), family, target, own, head=context.same_task)
         write_weights(model, {**blocks, **stem})
 
 
@@ -147,7 +141,7 @@ def gene_of_blocks(
         facts: what the gene tells beside `layers`, which is added.
     """
     weights = {name: parameter.detach() for name, parameter in ancestor.named_parameters()}
-    stem = {name: weights[name] for name in {**family.stem_shapes(), **family.head_shapes()}}
+    stem = {name: weights[name] for name in {**family.non_block_shapes(), **family.head_shapes()}}
     tensors = _gene_tensors(stacked_blocks(weights, family, layers), stem)
     return Gene(method, family, tensors, {**facts, "layers": list(layers)})
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from learngene_bench.contracts.family import ModelSpec
 from learngene_bench.expansion.algebra import Expansion
-from learngene_bench.models.spec import ModelSpec
-from learngene_bench.models.vit import build_model
+from learngene_bench.models.weights import build_model
 
 
 class TensorTable(nn.Module):

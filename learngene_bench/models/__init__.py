@@ -1,1 +1,1 @@
-"""The Vision Transformer: its description, its timm module, its base initialization."""
+"""The model families, one folder each, and what works on a model of any family."""

@@ -16,15 +16,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from learngene_bench.config.grid import Grid
 from learngene_bench.config.preset import Preset
-from learngene_bench.models.spec import ModelSpec
+from learngene_bench.contracts.family import ModelSpec
 from learngene_bench.util.files import address_of
 
 if TYPE_CHECKING:
     from learngene_bench.planning.targets import Task
 
 Kind = Literal["ancestor", "gene", "cell"]
-BASE_DEPTH = 12
-"""Depth of the model that a size is named after (DeiT-Ti, -S, -B), and of which methods make their genes."""
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,15 @@ from typing import Any
 
 from learngene_bench.config.preset import Preset
 from learngene_bench.config.recipe import Recipe
-from learngene_bench.contracts.initializer import Ancestor, Distiller, GeneRequest, Initializer, Pretrained
-from learngene_bench.models.spec import ModelSpec, count
+from learngene_bench.contracts.family import ModelSpec, count
+from learngene_bench.contracts.initializer import (
+    Ancestor,
+    Distiller,
+    GeneRequest,
+    Initializer,
+    Pretrained,
+    wrong_family,
+)
 from learngene_bench.planning.descriptions import (
     differences,
     downstream_differences,
@@ -21,7 +28,7 @@ from learngene_bench.planning.descriptions import (
 from learngene_bench.planning.method_spec import MethodSpec
 from learngene_bench.planning.plan import Cell, MethodVariant, Plan, Stage, UnsupportedCell
 from learngene_bench.planning.request import Request
-from learngene_bench.planning.targets import Target, Task, source_task, targets_of
+from learngene_bench.planning.targets import Target, Task, model_family, source_task, targets_of
 from learngene_bench.plugins.registry import Registered
 from learngene_bench.util.errors import UserError
 from learngene_bench.util.files import address_of, file_hash
@@ -43,6 +50,7 @@ class _Planner:
         self.loaded_spec: ModelSpec | None = None
         self.hashes: dict[Path, str] = {}
         self.source = source_task(self.preset)
+        self.family, self.architecture = model_family(self.preset)
         self.targets = targets_of(self.preset, self.grid, self.source)
         self.tasks = list({target.task.name: target.task for target in self.targets}.values())
         self._check_validation()
@@ -70,7 +78,7 @@ class _Planner:
             **self.common,
             "preset": self.preset.name,
             "evaluation_split": self.preset.evaluation_split,
-            "model": self.preset.model.model_dump(),
+            "model": {"family": self.family.name, **self.architecture.model_dump()},
             **self._ordinary_training(),
         }
         plan = Plan(
@@ -132,7 +140,7 @@ class _Planner:
                 row = self._variant(choice, method, target)
                 if row not in self.result.rows:
                     self.result.rows.append(row)
-                reason = method.supports(target.spec, target.base)
+                reason = wrong_family(method, target.spec) or method.supports(target.spec, target.base)
                 if reason is not None:
                     self.result.dashes.append(UnsupportedCell(row, target.size, target.task.name, target.spec, reason))
                     continue
@@ -141,7 +149,8 @@ class _Planner:
 
     def _variant(self, choice: MethodSpec, method: Initializer, target: Target) -> MethodVariant:
         """Describes a row by its options, and by what differs from the preset in settings that its cells depend on."""
-        request = method.gene_request(target.spec, target.base)
+        fits = wrong_family(method, target.spec) is None
+        request = method.gene_request(target.spec, target.base) if fits else None
         used = [(name, target.base.width) for name in method.trains()]
         used += [(name, request.family.width) for name in request.trains] if request else []
         default = type(method).Options()

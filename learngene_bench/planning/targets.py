@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from learngene_bench.config.grid import Grid
+from learngene_bench.config.loader import build_options
 from learngene_bench.config.preset import Preset
 from learngene_bench.config.recipe import Recipe
+from learngene_bench.config.section import Section
 from learngene_bench.contracts.dataset import Dataset, DatasetFacts
-from learngene_bench.models.spec import ModelSpec
-from learngene_bench.planning.plan import BASE_DEPTH
+from learngene_bench.contracts.family import DEFAULT_FAMILY, FAMILIES, ModelFamily, ModelSpec, family_of
 from learngene_bench.plugins.registry import dataset
 from learngene_bench.util.errors import UserError, unknown
 
@@ -121,7 +121,7 @@ def targets_of(preset: Preset, grid: Grid, source: Task) -> list[Target]:
     """
     tasks = tasks_of(preset, grid, source)
     return [
-        Target(size, base, _on(task, replace(widened(base, factor), depth=depth)), task)
+        Target(size, base, _on(task, family_of(base).widened(base, factor).with_depth(depth)), task)
         for size, base in _bases(preset, grid, source.facts).items()
         for factor in dict.fromkeys(grid.width_factors)
         for depth in dict.fromkeys(grid.depths)
@@ -129,28 +129,32 @@ def targets_of(preset: Preset, grid: Grid, source: Task) -> list[Target]:
     ]
 
 
+def model_family(preset: Preset) -> tuple[ModelFamily, Section]:
+    """The family of a preset's models, and what they share.
+
+    Raises:
+        UserError: an unknown family, or settings that are not its own.
+    """
+    settings = {"family": DEFAULT_FAMILY, **preset.model}
+    family = FAMILIES.get(str(settings.pop("family")))()
+    return family, build_options(family.Architecture, settings, f"model ({family.name})")
+
+
 def _bases(preset: Preset, grid: Grid, facts: DatasetFacts) -> dict[str, ModelSpec]:
     """The 12-layer model of every size that the grid asks for."""
-    model = preset.model
+    family, architecture = model_family(preset)
     bases = {}
     for size in _sizes(preset, grid):
-        width = preset.sizes[size].width
-        if width % model.head_dimension:
-            raise UserError(
-                f"size {size!r}: width {width} is not a multiple of the head dimension {model.head_dimension}"
+        try:
+            bases[size] = family.base_spec(
+                architecture,
+                width=preset.sizes[size].width,
+                image_size=facts.image_size,
+                channels=facts.channels,
+                classes=facts.classes,
             )
-        bases[size] = ModelSpec(
-            depth=BASE_DEPTH,
-            width=width,
-            heads=width // model.head_dimension,
-            patch_size=model.patch_size,
-            image_size=facts.image_size,
-            channels=facts.channels,
-            classes=facts.classes,
-            mlp_ratio=model.mlp_ratio,
-            class_token=model.class_token,
-            irpe=model.irpe,
-        )
+        except UserError as error:
+            raise UserError(f"size {size!r}: {error}") from error
     return bases
 
 
@@ -164,12 +168,6 @@ def _sizes(preset: Preset, grid: Grid) -> list[str]:
         if size not in preset.sizes:
             raise unknown(f"size of preset {preset.name!r}", size, preset.sizes)
     return list(grid.sizes)
-
-
-def widened(base: ModelSpec, factor: float) -> ModelSpec:
-    """The base this many times as wide, rounded up to whole heads."""
-    heads = math.ceil(round(base.heads * factor, 6))
-    return replace(base, width=heads * base.head_dimension, heads=heads)
 
 
 def _on(task: Task, spec: ModelSpec) -> ModelSpec:

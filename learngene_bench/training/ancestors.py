@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from learngene_bench.config.preset import Teacher
 from learngene_bench.contracts.dataset import DatasetFacts
-from learngene_bench.models.vit import spec_of
+from learngene_bench.models.weights import spec_of
 from learngene_bench.util.errors import UserError, unknown
 from learngene_bench.util.rng import RngStreams
 

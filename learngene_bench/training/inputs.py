@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from timm.models.vision_transformer import VisionTransformer
+from torch import nn
 
 from learngene_bench.config.preset import BaseInitialization
 from learngene_bench.config.recipe import Augmentation, Recipe
-from learngene_bench.contracts.context import SourceData
 from learngene_bench.contracts.dataset import Images, Split, Splits
+from learngene_bench.contracts.family import ModelSpec
 from learngene_bench.data.batch_augment import DeviceImages, Normalization, SplitImages
 from learngene_bench.data.dataloader import StreamedImages
-from learngene_bench.models.base_initialization import base_weights, write_weights
-from learngene_bench.models.spec import ModelSpec
-from learngene_bench.models.vit import build_model
+from learngene_bench.models.weights import base_weights, build_model, write_weights
+from learngene_bench.training.context import SourceData
 from learngene_bench.util.rng import RngStreams
 
 
-def new_model(spec: ModelSpec, base: BaseInitialization, seed: int, drop_path: float = 0.0) -> VisionTransformer:
+def new_model(spec: ModelSpec, base: BaseInitialization, seed: int, drop_path: float = 0.0) -> nn.Module:
     """Returns a model on the CPU whose weights are the base initialization, drawn from the seed."""
     model = build_model(spec, drop_path=drop_path)
     write_weights(model, base_weights(spec, base, RngStreams(seed).generator("weights")))

@@ -13,7 +13,6 @@ import io
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -27,13 +26,15 @@ from torch.nn.parallel import DistributedDataParallel
 
 from learngene_bench import distributed
 from learngene_bench.config.recipe import Recipe
+from learngene_bench.contracts.context import TrainResult
 from learngene_bench.data.batch_augment import SplitImages
 from learngene_bench.data.dataloader import translate_loader_errors
 from learngene_bench.data.mixup import ResumableMixup
 from learngene_bench.data.sampler import AugmentationRng, BatchSchedule, ScheduledBatch
+from learngene_bench.schema.cost import Cost
 from learngene_bench.training.custom_objective import CustomObjective
 from learngene_bench.training.evaluation import autocast
-from learngene_bench.training.run import Cost, TrainingRun, TrainResult
+from learngene_bench.training.run import TrainingRun
 from learngene_bench.util import interrupt
 from learngene_bench.util.errors import DamagedFile, MethodFailure, UserError
 from learngene_bench.util.files import write_bytes
@@ -270,7 +271,7 @@ class _TrainingLoop:
                 "device": self.device.type,
                 "processes": self.world.size,
                 "network": self.network.state_dict(),
-                "cost": asdict(self.result.cost),
+                "cost": self.result.cost.model_dump(),
                 "curve": self.result.curve,
             }
             if self.step < self.steps:

@@ -1,11 +1,11 @@
-"""One training run: what it is given beside network, data and recipe, what it reports, what it costs and leaves."""
+"""One training run: what it is given beside network, data and recipe, and what it reports."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from torch import nn
 
@@ -13,28 +13,6 @@ from learngene_bench.config.preset import Compute
 from learngene_bench.util.rng import RngStreams
 
 Evaluate = Callable[[nn.Module], float]
-
-
-@dataclass
-class Cost:
-    """The cost of some work.
-
-    Attributes:
-        epochs: passes over the training split.
-        images: training images seen, an image counted each time.
-        flops: floating-point operations of the matrix products, analytically: a training step is three forward
-            passes, and a teacher's forward pass is added.
-        seconds: wall clock, evaluation and checkpoints included.
-    """
-
-    epochs: float = 0.0
-    iterations: int = 0
-    images: int = 0
-    flops: float = 0.0
-    seconds: float = 0.0
-
-    def __add__(self, other: Cost) -> Cost:
-        return Cost(**{name: value + getattr(other, name) for name, value in asdict(self).items()})
 
 
 class Progress(Protocol):
@@ -86,15 +64,3 @@ class TrainingRun:
     forward_flops: float = 0.0
     step_flops: float = 0.0
     progress: Progress | None = None
-
-
-@dataclass
-class TrainResult:
-    """What a training run leaves beside the trained network.
-
-    Attributes:
-        curve: one entry per measurement: epoch, iterations, mean training loss since the last one, top-1 in percent.
-    """
-
-    cost: Cost = field(default_factory=Cost)
-    curve: list[dict[str, Any]] = field(default_factory=list)

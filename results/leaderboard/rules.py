@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from learngene_bench.models.spec import ModelSpec
+from learngene_bench.contracts.family import spec_from_dict
 from learngene_bench.results.leaderboard.records import Kept, StageFiles, is_hash
 from learngene_bench.results.records.details import provenance
 from learngene_bench.results.records.fields import Fields, parse
@@ -72,7 +72,7 @@ def _check_cell(record: Fields, config: Fields) -> None:
     ):
         _expect(value == planned, f"'cell.{name}' is {value}, in config.json {planned}")
     try:
-        parameters = ModelSpec(**target).parameter_count()  # type: ignore[arg-type]
+        parameters = spec_from_dict({"family": "vit", **target}).parameter_count()
     except (TypeError, UserError) as error:
         raise ValueError(f"'cell.target' is no Vision Transformer ({error})") from None
     _expect(

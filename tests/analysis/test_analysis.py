@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,13 +18,13 @@ from learngene_bench.analysis.tiles import spread
 from learngene_bench.api.initialize import initialize
 from learngene_bench.config.preset import BaseInitialization
 from learngene_bench.methods.telg import Telg
-from learngene_bench.models.spec import ModelSpec
+from learngene_bench.models.vit import ViTSpec
 from learngene_bench.training.inputs import new_model
 
-SPEC = ModelSpec(depth=4, width=48, heads=3, patch_size=4, image_size=12, channels=1, classes=10)
+SPEC = ViTSpec(depth=4, width=48, heads=3, patch_size=4, image_size=12, channels=1, classes=10)
 
 
-def random_model(spec: ModelSpec, seed: int = 0) -> VisionTransformer:
+def random_model(spec: ViTSpec, seed: int = 0) -> VisionTransformer:
     """All parameters are random, iRPE tables and biases too, so that nothing is hidden behind a zero."""
     model = new_model(spec, BaseInitialization(weight_init="xavier", position_std=0.5), seed)
     generator = torch.Generator().manual_seed(seed + 1)
@@ -77,7 +78,7 @@ def test_products_are_those_of_attention() -> None:
 
 def test_mimetic_models_have_the_products_that_define_them() -> None:
     """Wv' Wp' = .4 Z - .4 I, Z of deviation 1 / sqrt(D); Wq' Wk the best approximation of rank d to .7 (Z + I)."""
-    spec = ModelSpec(depth=2, width=192, heads=3, patch_size=4, image_size=12, channels=1, classes=10)
+    spec = ViTSpec(depth=2, width=192, heads=3, patch_size=4, image_size=12, channels=1, classes=10)
     model = random_model(spec)
     initialize(model, "mimetic", seed=0)
     for of_heads, of_block in attention_structure.products_of(model, spec):
@@ -145,7 +146,7 @@ def test_what_is_the_same_in_all_layers_has_no_structure(value: float) -> None:
 @pytest.mark.parametrize("class_token", [False, True])
 def test_attention_is_what_timm_computes(class_token: bool) -> None:
     """Its slow way shows the matrices, to a hook on the drop-out behind them."""
-    spec = ModelSpec(**{**SPEC.as_dict(), "class_token": class_token})
+    spec = replace(SPEC, class_token=class_token)
     model, seen = random_model(spec), []
     found = attention_maps.attention_matrices(model, images(3))
     for block in model.blocks:
@@ -159,7 +160,7 @@ def test_attention_is_what_timm_computes(class_token: bool) -> None:
 
 def test_attention_with_relative_positions() -> None:
     """Without tables it is that of the same model without; with them it is another, and rows sum to 1."""
-    spec = ModelSpec(**{**SPEC.as_dict(), "irpe": True})
+    spec = replace(SPEC, irpe=True)
     plain, relative = random_model(SPEC), random_model(spec)
     with_tables = attention_maps.attention_matrices(relative, images(2))
     torch.testing.assert_close(with_tables.sum(-1), torch.ones(with_tables.shape[:-1]))
@@ -179,7 +180,7 @@ def test_attention_with_relative_positions() -> None:
 @pytest.mark.parametrize("class_token", [False, True])
 @pytest.mark.parametrize("kind", sorted(attention_maps.MAPS))
 def test_maps_are_distributions_over_the_patches(kind: str, class_token: bool) -> None:
-    model = random_model(ModelSpec(**{**SPEC.as_dict(), "class_token": class_token}))
+    model = random_model(replace(SPEC, class_token=class_token))
     maps = attention_maps.MAPS[kind](model, images(20), torch.arange(20) % 10)
     assert maps.shape == (20, 9)
     assert (maps >= 0).all()
@@ -202,7 +203,7 @@ def test_where_queries_are_nothing_attention_is_everywhere(kind: str) -> None:
 
 
 def test_rollout_by_hand() -> None:
-    model = random_model(ModelSpec(**{**SPEC.as_dict(), "class_token": True, "depth": 2}))
+    model = random_model(replace(SPEC, class_token=True, depth=2))
     first, second = attention_maps.attention_matrices(model, images(1)).mean(2)[:, 0].double().numpy()
     arrived = ((second + np.eye(10)) / 2 @ ((first + np.eye(10)) / 2))[0, 1:]
     found = attention_maps.rollout(model, images(1), torch.zeros(1, dtype=torch.int64))

@@ -18,11 +18,11 @@ import learngene_bench
 from learngene_bench.contracts.gene import Gene
 from learngene_bench.contracts.initializer import Initializer
 from learngene_bench.methods.wave import Layout, Wave, WaveOptions, components
-from learngene_bench.models.spec import ModelSpec
-from learngene_bench.models.vit import spec_of
+from learngene_bench.models.vit import ViTSpec
+from learngene_bench.models.weights import spec_of
 from learngene_bench.util.errors import UserError
 
-DEIT = ModelSpec(12, 192, 3, 16, 224, class_token=True)
+DEIT = ViTSpec(depth=12, width=192, heads=3, patch_size=16, image_size=224, class_token=True)
 SMALL = {"img_size": 12, "patch_size": 4, "in_chans": 1, "num_classes": 10}
 
 
@@ -40,7 +40,7 @@ def weights(model: nn.Module) -> dict[str, torch.Tensor]:
     return {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
 
 
-def wave_gene(family: ModelSpec) -> Gene:
+def wave_gene(family: ViTSpec) -> Gene:
     """In WAVE's format, as if it had been condensed: every tensor random."""
     method, generator = Wave(WaveOptions()), torch.Generator().manual_seed(0)
     settings = method.gene_request(family, family).settings
@@ -49,7 +49,7 @@ def wave_gene(family: ModelSpec) -> Gene:
     for name in components(family, settings["parts"]):
         tensors[f"templates/{name}"] = 0.05 * torch.randn(layout.template_shape(name), generator=generator)
         tensors[f"scalers/{name}"] = torch.randn(layout.padding(name, family.depth).shape, generator=generator)
-    for name, shape in {**family.stem_shapes(), **family.head_shapes()}.items():
+    for name, shape in {**family.non_block_shapes(), **family.head_shapes()}.items():
         tensors[f"stem/{name}"] = torch.randn(shape, generator=generator)
     return Gene("wave", family, tensors, dict(settings))
 
@@ -198,7 +198,7 @@ def test_half_precision_models() -> None:
 class Broken(Initializer):
     name, title = "broken", "Broken"
 
-    def initialize(self, model: nn.Module, target: ModelSpec, gene: Gene | None, context: Any) -> None:
+    def initialize(self, model: nn.Module, target: ViTSpec, gene: Gene | None, context: Any) -> None:
         nn.init.zeros_(model.get_parameter("head.weight"))
         raise RuntimeError("half way")
 
@@ -206,7 +206,7 @@ class Broken(Initializer):
 class Looking(Initializer):
     name, title = "looking", "Looking"
 
-    def initialize(self, model: nn.Module, target: ModelSpec, gene: Gene | None, context: Any) -> None:
+    def initialize(self, model: nn.Module, target: ViTSpec, gene: Gene | None, context: Any) -> None:
         nn.init.constant_(model.get_parameter("head.bias"), float(context.source_images(2).abs().mean()))
 
 

@@ -23,31 +23,31 @@ from learngene_bench.baselines.mimetic import Mimetic, MimeticOptions, split
 from learngene_bench.baselines.weight_selection import WeightSelection, WeightSelectionOptions, selected_indices
 from learngene_bench.config.preset import BaseInitialization, Compute
 from learngene_bench.config.recipe import Recipe
-from learngene_bench.contracts.context import Context, SourceData
 from learngene_bench.contracts.dataset import Images
+from learngene_bench.contracts.family import count
 from learngene_bench.contracts.gene import Gene
 from learngene_bench.contracts.initializer import Initializer, NoOptions, Pretrained
 from learngene_bench.data.batch_augment import DeviceImages, Normalization
-from learngene_bench.models.base_initialization import write_weights
-from learngene_bench.models.spec import ModelSpec, count
-from learngene_bench.models.vit import build_model
+from learngene_bench.models.vit import ViTSpec
+from learngene_bench.models.weights import build_model, write_weights
+from learngene_bench.training.context import MeteredContext, SourceData
 from learngene_bench.util.errors import UserError
 
-SMALL = ModelSpec(depth=12, width=8, heads=2, patch_size=2, image_size=6, channels=1, classes=5)
+SMALL = ViTSpec(depth=12, width=8, heads=2, patch_size=2, image_size=6, channels=1, classes=5)
 STACKING = LigoOptions(noise=0.0, learn_operators=False)
 
 
-def context(seed: int = 0, **values: object) -> Context:
+def context(seed: int = 0, **values: object) -> MeteredContext:
     base = BaseInitialization(weight_init="xavier", position_std=0.5)
-    return Context(seed, torch.device("cpu"), Compute(), base, **values)  # type: ignore[arg-type]
+    return MeteredContext(seed, torch.device("cpu"), Compute(), base, **values)  # type: ignore[arg-type]
 
 
-def random_weights(spec: ModelSpec, generator: torch.Generator) -> dict[str, Tensor]:
+def random_weights(spec: ViTSpec, generator: torch.Generator) -> dict[str, Tensor]:
     return {name: torch.randn(shape, generator=generator) for name, shape in spec.parameter_shapes().items()}
 
 
 def initialized(
-    method: Initializer, target: ModelSpec, gene: Gene | None = None, where: Context | None = None
+    method: Initializer, target: ViTSpec, gene: Gene | None = None, where: MeteredContext | None = None
 ) -> VisionTransformer:
     """A target as the benchmark hands it to a method, after the method."""
     where = where or context()
@@ -162,7 +162,7 @@ def released_indices(teacher: int, target: int) -> list[int]:
     return [round(Fraction(i * (teacher - 1), target - 1)) for i in range(target)]
 
 
-def selection_gene(teacher: ModelSpec, generator: torch.Generator) -> Gene:
+def selection_gene(teacher: ViTSpec, generator: torch.Generator) -> Gene:
     weights = random_weights(teacher, generator)
     return Gene("weight-selection", teacher, {name: weights[name] for name in weights if "head" not in name})
 
@@ -201,7 +201,7 @@ def test_fused_queries_and_keys_pick_other_channels() -> None:
 # --- ligo ------------------------------------------------------------------------------------------------------------
 
 
-def ligo_gene(source: ModelSpec, generator: torch.Generator) -> Gene:
+def ligo_gene(source: ViTSpec, generator: torch.Generator) -> Gene:
     return Gene("ligo", source, random_weights(source, generator))
 
 
@@ -213,7 +213,7 @@ def test_ligo_starts_as_stacking(depth: int, generator: torch.Generator) -> None
     for layer in range(depth):
         for name in SMALL.block_shapes():
             assert torch.equal(weights.pop(f"blocks.{layer}.{name}"), gene.tensors[f"blocks.{layer % 4}.{name}"])
-    assert weights.keys() == {**SMALL.stem_shapes(), **SMALL.head_shapes()}.keys()
+    assert weights.keys() == {**SMALL.non_block_shapes(), **SMALL.head_shapes()}.keys()
     assert all(torch.equal(found, gene.tensors[name]) for name, found in weights.items())
 
 
@@ -296,7 +296,7 @@ def test_ligo_grows_by_its_definition(width: int, depth: int, generator: torch.G
         torch.testing.assert_close(tensor.double(), expected[name], rtol=1e-4, atol=1e-4)
 
 
-def learning_context(seed: int = 0) -> Context:
+def learning_context(seed: int = 0) -> MeteredContext:
     """Forty small images of five classes and a recipe of a few steps."""
     random = np.random.default_rng(0)
     labels = np.arange(40) % 5
@@ -402,7 +402,7 @@ def test_random_ones_follow_the_seed_and_nothing_else(method: Initializer, gener
         (Ligo(LigoOptions()), replace(SMALL, heads=4), "heads of dimension 4"),
     ],
 )
-def test_supported_targets(method: Initializer, target: ModelSpec, reason: str | None) -> None:
+def test_supported_targets(method: Initializer, target: ViTSpec, reason: str | None) -> None:
     answer = method.supports(target, SMALL)
     assert answer == reason if reason is None else reason in str(answer)
 

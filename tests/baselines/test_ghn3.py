@@ -20,8 +20,8 @@ from learngene_bench.baselines.ghn3.layout import PRIMITIVES, PUBLISHED, layout_
 from learngene_bench.baselines.ghn3.network import GraphBatch, Hypernetwork
 from learngene_bench.baselines.ghn3.prediction import fitted, predict
 from learngene_bench.config.preset import BaseInitialization
-from learngene_bench.models.spec import ModelSpec
-from learngene_bench.models.vit import build_model
+from learngene_bench.models.vit import ViTSpec
+from learngene_bench.models.weights import build_model
 from learngene_bench.training.inputs import new_model
 
 
@@ -218,7 +218,7 @@ def test_predicted_weights(hypernetwork: Hypernetwork, kind: str) -> None:
 
 
 def _by_hand(
-    network: Hypernetwork, spec: ModelSpec, nodes: Tensor, number: dict[str, int]
+    network: Hypernetwork, spec: ViTSpec, nodes: Tensor, number: dict[str, int]
 ) -> Iterator[tuple[str, Tensor]]:
     hidden, width, patch = spec.hidden, spec.width, spec.patch_size
     vectors = {name: network.decoder_1d.fc(nodes[index]).view(2, -1) for name, index in number.items()}

@@ -30,18 +30,19 @@ from learngene_bench.cli.main import run_command
 from learngene_bench.config.loader import load_preset
 from learngene_bench.config.preset import BaseInitialization, Compute
 from learngene_bench.config.recipe import Recipe
-from learngene_bench.contracts.context import Context
+from learngene_bench.contracts.context import TrainResult
 from learngene_bench.contracts.dataset import Images
 from learngene_bench.contracts.gene import Gene
 from learngene_bench.data.batch_augment import DeviceImages, Normalization
-from learngene_bench.models.spec import ModelSpec
-from learngene_bench.models.vit import build_model
+from learngene_bench.models.vit import ViTSpec
+from learngene_bench.models.weights import build_model
 from learngene_bench.planning.plan import Plan
 from learngene_bench.planning.planner import make_plan
 from learngene_bench.planning.request import build_request
 from learngene_bench.plugins.registry import Registry
+from learngene_bench.training.context import MeteredContext
 from learngene_bench.training.loop import train
-from learngene_bench.training.run import TrainingRun, TrainResult
+from learngene_bench.training.run import TrainingRun
 from learngene_bench.util.errors import UserError
 from learngene_bench.util.rng import RngStreams
 
@@ -58,19 +59,19 @@ def weights(hypernetwork: Hypernetwork, tmp_path: Path) -> Path:
     return path
 
 
-def context(seed: int = 0, *, same_task: bool = True) -> Context:
+def context(seed: int = 0, *, same_task: bool = True) -> MeteredContext:
     base = BaseInitialization(weight_init="xavier", position_std=0.5)
-    return Context(seed, torch.device("cpu"), Compute(), base, same_task=same_task)
+    return MeteredContext(seed, torch.device("cpu"), Compute(), base, same_task=same_task)
 
 
 # --- As an initializer ---
 
 
-def gene_of(hypernetwork: Hypernetwork, family: ModelSpec = TINY) -> Gene:
+def gene_of(hypernetwork: Hypernetwork, family: ViTSpec = TINY) -> Gene:
     return Gene("ghn3", family, {name: tensor.detach() for name, tensor in hypernetwork.state_dict().items()})
 
 
-def initialized(gene: Gene, target: ModelSpec, where: Context) -> tuple[VisionTransformer, dict[str, Tensor]]:
+def initialized(gene: Gene, target: ViTSpec, where: MeteredContext) -> tuple[VisionTransformer, dict[str, Tensor]]:
     """A target after the method, and its weights before."""
     model = build_model(target)
     before = where.base_weights(target)
@@ -154,7 +155,7 @@ def test_the_loss_is_the_mean_over_models_of_cross_entropy_and_norms(hypernetwor
 
 
 def test_models_are_drawn_around_the_base() -> None:
-    base = ModelSpec(12, 384, 6, 16, 224, irpe=True)
+    base = ViTSpec(depth=12, width=384, heads=6, patch_size=16, image_size=224, irpe=True)
     drawn = Family(base).draw(500, torch.Generator().manual_seed(0))
     assert {spec.depth for spec in drawn} == set(range(3, 13))
     assert {spec.width for spec in drawn} == {192, 256, 320, 384, 448, 512, 576}

@@ -14,13 +14,14 @@ from learngene_bench.cli.main import run_command
 from learngene_bench.config.loader import load_grid, load_preset
 from learngene_bench.conformance.fixtures import Miniature
 from learngene_bench.conformance.runner import Report, check
-from learngene_bench.contracts.context import Context
 from learngene_bench.contracts.dataset import Splits
 from learngene_bench.execution.stages import _Stage
+from learngene_bench.models.vit.family import ViT
 from learngene_bench.planning.method_spec import parse_methods
 from learngene_bench.planning.planner import Request, make_plan
 from learngene_bench.plugins.registry import Registry
 from learngene_bench.runs.store import Runs
+from learngene_bench.training.context import MeteredContext
 
 
 @pytest.mark.parametrize("name", Registry().names())
@@ -47,7 +48,7 @@ from learngene_bench.util.files import canonical
 from learngene_bench.contracts.initializer import Initializer
 from learngene_bench.util.lazy import torch
 from learngene_bench.plugins.registry import dataset
-from learngene_bench.models.base_initialization import write_weights
+from learngene_bench.models.weights import write_weights
 
 class Mine(Initializer):
     name, title = "mine", "Mine"
@@ -71,7 +72,7 @@ import os
 from learngene_bench.expansion.algebra import Expansion
 from learngene_bench.contracts.gene import Gene
 from learngene_bench.contracts.initializer import Distiller, GeneRequest, Initializer
-from learngene_bench.models.base_initialization import write_weights
+from learngene_bench.models.weights import write_weights
 
 class Mine(Initializer):
     name, title = "mine", "Mine"
@@ -286,7 +287,7 @@ def reachable(start: object) -> list[object]:
     return list(reached.values())
 
 
-def context_of_a_stage(folder: Path) -> tuple[Context, Splits]:
+def context_of_a_stage(folder: Path) -> tuple[MeteredContext, Splits]:
     """What a benchmark hands to WAVE for its first cell."""
     preset, registry, runs = load_preset("digits"), Registry(), Runs(folder)
     plan = make_plan(Request(preset, load_grid("depth"), parse_methods("wave", registry, {}), seeds=1))
@@ -303,7 +304,7 @@ def test_nothing_in_a_context_leads_to_the_test_split(where: str, tmp_path: Path
     if where == "benchmark":
         context, splits = context_of_a_stage(tmp_path)
     else:
-        miniature = Miniature()
+        miniature = Miniature(ViT())
         context, splits = miniature.context(("inheritance",), 16, 0), miniature.splits
     found = reachable(context)
     tensors = {thing.data_ptr() for thing in found if isinstance(thing, torch.Tensor)}

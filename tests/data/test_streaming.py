@@ -25,17 +25,18 @@ from whole_runs import lgbench, numbers
 
 from learngene_bench.config.preset import BaseInitialization, Compute
 from learngene_bench.config.recipe import Augmentation, RandomCrop, Recipe
-from learngene_bench.contracts.context import Context
+from learngene_bench.contracts.context import TrainResult
 from learngene_bench.contracts.dataset import Dataset, Splits
 from learngene_bench.data.batch_augment import SplitImages
 from learngene_bench.data.image_transforms import preserve_rng_state, seed_all, timm_transforms
 from learngene_bench.data.sampler import AugmentationRng, BatchSchedule
-from learngene_bench.models.spec import ModelSpec
+from learngene_bench.models.vit import ViTSpec
 from learngene_bench.plugins.registry import dataset
+from learngene_bench.training.context import MeteredContext
 from learngene_bench.training.evaluation import top1
 from learngene_bench.training.inputs import new_model, plain_images, source_data, training_images
 from learngene_bench.training.loop import train
-from learngene_bench.training.run import TrainingRun, TrainResult
+from learngene_bench.training.run import TrainingRun
 from learngene_bench.util.errors import UserError
 from learngene_bench.util.rng import RngStreams
 
@@ -89,7 +90,7 @@ def folder(root: Path, **options: Any) -> Dataset:
 
 
 def network() -> torch.nn.Module:
-    spec = ModelSpec(2, 8, 2, 4, SIDE, 3, CLASSES)
+    spec = ViTSpec(depth=2, width=8, heads=2, patch_size=4, image_size=SIDE, channels=3, classes=CLASSES)
     return new_model(spec, BaseInitialization(weight_init="xavier"), 0, drop_path=0.2)
 
 
@@ -199,7 +200,7 @@ def test_methods_see_the_same_images_streamed(tree: Path) -> None:
     seen = []
     for stream in (True, False):
         source = source_data(folder(tree, stream=stream).load(), CLASSES, {}, CPU)
-        context = Context(0, CPU, Compute(), None, source=source)  # type: ignore[arg-type]
+        context = MeteredContext(0, CPU, Compute(), None, source=source)  # type: ignore[arg-type]
         seen.append(context.source_images(5))
         assert context.cost.images == 5
     assert torch.equal(*seen)

@@ -29,9 +29,8 @@ from learngene_bench.distributed import Shard
 from learngene_bench.expansion.algebra import Expansion
 from learngene_bench.expansion.materialised import ExpandedModel
 from learngene_bench.methods.wave import Layout
-from learngene_bench.models.base_initialization import base_weights, write_weights
-from learngene_bench.models.spec import ModelSpec
-from learngene_bench.models.vit import build_model
+from learngene_bench.models.vit import ViTSpec
+from learngene_bench.models.weights import base_weights, build_model, write_weights
 from learngene_bench.training.ancestors import ConvNet
 from learngene_bench.training.evaluation import top1
 from learngene_bench.training.loop import train
@@ -39,7 +38,7 @@ from learngene_bench.training.run import TrainingRun
 from learngene_bench.util.errors import MethodFailure, UserError
 from learngene_bench.util.rng import RngStreams
 
-SPEC = ModelSpec(depth=2, width=8, heads=2, patch_size=2, image_size=6, channels=1, classes=5)
+SPEC = ViTSpec(depth=2, width=8, heads=2, patch_size=2, image_size=6, channels=1, classes=5)
 EVERYTHING = Augmentation(shift=1, flip=True, noise=0.1, color_jitter=0.4, random_erasing=0.25)
 CLASSES = 5
 

@@ -9,9 +9,8 @@ from torch import Tensor
 
 from learngene_bench.expansion.algebra import Expansion, expand, one_hot_scalers
 from learngene_bench.expansion.materialised import ExpandedModel
-from learngene_bench.models.base_initialization import write_weights
-from learngene_bench.models.spec import ModelSpec
-from learngene_bench.models.vit import build_model
+from learngene_bench.models.vit import ViTSpec
+from learngene_bench.models.weights import build_model, write_weights
 
 
 def kron_loop(scalers: Tensor, templates: Tensor) -> Tensor:
@@ -58,7 +57,7 @@ def test_one_hot_scalers_copy_templates() -> None:
 
 
 @pytest.fixture
-def model(tiny: ModelSpec, generator: torch.Generator) -> ExpandedModel:
+def model(tiny: ViTSpec, generator: torch.Generator) -> ExpandedModel:
     """Every component of the blocks from two templates of its own shape, with random scalers."""
     shapes = tiny.block_shapes()
     templates = {name: torch.randn(2, *shape, generator=generator) * 0.3 for name, shape in shapes.items()}
@@ -67,13 +66,13 @@ def model(tiny: ModelSpec, generator: torch.Generator) -> ExpandedModel:
     }
     stem = {
         name: torch.randn(shape, generator=generator) * 0.3
-        for name, shape in {**tiny.stem_shapes(), **tiny.head_shapes()}.items()
+        for name, shape in {**tiny.non_block_shapes(), **tiny.head_shapes()}.items()
     }
     return ExpandedModel(Expansion(tiny, scalers, templates), stem)
 
 
 def test_computes_and_learns_as_the_written_model_does(
-    tiny: ModelSpec, model: ExpandedModel, generator: torch.Generator
+    tiny: ViTSpec, model: ExpandedModel, generator: torch.Generator
 ) -> None:
     """Same outputs; and gradients of T and S are those of the weights, carried on by the chain rule."""
     plain = build_model(tiny)
@@ -91,7 +90,7 @@ def test_computes_and_learns_as_the_written_model_does(
         torch.testing.assert_close(tensor.grad, plain.get_parameter(name).grad, rtol=1e-4, atol=1e-5)
 
 
-def test_only_what_may_train_trains(tiny: ModelSpec, model: ExpandedModel) -> None:
+def test_only_what_may_train_trains(tiny: ViTSpec, model: ExpandedModel) -> None:
     frozen = ExpandedModel(model.expansion(), model.stem.as_dict(), train={"scalers"})
     frozen(torch.randn(2, 1, 6, 6)).sum().backward()
     trained = {name.split(".")[0] for name, p in frozen.named_parameters() if p.grad is not None}
@@ -100,7 +99,7 @@ def test_only_what_may_train_trains(tiny: ModelSpec, model: ExpandedModel) -> No
     assert numbers == 2 * tiny.depth * len(tiny.block_shapes())
 
 
-def test_drop_path_follows_the_mode(tiny: ModelSpec, model: ExpandedModel) -> None:
+def test_drop_path_follows_the_mode(tiny: ViTSpec, model: ExpandedModel) -> None:
     dropping = ExpandedModel(model.expansion(), model.stem.as_dict(), drop_path=0.9)
     images = torch.randn(8, 1, 6, 6)
     dropping.train()
@@ -109,7 +108,7 @@ def test_drop_path_follows_the_mode(tiny: ModelSpec, model: ExpandedModel) -> No
     torch.testing.assert_close(dropping(images), model.eval()(images))
 
 
-def test_templates_are_decayed_as_the_weights_would_be(tiny: ModelSpec, model: ExpandedModel) -> None:
+def test_templates_are_decayed_as_the_weights_would_be(tiny: ViTSpec, model: ExpandedModel) -> None:
     """Matrices and iRPE tables are, norms and biases are not, whatever axes their templates have; scalers never."""
     shapes = tiny.block_shapes()
     layout = {

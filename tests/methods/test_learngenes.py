@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from learngene_bench.config.preset import BaseInitialization, Compute
 from learngene_bench.config.recipe import Recipe
-from learngene_bench.contracts.context import Context, SourceData
 from learngene_bench.contracts.dataset import Images
+from learngene_bench.contracts.family import count
 from learngene_bench.contracts.gene import Gene
 from learngene_bench.contracts.initializer import Pretrained
 from learngene_bench.data.batch_augment import DeviceImages, Normalization
@@ -28,12 +28,12 @@ from learngene_bench.expansion.materialised import ExpandedModel
 from learngene_bench.methods.auto_lg import linear_cka, most_similar
 from learngene_bench.methods.sws import stage_of_layers
 from learngene_bench.methods.wave import Layout
-from learngene_bench.models.base_initialization import write_weights
-from learngene_bench.models.spec import ModelSpec, count
-from learngene_bench.models.vit import build_model
+from learngene_bench.models.vit import ViTSpec
+from learngene_bench.models.weights import build_model, write_weights
 from learngene_bench.plugins.registry import Registry
+from learngene_bench.training.context import MeteredContext, SourceData
 
-FAMILY = ModelSpec(depth=12, width=8, heads=2, patch_size=2, image_size=6, channels=1, classes=5, irpe=True)
+FAMILY = ViTSpec(depth=12, width=8, heads=2, patch_size=2, image_size=6, channels=1, classes=5, irpe=True)
 METHODS = ["share", "telg", "sws", "heru-lg", "auto-lg"]
 CONDENSED = ["share", "telg", "sws"]
 SWS_STAGES = {
@@ -51,22 +51,22 @@ def create(method: str, **options: Any) -> BlockInitializer[Any]:
     return made
 
 
-def context(same_task: bool = True, **fields: Any) -> Context:
+def context(same_task: bool = True, **fields: Any) -> MeteredContext:
     base = BaseInitialization(weight_init="xavier", position_std=0.5)
-    return Context(0, torch.device("cpu"), Compute(), base, same_task=same_task, **fields)
+    return MeteredContext(0, torch.device("cpu"), Compute(), base, same_task=same_task, **fields)
 
 
-def random_weights(spec: ModelSpec, generator: torch.Generator) -> dict[str, Tensor]:
+def random_weights(spec: ViTSpec, generator: torch.Generator) -> dict[str, Tensor]:
     return {name: torch.randn(shape, generator=generator) * 0.5 for name, shape in spec.parameter_shapes().items()}
 
 
-def random_model(spec: ModelSpec, generator: torch.Generator) -> nn.Module:
+def random_model(spec: ViTSpec, generator: torch.Generator) -> nn.Module:
     model = build_model(spec)
     write_weights(model, random_weights(spec, generator))
     return model.eval()
 
 
-def random_gene(method: BlockInitializer[Any], family: ModelSpec, generator: torch.Generator) -> Gene:
+def random_gene(method: BlockInitializer[Any], family: ViTSpec, generator: torch.Generator) -> Gene:
     """As the method would have made it, but every tensor random."""
     request = method.gene_request(family, family)
     assert request is not None
@@ -75,12 +75,12 @@ def random_gene(method: BlockInitializer[Any], family: ModelSpec, generator: tor
         f"templates/{name}": torch.randn((templates, *shape), generator=generator)
         for name, shape in family.block_shapes().items()
     }
-    outside = {**family.stem_shapes(), **family.head_shapes()}
+    outside = {**family.non_block_shapes(), **family.head_shapes()}
     tensors |= {f"stem/{name}": torch.randn(shape, generator=generator) for name, shape in outside.items()}
     return Gene(method.name, request.family, tensors, request.settings)
 
 
-def initialized(method: BlockInitializer[Any], target: ModelSpec, gene: Gene, same_task: bool = True) -> nn.Module:
+def initialized(method: BlockInitializer[Any], target: ViTSpec, gene: Gene, same_task: bool = True) -> nn.Module:
     model = build_model(target)
     write_weights(model, context().base_weights(target))
     method.initialize(model, target, gene, context(same_task))
@@ -191,7 +191,7 @@ def test_condensation_starts_from_ordinary_matrices_and_trains_only_the_gene(
     method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     networks: list[ExpandedModel] = []
-    monkeypatch.setattr(Context, "train", lambda self, network, recipe, teacher: networks.append(network))
+    monkeypatch.setattr(MeteredContext, "train", lambda self, network, recipe, teacher: networks.append(network))
     used = context(recipes={"condensation": Recipe(epochs=1, batch_size=1, learning_rate=1.0)})
     request = create(method).gene_request(FAMILY, FAMILY)
     assert request is not None
@@ -370,7 +370,7 @@ def test_a_learngene_is_no_larger_than_the_ancestor(method: str) -> None:
 def test_stored_parameters(method: str, figures: list[str]) -> None:
     """Blocks + embeddings + final norm + head, and Share Init's tables; test_parameters.py has the printed figures."""
     for width, figure in zip((192, 384, 768), figures, strict=True):
-        spec = ModelSpec(depth=12, width=width, heads=width // 64, patch_size=16, image_size=224, irpe=True)
+        spec = ViTSpec(depth=12, width=width, heads=width // 64, patch_size=16, image_size=224, irpe=True)
         stored = count(dict(create(method).stored_shapes(spec.with_depth(6), spec))) / 1e6
         assert f"{stored:.{len(figure.split('.')[1])}f}" == figure
 

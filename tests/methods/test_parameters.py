@@ -11,7 +11,8 @@ from statistics import mean
 import pytest
 
 from learngene_bench.cli.main import run_command
-from learngene_bench.models.spec import ModelSpec, count
+from learngene_bench.contracts.family import count
+from learngene_bench.models.vit import ViTSpec
 from learngene_bench.plugins.registry import Registry
 
 PUBLISHED = resources.files("learngene_bench.results") / "published"
@@ -24,8 +25,8 @@ def rows(name: str) -> list[dict[str, str]]:
     return list(csv.DictReader((PUBLISHED / name).read_text().splitlines()))
 
 
-def deit(width: int, depth: int = 12, irpe: bool = True) -> ModelSpec:
-    return ModelSpec(depth, width, width // 64, patch_size=16, image_size=224, irpe=irpe)
+def deit(width: int, depth: int = 12, irpe: bool = True) -> ViTSpec:
+    return ViTSpec(depth=depth, width=width, heads=width // 64, patch_size=16, image_size=224, irpe=irpe)
 
 
 def printed(stored: float) -> str:

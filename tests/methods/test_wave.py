@@ -11,18 +11,18 @@ import torch
 from torch import Tensor
 
 from learngene_bench.config.preset import BaseInitialization, Compute
-from learngene_bench.contracts.context import Context
+from learngene_bench.contracts.family import count
 from learngene_bench.contracts.gene import Gene
 from learngene_bench.expansion.algebra import Expansion
 from learngene_bench.methods.wave import Layout, Wave, WaveOptions, components, over_relative_depth, widen_stem
-from learngene_bench.models.base_initialization import write_weights
-from learngene_bench.models.spec import ModelSpec, count
-from learngene_bench.models.vit import build_model
+from learngene_bench.models.vit import ViTSpec
+from learngene_bench.models.weights import build_model, write_weights
+from learngene_bench.training.context import MeteredContext
 
-FAMILY = ModelSpec(depth=12, width=8, heads=2, patch_size=2, image_size=6, channels=1, classes=5, irpe=True)
+FAMILY = ViTSpec(depth=12, width=8, heads=2, patch_size=2, image_size=6, channels=1, classes=5, irpe=True)
 
 
-def random_gene(family: ModelSpec, generator: torch.Generator, size: int | None = None, **options: object) -> Gene:
+def random_gene(family: ViTSpec, generator: torch.Generator, size: int | None = None, **options: object) -> Gene:
     """A gene in WAVE's format, as if it had been condensed: every tensor random."""
     method = Wave(WaveOptions(template_size=size, **options))
     request = method.gene_request(family, family)
@@ -32,17 +32,17 @@ def random_gene(family: ModelSpec, generator: torch.Generator, size: int | None 
         shape = layout.template_shape(name)
         tensors[f"templates/{name}"] = torch.randn(shape, generator=generator) * 0.3
         tensors[f"scalers/{name}"] = torch.randn(layout.padding(name, family.depth).shape, generator=generator) * 0.3
-    for name, shape in {**family.stem_shapes(), **family.head_shapes()}.items():
+    for name, shape in {**family.non_block_shapes(), **family.head_shapes()}.items():
         tensors[f"stem/{name}"] = torch.randn(shape, generator=generator) * 0.3
     return Gene("wave", family, tensors, dict(request.settings))
 
 
-def context(seed: int = 0, same_task: bool = True) -> Context:
+def context(seed: int = 0, same_task: bool = True) -> MeteredContext:
     base = BaseInitialization(weight_init="xavier", position_std=0.5)
-    return Context(seed, torch.device("cpu"), Compute(), base, same_task=same_task)
+    return MeteredContext(seed, torch.device("cpu"), Compute(), base, same_task=same_task)
 
 
-def initialized(target: ModelSpec, gene: Gene, **options: object) -> torch.nn.Module:
+def initialized(target: ViTSpec, gene: Gene, **options: object) -> torch.nn.Module:
     """The target as WAVE leaves it without scaler learning and noise."""
     model = build_model(target)
     write_weights(model, context().base_weights(target))
@@ -52,7 +52,7 @@ def initialized(target: ModelSpec, gene: Gene, **options: object) -> torch.nn.Mo
 
 
 def test_template_counts_are_those_of_table_8() -> None:
-    spec = ModelSpec(depth=12, width=192, heads=3, patch_size=16, image_size=224, irpe=True)
+    spec = ViTSpec(depth=12, width=192, heads=3, patch_size=16, image_size=224, irpe=True)
     shapes = Wave(WaveOptions()).stored_shapes(spec, spec)
     expected = {
         "attn.qkv.weight": (6, 192, 192),
@@ -81,7 +81,7 @@ def test_stored_parameters_are_the_papers() -> None:
     assert len(printed) == 12
     for (size, variant), figure in printed.items():
         width = widths[size]
-        spec = ModelSpec(depth=12, width=width, heads=width // 64, patch_size=16, image_size=224, irpe=True)
+        spec = ViTSpec(depth=12, width=width, heads=width // 64, patch_size=16, image_size=224, irpe=True)
         options = {"fewer": {"per_position": 1}, "more": {"per_position": 3}, "smaller": {"template_size": width // 2}}
         method = Wave(WaveOptions(**options.get(variant, {})))
         stored = count(dict(method.stored_shapes(spec.with_depth(4), spec))) / 1e6
@@ -203,7 +203,7 @@ def test_other_tasks_keep_their_own_head_and_class_token(generator: torch.Genera
         (replace(FAMILY, width=12, heads=3), None, None),
     ],
 )
-def test_targets_that_templates_cannot_make(target: ModelSpec, size: int | None, reason: str | None) -> None:
+def test_targets_that_templates_cannot_make(target: ViTSpec, size: int | None, reason: str | None) -> None:
     answer = Wave(WaveOptions(template_size=size)).supports(target, FAMILY)
     assert answer == reason if reason is None else reason in str(answer)
 

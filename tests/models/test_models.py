@@ -11,17 +11,16 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from learngene_bench.config.preset import BaseInitialization
-from learngene_bench.models.base_initialization import base_weights, inherited_stem, write_weights
-from learngene_bench.models.irpe import bucket_index, piecewise_index
-from learngene_bench.models.spec import ModelSpec
-from learngene_bench.models.vit import build_model, spec_of
+from learngene_bench.models.vit import ViTSpec
+from learngene_bench.models.vit.irpe import bucket_index, piecewise_index
+from learngene_bench.models.weights import base_weights, build_model, inherited_non_block, spec_of, write_weights
 from learngene_bench.util.errors import UserError
 from learngene_bench.util.rng import RngStreams
 
 
 @pytest.mark.parametrize("class_token", [False, True])
 @pytest.mark.parametrize("irpe", [False, True])
-def test_shapes_are_those_of_the_timm_model(tiny: ModelSpec, class_token: bool, irpe: bool) -> None:
+def test_shapes_are_those_of_the_timm_model(tiny: ViTSpec, class_token: bool, irpe: bool) -> None:
     spec = replace(tiny, class_token=class_token, irpe=irpe, mlp_ratio=3.0)
     model = build_model(spec)
     assert spec.parameter_shapes() == {name: tuple(p.shape) for name, p in model.named_parameters()}
@@ -43,7 +42,7 @@ def test_models_that_a_spec_cannot_describe_are_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("irpe", [False, True])
-def test_flops_agree_with_torchs_counter(tiny: ModelSpec, irpe: bool) -> None:
+def test_flops_agree_with_torchs_counter(tiny: ViTSpec, irpe: bool) -> None:
     spec = replace(tiny, irpe=irpe)
     model = build_model(spec).eval()
     for block in model.blocks:
@@ -54,7 +53,7 @@ def test_flops_agree_with_torchs_counter(tiny: ModelSpec, irpe: bool) -> None:
     assert counter.get_total_flops() == spec.forward_flops()
 
 
-def test_final_norm_comes_before_pooling(tiny: ModelSpec, generator: torch.Generator) -> None:
+def test_final_norm_comes_before_pooling(tiny: ViTSpec, generator: torch.Generator) -> None:
     model = build_model(tiny).eval()
     write_weights(model, base_weights(tiny, BaseInitialization(), generator))
     images = torch.rand(2, 1, 6, 6, generator=generator)
@@ -64,7 +63,7 @@ def test_final_norm_comes_before_pooling(tiny: ModelSpec, generator: torch.Gener
     torch.testing.assert_close(model(images), model.head(model.norm(tokens).mean(1)))
 
 
-def test_irpe_starts_without_effect(tiny: ModelSpec, generator: torch.Generator) -> None:
+def test_irpe_starts_without_effect(tiny: ViTSpec, generator: torch.Generator) -> None:
     plain, relative = build_model(tiny).eval(), build_model(replace(tiny, irpe=True)).eval()
     weights = base_weights(replace(tiny, irpe=True), BaseInitialization(), generator)
     write_weights(relative, weights)
@@ -74,9 +73,7 @@ def test_irpe_starts_without_effect(tiny: ModelSpec, generator: torch.Generator)
 
 
 @pytest.mark.parametrize("class_token", [False, True])
-def test_irpe_against_its_definition_pair_by_pair(
-    tiny: ModelSpec, class_token: bool, generator: torch.Generator
-) -> None:
+def test_irpe_against_its_definition_pair_by_pair(tiny: ViTSpec, class_token: bool, generator: torch.Generator) -> None:
     spec = replace(tiny, irpe=True, class_token=class_token)
     attention = build_model(spec).blocks[0].attn.double()
     for parameter in attention.parameters():
@@ -121,7 +118,7 @@ def test_irpe_buckets_of_a_224_pixel_image() -> None:
     assert [piecewise_index(d) for d in (-13, -6, -2, -1, 0, 1, 2, 3, 6, 13)] == [-3, -3, -2, -1, 0, 1, 2, 2, 3, 3]
 
 
-def test_base_weights_are_paired_and_leave_the_global_stream_alone(tiny: ModelSpec) -> None:
+def test_base_weights_are_paired_and_leave_the_global_stream_alone(tiny: ViTSpec) -> None:
     before = torch.get_rng_state()
     first = base_weights(tiny, BaseInitialization(), RngStreams(3).generator("weights"))
     again = base_weights(tiny, BaseInitialization(), RngStreams(3).generator("weights"))
@@ -132,7 +129,7 @@ def test_base_weights_are_paired_and_leave_the_global_stream_alone(tiny: ModelSp
 
 
 def test_xavier_takes_query_key_and_value_as_three_matrices() -> None:
-    spec = ModelSpec(depth=1, width=192, heads=3, patch_size=16, image_size=224)
+    spec = ViTSpec(depth=1, width=192, heads=3, patch_size=16, image_size=224)
     weights = base_weights(spec, BaseInitialization(weight_init="xavier"), RngStreams(0).generator("weights"))
     stds = {name: weights[f"blocks.0.{name}.weight"].std().item() for name in ("attn.qkv", "attn.proj", "mlp.fc1")}
     # MoCo-v3 at D = 192, read off its released code.
@@ -143,15 +140,15 @@ def test_xavier_takes_query_key_and_value_as_three_matrices() -> None:
     }
 
 
-def test_a_class_token_keeps_its_own_position(tiny: ModelSpec, generator: torch.Generator) -> None:
+def test_a_class_token_keeps_its_own_position(tiny: ViTSpec, generator: torch.Generator) -> None:
     with_token = replace(tiny, class_token=True)
     stem = base_weights(tiny, BaseInitialization(), generator)
     own = base_weights(with_token, BaseInitialization(), generator)
-    taken = inherited_stem(stem, tiny, with_token, own, head=True)
+    taken = inherited_non_block(stem, tiny, with_token, own, head=True)
     assert torch.equal(taken["pos_embed"][:, 0], own["pos_embed"][:, 0])
     assert torch.equal(taken["pos_embed"][:, 1:], stem["pos_embed"])
     assert torch.equal(taken["head.weight"], stem["head.weight"])
-    back = inherited_stem(own, with_token, tiny, stem, head=False)
+    back = inherited_non_block(own, with_token, tiny, stem, head=False)
     assert torch.equal(back["pos_embed"], own["pos_embed"][:, 1:])
     assert "head.weight" not in back
 
@@ -164,6 +161,6 @@ def test_a_class_token_keeps_its_own_position(tiny: ModelSpec, generator: torch.
         ({"depth": 0}, "depth is 0"),
     ],
 )
-def test_impossible_sizes(tiny: ModelSpec, change: dict[str, int], message: str) -> None:
+def test_impossible_sizes(tiny: ViTSpec, change: dict[str, int], message: str) -> None:
     with pytest.raises(UserError, match=message):
         replace(tiny, **change)

@@ -13,18 +13,18 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from learngene_bench.config.preset import BaseInitialization, Compute
 from learngene_bench.config.recipe import Augmentation, Recipe
+from learngene_bench.contracts.context import TrainResult
 from learngene_bench.contracts.dataset import Images
 from learngene_bench.data.batch_augment import DeviceImages, Normalization
-from learngene_bench.models.base_initialization import base_weights, write_weights
-from learngene_bench.models.spec import ModelSpec
-from learngene_bench.models.vit import build_model
+from learngene_bench.models.vit import ViTSpec
+from learngene_bench.models.weights import base_weights, build_model, write_weights
 from learngene_bench.training.evaluation import top1
 from learngene_bench.training.loop import distillation_loss, train
-from learngene_bench.training.run import TrainingRun, TrainResult
+from learngene_bench.training.run import TrainingRun
 from learngene_bench.util.errors import MethodFailure
 from learngene_bench.util.rng import RngStreams
 
-SPEC = ModelSpec(depth=2, width=8, heads=2, patch_size=2, image_size=6, channels=1, classes=5)
+SPEC = ViTSpec(depth=2, width=8, heads=2, patch_size=2, image_size=6, channels=1, classes=5)
 EVERYTHING = {
     "batch_size": 7,
     "learning_rate": 3e-3,

@@ -1,39 +1,24 @@
-"""From a `ModelSpec` to a timm `VisionTransformer`, and from a user's timm model to its `ModelSpec`."""
+"""Builds the timm `VisionTransformer` of a `ViTSpec`, and reads the `ViTSpec` of a user's timm model."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from timm.models.vision_transformer import VisionTransformer
-from torch import nn
 
-from learngene_bench.models.irpe import RelativeAttention
-from learngene_bench.models.spec import ModelSpec
+from learngene_bench.models.vit.irpe import RelativeAttention
+from learngene_bench.models.vit.spec import ViTSpec
 from learngene_bench.util.errors import UserError
 
 
-def build_model(spec: ModelSpec, *, drop_path: float = 0.0, device: str = "cpu") -> VisionTransformer:
-    """The timm model of a spec, its weights not yet initialized: whatever the memory held.
-
-    Nothing is drawn, so that the caller's random numbers stay what they are.
+def build_vit(spec: ViTSpec, *, drop_path: float = 0.0, device: str = "cpu") -> VisionTransformer:
+    """Builds the timm model of a spec, its weights not yet initialized; see `ModelFamily.build`.
 
     Without a class token: final norm per token, then mean pooling, then the head, as in the paper's DeiT.
     """
     with torch.device("meta"):
-        model = VisionTransformer(
-            img_size=spec.image_size,
-            patch_size=spec.patch_size,
-            in_chans=spec.channels,
-            num_classes=spec.classes,
-            embed_dim=spec.width,
-            depth=spec.depth,
-            num_heads=spec.heads,
-            mlp_ratio=spec.mlp_ratio,
-            class_token=spec.class_token,
-            global_pool="token" if spec.class_token else "avg",
-            fc_norm=False,
-            drop_path_rate=drop_path,
-            weight_init="skip",
-        )
+        model = VisionTransformer(**timm_arguments(spec), drop_path_rate=drop_path, weight_init="skip")
         if spec.irpe:
             side = spec.image_size // spec.patch_size
             for block in model.blocks:
@@ -41,17 +26,32 @@ def build_model(spec: ModelSpec, *, drop_path: float = 0.0, device: str = "cpu")
     return model if device == "meta" else model.to_empty(device=device)
 
 
-def spec_of(model: nn.Module) -> ModelSpec:
-    """Reads the spec off a timm `VisionTransformer`.
+def timm_arguments(spec: ViTSpec) -> dict[str, Any]:
+    """Keyword arguments that make any of timm's plain Vision Transformers the model of this spec, iRPE apart."""
+    return {
+        "img_size": spec.image_size,
+        "patch_size": spec.patch_size,
+        "in_chans": spec.channels,
+        "num_classes": spec.classes,
+        "embed_dim": spec.width,
+        "depth": spec.depth,
+        "num_heads": spec.heads,
+        "mlp_ratio": spec.mlp_ratio,
+        "class_token": spec.class_token,
+        "global_pool": "token" if spec.class_token else "avg",
+        "fc_norm": False,
+    }
+
+
+def vit_spec_of(model: VisionTransformer) -> ViTSpec:
+    """Reads the spec of a timm `VisionTransformer`.
 
     Raises:
-        UserError: not a Vision Transformer of timm, or one with parameters that a `ModelSpec` cannot describe.
+        UserError: the model has parameters that a `ViTSpec` cannot describe.
     """
-    if not isinstance(model, VisionTransformer):
-        raise UserError(f"expected a timm VisionTransformer, not {type(model).__name__}")
     projection = model.patch_embed.proj
     attention, mlp = model.blocks.get_submodule("0.attn"), model.blocks.get_submodule("0.mlp")
-    spec = ModelSpec(
+    spec = ViTSpec(
         depth=len(model.blocks),
         width=model.embed_dim,
         heads=int(attention.num_heads),  # type: ignore[arg-type]

@@ -1,55 +1,45 @@
-"""`ModelSpec`: which Vision Transformer is meant, its parameter shapes and its cost, without torch."""
+"""`ViTSpec`: describes a Vision Transformer, its parameter shapes and its cost, without torch."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import ClassVar
 
+from learngene_bench.contracts.family import ModelSpec, Shapes
 from learngene_bench.util.errors import UserError
 
 IRPE_BUCKETS = 49
 """Buckets of one iRPE table: 7 x 7, product method, ratio 1.9 (microsoft/Cream, `iRPE`)."""
 
 
-@dataclass(frozen=True)
-class ModelSpec:
-    """A Vision Transformer: everything that decides its parameter shapes.
+@dataclass(frozen=True, kw_only=True)
+class ViTSpec(ModelSpec):
+    """Describes a Vision Transformer.
 
     The paper's DeiT (section 0.1 of the method notes, WAVE's 49 iRPE buckets) has no class token, normalises
     every token and then pools by the mean; `class_token=True` gives timm's plain DeiT.
 
     Attributes:
-        depth: number of blocks.
         width: embedding dimension D.
         heads: attention heads; must divide the width.
         patch_size: side of a square patch in pixels; must divide the image size.
-        image_size: side of a square image in pixels.
-        channels: image channels.
-        classes: outputs of the head; 0 for none.
         mlp_ratio: hidden width of the MLP over D.
-        class_token: whether a class token is prepended (and the head reads it).
+        class_token: True if a class token is prepended, which the head then reads.
         irpe: image relative position encoding on q, k and v, shared over heads.
 
     Raises:
         UserError: sizes that no Vision Transformer can have.
     """
 
-    depth: int
-    width: int
+    family: ClassVar[str] = "vit"
     heads: int
     patch_size: int
-    image_size: int
-    channels: int = 3
-    classes: int = 1000
     mlp_ratio: float = 4.0
     class_token: bool = False
     irpe: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("depth", "width", "heads", "patch_size", "image_size", "channels"):
-            if getattr(self, name) < 1:
-                raise UserError(f"impossible model: {name} is {getattr(self, name)}, at least 1 is needed")
+        self.check_positive("depth", "width", "heads", "patch_size", "image_size", "channels")
         if self.width % self.heads:
             divisors = ", ".join(str(h) for h in range(1, self.width + 1) if self.width % h == 0)
             raise UserError(
@@ -62,16 +52,17 @@ class ModelSpec:
 
     @property
     def patches(self) -> int:
-        """Patches of one image."""
+        """Number of patches of one image."""
         return (self.image_size // self.patch_size) ** 2
 
     @property
     def tokens(self) -> int:
-        """Tokens that the blocks see: the patches, and the class token if there is one."""
+        """Number of tokens that the blocks see: the patches, and the class token if there is one."""
         return self.patches + self.class_token
 
     @property
     def head_dimension(self) -> int:
+        """Width of one attention head."""
         return self.width // self.heads
 
     @property
@@ -79,13 +70,10 @@ class ModelSpec:
         """Hidden width of the MLP."""
         return int(self.width * self.mlp_ratio)
 
-    def with_depth(self, depth: int) -> ModelSpec:
-        return replace(self, depth=depth)
-
-    def block_shapes(self) -> dict[str, tuple[int, ...]]:
+    def block_shapes(self) -> Shapes:
         """Parameter shapes of one block, by timm's names within the block, in timm's order."""
         d, hidden = self.width, self.hidden
-        tables: dict[str, tuple[int, ...]] = {}
+        tables: Shapes = {}
         if self.irpe:
             table = (1, self.head_dimension, IRPE_BUCKETS)
             tables = {"attn.rpe_q": table, "attn.rpe_k": table, "attn.rpe_v": (1, IRPE_BUCKETS, self.head_dimension)}
@@ -105,7 +93,7 @@ class ModelSpec:
             "mlp.fc2.bias": (d,),
         }
 
-    def stem_shapes(self) -> dict[str, tuple[int, ...]]:
+    def non_block_shapes(self) -> Shapes:
         """Parameter shapes outside the blocks and the head: patch and position embedding, final norm."""
         d, p = self.width, self.patch_size
         return {
@@ -117,21 +105,28 @@ class ModelSpec:
             "norm.bias": (d,),
         }
 
-    def head_shapes(self) -> dict[str, tuple[int, ...]]:
+    def head_shapes(self) -> Shapes:
         if not self.classes:
             return {}
         return {"head.weight": (self.classes, self.width), "head.bias": (self.classes,)}
 
-    def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Every parameter of the timm model, name to shape."""
-        shapes = self.stem_shapes()
-        for layer in range(self.depth):
-            shapes.update({f"blocks.{layer}.{name}": shape for name, shape in self.block_shapes().items()})
-        shapes.update(self.head_shapes())
-        return shapes
+    def with_width(self, width: int) -> ViTSpec:
+        if width % self.head_dimension:
+            raise UserError(f"width {width} is not a multiple of the head dimension {self.head_dimension}")
+        return replace(self, width=width, heads=width // self.head_dimension)
 
-    def parameter_count(self) -> int:
-        return count(self.parameter_shapes())
+    def sizes(self) -> str:
+        return f"depth {self.depth}, width {self.width}, {self.heads} heads, MLP ratio {self.mlp_ratio:g}"
+
+    def block_mismatch(self, other: ModelSpec) -> str | None:
+        assert isinstance(other, ViTSpec)
+        if self.width != other.width:
+            return f"its blocks have width {other.width}"
+        if self.head_dimension != other.head_dimension:
+            return f"its blocks hold heads of dimension {other.head_dimension}"
+        if self.hidden != other.hidden:
+            return f"its blocks hold an MLP of hidden width {other.hidden}"
+        return None  # iRPE tables that only one of two models has are left out
 
     def forward_flops(self) -> int:
         """Floating-point operations of one image's forward pass, two for a multiply-add.
@@ -145,14 +140,3 @@ class ModelSpec:
         irpe = 3 * 2 * n * d * IRPE_BUCKETS if self.irpe else 0
         patch_embedding = 2 * self.patches * self.channels * self.patch_size**2 * d
         return self.depth * (linear + attention + irpe) + patch_embedding + 2 * d * self.classes
-
-    def as_dict(self) -> dict[str, Any]:
-        return dict(vars(self))  # not `asdict`, which copies deeply: a large plan asks tens of thousands of times
-
-    def __str__(self) -> str:
-        return f"depth {self.depth}, width {self.width}"
-
-
-def count(shapes: dict[str, tuple[int, ...]]) -> int:
-    """Numbers that tensors of these shapes hold together."""
-    return sum(math.prod(shape) for shape in shapes.values())

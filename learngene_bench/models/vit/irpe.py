@@ -13,7 +13,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
-from learngene_bench.models.spec import IRPE_BUCKETS
+from learngene_bench.models.vit.spec import IRPE_BUCKETS
 
 RATIO = 1.9
 ALPHA, BETA, GAMMA = 1 * RATIO, 2 * RATIO, 8 * RATIO

@@ -1,0 +1,256 @@
+"""`ModelFamily` and `ModelSpec`: which models can be initialized, described without torch.
+
+A *family* is a kind of architecture, such as the plain Vision Transformer: it builds models, describes them and knows
+how they are initialized by default. A *spec* describes one model of a family: depth, width and whatever else decides
+the shapes of its parameters. Everything else in the suite asks the spec or its family, and knows no architecture.
+
+Announce a family as an entry point in the group `learngene_bench.families`; `[model] family = "NAME"` in a preset, or
+`--set model.family=NAME`, then measures methods on it. Its module must not import torch before a model is built.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from learngene_bench.config.preset import BaseInitialization
+from learngene_bench.config.section import Section
+from learngene_bench.util.entry_points import Plugins
+from learngene_bench.util.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor, nn
+
+BASE_DEPTH = 12
+"""Depth of the model that a size is named after (DeiT-Ti, -S, -B), and of which methods make their genes."""
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec(ABC):
+    """Describes one model: everything that decides its parameter shapes.
+
+    A model is a stack of equal blocks between an embedding and a head. Parameters of layer l are called
+    `blocks.{l}.{component}`; the head's are those of `head_shapes`; all others are *non-block* parameters. A family of
+    another structure overrides `parameter_shapes`; methods that work block by block are then not for it.
+
+    Attributes:
+        family: name of the family.
+        depth: number of blocks.
+        width: channels of the representation between blocks.
+        image_size: side of a square image in pixels.
+        channels: image channels.
+        classes: outputs of the head; 0 for no head.
+
+    Raises:
+        UserError: sizes that no model of the family can have.
+    """
+
+    family: ClassVar[str]
+    depth: int
+    width: int
+    image_size: int
+    channels: int = 3
+    classes: int = 1000
+
+    def __post_init__(self) -> None:
+        self.check_positive("depth", "width", "image_size", "channels")
+
+    def check_positive(self, *names: str) -> None:
+        """Raises `UserError` if one of these sizes is below 1."""
+        for name in names:
+            if getattr(self, name) < 1:
+                raise UserError(f"impossible model: {name} is {getattr(self, name)}, at least 1 is needed")
+
+    @abstractmethod
+    def block_shapes(self) -> Shapes:
+        """Parameter shapes of one block, by component (`attn.qkv.weight`), in the model's order."""
+
+    @abstractmethod
+    def non_block_shapes(self) -> Shapes:
+        """Parameter shapes outside the blocks and the head: embeddings, final norm."""
+
+    @abstractmethod
+    def head_shapes(self) -> Shapes:
+        """Parameter shapes of the head; none without classes."""
+
+    @abstractmethod
+    def forward_flops(self) -> int:
+        """Floating-point operations of one image's forward pass, two for a multiply-add; matrix products only."""
+
+    def parameter_shapes(self) -> Shapes:
+        """Every parameter of the model, name to shape, in the model's order."""
+        shapes = self.non_block_shapes()
+        for layer in range(self.depth):
+            shapes.update({f"blocks.{layer}.{name}": shape for name, shape in self.block_shapes().items()})
+        return {**shapes, **self.head_shapes()}
+
+    def parameter_count(self) -> int:
+        """Numbers that all parameters hold together."""
+        return count(self.parameter_shapes())
+
+    def block_mismatch(self, other: ModelSpec) -> str | None:
+        """The reason why blocks of the other model do not fit into this one, or None if they do."""
+        if self.width != other.width:
+            return f"its blocks have width {other.width}"
+        theirs = other.block_shapes()
+        for name, shape in self.block_shapes().items():
+            if theirs.get(name) != shape:
+                return f"its blocks hold {name} of shape {theirs.get(name)}"
+        return None
+
+    def with_depth(self, depth: int) -> Self:
+        """The same model with another number of blocks."""
+        return replace(self, depth=depth)
+
+    def with_width(self, width: int) -> Self:
+        """The same model with another width. Raises `UserError` if the family has none of this width."""
+        return replace(self, width=width)
+
+    def sizes(self) -> str:
+        """The sizes that blocks must agree in to be handed over, in words."""
+        return f"depth {self.depth}, width {self.width}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """A JSON description that `spec_from_dict` reads."""
+        # Not `asdict`, which copies deeply: a large plan asks tens of thousands of times.
+        return {"family": self.family, **vars(self)}
+
+    def __str__(self) -> str:
+        return f"depth {self.depth}, width {self.width}"
+
+
+class ModelFamily(ABC):
+    """A kind of architecture. A subclass sets the class attributes and writes the abstract methods.
+
+    Attributes:
+        name: what a preset's `[model] family` says.
+        title: what messages call a model of the family, with its article ("a timm VisionTransformer").
+        Spec: describes a model.
+        Architecture: settings that all models of a preset share: the preset's `[model]` without `family`.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    Spec: ClassVar[type[ModelSpec]]
+    Architecture: ClassVar[type[Section]] = Section
+
+    @abstractmethod
+    def base_spec(self, architecture: Any, *, width: int, image_size: int, channels: int, classes: int) -> ModelSpec:
+        """The model of BASE_DEPTH blocks that a size of this width is named after.
+
+        Args:
+            architecture: an instance of `Architecture`.
+
+        Raises:
+            UserError: there is no such model.
+        """
+
+    def widened(self, spec: Any, factor: float) -> ModelSpec:
+        """The same model, this many times as wide, rounded up to the next width that the family has."""
+        widened: ModelSpec = replace(spec, width=math.ceil(round(spec.width * factor, 6)))
+        return widened
+
+    @abstractmethod
+    def build(self, spec: Any, *, drop_path: float = 0.0, device: str = "cpu") -> nn.Module:
+        """The model of a spec, its weights not yet initialized: whatever the memory held.
+
+        Nothing may be drawn, so that the caller's random numbers stay what they are.
+
+        Args:
+            drop_path: stochastic depth rate while training; a family without it ignores the rate.
+            device: "meta" gives a skeleton that only lends its structure.
+        """
+
+    @abstractmethod
+    def spec_of(self, model: nn.Module) -> ModelSpec | None:
+        """Describes a user's model; None if it is not of this family.
+
+        Raises:
+            UserError: it is of this family, but of a variant that no spec describes.
+        """
+
+    @abstractmethod
+    def base_weights(self, spec: Any, base: BaseInitialization, generator: Generator) -> dict[str, Tensor]:
+        """Every parameter of a new model, on the CPU: where it starts if no method writes it."""
+
+    def inherited_non_block(
+        self, weights: Mapping[str, Tensor], source: Any, target: Any, current: Mapping[str, Tensor], *, head: bool
+    ) -> dict[str, Tensor]:
+        """What a target of the same width takes over outside the blocks: every parameter of the same name and shape.
+
+        A family overrides this if such parameters can be adapted, as positions can to another image size.
+
+        Args:
+            weights: parameters of the source, by name.
+            current: parameters of the target as they are now.
+            head: True if source and target share the task, so that the head is taken over too.
+        """
+        shapes = {**target.non_block_shapes(), **(target.head_shapes() if head else {})}
+        return {
+            name: weights[name].clone()
+            for name, shape in shapes.items()
+            if name in weights and tuple(weights[name].shape) == shape
+        }
+
+    def timm_call(self, spec: Any) -> tuple[str, dict[str, Any]]:
+        """Name and keyword arguments with which `timm.create_model` builds the model.
+
+        Raises:
+            UserError: timm has no such model.
+        """
+        raise UserError(f"timm cannot build models of the family {self.name!r}")
+
+    def example_targets(self, *, image_size: int, channels: int, classes: int) -> list[tuple[ModelSpec, ModelSpec]]:
+        """Small targets on which `lgbench check` tries a method, each with its base: several depths and widths.
+
+        Args:
+            image_size: small; a dozen pixels.
+        """
+        sizes = {"image_size": image_size, "channels": channels, "classes": classes}
+        base, wide = (
+            self.base_spec(self.Architecture(), width=width, **sizes) for width in (EXAMPLE_WIDTH, 2 * EXAMPLE_WIDTH)
+        )
+        return [
+            *((base.with_depth(depth), base) for depth in (6, 4, 12, 5, 1, 13)),
+            (wide.with_depth(6), wide),
+            (wide.with_depth(6), base),
+            (base.with_depth(6), wide),
+        ]
+
+
+DEFAULT_FAMILY = "vit"
+"""The family of presets that name none."""
+EXAMPLE_WIDTH = 16
+"""Width of the models that `lgbench check` tries a method on."""
+
+FAMILIES: Plugins[ModelFamily] = Plugins("learngene_bench.families", "model family", ModelFamily)
+"""All families by name."""
+
+
+def family_of(spec: ModelSpec) -> ModelFamily:
+    """The family that a spec belongs to."""
+    return FAMILIES.get(spec.family)()
+
+
+def spec_from_dict(description: Mapping[str, Any]) -> ModelSpec:
+    """Reads what `ModelSpec.as_dict` gives.
+
+    Raises:
+        UserError: an unknown family, or no description of one of its models.
+    """
+    values = dict(description)
+    family = FAMILIES.get(str(values.pop("family", None)))
+    try:
+        return family.Spec(**values)
+    except TypeError as error:
+        raise UserError(f"no description of a model of the family {family.name!r}: {error}") from error
+
+
+def count(shapes: Mapping[str, tuple[int, ...]]) -> int:
+    """Numbers that tensors of these shapes hold together."""
+    return sum(math.prod(shape) for shape in shapes.values())

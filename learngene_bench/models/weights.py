@@ -1,0 +1,77 @@
+"""Tensors and models of any family: base initialization, inheritance outside the blocks, copying into a model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from learngene_bench.config.preset import BaseInitialization
+from learngene_bench.contracts.family import FAMILIES, ModelSpec, family_of
+from learngene_bench.util.errors import UserError
+from learngene_bench.util.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor, nn
+
+
+def build_model(spec: ModelSpec, *, drop_path: float = 0.0, device: str = "cpu") -> nn.Module:
+    """Builds a model without initializing it; see `ModelFamily.build`."""
+    return family_of(spec).build(spec, drop_path=drop_path, device=device)
+
+
+def spec_of(model: nn.Module) -> ModelSpec:
+    """Describes a user's model.
+
+    Raises:
+        UserError: the model belongs to no family, or is of a variant that its family cannot describe.
+    """
+    families = [FAMILIES.get(name)() for name in FAMILIES.names()]
+    for family in families:
+        if (spec := family.spec_of(model)) is not None:
+            return spec
+    raise UserError(f"expected {' or '.join(family.title for family in families)}, not {type(model).__name__}")
+
+
+def base_weights(spec: ModelSpec, base: BaseInitialization, generator: Generator) -> dict[str, Tensor]:
+    """Draws every parameter of a new model, on the CPU, in the order of the model's parameters."""
+    return family_of(spec).base_weights(spec, base, generator)
+
+
+def inherited_non_block(
+    weights: Mapping[str, Tensor],
+    source: ModelSpec,
+    target: ModelSpec,
+    current: Mapping[str, Tensor],
+    *,
+    head: bool,
+) -> dict[str, Tensor]:
+    """What a target of the same width and family takes over outside the blocks; see `ModelFamily`."""
+    return family_of(target).inherited_non_block(weights, source, target, current, head=head)
+
+
+def xavier(shape: tuple[int, ...], generator: Generator, parts: int = 1) -> Tensor:
+    """Draws a Xavier-uniform matrix; axes after the first are columns (a patch convolution is a matrix too).
+
+    Args:
+        parts: matrices stacked along the rows, each of which counts for itself: 3 for query, key and value
+            (MoCo-v3, `vits.py:32-47`).
+    """
+    rows, columns = shape[0], math.prod(shape[1:])
+    bound = math.sqrt(6.0 / (rows / parts + columns))
+    return torch.empty(shape).uniform_(-bound, bound, generator=generator)
+
+
+def write_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Copies tensors into the parameters of these names.
+
+    Raises:
+        KeyError: the model has no such parameter.
+        ValueError: a shape differs.
+    """
+    parameters = dict(model.named_parameters())
+    with torch.no_grad():
+        for name, weight in weights.items():
+            if parameters[name].shape != weight.shape:
+                raise ValueError(f"{name}: shape {tuple(weight.shape)} given, {tuple(parameters[name].shape)} needed")
+            parameters[name].copy_(weight)

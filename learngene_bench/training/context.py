@@ -1,0 +1,112 @@
+"""The context that methods are given: it trains for them, hands out source data, and meters both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from learngene_bench.config.preset import BaseInitialization, Compute
+from learngene_bench.config.recipe import Recipe
+from learngene_bench.contracts.context import Context, TrainResult
+from learngene_bench.contracts.family import ModelSpec
+from learngene_bench.data.batch_augment import SplitImages
+from learngene_bench.expansion.materialised import MaterialisedModel
+from learngene_bench.models.weights import base_weights
+from learngene_bench.schema.cost import Cost
+from learngene_bench.training.custom_objective import CustomObjective
+from learngene_bench.training.evaluation import top1
+from learngene_bench.training.loop import train
+from learngene_bench.training.run import Progress, TrainingRun
+from learngene_bench.util.rng import RngStreams
+
+
+@dataclass
+class SourceData:
+    """The source task as a method may see it: its training split, and a validation split taken from training data.
+
+    Attributes:
+        train: the training split by recipe, as recipes differ in their augmentation.
+        plain: the training split without augmentation.
+    """
+
+    train: Mapping[str, SplitImages]
+    plain: SplitImages
+    validation: SplitImages
+    classes: int
+
+
+@dataclass
+class MeteredContext(Context):
+    """A `Context` that counts the work done through it.
+
+    Attributes:
+        checkpoints: folder that interrupted training continues from; None for no checkpoints.
+        progress: is told how far training is.
+        cost: the work so far.
+        curves: learning curves by recipe.
+    """
+
+    seed: int
+    device: torch.device
+    compute: Compute
+    base: BaseInitialization
+    recipes: Mapping[str, Recipe] = field(default_factory=dict)
+    ancestors: Mapping[str, nn.Module] = field(default_factory=dict)
+    ancestor_flops: Mapping[str, float] = field(default_factory=dict)
+    same_task: bool = True
+    source: SourceData | None = None
+    checkpoints: Path | None = None
+    progress: Progress | None = None
+    cost: Cost = field(default_factory=Cost)
+    curves: dict[str, list[dict[str, object]]] = field(default_factory=dict)
+
+    def generator(self, purpose: str) -> torch.Generator:
+        return RngStreams(self.seed).generator("method", purpose)
+
+    def base_weights(self, spec: ModelSpec) -> dict[str, Tensor]:
+        return base_weights(spec, self.base, RngStreams(self.seed).generator("weights"))
+
+    def source_images(self, count: int) -> Tensor:
+        if self.source is None:
+            raise KeyError("there is no source data here")
+        count = min(count, len(self.source.plain))
+        images = [images.cpu() for images, _ in self.source.plain.eval_batches(min(count, 256), 0, count)]
+        self.spend(Cost(images=count))
+        return torch.cat(images)
+
+    def spend(self, cost: Cost) -> None:
+        self.cost = self.cost + cost
+
+    def train(self, network: nn.Module, recipe: str, *, teacher: str | None = None) -> TrainResult:
+        if self.source is None or recipe not in self.recipes:
+            raise KeyError(f"recipe {recipe!r}: this method did not say that it trains by it")
+        if recipe in self.curves:
+            raise KeyError(f"recipe {recipe!r}: a method trains by it once, and has done so")
+        if not isinstance(network, MaterialisedModel | CustomObjective):
+            raise TypeError(f"a MaterialisedModel or CustomObjective can be trained, not a {type(network).__name__}")
+        source = self.source
+        network.to(self.device)
+        distiller = self.ancestors[teacher].to(self.device).eval() if teacher else None
+        phase = TrainingRun(
+            name=recipe,
+            streams=RngStreams(self.seed),
+            compute=self.compute,
+            classes=source.classes,
+            evaluate=lambda trained: top1(trained, source.validation, self.compute),
+            evaluate_every=5,
+            checkpoint=self.checkpoints / f"{recipe}.pt" if self.checkpoints else None,
+            teacher=distiller,
+            teacher_flops=self.ancestor_flops[teacher] if teacher else 0.0,
+            forward_flops=0.0 if isinstance(network, CustomObjective) else network.spec.forward_flops(),
+            step_flops=0.0 if isinstance(network, CustomObjective) else network.step_flops(),
+            progress=self.progress,
+        )
+        trained = train(network, source.train[recipe], self.recipes[recipe], phase)
+        network.to("cpu").eval()
+        self.spend(trained.cost)
+        self.curves[recipe] = trained.curve
+        return trained

@@ -27,10 +27,11 @@ class Sws(Condensed[SwsOptions]):
     layers, whose stages have 3, 3, 2, 2 and 2.
     Choices of this suite: other depths, see `stage_of_layers`; the authors' 12 layers are not in proportion to their
     16, so proportion alone cannot be the rule. Templates start as layers of the preset's base initialization.
-    Different from the authors' code: they tune 10 epochs at a learning rate of 5e-5 (S) or 1e-5 (B); here all methods
-    share the preset's recipe, and theirs is `--set finetuning.learning_rate=5e-5`. Their norms' epsilon is 1e-5 in the
-    auxiliary model and 1e-6 in its targets; here both have 1e-6. Their models have no iRPE (`SWS_vit.py`), so the
-    parameter column counts no tables; where the preset's models have them, they are shared and inherited too.
+    Different from the authors' code: they fine-tune 10 epochs at a learning rate of 5e-5 (S) or 1e-5 (B); here all
+    methods share the preset's recipe. `--set finetuning.learning_rate=5e-5` gives every size theirs of S, with
+    `--set sizes.b.recipes.finetuning.learning_rate=1e-5` B has its own. Their norms' epsilon is 1e-5 in the auxiliary
+    model and 1e-6 in its targets; here both have 1e-6. Their models have no iRPE (`SWS_vit.py`), so the parameter
+    column counts no tables; where the preset's models have them, they are shared and inherited too.
     """
 
     name = "sws"

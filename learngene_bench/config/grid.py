@@ -14,10 +14,10 @@ class Grid(Section):
 
     renamed: ClassVar = {"tuning_factor": "finetuning_factor"}
 
-    name: str
-    title: str
+    name: str = Field(description="what `--grid` takes")
+    title: str = Field(description="title of its tables")
     axis: Literal["depth", "width", "task"] = Field(description="what a table's columns differ in")
-    depths: list[int] = Field(min_length=1)
+    depths: list[int] = Field(min_length=1, description="numbers of layers")
     width_factors: list[Annotated[float, Field(ge=1)]] = Field(
         [1.0], min_length=1, description="widths over the size's own; rounded up to whole heads"
     )

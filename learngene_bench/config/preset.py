@@ -23,7 +23,9 @@ class BaseInitialization(Section):
 
     renamed: ClassVar = {"matrices": "weight_init"}
 
-    weight_init: Literal["truncated-normal", "xavier"] = "truncated-normal"
+    weight_init: Literal["truncated-normal", "xavier"] = Field(
+        "truncated-normal", description="distribution of weight matrices"
+    )
     position_std: float = Field(0.02, ge=0, description="standard deviation of the position embedding")
 
 
@@ -34,7 +36,7 @@ class Teacher(Section):
     width: int = Field(32, ge=1, description="channels of the convnet's first stage", json_schema_extra=LATER)
     pretrained: bool = Field(False, description="load timm's pretrained weights instead of training")
     checkpoint: Path | None = Field(None, description="load this file (safetensors or weights-only) instead")
-    seed: int = 0
+    seed: int = Field(0, description="seed of its training, whatever the seed of the cells")
     recipe: Recipe | None = Field(None, description="how it is trained when nothing is loaded")
 
     @model_validator(mode="after")
@@ -49,7 +51,7 @@ class Teacher(Section):
 class Size(Section):
     """One model size. Each recipe field overrides the preset's recipe for this size."""
 
-    width: int = Field(ge=1)
+    width: int = Field(ge=1, description="embedding dimension of its models")
     recipes: dict[str, dict[str, Any]] = Field({}, description="what differs from the preset's recipes, by name")
 
     @model_validator(mode="before")
@@ -72,14 +74,18 @@ class AncestorSource(Section):
 
 
 class Compute(Section):
-    """The way numbers are computed. `threads` is part of a result's address: summation order depends on it."""
+    """The way numbers are computed.
+
+    All but `checkpoint_seconds` and `num_workers` are part of a result's address, `device` as what it comes to: the
+    order of sums depends on them.
+    """
 
     renamed: ClassVar = {"loaders": "num_workers"}
 
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: GPUs where there are any")
     threads: int = Field(1, ge=1, description="CPU threads of one process")
-    precision: Literal["float32", "bfloat16"] = "float32"
-    compile: bool = False
+    precision: Literal["float32", "bfloat16"] = Field("float32", description="precision of matrix products")
+    compile: bool = Field(False, description="compile models with torch.compile")
     checkpoint_seconds: float = Field(20.0, gt=0, description="a killed run loses at most this much")
     num_workers: int | None = Field(
         None,
@@ -99,8 +105,8 @@ class DownstreamTask(Section):
 class Downstream(Section):
     """The tasks on which transfer is measured, by the name that tables print, and the recipe of fine-tuning on them."""
 
-    recipe: Recipe
-    tasks: dict[str, DownstreamTask] = Field(min_length=1)
+    recipe: Recipe = Field(description="fine-tuning on every task")
+    tasks: dict[str, DownstreamTask] = Field(min_length=1, description="tasks by name")
 
     @model_validator(mode="after")
     def _has_valid_recipes(self) -> Downstream:

@@ -109,23 +109,23 @@ class Recipe(Section):
 
     renamed: ClassVar = {"clip_gradient": "grad_clip_norm", "networks": "meta_batch_size"}
 
-    epochs: float | None = Field(None, ge=0)
-    iterations: int | None = Field(None, ge=0)
-    batch_size: int = Field(ge=1)
-    learning_rate: float = Field(gt=0)
-    minimum_learning_rate: float = Field(1e-5, ge=0)
-    warmup_epochs: float = Field(0.0, ge=0)
-    warmup_learning_rate: float = Field(1e-6, ge=0)
-    weight_decay: float = Field(0.05, ge=0)
+    epochs: float | None = Field(None, ge=0, description="length in passes over the training set")
+    iterations: int | None = Field(None, ge=0, description="length in optimizer steps")
+    batch_size: int = Field(ge=1, description="images of an optimizer step")
+    learning_rate: float = Field(gt=0, description="AdamW's, at the top of the cosine schedule")
+    minimum_learning_rate: float = Field(1e-5, ge=0, description="learning rate at the end of the schedule")
+    warmup_epochs: float = Field(0.0, ge=0, description="epochs in which the learning rate rises linearly")
+    warmup_learning_rate: float = Field(1e-6, ge=0, description="learning rate at the start of the warm-up")
+    weight_decay: float = Field(0.05, ge=0, description="AdamW's; biases, norms and position embeddings have none")
     grad_clip_norm: float | None = Field(None, gt=0, description="largest norm of the whole gradient")
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
-    mixup: float = Field(0.0, ge=0)
-    cutmix: float = Field(0.0, ge=0)
-    drop_path: float = Field(0.0, ge=0, lt=1)
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="probability given to all classes together")
+    mixup: float = Field(0.0, ge=0, description="alpha of timm's Mixup; 0 for none")
+    cutmix: float = Field(0.0, ge=0, description="alpha of timm's CutMix; 0 for none")
+    drop_path: float = Field(0.0, ge=0, lt=1, description="stochastic depth: largest probability to skip a block")
     evaluate_every: Annotated[int, UsedBy(("finetuning", "downstream"))] = Field(
         1, ge=1, description="epochs between two measurements of a target", json_schema_extra=LATER
     )
-    augmentation: Augmentation = Augmentation()
+    augmentation: Augmentation = Field(Augmentation(), description="random changes of training images")
     meta_batch_size: Annotated[int, UsedBy((METHODS_OWN,))] = Field(
         1, ge=1, description="number of models that a method trains through on each batch", json_schema_extra=LATER
     )

@@ -2,5 +2,5 @@
 
 __version__ = "0.3.0"
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Raised whenever a change of the suite makes numbers incomparable; in every address and record."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
 
-from learngene_bench.config.section import LATER, Section
+from learngene_bench.config.section import Section
 from learngene_bench.contracts.gene import Gene
 from learngene_bench.contracts.initializer import Distiller, GeneRequest, Initializer
 from learngene_bench.expansion.algebra import Expansion
@@ -40,9 +40,7 @@ class WaveOptions(Section):
     auxiliary_depth: int = Field(12, ge=2, description="blocks of the auxiliary model that is condensed")
     per_position: int = Field(2, ge=1, le=3, description="templates per block position (Table 5: 1 fewer, 3 more)")
     template_size: int | None = Field(None, ge=1, description="side of a template; the base width when not given")
-    template_divisor: int = Field(
-        1, ge=1, description="how often the side that is not given is cut (Table 5: 2)", json_schema_extra=LATER
-    )
+    template_divisor: int = Field(1, ge=1, description="how often the side that is not given is cut (Table 5: 2)")
     parts: tuple[Part, ...] = Field(
         ("attention", "projection", "mlp", "norm"), description="what is made of templates (Table 4)"
     )

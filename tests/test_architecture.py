@@ -17,7 +17,6 @@ KNOWN = {
     "results.leaderboard.records -> runs.manifest",
     "results.leaderboard.records -> runs.store",
     "cli.main -> cli.retry -> cli.main",
-    "execution.stages: 395 lines",
 }
 
 

@@ -22,6 +22,7 @@ from learngene_bench.models.vit import ViTSpec
 from learngene_bench.models.weights import build_model
 from learngene_bench.plugins.registry import Registry
 from learngene_bench.runs.tensors import describe
+from learngene_bench.schema.stage import CellConfig
 from learngene_bench.training.inputs import normalization
 from learngene_bench.util.errors import DamagedFile, MethodFailure, UserError
 from learngene_bench.util.files import file_hash
@@ -42,7 +43,7 @@ def model_of(subject: Subject, weights: str, registry: Registry) -> nn.Module:
 
 def _tuned(subject: Subject) -> nn.Module:
     path = subject.runs.folder("cell", subject.address).model
-    if file_hash(path) != subject.record["model"]["sha256"]:
+    if file_hash(path) != subject.record.model.sha256:
         raise DamagedFile(f"{path}: damaged (its hash differs); delete its folder and run again")
     model = build_model(subject.target)
     try:
@@ -57,7 +58,7 @@ def _initial(subject: Subject, registry: Registry) -> nn.Module:
         model = initial_model(subject.runs, subject.address, registry)
     except MethodFailure as error:
         raise UserError(f"{subject.full_label}: the method fails this time: {error}") from error
-    if describe(dict(model.named_parameters()))["sha256"] != subject.record["initial_weights"]["sha256"]:
+    if describe(dict(model.named_parameters()))["sha256"] != subject.record.initial_weights.sha256:
         print(f"lgbench: {subject.full_label}: here the initial weights differ from the recorded ones", file=sys.stderr)
     return model
 
@@ -119,7 +120,8 @@ def samples(subjects: Sequence[Subject], split: str, count: int, seed: int) -> S
 
 
 def _measured_on(subject: Subject) -> tuple[dict[str, Any], dict[str, Any]]:
-    return task_data(subject.config["config"], subject.config["execution"])
+    assert isinstance(subject.stage.config, CellConfig)
+    return task_data(subject.stage.config, subject.stage.execution)
 
 
 def _drawn(labels: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from learngene_bench.contracts.family import ModelSpec, spec_from_dict
 from learngene_bench.runs.lookup import cell_labels, label_fits
 from learngene_bench.runs.store import Runs, State
-from learngene_bench.util.errors import DamagedFile, UserError, nearest
+from learngene_bench.schema.record import CellRecord
+from learngene_bench.schema.stage import StageFile
+from learngene_bench.util.errors import UserError, nearest
 
 MOST = 8
 """Cells side by side: more would be too small to see."""
@@ -23,28 +24,29 @@ class Subject:
     """A finished cell.
 
     Attributes:
-        config: of its stage, with `execution`.
+        stage: its configuration.
+        record: its record.
         label: what it is called beside the other chosen ones: its method, and what differs between them.
     """
 
     runs: Runs
     address: str
-    config: Mapping[str, Any]
-    record: Mapping[str, Any]
+    stage: StageFile
+    record: CellRecord
     label: str
 
     @property
     def full_label(self) -> str:
         """As `lgbench status` calls it."""
-        return str(self.config["label"])
+        return self.stage.label
 
     @property
     def group(self) -> str:
-        return str(self.record["cell"]["group"])
+        return self.record.cell.group
 
     @cached_property
     def target(self) -> ModelSpec:
-        return spec_from_dict(self.config["config"]["target"])
+        return spec_from_dict(self.record.cell.target)
 
     @property
     def again(self) -> str:
@@ -63,8 +65,8 @@ class Subject:
             if not kept.is_file():
                 raise UserError(f"{self.full_label}: {kept} is not there, as in a leaderboard; {self.again}")
         if "initial" in weights:
-            for kind in self.config["inputs"]:
-                kept = self.runs.folder(kind, self.config["inputs"][kind]).tensors
+            for kind, address in self.stage.inputs.items():
+                kept = self.runs.folder(kind, address).tensors
                 if not kept.is_file():
                     raise UserError(
                         f"{self.full_label}: it was initialized from a {kind} whose file is gone ({kept}); {self.again}"
@@ -116,26 +118,22 @@ def _no_cell(query: str, labels: Mapping[str, str]) -> str:
 
 def _subject(runs: Runs, address: str) -> Subject:
     folder = runs.folder("cell", address)
-    record = folder.read_result()
-    missing = {"cell", "initial_weights", "model", "evaluation"} - record.keys()
-    if missing:
-        raise DamagedFile(f"{folder.result}: {', '.join(sorted(missing))} missing; delete its folder and run again")
-    return Subject(runs, address, folder.read_config(), record, "")
+    return Subject(runs, address, folder.read_config(), folder.read_record(CellRecord), "")
 
 
 def _named(subjects: Sequence[Subject]) -> list[Subject]:
     """With their labels: titles, and of size, depth, width, task and seed what is not the same for all."""
     titles, facts = [], []
     for subject in subjects:
-        cell = subject.record["cell"]
-        titles.append(f"{cell['title']}{f' ({variant})' if (variant := cell.get('variant')) else ''}")
+        cell = subject.record.cell
+        titles.append(f"{cell.title}{f' ({cell.variant})' if cell.variant else ''}")
         facts.append(
             {
-                "task": str(cell.get("task")),
-                "size": str(cell.get("size")),
+                "task": cell.task,
+                "size": cell.size,
                 "depth": f"depth {subject.target.depth}",
                 "width": f"width {subject.target.width}",
-                "seed": f"seed {cell['seed']}",
+                "seed": f"seed {cell.seed}",
             }
         )
     differ = [name for name in ("task", "size", "depth", "width", "seed") if len({fact[name] for fact in facts}) > 1]
@@ -147,6 +145,6 @@ def _named(subjects: Sequence[Subject]) -> list[Subject]:
         for name, subject in zip(names, subjects, strict=True)
     ]
     return [
-        Subject(subject.runs, subject.address, subject.config, subject.record, name)
+        Subject(subject.runs, subject.address, subject.stage, subject.record, name)
         for subject, name in zip(subjects, names, strict=True)
     ]

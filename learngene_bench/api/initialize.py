@@ -24,7 +24,7 @@ from learngene_bench.contracts.dataset import DatasetFacts
 from learngene_bench.contracts.family import BASE_DEPTH, ModelSpec
 from learngene_bench.contracts.gene import Gene
 from learngene_bench.contracts.initializer import GeneRequest, Initializer, Pretrained, wrong_family
-from learngene_bench.execution.stages import choose_device
+from learngene_bench.execution.device import choose_device
 from learngene_bench.models.weights import build_model, spec_of, write_weights
 from learngene_bench.plugins.registry import Registered, Registry
 from learngene_bench.schema.cost import Cost

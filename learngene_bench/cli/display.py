@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -14,9 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from learngene_bench.execution.local import Execution
-from learngene_bench.execution.status import read_progress
 from learngene_bench.planning.plan import Stage
 from learngene_bench.runs.store import Runs
+from learngene_bench.schema.progress import Progress
+from learngene_bench.schema.record import AncestorRecord, CellRecord
 
 
 def duration(seconds: float) -> str:
@@ -67,13 +67,21 @@ class Display:
             error = execution.failed[stage.address]
             self.console.print(f"{count} [red]failed[/] {escape(stage.label)}: {escape(error)}")
             return
-        metrics = self.runs.of(stage).read_result().get("metrics", {})
-        accuracy = ""
-        if "top1" in metrics:
-            accuracy = f"  top-1 {metrics['top1_initial']:.1f} -> {metrics['top1']:.1f}"
-        elif metrics.get("validation_top1") is not None:
-            accuracy = f"  top-1 {metrics['validation_top1']:.1f} (validation)"
-        self.console.print(f"{count} {escape(stage.label)}{accuracy}")
+        self.console.print(f"{count} {escape(stage.label)}{self._measured(stage)}")
+
+    def _measured(self, stage: Stage) -> str:
+        """The primary metric of a stage that is done, in words."""
+        folder = self.runs.stage_dir(stage)
+        if stage.kind == "cell":
+            cell = folder.read_record(CellRecord)
+            spec = cell.metric_specs[cell.primary_metric]
+            before, after = cell.initial_metrics[spec.name], cell.metrics[spec.name]
+            return f"  {spec.title} {before:.1f} -> {after:.1f}"
+        if stage.kind == "ancestor":
+            ancestor = folder.read_record(AncestorRecord)
+            spec = ancestor.metric_specs[ancestor.primary_metric]
+            return f"  {spec.title} {ancestor.metrics[spec.name]:.1f} (validation)"
+        return ""
 
     def _panel(self, execution: Execution) -> Group:
         table = Table.grid(padding=(0, 1))
@@ -83,8 +91,8 @@ class Display:
         running = 0.0
         for address in sorted(execution.running):
             stage = self.stages[address]
-            progress = read_progress(self.runs.of(stage).progress)
-            share = progress["step"] / max(1, progress["steps"]) if progress else 0.0
+            progress = self.runs.stage_dir(stage).read_progress()
+            share = progress.step / max(1, progress.steps) if progress else 0.0
             running += share * self.work[address]
             table.add_row(Text(stage.label), _epochs(progress), ProgressBar(total=1.0, completed=share, width=12))
         table.expand = True
@@ -101,8 +109,8 @@ class Display:
         return Group(table, Text(summary, style="dim"))
 
 
-def _epochs(progress: dict[str, Any]) -> str:
-    if not progress:
+def _epochs(progress: Progress | None) -> str:
+    if progress is None:
         return "starting"
-    top1 = f" top-1 {progress['top1']:.1f}" if progress["top1"] is not None else ""
-    return f"{progress['phase']} {progress['epoch']:.1f}/{progress['epochs']:.1f}{top1}"
+    measured = "".join(f" {name} {value:.1f}" for name, value in list(progress.metrics.items())[:1])
+    return f"{progress.phase} {progress.epoch:.1f}/{progress.epochs:.1f}{measured}"

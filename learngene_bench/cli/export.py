@@ -15,6 +15,8 @@ from learngene_bench.contracts.family import family_of, spec_from_dict
 from learngene_bench.plugins.registry import Registry
 from learngene_bench.runs.lookup import cell_labels, label_fits
 from learngene_bench.runs.store import Runs, StageFolder, State
+from learngene_bench.schema.record import CellRecord
+from learngene_bench.schema.stage import StageFile
 from learngene_bench.util.errors import DamagedFile, MethodFailure, UserError
 from learngene_bench.util.files import file_hash, write_json, write_whole
 
@@ -32,23 +34,21 @@ def export(
     if output.suffix != ".safetensors":
         raise UserError(f"{output}: timm knows the format by the name, which must end in .safetensors")
     folder = find_cell(Runs(runs), " ".join(cell))
-    config, record = folder.read_config(), folder.read_result()
-    target = spec_from_dict(config["config"]["target"])
+    stage, record = folder.read_config(), folder.read_record(CellRecord)
+    target = spec_from_dict(record.cell.target)
     kept = folder.model
     try:
         timm_call = family_of(target).timm_call(target)
     except UserError as error:
-        raise UserError(f"{config['label']}: {error}; its weights are in {kept}") from error
-    if "model" not in record:
-        raise UserError(f"{folder.path}: measured before models were kept; delete this folder and run again")
+        raise UserError(f"{stage.label}: {error}; its weights are in {kept}") from error
     if initial:
         _write_initial(folder, Runs(runs), Registry(plugin or []), record, output)
     else:
-        _copy(kept, record["model"]["sha256"], output)
+        _copy(kept, record.model.sha256, output)
     description = output.with_suffix(".json")
-    write_json(description, _description(config, record, timm_call, output, initial))
+    write_json(description, _description(stage, record, timm_call, output, initial))
     console = common.console()
-    console.print(Text(f"{config['label']}, {'initial' if initial else 'tuned'} weights: {output}"), soft_wrap=True)
+    console.print(Text(f"{stage.label}, {'initial' if initial else 'tuned'} weights: {output}"), soft_wrap=True)
     console.print(Text(f"how timm loads it: {description}"), soft_wrap=True)
 
 
@@ -84,7 +84,7 @@ def _copy(kept: Path, expected: str, output: Path) -> None:
     write_whole(output, lambda temporary: shutil.copyfile(kept, temporary))
 
 
-def _write_initial(folder: StageFolder, runs: Runs, registry: Registry, record: dict[str, Any], output: Path) -> None:
+def _write_initial(folder: StageFolder, runs: Runs, registry: Registry, record: CellRecord, output: Path) -> None:
     from safetensors.torch import save_file
 
     from learngene_bench.execution.stages import initial_model
@@ -94,13 +94,13 @@ def _write_initial(folder: StageFolder, runs: Runs, registry: Registry, record: 
         model = initial_model(runs, folder.address, registry)
     except MethodFailure as error:
         raise UserError(f"the method fails this time: {error}") from error
-    if describe(dict(model.named_parameters()))["sha256"] != record["initial_weights"]["sha256"]:
+    if describe(dict(model.named_parameters()))["sha256"] != record.initial_weights.sha256:
         print("lgbench: on this machine the initial weights differ from the recorded ones", file=sys.stderr)
     write_whole(output, lambda temporary: save_file(model.state_dict(), temporary))
 
 
 def _description(
-    config: dict[str, Any], record: dict[str, Any], timm_call: tuple[str, dict[str, Any]], output: Path, initial: bool
+    stage: StageFile, record: CellRecord, timm_call: tuple[str, dict[str, Any]], output: Path, initial: bool
 ) -> dict[str, Any]:
     """What a user of the file needs to know."""
     architecture, kwargs = timm_call
@@ -109,13 +109,13 @@ def _description(
         "architecture": architecture,
         "kwargs": kwargs,
         "python": f'timm.create_model("{architecture}", checkpoint_path="{output.name}", {arguments})',
-        "input": {"mean": record["model"]["mean"], "std": record["model"]["std"], "of": "pixels scaled to 0..1"},
+        "input": {"mean": record.model.mean, "std": record.model.std, "of": "pixels scaled to 0..1"},
         "cell": {
-            "label": config["label"],
-            "address": config["address"],
+            "label": stage.label,
+            "address": stage.address,
             "weights": "initial" if initial else "tuned",
-            "top1": record["metrics"]["top1_initial" if initial else "top1"],
-            "split": record["evaluation"]["split"],
+            "metrics": record.initial_metrics if initial else record.metrics,
+            "split": record.evaluation.split,
         },
-        "versions": record["provenance"]["versions"],
+        "versions": record.provenance.versions,
     }

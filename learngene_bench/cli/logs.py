@@ -29,7 +29,7 @@ def logs(
     _print(console, stage.log)
     if stage.failed.exists():
         console.print(f"[dim]{stage.failed}[/]", soft_wrap=True)
-        console.print(stage.read_failure().get("traceback", ""), markup=False, soft_wrap=True)
+        console.print(stage.read_failure().traceback or "", markup=False, soft_wrap=True)
     for submission in submissions.read(folder):
         for job, addresses in submission.jobs.items():
             if one.address in addresses:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,12 @@ from rich.text import Text
 from learngene_bench.cli import common
 from learngene_bench.cli.display import duration
 from learngene_bench.execution.estimate import longest_chain, rate
-from learngene_bench.execution.resources import slots
+from learngene_bench.execution.resources import local_device, slots
 from learngene_bench.planning.plan import Cell, MethodVariant, Plan, UnsupportedCell
 from learngene_bench.planning.planner import make_plan
 from learngene_bench.planning.request import build_request
 from learngene_bench.plugins.registry import Registry
-from learngene_bench.runs.manifest import cell_facts, cell_parameters
+from learngene_bench.runs.manifest import planned_cell
 from learngene_bench.runs.store import Runs, State
 
 WIDE = 25, 7
@@ -40,8 +41,9 @@ def plan(
 ) -> None:
     """Print what `run` with the same options would do, without doing it."""
     registry = Registry(plugin or [])
-    made = make_plan(build_request(common.joined(method), grid, preset, seeds, settings, registry, quick, equal_budget))
-    states = {address: Runs(runs).of(stage).state() for address, stage in made.stages.items()}
+    request = build_request(common.joined(method), grid, preset, seeds, settings, registry, quick, equal_budget)
+    made = make_plan(replace(request, device=local_device(request.preset.compute)))
+    states = {address: Runs(runs).stage_dir(stage).state() for address, stage in made.stages.items()}
     estimate = _estimate(made, Runs(runs), states)
     if format is common.Format.JSON:
         print(json.dumps(_as_json(made, states, estimate), indent=1))
@@ -74,14 +76,7 @@ def _as_json(plan: Plan, states: dict[str, State], estimate: dict[str, Any]) -> 
         "grid": plan.grid.name,
         "setting": plan.setting,
         "cells": [
-            {
-                "address": cell.address,
-                **cell_facts(cell, plan),
-                "parameters": cell_parameters(cell),
-                "prepare_epochs": cell.prepare_epochs,
-                "state": states[cell.address],
-            }
-            for cell in plan.cells
+            {**planned_cell(cell, plan).model_dump(mode="json"), "state": states[cell.address]} for cell in plan.cells
         ],
         "dashes": [
             {"method": dash.row.name, "variant": dash.row.variant, "size": dash.size, "task": dash.task}

@@ -15,15 +15,15 @@ from learngene_bench.cli import common
 from learngene_bench.cli.choice import choose_one
 from learngene_bench.cli.run import compute
 from learngene_bench.cli.status import planned_stages
-from learngene_bench.config.preset import Compute
 from learngene_bench.execution.pool import Crew
-from learngene_bench.execution.rerun import Repeat, here
+from learngene_bench.execution.rerun import RerunPlan, parse_local_paths
 from learngene_bench.execution.resources import slots
 from learngene_bench.execution.status import Scheduler, situations
-from learngene_bench.planning.plan import Stage
 from learngene_bench.plugins.registry import Registry
 from learngene_bench.runs.store import Runs, State
-from learngene_bench.util.errors import DamagedFile, UserError
+from learngene_bench.schema.record import CellRecord
+from learngene_bench.schema.stage import StageFile
+from learngene_bench.util.errors import UserError
 
 if TYPE_CHECKING:
     from learngene_bench.results.records.repetition import Line, Repetition
@@ -52,23 +52,22 @@ def rerun(
     """Compute a record once more and compare: exit status 0 if all numbers are the same, 1 if not."""
     source = Runs(runs)
     address = _find(source, cell)
-    repeat = Repeat(
-        source, address, here(settings or [], checkpoint or [], common.command_line()), keep_inputs=keep_inputs
-    )
+    paths = parse_local_paths(settings or [], checkpoint or [])
+    repeat = RerunPlan(source, address, paths, common.command_line(), keep_inputs=keep_inputs)
     repeat.check(Registry(plugin or []))
-    fresh = Runs(output or Path("reruns") / source.of(repeat.cell).path.name)
-    if fresh.of(repeat.cell).state() is State.DONE:
+    fresh = Runs(output or Path("reruns") / source.folder("cell", address).path.name)
+    if fresh.folder("cell", address).state() is State.DONE:
         raise UserError(f"{fresh.root} holds this cell already: delete it, or name another folder with --output")
     fresh.check_writable()
     repeat.copy_kept(fresh)
-    place = Compute(device=repeat.device, threads=repeat.cell.config["threads"])
+    place = repeat.cell.compute
     console = common.console()
     execution = compute(
-        repeat.stages,
+        repeat.to_compute(),
         fresh,
         Crew(slots(place, workers), place.threads),
         console,
-        enter=lambda stage: repeat.enter(stage, fresh),
+        enter=lambda stage: repeat.write_config(repeat.stages[stage.address], fresh),
         plugins=plugin or [],
         retry="failed",
     )
@@ -88,27 +87,26 @@ def _find(source: Runs, text: str) -> str:
     Raises:
         UserError: none or several, or it has no record.
     """
-    cells = [stage for stage in planned_stages(source) if stage["kind"] == "cell"]
+    cells = [stage for stage in planned_stages(source) if stage.kind == "cell"]
     one = choose_one(situations(source, cells, Scheduler()), text)
     if source.folder("cell", one.address).state() is not State.DONE:
         raise UserError(f"{one.label}: there is no record of it to repeat ({one.standing})")
     return one.address
 
 
-def _compare(source: Runs, fresh: Runs, stages: Sequence[Stage]) -> Repetition:
+def _compare(source: Runs, fresh: Runs, stages: Sequence[StageFile]) -> Repetition:
     """The cell's record beside the old one, and before it what it was made of."""
     from learngene_bench.results.records.repetition import compare, compare_tensors
 
     *needed, cell = stages
-    inputs = [
-        compare_tensors(stage.label, source.of(stage).read_result(), fresh.of(stage).read_result())
-        for stage in needed
-        if source.of(stage).result.exists()
-    ]
-    try:
-        return compare(source.of(cell).read_result(), fresh.of(cell).read_result(), inputs)
-    except (KeyError, TypeError) as error:
-        raise DamagedFile(f"{source.of(cell).result}: damaged record ({error})") from error
+    inputs = []
+    for stage in needed:
+        before, after = (runs.folder(stage.kind, stage.address) for runs in (source, fresh))
+        if before.result.exists():
+            recorded, repeated = (folder.read_any_record(stage.kind) for folder in (before, after))
+            inputs.append(compare_tensors(stage.label, recorded, repeated))
+    before, after = (runs.folder("cell", cell.address) for runs in (source, fresh))
+    return compare(before.read_record(CellRecord), after.read_record(CellRecord), inputs)
 
 
 def _print(repetition: Repetition, console: Console) -> None:

@@ -39,12 +39,12 @@ def retry(
         )
     for one in again.values():
         if one.standing is Standing.FAILED:
-            folder.folder(one.kind, one.address).forget_failure()
+            folder.folder(one.kind, one.address).clear_failure()
     status = 0
     for manifest in read_manifests(folder):
-        if again.keys() & {stage["address"] for stage in manifest["stages"]}:
-            common.console().print(" ".join(manifest["command"]), style="dim", markup=False, soft_wrap=True)
-            os.chdir(manifest["folder"])
-            sys.argv = manifest["command"]  # what its records name as their command
-            status = max(status, run_command(manifest["command"][1:]))
+        if again.keys() & {stage.address for stage in manifest.stages}:
+            common.console().print(" ".join(manifest.command), style="dim", markup=False, soft_wrap=True)
+            os.chdir(manifest.folder or ".")
+            sys.argv = list(manifest.command)  # what its records name as their command
+            status = max(status, run_command(list(manifest.command[1:])))
     return status

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,14 +16,16 @@ from learngene_bench.cli import common, submit
 from learngene_bench.cli import slurm_options as on_slurm
 from learngene_bench.execution.local import Execution, Retry, execute_plan
 from learngene_bench.execution.pool import Crew
-from learngene_bench.execution.resources import slots
+from learngene_bench.execution.resources import device_kind, local_device, slots
 from learngene_bench.execution.slurm.settings import SlurmSettings, slurm_settings
 from learngene_bench.planning.plan import Plan, Stage
 from learngene_bench.planning.planner import make_plan
 from learngene_bench.planning.request import build_request
 from learngene_bench.plugins.registry import Registry
-from learngene_bench.runs.manifest import about, write_manifest
+from learngene_bench.runs.manifest import describe_cell, write_manifest
 from learngene_bench.runs.store import Runs, State
+from learngene_bench.schema.provenance import SourceCode
+from learngene_bench.schema.stage import Execution as StageExecution
 from learngene_bench.util import source_code
 from learngene_bench.util.files import write_text
 
@@ -83,12 +85,19 @@ def run(
     if executor is on_slurm.Executor.LOCAL:
         on_slurm.refuse({**asked, "set_slurm": set_slurm, "snapshot": snapshot, "wait": wait, "dry_run": dry_run})
     registry = Registry(plugin or [])
-    plan = make_plan(build_request(common.joined(method), grid, preset, seeds, settings, registry, quick, equal_budget))
+    request = build_request(common.joined(method), grid, preset, seeds, settings, registry, quick, equal_budget)
+    more = {"per_gpu": per_gpu, "processes_per_model": processes}
+    compute = request.preset.compute
+    if executor is on_slurm.Executor.LOCAL:
+        device = local_device(compute)
+    else:
+        resources = slurm_settings({**asked, **more}, set_slurm or [])
+        device = device_kind(compute, has_gpus=resources.gpus_per_node > 0)
+        processes = resources.processes_per_model
+    plan = make_plan(replace(request, device=device, processes=processes or 1))
     work = _Work(plan, Runs(runs), plugin or [], "failed" if retry_failed else "died", common.command_line())
     if executor is on_slurm.Executor.LOCAL:
         return _run_here(work, workers, per_gpu, processes or 1)
-    more = {"per_gpu": per_gpu, "processes_per_model": processes}
-    resources = slurm_settings({**asked, **more}, set_slurm or [])
     if dry_run:
         as_json = format is common.Format.JSON
         submit.dry_run(plan, work.runs, resources, common.console(), retry=work.retry, as_json=as_json)
@@ -111,11 +120,11 @@ class _Work:
         self.runs.check_writable()
         write_manifest(self.plan, self.runs, self.command)
         execution_of = _execution_of(self.plan, self.command)
-        return lambda stage: self.runs.enter(stage, execution_of(stage))
+        return lambda stage: self.runs.write_config(stage, execution_of(stage))
 
 
 def _run_here(work: _Work, workers: int | None, per_gpu: int | None, processes: int) -> int:
-    if not all(work.runs.of(stage).state() is State.DONE for stage in work.plan.stages.values()):
+    if not all(work.runs.stage_dir(stage).state() is State.DONE for stage in work.plan.stages.values()):
         for task in work.plan.tasks:  # before hours of training on the source for a task that is not there
             task.check_available()
     settings = work.plan.preset.compute
@@ -165,22 +174,22 @@ def _run_on_slurm(work: _Work, resources: SlurmSettings, *, snapshot: bool, wait
     return _conclude(work.plan, submit.follow(work.plan, work.runs, console), work.runs, console)
 
 
-def _execution_of(plan: Plan, command: list[str]) -> Any:
+def _execution_of(plan: Plan, command: list[str]) -> Callable[[Stage], StageExecution]:
     """What a stage's worker needs to know beside the stage."""
-    cells = {cell.address: about(cell, plan) for cell in plan.cells}
+    cells = {cell.address: describe_cell(cell, plan) for cell in plan.cells}
+    code = SourceCode(**source_code.identity())
 
-    def execution_of(stage: Stage) -> Mapping[str, Any]:
-        return {
-            "command": command,
-            "code": source_code.identity(),
-            "device": plan.preset.compute.device,
-            "checkpoint_seconds": plan.preset.compute.checkpoint_seconds,
-            "loaders": plan.preset.compute.num_workers,
-            "data": plan.preset.data,
-            "task_data": plan.task_data.get(stage.address),
-            "files": {found: str(path.resolve()) for found, path in plan.files.items()},
-            "about": cells.get(stage.address),
-        }
+    def execution_of(stage: Stage) -> StageExecution:
+        return StageExecution(
+            command=tuple(command),
+            code=code,
+            checkpoint_seconds=plan.preset.compute.checkpoint_seconds,
+            num_workers=plan.preset.compute.num_workers,
+            data=dict(plan.preset.data),
+            task_data=dict(plan.task_data[stage.address]) if stage.address in plan.task_data else None,
+            files={found: str(path.resolve()) for found, path in plan.files.items()},
+            description=cells.get(stage.address),
+        )
 
     return execution_of
 

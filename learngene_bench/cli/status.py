@@ -20,6 +20,7 @@ from learngene_bench.cli.display import duration
 from learngene_bench.execution.status import Scheduler, Situation, Standing, ask_scheduler, seconds_left, situations
 from learngene_bench.runs.manifest import read_manifests
 from learngene_bench.runs.store import Runs
+from learngene_bench.schema.manifest import PlannedStage
 from learngene_bench.util.errors import UserError
 
 LINES = 40
@@ -44,11 +45,11 @@ def status(
     elif watch:
         _watch(folder, stages, common.console())
     else:
-        asked = ask_scheduler(folder, [stage["address"] for stage in stages])
+        asked = ask_scheduler(folder, [stage.address for stage in stages])
         common.console().print(_view(situations(folder, stages, asked), asked), soft_wrap=True)
 
 
-def planned_stages(runs: Runs) -> list[dict[str, Any]]:
+def planned_stages(runs: Runs) -> list[PlannedStage]:
     """The stages of all plans of a runs folder, each once.
 
     Raises:
@@ -57,12 +58,12 @@ def planned_stages(runs: Runs) -> list[dict[str, Any]]:
     manifests = read_manifests(runs)
     if not manifests:
         raise UserError(f"{runs.root}: no runs here (lgbench run --runs {runs.root} starts one)")
-    return list({stage["address"]: stage for manifest in manifests for stage in manifest["stages"]}.values())
+    return list({stage.address: stage for manifest in manifests for stage in manifest.stages}.values())
 
 
-def _watch(runs: Runs, stages: list[dict[str, Any]], console: Console) -> None:
+def _watch(runs: Runs, stages: list[PlannedStage], console: Console) -> None:
     def ask() -> Scheduler:
-        return ask_scheduler(runs, [stage["address"] for stage in stages])
+        return ask_scheduler(runs, [stage.address for stage in stages])
 
     asked, at = ask(), time.monotonic()
     with Live(console=console, auto_refresh=False) as live:
@@ -116,11 +117,12 @@ def _words(one: Situation) -> str:
 
 def _reached(one: Situation) -> str:
     progress = one.progress
-    if not progress:
+    if progress is None:
         return "starting" if one.standing is Standing.RUNNING else ""
-    top1 = f", top-1 {progress['top1']:.1f}" if progress.get("top1") is not None else ""
-    return f"{progress['phase']} {progress['epoch']:.1f}/{progress['epochs']:.1f}{top1}"
+    measured = "".join(f", {name} {value:.1f}" for name, value in list(progress.metrics.items())[:1])
+    return f"{progress.phase} {progress.epoch:.1f}/{progress.epochs:.1f}{measured}"
 
 
 def _as_json(one: Situation) -> dict[str, Any]:
-    return {**asdict(one), "state": one.standing, "seconds_left": seconds_left(one.progress)}
+    progress = one.progress.model_dump() if one.progress else {}
+    return {**asdict(one), "progress": progress, "state": one.standing, "seconds_left": seconds_left(one.progress)}

@@ -144,13 +144,12 @@ def follow(plan: Plan, runs: Runs, console: Console) -> Execution:
     Raises:
         KeyboardInterrupt: a person has seen enough; the jobs go on.
     """
-    listed = [{"address": a, "kind": s.kind, "label": s.label, "inputs": s.inputs} for a, s in plan.stages.items()]
     display = Display(plan.stages, runs, console)
     reused: set[str] | None = None
     try:
         with display:
             while True:
-                found = situations(runs, listed)
+                found = situations(runs, plan.stages.values())
                 by = {standing: {s.address for s in found if s.standing is standing} for standing in Standing}
                 gone = [s for s in found if s.standing in (Standing.FAILED, Standing.LOST, Standing.CANCELLED)]
                 reused = by[Standing.DONE] if reused is None else reused

@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from learngene_bench.config.messages import format_validation_error
 from learngene_bench.config.recipe import RECIPES, Recipe
-from learngene_bench.config.section import LATER, Section
+from learngene_bench.config.section import Section
 from learngene_bench.util.errors import unknown
 
 
@@ -33,7 +33,7 @@ class Teacher(Section):
     """The ancestor that condensation distils from, one for all sizes and seeds of a preset."""
 
     architecture: str = Field(description="'convnet' (small, built in) or any timm model name")
-    width: int = Field(32, ge=1, description="channels of the convnet's first stage", json_schema_extra=LATER)
+    width: int = Field(32, ge=1, description="channels of the convnet's first stage")
     pretrained: bool = Field(False, description="load timm's pretrained weights instead of training")
     checkpoint: Path | None = Field(None, description="load this file (safetensors or weights-only) instead")
     seed: int = Field(0, description="seed of its training, whatever the seed of the cells")
@@ -91,7 +91,6 @@ class Compute(Section):
         None,
         ge=0,
         description="processes that load and augment images one by one, beside each that trains; absent: its cores",
-        json_schema_extra=LATER,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from learngene_bench.config.section import LATER, Section
+from learngene_bench.config.section import Section
 
 RECIPES = ("pretraining", "condensation", "inheritance", "finetuning")
 """Recipes that the harness itself trains by, so that every preset has them. A recipe of another name belongs to the
@@ -71,17 +71,11 @@ class Augmentation(Section):
     color_jitter: float = Field(0.0, ge=0, lt=1, description="strength of brightness, contrast and saturation jitter")
     random_erasing: float = Field(0.0, ge=0, le=1, description="probability of erasing a rectangle of 2 to 33 % area")
     erase_value: Literal["grey", "noise"] = Field(
-        "grey",
-        description="noise: timm's mode 'pixel', normal noise in place of normalised pixels",
-        json_schema_extra=LATER,
+        "grey", description="noise: timm's mode 'pixel', normal noise in place of normalised pixels"
     )
-    random_crop: RandomCrop | None = Field(
-        None, description="random resized crop; none when absent", json_schema_extra=LATER
-    )
+    random_crop: RandomCrop | None = Field(None, description="random resized crop; none when absent")
     auto_augment: str | None = Field(
-        None,
-        description="RandAugment by timm's string, 'rand-m9-mstd0.5-inc1'; with it, as in timm, no colour jitter",
-        json_schema_extra=LATER,
+        None, description="RandAugment by timm's string, 'rand-m9-mstd0.5-inc1'; with it, as in timm, no colour jitter"
     )
 
     @field_validator("auto_augment")
@@ -123,19 +117,16 @@ class Recipe(Section):
     cutmix: float = Field(0.0, ge=0, description="alpha of timm's CutMix; 0 for none")
     drop_path: float = Field(0.0, ge=0, lt=1, description="stochastic depth: largest probability to skip a block")
     evaluate_every: Annotated[int, UsedBy(("finetuning", "downstream"))] = Field(
-        1, ge=1, description="epochs between two measurements of a target", json_schema_extra=LATER
+        1, ge=1, description="epochs between two measurements of a target"
     )
     augmentation: Augmentation = Field(Augmentation(), description="random changes of training images")
     meta_batch_size: Annotated[int, UsedBy((METHODS_OWN,))] = Field(
-        1, ge=1, description="number of models that a method trains through on each batch", json_schema_extra=LATER
+        1, ge=1, description="number of models that a method trains through on each batch"
     )
     repeated_augmentation: int = Field(
-        1,
-        ge=1,
-        description="times that an image comes in a row, each augmented anew (3 in DeiT)",
-        json_schema_extra=LATER,
+        1, ge=1, description="times that an image comes in a row, each augmented anew (3 in DeiT)"
     )
-    drop_last: bool = Field(True, description="leave out the last, partial batch of an epoch", json_schema_extra=LATER)
+    drop_last: bool = Field(True, description="leave out the last, partial batch of an epoch")
 
     @model_validator(mode="after")
     def _has_one_length(self) -> Recipe:

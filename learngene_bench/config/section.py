@@ -5,11 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer, model_validator
-from pydantic.config import JsonDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-LATER: JsonDict = {"later": True}
-"""Marks a field (`json_schema_extra=LATER`) that came after results were addressed without it."""
+from learngene_bench.version import PROTOCOL
+
+
+def later(default: Any, *, protocol: int, **constraints: Any) -> Any:
+    """Declares a field that is added when results already have addresses without it: `x: int = later(1, protocol=2)`.
+
+    While the field has its default it is left out of dumps, so those addresses stay the same. A test lists the fields
+    of every address, so that a new one cannot come without either this or a new protocol.
+
+    Args:
+        default: the value that stands for how results were computed before there was the field.
+        protocol: the protocol of those results, the present one when the field is added. Once the protocol is raised
+            all addresses change anyway, and the field is dumped like any other.
+        constraints: any argument of pydantic's `Field`.
+    """
+    if protocol < PROTOCOL:
+        return Field(default, **constraints)
+    return Field(default, exclude_if=lambda value: value == default, **constraints)
 
 
 class Section(BaseModel):
@@ -31,12 +46,3 @@ class Section(BaseModel):
             if isinstance(values, Mapping) and former in values:
                 raise ValueError(f"{former} is now {current}")
         return values
-
-    @model_serializer(mode="wrap")
-    def _without_unused_later_fields(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leaves out a new field that has its default: what is dumped becomes part of addresses."""
-        return {name: value for name, value in handler(self).items() if not self._is_unused(name)}
-
-    def _is_unused(self, name: str) -> bool:
-        field = type(self).model_fields[name]
-        return field.json_schema_extra == LATER and getattr(self, name) == field.get_default(call_default_factory=True)

@@ -15,20 +15,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Generic
 
 from typing_extensions import TypeVar  # for its default, which typing's has from Python 3.13 on
 
 from learngene_bench.config.section import Section
 from learngene_bench.contracts.family import ModelSpec
+from learngene_bench.schema.constants import Group
 
 if TYPE_CHECKING:
     from torch import nn
 
     from learngene_bench.contracts.context import Context
     from learngene_bench.contracts.gene import Gene
-
-Group = Literal["direct", "transfer", "learngene", "pre-training", "other"]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from learngene_bench.runs.store import Runs, State
 CPU_RATE, GPU_RATE = 4e10, 2e13
 """Operations per second assumed of one thread and of one GPU where no finished stage tells better."""
 
-_PHASES = {"ancestor": ["train"], "gene": ["prepare"], "cell": ["initialize", "tune"]}
+_PHASES = {"ancestor": ["train"], "gene": ["prepare"], "cell": ["initialize", "finetune"]}
+"""The phases of each kind's cost that the stage itself spends."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,9 @@ def rate(plan: Plan, runs: Runs, states: Mapping[str, State], compute: Compute, 
     for kind, phases in _PHASES.items():
         done = [stage for address, stage in plan.stages.items() if stage.kind == kind and states[address] is State.DONE]
         for stage in done[-100:]:
-            cost = runs.of(stage).read_result()["cost"]
-            flops += sum(cost[phase]["flops"] for phase in phases)
-            seconds += sum(cost[phase]["seconds"] for phase in phases)
+            cost = runs.stage_dir(stage).read_any_record(stage.kind).cost
+            flops += sum(getattr(cost, phase).flops for phase in phases)
+            seconds += sum(getattr(cost, phase).seconds for phase in phases)
     if flops and seconds:
         return Rate(flops / seconds, measured=True)
     return Rate(GPU_RATE if on_gpu else CPU_RATE * compute.threads, measured=False)

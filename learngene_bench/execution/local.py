@@ -117,13 +117,13 @@ def first_look(stages: Mapping[str, Stage], runs: Runs, retry: Retry) -> Executi
     """How the stages stand before anything is started."""
     state = Execution(stages)
     for address, stage in stages.items():
-        found = runs.of(stage).state()
+        found = runs.stage_dir(stage).state()
         if found is State.DONE:
             state.done.add(address)
         elif found is State.FAILED and retry != "failed":
-            failure = runs.of(stage).read_failure()
-            if retry == "nothing" or not failure.get("died"):
-                state.failed[address] = str(failure["error"])
+            failure = runs.stage_dir(stage).read_failure()
+            if retry == "nothing" or not failure.died:
+                state.failed[address] = failure.error
     state.reused = set(state.done)
     state.block()
     return state
@@ -136,10 +136,10 @@ def _settle(state: Execution, answers: Iterator[tuple[str, dict[str, Any]]], run
         if answer["state"] == "done":
             state.done.add(address)
         elif answer["state"] == "failed":
-            state.failed[address] = str(runs.of(state.stages[address]).read_failure()["error"])
+            state.failed[address] = runs.stage_dir(state.stages[address]).read_failure().error
         elif answer["state"] == "died":
             state.failed[address] = answer["error"]
-            runs.of(state.stages[address]).fail(state.stages[address].label, answer["error"], "", died=True)
+            runs.stage_dir(state.stages[address]).fail(state.stages[address].label, answer["error"], "", died=True)
         elif answer["state"] == "refused":
             raise UserError(answer["error"])
         elif answer["state"] == "busy":

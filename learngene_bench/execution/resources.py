@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from learngene_bench.config.preset import Compute
+from learngene_bench.schema.constants import DeviceKind
 from learngene_bench.util.errors import UserError
 from learngene_bench.util.hardware import usable_cores, visible_gpus
 
@@ -29,6 +30,18 @@ class Slot:
     def environment(self) -> dict[str, str]:
         """What a process must have in its environment to compute here."""
         return {"CUDA_VISIBLE_DEVICES": ",".join(self.gpus)} if self.gpus else {}
+
+
+def local_device(compute: Compute) -> DeviceKind:
+    """Returns the kind of device that workers of this machine compute on."""
+    return device_kind(compute, has_gpus=bool(visible_gpus()))
+
+
+def device_kind(compute: Compute, *, has_gpus: bool) -> DeviceKind:
+    """Returns the kind of device that these settings mean: `auto` is a GPU where there is one."""
+    if compute.device == "auto":
+        return "cuda" if has_gpus else "cpu"
+    return compute.device
 
 
 def slots(compute: Compute, workers: int | None, per_gpu: int | None = None, processes: int = 1) -> list[Slot]:

@@ -1,4 +1,4 @@
-"""The data of a stage: as its settings say where they lie, and as its plan knew them."""
+"""The data of a stage: read from where its settings say, and checked to be what its plan found."""
 
 from __future__ import annotations
 
@@ -9,23 +9,21 @@ from typing import Any
 
 from learngene_bench.contracts.dataset import DatasetFacts, Splits
 from learngene_bench.plugins.registry import dataset
+from learngene_bench.schema.stage import CellConfig, Execution
 from learngene_bench.util.errors import UserError
 from learngene_bench.util.files import canonical
 
 
-def task_data(config: Mapping[str, Any], execution: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What a cell's target is tuned and measured on, the source task or a downstream one: as planned, and its settings.
-
-    Args:
-        config, execution: of the cell's `config.json`.
-    """
-    if "task" in config:
-        return config["task"]["data"], execution["task_data"]
-    return config["data"], execution["data"]
+def task_data(config: CellConfig, execution: Execution) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns the data that a cell's target is fine-tuned and measured on: as planned, and its settings."""
+    if config.task is None:
+        return config.data, execution.data
+    assert execution.task_data is not None, "a cell of a downstream task has settings for its data"
+    return config.task.data, execution.task_data
 
 
 def planned_data(planned: Mapping[str, Any], settings: Mapping[str, Any]) -> tuple[DatasetFacts, Splits]:
-    """The data of these settings.
+    """Loads the data of these settings.
 
     Raises:
         UserError: they are not those that the plan found.
@@ -38,6 +36,10 @@ def planned_data(planned: Mapping[str, Any], settings: Mapping[str, Any]) -> tup
 
 @lru_cache(maxsize=4)
 def load_data(settings: str) -> tuple[DatasetFacts, Splits, str]:
-    """The data set of these settings (canonical JSON) and its fingerprint, kept for the next stage of this process."""
+    """Loads a data set, with its fingerprint, and keeps it for the next stage of this process.
+
+    Args:
+        settings: settings of the data set, as canonical JSON.
+    """
     data = dataset(json.loads(settings))
     return data.facts(), data.load(), data.fingerprint()

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
-from typing import Any
 
 from learngene_bench.execution.slurm import scheduler, submissions
 from learngene_bench.execution.slurm.scheduler import Job
+from learngene_bench.planning.plan import Stage
 from learngene_bench.runs.store import Runs, StageFolder, State
+from learngene_bench.schema.manifest import PlannedStage
+from learngene_bench.schema.progress import Progress
 from learngene_bench.util.errors import UserError
 
 
@@ -39,7 +39,7 @@ class Situation:
     """How one stage stands.
 
     Attributes:
-        progress: how far it is, where it has begun.
+        progress: how far it is; None where it has not begun.
         job: that was to compute it last, if any.
         remark: the error, why its job waits, how its job ended.
     """
@@ -48,7 +48,7 @@ class Situation:
     kind: str
     label: str
     standing: Standing
-    progress: Mapping[str, Any]
+    progress: Progress | None
     job: str | None
     remark: str
 
@@ -85,50 +85,41 @@ def ask_scheduler(runs: Runs, unfinished: Iterable[str]) -> Scheduler:
     return Scheduler(job_of, live, ended, submissions.jobs_of_other_code(made))
 
 
-def situations(runs: Runs, stages: Iterable[Mapping[str, Any]], asked: Scheduler | None = None) -> list[Situation]:
+def situations(runs: Runs, stages: Iterable[Stage | PlannedStage], asked: Scheduler | None = None) -> list[Situation]:
     """How stages stand.
 
     Args:
-        stages: address, kind, label and inputs of each, inputs before those that need them.
+        stages: the stages, inputs before those that need them.
         asked: what the scheduler said; by default it is asked if there is a stage that is neither done nor failed.
     """
-    listed = [(stage, runs.folder(stage["kind"], stage["address"])) for stage in stages]
+    listed = [(stage, runs.folder(stage.kind, stage.address)) for stage in stages]
     states = [folder.state() for _, folder in listed]
     if asked is None:
         settled = (State.DONE, State.FAILED)
-        unfinished = [
-            stage["address"] for (stage, _), state in zip(listed, states, strict=True) if state not in settled
-        ]
+        unfinished = [stage.address for (stage, _), state in zip(listed, states, strict=True) if state not in settled]
         asked = ask_scheduler(runs, unfinished) if unfinished else Scheduler()
     found: dict[str, Situation] = {}
     for (stage, folder), state in zip(listed, states, strict=True):
-        inputs = [found[address] for address in stage["inputs"].values() if address in found]
-        found[stage["address"]] = _situation(stage, folder, state, inputs, asked)
+        inputs = [found[address] for address in stage.inputs.values() if address in found]
+        found[stage.address] = _situation(stage, folder, state, inputs, asked)
     return list(found.values())
 
 
-def read_progress(path: Path) -> dict[str, Any]:
-    """How far a stage is; empty when it has not said so yet."""
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError):
-        return {}
-
-
-def seconds_left(progress: Mapping[str, Any]) -> float | None:
+def seconds_left(progress: Progress | None) -> float | None:
     """Of the phase that a stage is in, from its own pace when it last said so."""
-    left = progress.get("seconds_left")
-    return None if left is None else max(0.0, left - (time.time() - progress["time"]))
+    if progress is None or progress.seconds_left is None:
+        return None
+    return max(0.0, progress.seconds_left - (time.time() - progress.time))
 
 
 def _situation(
-    stage: Mapping[str, Any], folder: StageFolder, state: State, inputs: list[Situation], asked: Scheduler
+    stage: Stage | PlannedStage, folder: StageFolder, state: State, inputs: list[Situation], asked: Scheduler
 ) -> Situation:
-    job = asked.job_of.get(stage["address"])
+    job = asked.job_of.get(stage.address)
     standing, remark = _standing(folder, state, inputs, job, asked)
     begun = standing in (Standing.RUNNING, Standing.INTERRUPTED, Standing.LOST, Standing.QUEUED, Standing.CANCELLED)
-    progress = read_progress(folder.progress) if begun else {}
-    return Situation(stage["address"], stage["kind"], stage["label"], standing, progress, job, remark)
+    progress = folder.read_progress() if begun else None
+    return Situation(stage.address, stage.kind, stage.label, standing, progress, job, remark)
 
 
 def _standing(
@@ -137,9 +128,9 @@ def _standing(
     if state is State.DONE:
         return Standing.DONE, ""
     if state is State.FAILED:
-        return Standing.FAILED, str(folder.read_failure().get("error", ""))
+        return Standing.FAILED, folder.read_failure().error
     if state is State.RUNNING:
-        claim = folder.claimant()
+        claim = folder.current_lease()
         owner = claim.owner if claim else None
         if owner and owner.job and not asked.trouble and owner.job not in asked.live:
             return Standing.LOST, _end_of(owner.job, asked)

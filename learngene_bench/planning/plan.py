@@ -2,8 +2,7 @@
 
     ancestor -> gene -> cell
 
-The address of a stage is the SHA-256 of its configuration and of its inputs' addresses. The same address means the
-same result: a stage that several cells, methods or runs need is computed once.
+The same address means the same result: a stage that several cells, methods or runs need is computed once.
 """
 
 from __future__ import annotations
@@ -12,17 +11,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from learngene_bench.config.grid import Grid
 from learngene_bench.config.preset import Preset
 from learngene_bench.contracts.family import ModelSpec
-from learngene_bench.util.files import address_of
+from learngene_bench.schema.constants import Group, StageKind
+from learngene_bench.schema.stage import Config, stage_address
 
 if TYPE_CHECKING:
     from learngene_bench.planning.targets import Task
-
-Kind = Literal["ancestor", "gene", "cell"]
 
 
 @dataclass(frozen=True)
@@ -35,15 +33,15 @@ class Stage:
         flops: estimated floating-point operations; 0 where nobody can tell beforehand (a teacher's).
     """
 
-    kind: Kind
+    kind: StageKind
     label: str
-    config: Mapping[str, Any]
+    config: Config
     inputs: Mapping[str, str]
     flops: float = 0.0
 
     @cached_property
     def address(self) -> str:
-        return address_of({"kind": self.kind, "config": self.config, "inputs": self.inputs})
+        return stage_address(self.kind, self.config, self.inputs)
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ class MethodVariant:
 
     name: str
     title: str
-    group: str
+    group: Group
     variant: str
     version: str
 

@@ -30,6 +30,15 @@ from learngene_bench.planning.plan import Cell, MethodVariant, Plan, Stage, Unsu
 from learngene_bench.planning.request import Request
 from learngene_bench.planning.targets import Target, Task, model_family, source_task, targets_of
 from learngene_bench.plugins.registry import Registered
+from learngene_bench.schema.provenance import TaskData
+from learngene_bench.schema.stage import (
+    AncestorConfig,
+    CellConfig,
+    GeneConfig,
+    LoadedWeights,
+    MethodIdentity,
+    TeacherConfig,
+)
 from learngene_bench.util.errors import UserError
 from learngene_bench.util.files import address_of, file_hash
 from learngene_bench.version import PROTOCOL
@@ -55,13 +64,15 @@ class _Planner:
         self.tasks = list({target.task.name: target.task for target in self.targets}.values())
         self._check_validation()
         compute = self.preset.compute
-        self.common = {
+        self.common: dict[str, Any] = {
             "protocol": PROTOCOL,
             "data": self.source.identity,
+            "device": request.device,
+            "processes": request.processes,
             "threads": compute.threads,
             "precision": compute.precision,
             "compile": compute.compile,
-            "base": self.preset.base.model_dump(),
+            "base": self.preset.base,
         }
         self.result = self._empty_plan()
 
@@ -76,6 +87,7 @@ class _Planner:
     def _empty_plan(self) -> Plan:
         shared = {
             **self.common,
+            "base": self.preset.base.model_dump(),
             "preset": self.preset.name,
             "evaluation_split": self.preset.evaluation_split,
             "model": {"family": self.family.name, **self.architecture.model_dump()},
@@ -113,7 +125,9 @@ class _Planner:
         """Lists what sets the numbers of all methods apart from those of the preset as its file has it."""
         preset, reference = self.preset, self.request.reference
         located = {f"data.{option}" for option in self.source.dataset.location}
-        lines = differences(reference.data, preset.data, "data")
+        lines = ["cuda"] if self.request.device == "cuda" else []
+        lines += [f"{self.request.processes} processes for a model"] if self.request.processes > 1 else []
+        lines += differences(reference.data, preset.data, "data")
         for section in ("model", "base"):
             lines += differences(getattr(reference, section), getattr(preset, section), section)
         lines += differences(_numerics(reference), _numerics(preset), "compute")
@@ -186,17 +200,18 @@ class _Planner:
         recipes = {name: self._recipe(method, name, base.width) for name in method.trains()}
         at_source = task == self.source
         tuning = None if method.is_trained and at_source else self._tuning(target, recipes)
-        config = {
+        config = CellConfig(
             **self.common,
-            "method": _identity(choice.registered),
-            "options": self._options(method),
-            "target": spec.as_dict(),
-            "size_base": base.as_dict(),
-            "recipes": {name: recipe.model_dump() for name, recipe in recipes.items()},
-            "tuning": tuning.model_dump() if tuning else None,
-            "evaluation_split": preset.evaluation_split,
-            **({} if at_source else {"task": {"data": task.identity}}),
-        }
+            method=_identity(choice.registered),
+            options=self._options(method),
+            target=spec.as_dict(),
+            size_base=base.as_dict(),
+            recipes=recipes,
+            finetuning=tuning,
+            evaluation_split=preset.evaluation_split,
+            task=None if at_source else TaskData(data=task.identity),
+            seed=0,
+        )
         flops = sum(self._training_flops(spec, recipe) for recipe in recipes.values())
         flops += self._training_flops(spec, tuning, task) if tuning else 0.0
         epochs = preset.recipe_of("pretraining", base.width).epochs if method.is_trained else None
@@ -208,7 +223,7 @@ class _Planner:
         for seed in range(self.request.seeds):
             inputs = {"gene": self._gene(choice, request, seed)} if request else {}
             label = f"{self._label(row, target)} seed {seed}"
-            address = self._add(Stage("cell", label, {**config, "seed": seed}, inputs, flops))
+            address = self._add(Stage("cell", label, config.model_copy(update={"seed": seed}), inputs, flops))
             self.result.cells.append(Cell(row, target.size, task.name, spec, seed, address, stored, epochs))
             if not at_source:
                 self.result.task_data[address] = task.settings
@@ -258,16 +273,16 @@ class _Planner:
     def _gene(self, choice: MethodSpec, request: GeneRequest, seed: int) -> str:
         kind = choice.registered.kind
         recipes = {name: self._recipe(kind, name, request.family.width) for name in request.trains}
-        config = {
+        config = GeneConfig(
             **self.common,
-            "method": _identity(choice.registered),
-            "family": request.family.as_dict(),
-            "settings": dict(request.settings),
-            "recipes": {name: recipe.model_dump() for name, recipe in recipes.items()},
-            **({"files": {role: self._file(path) for role, path in request.files.items()}} if request.files else {}),
+            method=_identity(choice.registered),
+            spec=request.family.as_dict(),
+            settings=dict(request.settings),
+            recipes=recipes,
+            files={role: self._hash_of(path) for role, path in request.files.items()},
             # A gene that is a file is the same for all seeds.
-            **({"seed": seed} if request.trains or request.ancestors or not request.files else {}),
-        }
+            seed=seed if request.trains or request.ancestors or not request.files else None,
+        )
         inputs = {role: self._ancestor(ancestor, seed) for role, ancestor in request.ancestors.items()}
         flops = sum(self._training_flops(request.family, recipe) for recipe in recipes.values())
         label = f"gene of {choice.registered.kind.name}, width {request.family.width}, seed {seed}"
@@ -276,15 +291,15 @@ class _Planner:
     def _ancestor(self, ancestor: Ancestor, seed: int) -> str:
         if isinstance(ancestor, Distiller):
             teacher = self.preset.teacher
-            settings = teacher.model_dump(mode="json") | {"checkpoint": self._file(teacher.checkpoint)}
-            config = {**self.common, "teacher": settings}
+            file = teacher.checkpoint and Path(self._hash_of(teacher.checkpoint))
+            config = TeacherConfig(**self.common, teacher=teacher.model_copy(update={"checkpoint": file}))
             return self._add(Stage("ancestor", f"teacher {teacher.architecture}", config, {}))
         if self._is_loaded:
             return self._loaded_ancestor(ancestor.spec)
         recipe = self.preset.recipe_of("pretraining", ancestor.spec.width)
-        config = {**self.common, "spec": ancestor.spec.as_dict(), "recipe": recipe.model_dump(), "seed": seed}
+        trained = AncestorConfig(**self.common, spec=ancestor.spec.as_dict(), recipe=recipe, seed=seed)
         label = f"pretrained model, {ancestor.spec}, seed {seed}"
-        return self._add(Stage("ancestor", label, config, {}, self._training_flops(ancestor.spec, recipe)))
+        return self._add(Stage("ancestor", label, trained, {}, self._training_flops(ancestor.spec, recipe)))
 
     def _loaded_ancestor(self, spec: ModelSpec) -> str:
         """An ancestor from timm or a file: one model, so every method must ask for the same."""
@@ -295,22 +310,18 @@ class _Planner:
                 f"need several: {self.loaded_spec}; {spec} (choose fewer methods, or let the others be trained)"
             )
         self.loaded_spec = spec
-        config = {
-            **self.common,
-            "spec": spec.as_dict(),
-            "source": {"timm": source.timm, "checkpoint": self._file(source.checkpoint)},
-        }
+        file = None if source.checkpoint is None else self._hash_of(source.checkpoint)
+        weights = LoadedWeights(timm=source.timm, checkpoint=file)
+        config = AncestorConfig(**self.common, spec=spec.as_dict(), weights=weights)
         return self._add(Stage("ancestor", f"{source.timm or source.checkpoint}, {spec}", config, {}))
 
     def _options(self, method: Initializer) -> dict[str, Any]:
-        """A method's options as they stand in addresses: of a file its hash."""
-        files = {name: self._file(value) for name, value in method.options if isinstance(value, Path)}
+        """A method's options as they stand in addresses: a file by its hash."""
+        files = {name: self._hash_of(value) for name, value in method.options if isinstance(value, Path)}
         return {**method.options.model_dump(mode="json"), **files}
 
-    def _file(self, path: Path | None) -> str | None:
+    def _hash_of(self, path: Path) -> str:
         """The hash of a file of weights, which stands for it in addresses."""
-        if path is None:
-            return None
         if path not in self.hashes:
             try:
                 self.hashes[path] = file_hash(path)
@@ -322,7 +333,7 @@ class _Planner:
 
     def _text(self, value: object) -> str:
         """A value as one would type it; of a file the beginning of its hash, which tells it from others."""
-        return str(self._file(value))[:8] if isinstance(value, Path) else text_of(value)
+        return self._hash_of(value)[:8] if isinstance(value, Path) else text_of(value)
 
     def _training_flops(self, spec: ModelSpec, recipe: Recipe, task: Task | None = None) -> float:
         images = (task or self.source).facts.train_images
@@ -335,10 +346,10 @@ class _Planner:
         return stage.address
 
 
-def _identity(registered: Registered) -> dict[str, Any]:
+def _identity(registered: Registered) -> MethodIdentity:
     """What tells a method's numbers apart: its name and version, and for a plugin file its text."""
     kind = registered.kind
-    return {"name": kind.name, "version": kind.version, "source_hash": registered.source_hash}
+    return MethodIdentity(name=kind.name, version=kind.version, source_hash=registered.source_hash)
 
 
 def _numerics(preset: Preset) -> dict[str, Any]:

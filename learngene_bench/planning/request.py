@@ -13,6 +13,7 @@ from learngene_bench.config.quick import quick_grid, quick_preset
 from learngene_bench.config.recipe import RECIPES
 from learngene_bench.planning.method_spec import MethodSpec, parse_methods
 from learngene_bench.plugins.registry import Registry
+from learngene_bench.schema.constants import DeviceKind
 from learngene_bench.util.errors import UserError, unknown
 
 
@@ -24,6 +25,8 @@ class Request:
         preset: as the grid and the user change it.
         reference: the preset as its file has it; tables say what differs from it.
         equal_budget: takes the iterations that a method trains for in `initialize` off its fine-tuning.
+        device: kind of device that the executor computes on; `compute.device` of the preset, `auto` resolved.
+        processes: processes that train one model together.
     """
 
     preset: Preset
@@ -32,6 +35,8 @@ class Request:
     methods: Sequence[MethodSpec]
     seeds: int
     equal_budget: bool = False
+    device: DeviceKind = "cpu"
+    processes: int = 1
 
 
 def build_request(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 from learngene_bench.runs.store import Runs
+from learngene_bench.schema.base import read
+from learngene_bench.schema.stage import StageFile
 from learngene_bench.util.errors import UserError
-from learngene_bench.util.files import read_json
 
 
 def cell_labels(runs: Runs) -> dict[str, str]:
@@ -17,8 +18,8 @@ def cell_labels(runs: Runs) -> dict[str, str]:
     """
     labels = {}
     for path in sorted((runs.root / "cell").glob("*/config.json")):
-        config = read_json(path, "configuration")
-        labels[str(config.get("address"))] = str(config.get("label"))
+        stage = read(StageFile, path)
+        labels[stage.address] = stage.label
     if not labels:
         raise UserError(f"{runs.root}: no cells here (lgbench run --runs {runs.root} makes some)")
     return labels

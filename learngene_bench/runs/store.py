@@ -4,10 +4,10 @@
         config.json       what the stage is; written before it starts
         progress.json     how far it is
         checkpoints/      to continue from; removed at the end
-        tensors.safetensors, model.safetensors   an ancestor or gene; a cell's model after tuning
-        initial_weights.json   of a cell: statistics of each tensor before tuning; large, so no part of the result
+        tensors.safetensors, model.safetensors   an ancestor or gene; a cell's model after fine-tuning
+        initial_weights.json   statistics of each tensor of a cell before fine-tuning; large, so no part of the record
         result.json       written last, atomically: the stage is done if and only if it exists
-        failed.json       the error of the last try
+        failed.json       the error of the last attempt
         log.txt           what the worker printed
 
 State is never asked of a scheduler. A stage that runs is claimed by its process (`claims.py`).
@@ -17,19 +17,24 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from learngene_bench.planning.plan import Stage
 from learngene_bench.runs.lease import Claim, claimed, last_claim
+from learngene_bench.schema.base import read, write
+from learngene_bench.schema.constants import FOLDER_DIGITS, StageKind
+from learngene_bench.schema.progress import Progress
+from learngene_bench.schema.record import RECORDS, AncestorRecord, CellRecord, Failure, GeneRecord, Record
+from learngene_bench.schema.stage import Execution, StageFile
 from learngene_bench.util.errors import DamagedFile, UserError
-from learngene_bench.util.files import address_of, read_json, write_json
+from learngene_bench.util.files import write_text
 
-SCHEMA_VERSION = 1
+_Record = TypeVar("_Record", AncestorRecord, GeneRecord, CellRecord)
 
 
 class State(StrEnum):
@@ -73,7 +78,7 @@ class StageFolder:
 
     @property
     def model(self) -> Path:
-        """Of a cell: the weights after tuning, by timm's names."""
+        """The file of a cell's weights after fine-tuning, by timm's names."""
         return self.path / "model.safetensors"
 
     @property
@@ -109,52 +114,58 @@ class StageFolder:
         """Holds the stage for this process; gives False if another process holds it."""
         return claimed(self.path)
 
-    def claimant(self) -> Claim | None:
-        """Who has computed the stage last, or does."""
+    def current_lease(self) -> Claim | None:
+        """Returns the lease of the process that computes the stage, or computed it last."""
         return last_claim(self.path)
 
-    def read_config(self) -> dict[str, Any]:
-        """Raises `DamagedFile` if the configuration does not have the address that the folder stands for."""
-        config = read_json(self.config, "configuration")
+    def read_config(self) -> StageFile:
+        """Raises `DamagedFile` if the configuration is not of the address that it names."""
+        return read(StageFile, self.config)
+
+    def read_record(self, kind: type[_Record]) -> _Record:
+        """Reads the record of a finished stage, of this kind."""
+        return read(kind, self.result)
+
+    def read_any_record(self, kind: StageKind) -> Record:
+        """Reads the record of a finished stage of this kind."""
+        return read(RECORDS[kind], self.result)
+
+    def read_failure(self) -> Failure:
+        return read(Failure, self.failed)
+
+    def read_progress(self) -> Progress | None:
+        """Reads how far the stage is; None when it has not said so yet."""
         try:
-            parts = {key: config[key] for key in ("kind", "config", "inputs")}
-        except KeyError as error:
-            raise DamagedFile(f"{self.config}: damaged configuration ({error} is missing)") from error
-        if address_of(parts) != config.get("address"):
-            raise DamagedFile(f"{self.config}: changed since it was written; delete its folder and run again")
-        return config
+            return Progress.model_validate_json(self.progress.read_bytes())
+        except (OSError, ValueError):
+            return None
 
-    def read_result(self) -> dict[str, Any]:
-        return read_json(self.result, "record")
+    def fail(self, label: str, error: str, traceback: str, *, died: bool = False) -> None:
+        """Records that the last attempt went wrong; `Failure` says what the arguments are."""
+        write(self.failed, Failure(address=self.address, label=label, error=error, traceback=traceback, died=died))
 
-    def read_failure(self) -> dict[str, Any]:
-        return read_json(self.failed, "failure")
+    def clear_failure(self) -> None:
+        """Clears the failure so that the stage can be computed again.
 
-    def fail(self, label: str, error: str, details: str, *, died: bool = False) -> None:
-        """Records that the last try went wrong.
-
-        Args:
-            error: one line.
-            details: the traceback, or what a process printed last.
-            died: whether the process died, for a reason that may lie outside of the stage, such as little memory.
+        Deletes the checkpoints as well (they may be the cause), unless the process died.
         """
-        failure = {"label": label, "error": error, "traceback": details, "died": died}
-        write_json(self.failed, {"schema_version": SCHEMA_VERSION, "address": self.address, **failure})
-
-    def forget_failure(self) -> None:
-        """Makes way for another try, from the start: the checkpoint may be what went wrong, unless the process died."""
-        if not self.read_failure().get("died"):
+        if not self.read_failure().died:
             shutil.rmtree(self.checkpoints, ignore_errors=True)
         self.failed.unlink()
 
-    def finish(self, result: Mapping[str, Any]) -> None:
-        """Writes the result, which makes the stage done, and removes what only an unfinished stage needs."""
-        write_json(self.result, result)
+    def finish(self, record: Record) -> None:
+        """Writes the record, which makes the stage done, and removes what only an unfinished stage needs."""
+        write(self.result, record)
         self.failed.unlink(missing_ok=True)
         self.progress.unlink(missing_ok=True)
         shutil.rmtree(self.checkpoints, ignore_errors=True)
         for leftover in self.path.glob(".*.tmp"):  # of a process that was killed while it wrote
             leftover.unlink(missing_ok=True)
+
+
+def stage_of(file: StageFile) -> Stage:
+    """Returns the stage that a configuration describes, without an estimate of its operations."""
+    return Stage(file.kind, file.label, file.config, file.inputs)
 
 
 @dataclass(frozen=True)
@@ -164,47 +175,41 @@ class Runs:
     root: Path
 
     def folder(self, kind: str, address: str) -> StageFolder:
-        return StageFolder(self.root / kind / address[:20], address)
+        return StageFolder(self.root / kind / address[:FOLDER_DIGITS], address)
 
-    def of(self, stage: Stage) -> StageFolder:
+    def stage_dir(self, stage: Stage) -> StageFolder:
         return self.folder(stage.kind, stage.address)
 
-    def enter(self, stage: Stage, execution: Mapping[str, Any]) -> StageFolder:
-        """Writes the stage's configuration, so that a worker can compute it from files alone.
-
-        Args:
-            execution: what a worker needs to know but results do not depend on.
-        """
-        folder = self.of(stage)
-        config = {
-            "schema_version": SCHEMA_VERSION,
-            "address": stage.address,
-            "label": stage.label,
-            "kind": stage.kind,
-            "config": stage.config,
-            "inputs": stage.inputs,
-            "execution": execution,
-        }
-        write_json(folder.config, config)
+    def write_config(self, stage: Stage, execution: Execution) -> StageFolder:
+        """Writes the stage's configuration, so that a worker can compute it from files alone."""
+        folder = self.stage_dir(stage)
+        document = StageFile(
+            address=stage.address,
+            label=stage.label,
+            kind=stage.kind,
+            config=stage.config,
+            inputs=dict(stage.inputs),
+            execution=execution,
+        )
+        write(folder.config, document)
         return folder
 
-    def with_inputs(self, wanted: Iterable[tuple[str, str]]) -> dict[str, Stage]:
-        """The stages of these kinds and addresses and all that they need, inputs first, read from their files.
+    def load_with_inputs(self, wanted: Iterable[tuple[str, str]]) -> dict[str, StageFile]:
+        """Reads the configurations of these stages, by kind and address, and of all that they need; inputs first.
 
         Raises:
             DamagedFile: a configuration is missing or has been changed.
         """
-        found: dict[str, Stage] = {}
+        found: dict[str, StageFile] = {}
 
         def add(kind: str, address: str) -> None:
             if address in found:
                 return
             folder = self.folder(kind, address)
             try:
-                values = folder.read_config()
+                stage = folder.read_config()
             except FileNotFoundError:
                 raise DamagedFile(f"{folder.config} is missing: it says how this {kind} is computed") from None
-            stage = Stage(values["kind"], values["label"], values["config"], values["inputs"])
             for needed in stage.inputs.values():
                 add("gene" if self.folder("gene", needed).config.exists() else "ancestor", needed)
             found[address] = stage
@@ -220,5 +225,5 @@ class Runs:
         except OSError as error:
             raise UserError(f"{self.root}: no runs folder can be made here: {error.strerror}") from error
         probe = self.root / ".writable"
-        write_json(probe, {})
+        write_text(probe, "")
         probe.unlink(missing_ok=True)

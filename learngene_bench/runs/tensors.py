@@ -1,4 +1,4 @@
-"""Files of tensors beside a stage's record: written whole, told apart by their hash, checked when they are read."""
+"""Files of tensors beside a stage's record: written whole, named by their hash, checked when they are read."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from learngene_bench.runs.store import StageFolder
+from learngene_bench.schema.record import Tensors
 from learngene_bench.util.errors import DamagedFile
 from learngene_bench.util.files import file_hash, write_bytes
 
 
 def describe(weights: Mapping[str, Tensor]) -> dict[str, Any]:
-    """A hash of all weights, and mean, standard deviation and norm of each tensor."""
+    """Returns a hash of all weights, and mean, standard deviation and norm of each tensor."""
     digest = hashlib.sha256()
     tensors = {}
     for name, tensor in sorted(weights.items()):
@@ -34,31 +35,30 @@ def describe(weights: Mapping[str, Tensor]) -> dict[str, Any]:
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
     """Writes tensors whole or not at all."""
-    kept = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    write_bytes(path, save(kept))
+    write_bytes(path, save({name: tensor.contiguous() for name, tensor in tensors.items()}))
 
 
-def facts_of(path: Path) -> dict[str, Any]:
-    """What a record says of a file of tensors: tables count what is stored where only the record is."""
-    return {"sha256": file_hash(path), "bytes": path.stat().st_size}
+def describe_file(path: Path) -> Tensors:
+    """Returns what a record says of a file of tensors: tables count what is stored where only the record is."""
+    return Tensors(sha256=file_hash(path), bytes=path.stat().st_size)
 
 
-def load_tensors(folder: StageFolder, result: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The tensors of a finished stage.
+def load_tensors(folder: StageFolder, recorded: Tensors) -> dict[str, Tensor]:
+    """Loads the tensors of a finished stage.
 
     Raises:
         DamagedFile: they are not those of its record.
     """
-    check_hash(folder, result)
+    check_hash(folder, recorded)
     try:
         return load_file(folder.tensors)
     except SafetensorError as error:
         raise DamagedFile(f"{folder.tensors}: damaged ({error}); delete its folder and run again") from error
 
 
-def check_hash(folder: StageFolder, result: Mapping[str, Any]) -> None:
+def check_hash(folder: StageFolder, recorded: Tensors) -> None:
     """Raises `DamagedFile` if a finished stage's tensors are not those of its record."""
     if not folder.tensors.is_file():
         raise DamagedFile(f"{folder.tensors} is missing; delete its folder and run again")
-    if file_hash(folder.tensors) != result["tensors"]["sha256"]:
+    if file_hash(folder.tensors) != recorded.sha256:
         raise DamagedFile(f"{folder.tensors}: damaged (its hash differs); delete its folder and run again")

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from learngene_bench.config.section import Section
 from learngene_bench.schema.constants import SCHEMA_VERSION
 from learngene_bench.util.errors import DamagedFile, UserError
 from learngene_bench.util.files import json_text, write_text
@@ -18,10 +17,10 @@ Scalar = str | int | float | bool | None
 """A value that JSON holds without nesting."""
 
 
-class Document(Section):
+class Document(BaseModel):
     """A file, or a part of one: immutable, of exact types, without unknown keys."""
 
-    model_config = ConfigDict(strict=True, allow_inf_nan=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class File(Document):
@@ -61,11 +60,13 @@ def _describes_a_model(spec: dict[str, Scalar]) -> dict[str, Scalar]:
     for name in ("depth", "width"):
         if type(spec.get(name)) is not int:
             raise ValueError(f"a model needs a whole number {name!r}")
+    if not isinstance(spec.get("family"), str):
+        raise ValueError("a model needs the name of its 'family'")
     return spec
 
 
 ModelDescription = Annotated[dict[str, Scalar], AfterValidator(_describes_a_model)]
-"""The fields of a `ModelSpec` by name: `depth`, `width`, and those of its family."""
+"""The fields of a `ModelSpec` by name: `family`, `depth`, `width`, and what else describes a model of the family."""
 
 
 def _names_its_data(data: dict[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Version of all documents. Raised when a file of the version before can no longer be read."""
 
 FOLDER_DIGITS = 20

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from learngene_bench.schema.base import Amount, Document
-from learngene_bench.schema.constants import Phase
+from learngene_bench.schema.constants import PHASES, Phase
 
 
 class Cost(Document):
@@ -70,3 +72,7 @@ class CellCost(GeneCost):
     def __getitem__(self, phase: Phase) -> Cost:
         cost: Cost = getattr(self, phase)
         return cost
+
+    def items(self) -> Iterator[tuple[Phase, Cost]]:
+        """Yields the phases in order, with what each cost."""
+        return ((phase, self[phase]) for phase in PHASES)

@@ -71,3 +71,6 @@ class Measured(Document):
         if self.primary_metric not in self.metrics:
             raise ValueError(f"'metrics' lacks the primary metric {self.primary_metric!r}")
         return self
+
+
+TOP1 = MetricSpec(name="top1", title="top-1", unit="%", bounds=(0.0, 100.0), decimals=2)

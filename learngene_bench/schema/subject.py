@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pydantic import model_validator
+
 from learngene_bench.schema.base import Address, Amount, Document, ModelDescription, Text
-from learngene_bench.schema.constants import Group
+from learngene_bench.schema.constants import FOLDER_DIGITS, Group
 
 
 class Subject(Document):
@@ -77,6 +79,11 @@ class PlannedCell(Cell):
 
     address: Address
 
+    @property
+    def folder(self) -> str:
+        """Name of the folder that the cell's files lie in."""
+        return self.address[:FOLDER_DIGITS]
+
 
 class EqualBudget(Document):
     """A budget of iterations that is the same for every method: those of initializing and fine-tuning together.
@@ -104,6 +111,12 @@ class Setting(Document):
     setting: Address
     setting_description: Text
     equal_budget: EqualBudget | None = None
+
+    @model_validator(mode="after")
+    def _budget_of_another_setting(self) -> Setting:
+        if self.equal_budget and self.equal_budget.of == self.setting:
+            raise ValueError("'equal_budget.of' is its own setting")
+        return self
 
 
 class CellDescription(Setting):

@@ -90,7 +90,7 @@ def _table(table: Table) -> dict[str, Any]:
     names = ("title", "metric", "grid", "axis", "preset", "setting", "setting_description", "protocol")
     return {
         **{name: getattr(table, name) for name in names},
-        "equal_budget": table.equal_budget and asdict(table.equal_budget),
+        "equal_budget": table.equal_budget and table.equal_budget.model_dump(),
         "budgets": list(table.budgets),
         "columns": [asdict(column) for column in table.columns],
         "rows": [_row(row) for row in table.rows],

@@ -18,10 +18,11 @@ from learngene_bench.results.formats.latex import floats
 from learngene_bench.results.formats.page_data import PageData, by_column, compact_json, packed
 from learngene_bench.results.formats.sheet_formats import sheet_csv
 from learngene_bench.results.records.selection import ColumnKey, Grid, RowKey, grids
-from learngene_bench.results.records.types import GROUPS, METRICS, Results
+from learngene_bench.results.records.types import METRICS, Results
 from learngene_bench.results.tables import wording
 from learngene_bench.results.tables.sheet import Sheet
 from learngene_bench.results.tables.table import Row, Table
+from learngene_bench.schema.constants import GROUPS
 
 _PAGE = Path(__file__).parent / "page"
 

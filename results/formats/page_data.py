@@ -18,9 +18,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from learngene_bench.results.records.details import Point, Provenance, details
-from learngene_bench.results.records.types import FOLDER_DIGITS, METRICS, PHASES, Cell, Record, Results
+from learngene_bench.results.records.details import details
+from learngene_bench.results.records.types import METRICS, Record, Results
 from learngene_bench.results.tables import tidy
+from learngene_bench.schema.constants import FOLDER_DIGITS, PHASES
+from learngene_bench.schema.metric import CurvePoint
+from learngene_bench.schema.provenance import Provenance
+from learngene_bench.schema.subject import PlannedCell
 
 _POINTS = 40
 """Of a learning curve; a screen shows no more of it."""
@@ -36,9 +40,9 @@ class PageData:
         self._results = results
         self._positions = {(row["setting"], row["address"]): position for position, row in enumerate(self._rows)}
         self._cells = {cell.address: cell for manifest in results.manifests for cell in manifest.cells}
-        self._cells |= {record.cell.address: record.cell for record in results.records.values()}
+        self._cells |= {record.address: record.planned() for record in results.records.values()}
 
-    def positions(self, setting: str, cells: Iterable[Cell]) -> list[int]:
+    def positions(self, setting: str, cells: Iterable[PlannedCell]) -> list[int]:
         """The rows of these cells in the table of a setting."""
         return [self._positions[setting, cell.address] for cell in cells]
 
@@ -68,7 +72,7 @@ class PageData:
             return {**facts, "error": row["reason"]}
         record = self._results.records[row["address"][:FOLDER_DIGITS]]
         found = details(record)
-        points = _thinned([point for point in found.curve if point.top1 is not None and math.isfinite(point.top1)])
+        points = _thinned([point for point in found.curve if math.isfinite(_top1(point))])
         return {
             **facts,
             "run": share("runs", _run(record, found.provenance)),
@@ -102,17 +106,16 @@ def _setting(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: row[name] for name in names}
 
 
-def _cell(cell: Cell) -> dict[str, Any]:
-    subject = cell.subject
+def _cell(cell: PlannedCell) -> dict[str, Any]:
     return {
-        "method": subject.method,
-        "options": subject.variant or "defaults",
-        "task": subject.task,
+        "method": cell.method,
+        "options": cell.variant or "defaults",
+        "task": cell.task,
         "source": cell.source,
-        "size": subject.size,
-        **{name: _plain(fact) for name, fact in subject.target.items()},
-        "stored_parameters": cell.stored_parameters,
-        "model_parameters": cell.model_parameters,
+        "size": cell.size,
+        **{name: _plain(fact) for name, fact in cell.target.items()},
+        "stored_parameters": cell.parameters.stored,
+        "model_parameters": cell.parameters.model,
     }
 
 
@@ -120,7 +123,7 @@ def _run(record: Record, provenance: Provenance) -> dict[str, Any]:
     """What the records of one run on one machine have in common."""
     return {
         "command": shlex.join(provenance.command),
-        "suite": {"commit": provenance.commit, "uncommitted_changes": provenance.dirty},
+        "suite": {"commit": provenance.git.commit, "uncommitted_changes": provenance.git.dirty},
         "hardware": {name: _plain(fact) for name, fact in provenance.hardware.items()},
         "versions": {name: _plain(fact) for name, fact in provenance.versions.items()},
         "data": {**{name: _plain(fact) for name, fact in provenance.data.items()}, "test_images": record.test_images},
@@ -134,14 +137,18 @@ def _plain(fact: Any) -> Any:
     return fact if fact is None or isinstance(fact, str | int) else json.dumps(fact)
 
 
-def _thinned(points: list[Point]) -> list[Point]:
+def _top1(point: CurvePoint) -> float:
+    return (point.metrics or {}).get("top1", math.nan)
+
+
+def _thinned(points: list[CurvePoint]) -> list[CurvePoint]:
     """At most _POINTS of them, evenly, with the first and the last."""
     if len(points) <= _POINTS:
         return points
     return [points[round(index * (len(points) - 1) / (_POINTS - 1))] for index in range(_POINTS)]
 
 
-def _steps(points: Sequence[Point]) -> list[int]:
+def _steps(points: Sequence[CurvePoint]) -> list[int]:
     """The accuracies in tenths of a percent, each as what is added to the one before: small numbers pack well."""
-    tenths = [0, *(round((point.top1 or 0) * 10) for point in points)]
+    tenths = [0, *(round(_top1(point) * 10) for point in points)]
     return [after - before for before, after in pairwise(tenths)]

@@ -15,15 +15,15 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from learngene_bench.planning.plan import Kind
 from learngene_bench.results.records.fields import Fields
-from learngene_bench.results.records.types import FOLDER_DIGITS
-from learngene_bench.runs.manifest import file_name
 from learngene_bench.runs.store import Runs, StageFolder
+from learngene_bench.schema.base import read
+from learngene_bench.schema.constants import FOLDER_DIGITS, STAGE_KINDS
+from learngene_bench.schema.manifest import Manifest
 from learngene_bench.util.errors import DamagedFile
-from learngene_bench.util.files import json_text, read_json
+from learngene_bench.util.files import json_text
 
 
 @dataclass(frozen=True)
@@ -140,17 +140,18 @@ def _read_stage(kind: str, folder: StageFolder) -> StageFiles | None:
     elif done:
         raise DamagedFile(f"{folder.config} is missing: without it nobody can repeat the record beside it")
     record = folder.result.read_bytes() if done else None
-    failure = None if done else _published_failure(folder.read_failure())
+    failure = None if done else _published_failure(folder.read_failure().model_dump(mode="json"))
     return StageFiles(kind, folder.address, folder.path, config, record, failure)
 
 
 def _published_plan(path: Path) -> dict[str, Any]:
     """A manifest, known to load, without the folder that the command was typed in."""
-    plan = read_json(path, "manifest")
-    if file_name(plan) != path.name:
-        raise DamagedFile(f"{path}: changed since it was written (it would be called {file_name(plan)})")
+    manifest = read(Manifest, path)
+    if manifest.file_name != path.name:
+        raise DamagedFile(f"{path}: changed since it was written (it would be called {manifest.file_name})")
+    plan = manifest.model_dump(mode="json")
     stages = {stage["address"]: stage.get("kind") for stage in plan["stages"]}
-    if not all(is_hash(address) and kind in get_args(Kind) for address, kind in stages.items()):
+    if not all(is_hash(address) and kind in STAGE_KINDS for address, kind in stages.items()):
         raise DamagedFile(f"{path}: damaged manifest (a stage without a kind or an address)")
     if {cell["address"] for cell in plan["cells"]} != {address for address in stages if stages[address] == "cell"}:
         raise DamagedFile(f"{path}: damaged manifest (its cells are not those among its stages)")
@@ -159,7 +160,7 @@ def _published_plan(path: Path) -> dict[str, Any]:
 
 def _published_config(folder: StageFolder) -> dict[str, Any]:
     """A configuration without places on a machine: of the data, and of files that addresses name by their hash."""
-    config = folder.read_config()
+    config = folder.read_config().model_dump(mode="json")
     try:
         decisive, execution = Fields(config["config"]), Fields(config).fields("execution")
         located = {"data": _without_places(execution.fields("data"), decisive.fields("data")), "files": {}}

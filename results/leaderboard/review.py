@@ -14,6 +14,7 @@ from learngene_bench.util.errors import UserError
 
 _NUMBERS = {
     "metrics": "accuracies",
+    "initial_metrics": "initial accuracies",
     "curve": "learning curves",
     "initial_weights": "initial weights",
     "model": "weights after tuning",
@@ -120,8 +121,8 @@ def _numbers(part: Any) -> Any:
 
 
 def _accuracies(stage: StageFiles) -> str:
-    metrics = json.loads(stage.record or b"{}")["metrics"]
-    return f"top-1 {metrics['top1']:.4g} (as initialized {metrics['top1_initial']:.4g})"
+    record = json.loads(stage.record or b"{}")
+    return f"top-1 {record['metrics']['top1']:.4g} (as initialized {record['initial_metrics']['top1']:.4g})"
 
 
 def _contents(stages: Iterable[StageFiles]) -> Iterator[Any]:

@@ -9,9 +9,9 @@ from typing import Any
 
 from learngene_bench.contracts.family import spec_from_dict
 from learngene_bench.results.leaderboard.records import Kept, StageFiles, is_hash
-from learngene_bench.results.records.details import provenance
 from learngene_bench.results.records.fields import Fields, parse
-from learngene_bench.results.records.types import FOLDER_DIGITS, METRICS, is_accuracy
+from learngene_bench.schema.constants import FOLDER_DIGITS
+from learngene_bench.schema.metric import TOP1
 from learngene_bench.util.errors import UserError
 from learngene_bench.util.files import canonical
 
@@ -76,8 +76,8 @@ def _check_cell(record: Fields, config: Fields) -> None:
     except (TypeError, UserError) as error:
         raise ValueError(f"'cell.target' is no Vision Transformer ({error})") from None
     _expect(
-        record.fields("parameters").whole("model") == parameters,
-        f"'parameters.model' is not {parameters}, as many as this target has",
+        cell.fields("parameters").whole("model") == parameters,
+        f"'cell.parameters.model' is not {parameters}, as many as this target has",
     )
     for name in ("initial_weights", "model"):
         _check_hash(record, name)
@@ -90,33 +90,41 @@ def _check_cell(record: Fields, config: Fields) -> None:
 
 def _check_accuracies(record: Fields, images: int) -> None:
     """The metrics are the ends of the learning curve, and every accuracy is one of so many images."""
-    metrics, curve = record.fields("metrics"), record.objects("curve")
+    metrics, initial, curve = record.fields("metrics"), record.fields("initial_metrics"), record.objects("curve")
     _expect(images > 0 and bool(curve), "there is no learning curve on test images")
-    for name in METRICS:
-        _expect(is_accuracy(metrics.number(name)), f"'metrics.{name}' is {metrics.number(name)}, not a percentage")
+    for kind, values in (("metrics", metrics), ("initial_metrics", initial)):
+        top1 = values.number("top1")
+        _expect(TOP1.holds(top1), f"'{kind}.top1' is {top1}, not a percentage")
     for point in curve:
-        loss, accuracy = point.number_or_none("loss"), point.number_or_none("top1")
+        loss, measured = point.number_or_none("loss"), point.fields_or_none("metrics")
         _expect(loss is None or math.isfinite(loss), f"the learning curve has the loss {loss}")
-        if accuracy is not None:
-            right = accuracy * images / 100 if is_accuracy(accuracy) else math.inf
+        if measured is not None:
+            accuracy = measured.number("top1")
+            right = accuracy * images / 100 if TOP1.holds(accuracy) else math.inf
             whole = math.isfinite(right) and math.isclose(right, round(right), abs_tol=1e-6)
             _expect(whole, f"the accuracy {accuracy} is not that of any number of {images} images")
-    for name, point, verb in (("top1_initial", curve[0], "begins"), ("top1", curve[-1], "ends")):
-        metric, end = metrics.number(name), point.number_or_none("top1")
-        _expect(metric == end, f"'metrics.{name}' is {metric}, but the learning curve {verb} with {end}")
+    for name, values, point, verb in (
+        ("initial_metrics", initial, curve[0], "begins"),
+        ("metrics", metrics, curve[-1], "ends"),
+    ):
+        end = point.fields("metrics").number("top1")
+        metric = values.number("top1")
+        _expect(metric == end, f"'{name}.top1' is {metric}, but the learning curve {verb} with {end}")
 
 
 def _check_provenance(record: Fields, config: Mapping[str, Any]) -> None:
-    found = provenance(record.fields("provenance"))
-    _expect(bool(found.command), "'provenance.command' is empty")
+    found = record.fields("provenance")
+    _expect(bool(found.texts("command")), "'provenance.command' is empty")
+    versions, hardware = found.fields("versions").scalars(), found.fields("hardware").scalars()
     for name in ("python", "torch", "learngene-bench"):
-        _expect(isinstance(found.versions.get(name), str), f"'provenance.versions' lacks {name!r}")
+        _expect(isinstance(versions.get(name), str), f"'provenance.versions' lacks {name!r}")
     for name in ("device", "cpu"):
-        _expect(isinstance(found.hardware.get(name), str), f"'provenance.hardware' lacks {name!r}")
-    _expect(found.commit is None or bool(_COMMIT.fullmatch(found.commit)), "'provenance.git.commit' is no commit")
-    for name, time in (("started", found.started), ("finished", found.finished)):
-        _expect(bool(_TIME.fullmatch(time)), f"'provenance.{name}' is no time")
-    _expect(found.data == config.get("data"), "'provenance.data' is another than in config.json")
+        _expect(isinstance(hardware.get(name), str), f"'provenance.hardware' lacks {name!r}")
+    commit = found.fields("git").text_or_none("commit")
+    _expect(commit is None or bool(_COMMIT.fullmatch(commit)), "'provenance.git.commit' is no commit")
+    for name in ("started", "finished"):
+        _expect(bool(_TIME.fullmatch(found.text(name))), f"'provenance.{name}' is no time")
+    _expect(found.fields("data").content() == config.get("data"), "'provenance.data' is another than in config.json")
     _expect(_task(record) == config.get("task"), "'provenance.task' is another than in config.json")
 
 

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 
 from learngene_bench.results.formats import render, reporting
 from learngene_bench.results.formats.markdown import escaped, line
-from learngene_bench.results.records.details import Provenance, details
+from learngene_bench.results.records.details import details
 from learngene_bench.results.records.types import Results
+from learngene_bench.schema.provenance import Provenance
 
 _COMPUTED = ("cost", "instinct")
 
@@ -55,11 +56,11 @@ def _head(name: str, results: Results) -> Iterator[str]:
 
 def _origin(provenance: Provenance) -> tuple[str, ...]:
     """What records of one run on one machine have in common."""
-    commit = provenance.commit[:8] if provenance.commit else "installed package"
+    commit = provenance.git.commit[:8] if provenance.git.commit else "installed package"
     hardware = provenance.hardware
     machine = [hardware.get("accelerator") or hardware.get("cpu"), hardware.get("system")]
     return (
-        f"{commit}{' with uncommitted changes' if provenance.dirty else ''}",
+        f"{commit}{' with uncommitted changes' if provenance.git.dirty else ''}",
         *(str(provenance.versions.get(package, "?")) for package in ("torch", "timm")),
         ", ".join(str(fact) for fact in machine if fact),
     )

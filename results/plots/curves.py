@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 from learngene_bench.results.plots import style
 from learngene_bench.results.plots.page import Page
 from learngene_bench.results.plots.style import Look
-from learngene_bench.results.records.details import Point, details
+from learngene_bench.results.records.details import details
 from learngene_bench.results.records.selection import Grid, grids
 from learngene_bench.results.records.types import Record, Results
 from learngene_bench.results.statistics.paired import mean
 from learngene_bench.results.tables.table import Row, Table
 from learngene_bench.results.tables.tabulate import make_tables
+from learngene_bench.schema.metric import CurvePoint
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,7 +41,7 @@ class Quantity:
     axis: str
     description: str
     margin: float
-    value: Callable[[Point], float | None]
+    value: Callable[[CurvePoint], float | None]
 
 
 def _metric(table: Table) -> Quantity:
@@ -51,7 +52,7 @@ def _metric(table: Table) -> Quantity:
         axis=style.metric_label(table),
         description=f"{name[:1].upper()}{name[1:]} on the test images",
         margin=0.5,
-        value=lambda point: point.top1,
+        value=lambda point: (point.metrics or {}).get(table.metric.removesuffix("_initial")),
     )
 
 
@@ -110,7 +111,7 @@ def _curve(quantity: Quantity, records: Sequence[Record]) -> Curve:
     """Averages the seeds' curves at the iterations at which all seeds were measured."""
     by_seed = []
     for record in records:
-        start = record.cost["initialize"].iterations
+        start = record.cost.initialize.iterations
         points = details(record).curve
         values = {start + point.iterations: quantity.value(point) for point in points}
         by_seed.append({x: y for x, y in values.items() if y is not None and math.isfinite(y)})

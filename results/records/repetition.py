@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+
+from learngene_bench.schema.base import Scalar
+from learngene_bench.schema.cost import CellCost
+from learngene_bench.schema.provenance import Git, Provenance
+from learngene_bench.schema.record import CellRecord, Record
 
 _DECIDING = ("torch", "torchvision", "timm", "numpy", "pillow", "scikit-learn")
 """Packages whose version may change the last digits."""
@@ -49,97 +53,101 @@ class Repetition:
         return all(line.same for line in self.numbers)
 
 
-def compare(recorded: Mapping[str, Any], repeated: Mapping[str, Any], inputs: Sequence[Line] = ()) -> Repetition:
-    """Two records of one cell.
+def compare(recorded: CellRecord, repeated: CellRecord, inputs: Sequence[Line] = ()) -> Repetition:
+    """Compares two records of one cell.
 
     Args:
-        inputs: `compare_tensors` of what it was made of.
-
-    Raises:
-        KeyError, TypeError: one is not complete.
+        inputs: `compare_tensors` of what the cell was made of.
     """
-    surroundings = tuple(_surroundings(recorded["provenance"], repeated["provenance"]))
+    surroundings = tuple(_surroundings(recorded.provenance, repeated.provenance))
     return Repetition((*inputs, *_numbers(recorded, repeated)), surroundings, tuple(_obstacles(surroundings)))
 
 
-def compare_tensors(name: str, recorded: Mapping[str, Any], repeated: Mapping[str, Any]) -> Line:
-    """What a cell was made of: two records of a gene or an ancestor."""
-    return _hashes(name, recorded["tensors"], repeated["tensors"])
+def compare_tensors(name: str, recorded: Record, repeated: Record) -> Line:
+    """Compares two records of a gene or an ancestor, by the hash of their tensors."""
+    assert not isinstance(recorded, CellRecord)
+    assert not isinstance(repeated, CellRecord)
+    return _hashes(name, recorded.tensors.sha256, repeated.tensors.sha256)
 
 
-def _numbers(recorded: Mapping[str, Any], repeated: Mapping[str, Any]) -> Iterator[Line]:
-    for name, title in (("top1", "top-1 after tuning"), ("top1_initial", "top-1 as initialized")):
-        before, after = recorded["metrics"][name], repeated["metrics"][name]
-        remark = f"{after - before:+.3g} points" if before != after else ""
-        yield Line(title, f"{before:.6g}", f"{after:.6g}", before == after, remark)
-    yield _curves(recorded["curve"], repeated["curve"])
-    yield _hashes("initial weights", recorded["initial_weights"], repeated["initial_weights"])
-    if "model" in recorded:
-        yield _hashes("weights after tuning", recorded["model"], repeated["model"])
-    yield from _counted(recorded["cost"], repeated["cost"])
+def _numbers(recorded: CellRecord, repeated: CellRecord) -> Iterator[Line]:
+    stages = (
+        ("after fine-tuning", recorded.metrics, repeated.metrics),
+        ("as initialized", recorded.initial_metrics, repeated.initial_metrics),
+    )
+    for when, before, after in stages:
+        for name, value in before.items():
+            spec = recorded.metric_specs[name]
+            again = after.get(name, math.nan)
+            remark = f"{again - value:+.3g} {'points' if spec.unit == '%' else spec.unit}".strip()
+            same = value == again
+            yield Line(f"{spec.title} {when}", f"{value:.6g}", f"{again:.6g}", same, "" if same else remark)
+    yield _curves(recorded, repeated)
+    yield _hashes("initial weights", recorded.initial_weights.sha256, repeated.initial_weights.sha256)
+    yield _hashes("weights after fine-tuning", recorded.model.sha256, repeated.model.sha256)
+    yield from _counted(recorded.cost, repeated.cost)
 
 
-def _curves(recorded: list[dict[str, Any]], repeated: list[dict[str, Any]]) -> Line:
-    """Of two learning curves: the first point in which they differ, and how far they are apart at most."""
-    counts = f"{len(recorded)} points", f"{len(repeated)} points"
-    if len(recorded) != len(repeated):
+def _curves(recorded: CellRecord, repeated: CellRecord) -> Line:
+    """Compares two learning curves: the first point in which they differ, and how far they are apart at most."""
+    counts = f"{len(recorded.curve)} points", f"{len(repeated.curve)} points"
+    if len(recorded.curve) != len(repeated.curve):
         return Line("learning curve", *counts, same=False)
-    pairs = list(zip(recorded, repeated, strict=True))
-    unlike = [before["epoch"] for before, after in pairs if before != after]
+    pairs = list(zip(recorded.curve, repeated.curve, strict=True))
+    unlike = [before.epoch for before, after in pairs if before != after]
     if not unlike:
         return Line("learning curve", *counts, same=True)
-    remark = (
-        f"from epoch {unlike[0]:g}: {_apart(pairs, 'top1')} points of top-1, {_apart(pairs, 'loss')} of loss at most"
-    )
+    spec = recorded.metric_specs[recorded.primary_metric]
+    metric = _furthest(((b.metrics or {}).get(spec.name), (a.metrics or {}).get(spec.name)) for b, a in pairs)
+    loss = _furthest((before.loss, after.loss) for before, after in pairs)
+    what = f"points of {spec.title}" if spec.unit == "%" else f"of {spec.title}"
+    remark = f"from epoch {unlike[0]:g}: {metric} {what}, {loss} of loss at most"
     return Line("learning curve", *counts, same=False, remark=remark)
 
 
-def _apart(pairs: list[tuple[dict[str, Any], dict[str, Any]]], name: str) -> str:
-    distances = [abs(after[name] - before[name]) for before, after in pairs if None not in (before[name], after[name])]
+def _furthest(pairs: Iterable[tuple[float | None, float | None]]) -> str:
+    distances = [abs(after - before) for before, after in pairs if before is not None and after is not None]
     return f"{max(distances, default=math.nan):.3g}"
 
 
-def _hashes(name: str, recorded: Mapping[str, Any], repeated: Mapping[str, Any]) -> Line:
-    before, after = recorded["sha256"], repeated["sha256"]
+def _hashes(name: str, before: str, after: str) -> Line:
     return Line(name, before[:12], after[:12], before == after)
 
 
-def _counted(recorded: Mapping[str, Any], repeated: Mapping[str, Any]) -> Iterator[Line]:
-    """What was spent, by phase, except seconds."""
-    for phase, before in recorded.items():
+def _counted(recorded: CellCost, repeated: CellCost) -> Iterator[Line]:
+    """Compares what was spent, by phase, except seconds."""
+    for phase, cost in recorded.items():
+        for name, value in cost:
+            again = getattr(repeated[phase], name)
+            if name != "seconds" and value != again:
+                yield Line(f"{name} to {phase}", f"{value:g}", f"{again:g}", same=False)
+
+
+def _surroundings(recorded: Provenance, repeated: Provenance) -> Iterator[Line]:
+    """Compares what both say; earlier versions said less."""
+    for before, after in ((recorded.versions, repeated.versions), (recorded.hardware, repeated.hardware)):
         for name, value in before.items():
-            if name != "seconds":
-                again = repeated[phase][name]
-                if value != again:
-                    yield Line(f"{name} to {phase}", f"{value:g}", f"{again:g}", same=False)
-
-
-def _surroundings(recorded: Mapping[str, Any], repeated: Mapping[str, Any]) -> Iterator[Line]:
-    """What both say; earlier versions said less."""
-    for part in ("versions", "hardware"):
-        for name, value in recorded[part].items():
-            if name in repeated[part]:
-                yield _line(name, value, repeated[part][name])
-    yield _line("commit", _commit(recorded["git"]), _commit(repeated["git"]))
+            if name in after:
+                yield _line(name, value, after[name])
+    yield _line("commit", _commit(recorded.git), _commit(repeated.git))
     yield _line("code", _code(recorded), _code(repeated))
 
 
-def _line(name: str, before: Any, after: Any) -> Line:
+def _line(name: str, before: Scalar, after: Scalar) -> Line:
     return Line(name, _text(before), _text(after), before == after)
 
 
-def _text(value: Any) -> str:
+def _text(value: Scalar) -> str:
     return "none" if value is None else str(value)
 
 
-def _commit(git: Mapping[str, Any]) -> str | None:
-    return f"{git['commit'][:8]}{' with uncommitted changes' if git['dirty'] else ''}" if git["commit"] else None
+def _commit(git: Git) -> str | None:
+    return f"{git.commit[:8]}{' with uncommitted changes' if git.dirty else ''}" if git.commit else None
 
 
-def _code(provenance: Mapping[str, Any]) -> str | None:
+def _code(provenance: Provenance) -> str | None:
     """The hash of the suite's files; earlier versions wrote none."""
-    code = provenance.get("code")
-    return code["sha256"][:12] if code else None
+    return provenance.code.sha256[:12] if provenance.code else None
 
 
 def _obstacles(surroundings: tuple[Line, ...]) -> Iterator[str]:

@@ -11,8 +11,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from learngene_bench.results.records.fields import Scalar
-from learngene_bench.results.records.types import Cell, Dash, EqualBudget, Manifest, Record, Results, Subject
+from learngene_bench.results.records.types import Record, Results
+from learngene_bench.schema.base import Scalar
+from learngene_bench.schema.constants import FOLDER_DIGITS, Axis
+from learngene_bench.schema.manifest import Manifest
+from learngene_bench.schema.subject import EqualBudget, PlannedCell, Subject, UnsupportedCell
 from learngene_bench.util.errors import DamagedFile, unknown
 
 
@@ -62,9 +65,9 @@ class Grid:
     axis: str
     methods: list[str]
     subjects: dict[RowKey, Subject] = field(default_factory=dict)
-    cells: dict[Place, dict[int, Cell]] = field(default_factory=dict)
-    dashes: dict[Place, Dash] = field(default_factory=dict)
-    superseded: dict[str, Cell] = field(default_factory=dict)
+    cells: dict[Place, dict[int, PlannedCell]] = field(default_factory=dict)
+    dashes: dict[Place, UnsupportedCell] = field(default_factory=dict)
+    superseded: dict[str, PlannedCell] = field(default_factory=dict)
 
     @property
     def iterations(self) -> int:
@@ -100,7 +103,7 @@ def grids(results: Results) -> list[Grid]:
     return [made[index] for index in sorted(range(len(made)), key=place)]
 
 
-def planned_cells(results: Results) -> dict[str, Cell]:
+def planned_cells(results: Results) -> dict[str, PlannedCell]:
     """The cells of all tables that some plan asks for, by address: not those that a newer plan replaces."""
     planned = {cell.folder for manifest in results.manifests for cell in manifest.cells}
     records = {folder: record for folder, record in results.records.items() if folder in planned}
@@ -160,22 +163,22 @@ def _merged(manifests: list[Manifest]) -> Grid:
                 grid.superseded.update({c.address: c for c in cells.values() if c.address not in kept})
             else:
                 held.update(cells)
-        for dash in manifest.dashes:
-            grid.subjects.setdefault(row_key(dash.subject), dash.subject)
-            grid.dashes.setdefault((row_key(dash.subject), column_key(dash.subject)), dash)
+        for dash in manifest.unsupported:
+            grid.subjects.setdefault(row_key(dash), dash)
+            grid.dashes.setdefault((row_key(dash), column_key(dash)), dash)
         for cell in manifest.cells:
-            grid.subjects.setdefault(row_key(cell.subject), cell.subject)
+            grid.subjects.setdefault(row_key(cell), cell)
     return grid
 
 
-def _by_place(manifest: Manifest) -> dict[Place, dict[int, Cell]]:
-    places: dict[Place, dict[int, Cell]] = {}
+def _by_place(manifest: Manifest) -> dict[Place, dict[int, PlannedCell]]:
+    places: dict[Place, dict[int, PlannedCell]] = {}
     for cell in manifest.cells:
-        seeds = places.setdefault((row_key(cell.subject), column_key(cell.subject)), {})
+        seeds = places.setdefault((row_key(cell), column_key(cell)), {})
         known = seeds.setdefault(cell.seed, cell)
         if known.address != cell.address:
             raise DamagedFile(
-                f"{manifest.path} holds two cells of one measurement ({cell.subject.method}, {cell.subject.size}, "
+                f"plans/{manifest.file_name} holds two cells of one measurement ({cell.method}, {cell.size}, "
                 f"seed {cell.seed}), {known.folder} and {cell.folder}: delete the outdated one"
             )
     return places
@@ -184,7 +187,7 @@ def _by_place(manifest: Manifest) -> dict[Place, dict[int, Cell]]:
 def _unplanned(results: Results) -> list[Manifest]:
     """Records that no manifest asks for (someone sent only their cells) as manifests older than all others."""
     planned = {cell.folder for manifest in results.manifests for cell in manifest.cells}
-    unplanned = [record for record in results.records.values() if record.cell.folder not in planned]
+    unplanned = [record for record in results.records.values() if record.address[:FOLDER_DIGITS] not in planned]
     groups: dict[tuple[int, str], list[Record]] = {}
     for record in sorted(unplanned, key=_reading_order):
         groups.setdefault((record.protocol, record.setting), []).append(record)
@@ -193,31 +196,33 @@ def _unplanned(results: Results) -> list[Manifest]:
 
 def _guessed(protocol: int, setting: str, records: list[Record]) -> Manifest:
     """A plan that asks for these records of one setting."""
-    axis = _varying_axis([record.cell.subject for record in records])
-    return Manifest(
-        path=records[0].path.parent.parent,
+    axis = _varying_axis([record.cell for record in records])
+    first = records[0].result
+    return Manifest.model_construct(
         protocol=protocol,
         created="",
-        preset=records[0].preset,
+        command=(),
+        preset=first.preset,
         grid=_GRIDS[axis],
         axis=axis,
+        title="",
         setting=setting,
-        setting_description=records[0].setting_description,
-        equal_budget=records[0].equal_budget,
-        cells=tuple(record.cell for record in records),
-        dashes=(),
-        methods=tuple(sorted({record.cell.subject.method for record in records})),
-        inputs={},
+        setting_description=first.setting_description,
+        equal_budget=first.equal_budget,
+        cells=tuple(record.planned() for record in records),
+        unsupported=(),
+        methods=tuple(sorted({record.cell.method for record in records})),
+        stages=(),
     )
 
 
 def _reading_order(record: Record) -> tuple[object, ...]:
     """An order for people: addresses have none."""
     cell = record.cell
-    return row_key(cell.subject), cell.subject.size, cell.subject.task, cell.subject.target["depth"], cell.seed
+    return row_key(cell), cell.size, cell.task, cell.target["depth"], cell.seed
 
 
-def _varying_axis(subjects: Iterable[Subject]) -> str:
+def _varying_axis(subjects: Iterable[Subject]) -> Axis:
     """What a grid of these subjects seems to be about: the tasks, else the width at one depth, else the depth."""
     subjects = list(subjects)
     if len({subject.task for subject in subjects}) > 1:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from learngene_bench.results.records.fields import Scalar
 from learngene_bench.results.records.selection import ColumnKey, Grid, RowKey
-from learngene_bench.results.records.types import Record, Results, is_accuracy
+from learngene_bench.results.records.types import Record, Results
 from learngene_bench.results.statistics.paired import mean
 from learngene_bench.results.tables.table import Mean, Table
 from learngene_bench.results.tables.wording import on_axis
+from learngene_bench.schema.base import Scalar
 
 
 def means(
@@ -47,8 +47,8 @@ def _mean(grid: Grid, row: RowKey, seeds: Mapping[ColumnKey, Collection[int]], r
     values = []
     for column, wanted in seeds.items():
         outcomes = [results.outcome(cell) for seed, cell in sorted(planned[column].items()) if seed in wanted]
-        accuracies = [outcome.metrics[metric] for outcome in outcomes if isinstance(outcome, Record)]
-        values.append([accuracy for accuracy in accuracies if is_accuracy(accuracy)])
+        measured = [outcome.measured(metric) for outcome in outcomes if isinstance(outcome, Record)]
+        values.append([value for value in measured if value is not None])
     done, expected = sum(map(len, values)), sum(map(len, seeds.values()))
     return Mean(mean([mean(column) for column in values]) if done == expected else None, done, expected)
 

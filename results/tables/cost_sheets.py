@@ -6,13 +6,14 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from learngene_bench.results.records.types import PHASES, Results
+from learngene_bench.results.records.types import Results
 from learngene_bench.results.statistics.paired import mean
 from learngene_bench.results.tables import published, wording
 from learngene_bench.results.tables.costs import RESOURCES, CostTable, MethodCost, cost_tables
 from learngene_bench.results.tables.sheet import Heading, Line, Sheet
 from learngene_bench.results.tables.table import Row, slug
 from learngene_bench.results.tables.wording import NOTHING, compact, on_axis, printed, superscript
+from learngene_bench.schema.constants import PHASES
 
 _SHOWN = {"flops": "FLOPs", "epochs": "Epochs", "images": "Images", "seconds": "Seconds"}
 _PHASE_HEADINGS = (

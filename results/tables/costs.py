@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from learngene_bench.results.records.selection import Grid, grids
-from learngene_bench.results.records.types import PHASES, Record, Results
+from learngene_bench.results.records.types import Record, Results
 from learngene_bench.results.statistics.paired import mean
 from learngene_bench.results.tables.table import Row, Table
 from learngene_bench.results.tables.tabulate import make_tables
+from learngene_bench.schema.constants import PHASES, Phase
 
 RESOURCES = ("flops", "epochs", "images", "seconds", "iterations")
 """What every phase spends, each a number of `records.Cost`."""
@@ -202,7 +203,7 @@ def _method_cost(grid: Grid, table: Table, row: Row, indices: tuple[int, ...], r
     )
 
 
-def _spent(runs: Sequence[Sequence[Record]], resource: str, of_genes: Sequence[str], results: Results) -> Amount:
+def _spent(runs: Sequence[Sequence[Record]], resource: str, of_genes: Sequence[Phase], results: Results) -> Amount:
     """Of one resource; `runs` are the records of all targets with one seed each."""
 
     def own(record: Record) -> float:

@@ -6,12 +6,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from learngene_bench.results.records.details import Point, details
+from learngene_bench.results.records.details import details
 from learngene_bench.results.records.selection import Grid, grids
-from learngene_bench.results.records.types import Record, Results, is_accuracy
+from learngene_bench.results.records.types import Record, Results
 from learngene_bench.results.statistics.paired import mean
 from learngene_bench.results.tables.table import Column, Row, Table
 from learngene_bench.results.tables.tabulate import make_tables
+from learngene_bench.schema.record import CellRecord
 
 REFERENCES = ("he", "direct-pt")
 """Whose final accuracy the others are to reach: ordinary training from the paper's He-Init, and its pre-training."""
@@ -141,11 +142,13 @@ def _records(grid: Grid, row: Row, column: Column, results: Results) -> dict[int
 
 
 def _course(records: Mapping[int, Record]) -> Course:
-    curves = {seed: _measured(details(record).curve) for seed, record in records.items()}
+    curves = {seed: _measured(details(record)) for seed, record in records.items()}
     common = set.intersection(*(set(curve) for curve in curves.values()))
     return Course({epoch: {seed: curve[epoch] for seed, curve in curves.items()} for epoch in sorted(common)})
 
 
-def _measured(curve: tuple[Point, ...]) -> dict[float, float]:
-    """Accuracies by epoch; what is none, as after a loss of NaN, is left out."""
-    return {point.epoch: point.top1 for point in curve if point.top1 is not None and is_accuracy(point.top1)}
+def _measured(record: CellRecord) -> dict[float, float]:
+    """The primary metric by epoch; what it cannot be, as after a loss of NaN, is left out."""
+    spec = record.metric_specs[record.primary_metric]
+    values = {point.epoch: point.metrics[spec.name] for point in record.curve if point.metrics}
+    return {epoch: value for epoch, value in values.items() if spec.holds(value)}

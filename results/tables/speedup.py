@@ -84,7 +84,7 @@ def _speed_up(found: InstinctTable, trained: Learning, learning: Learning, index
     if goal is None or index not in trained.courses or course.last == 0:
         return None
     records = trained.records[index].values()
-    epochs = mean([record.cost["ancestors"].epochs + record.cost["tune"].epochs for record in records])
+    epochs = mean([record.cost.ancestors.epochs + record.cost.finetune.epochs for record in records])
     own = {"initialize": mean([record.cost["initialize"].epochs for record in learning.records[index].values()])}
     if len(learning.courses) == len(learning.planned(found.indices)):
         own["gene"] = _gene_share(learning, index)

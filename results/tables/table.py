@@ -15,10 +15,10 @@ from functools import cached_property
 from itertools import groupby
 from typing import Literal
 
-from learngene_bench.results.records.fields import Scalar
 from learngene_bench.results.records.selection import ColumnKey, RowKey
-from learngene_bench.results.records.types import EqualBudget
 from learngene_bench.results.statistics.paired import mean, standard_deviation
+from learngene_bench.schema.base import Scalar
+from learngene_bench.schema.subject import EqualBudget
 
 State = Literal["done", "incomplete", "failed", "pending", "dash", "not planned"]
 Mark = Literal["", "best", "second"]

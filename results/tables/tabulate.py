@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from learngene_bench.results.records.selection import ColumnKey, Grid, Place, RowKey, grids
-from learngene_bench.results.records.types import GROUPS, METRICS, Cell, Failure, Record, Results, is_accuracy
+from learngene_bench.results.records.types import METRICS, Record, Results
 from learngene_bench.results.statistics.paired import mean
 from learngene_bench.results.tables.budget import means, repeats
 from learngene_bench.results.tables.marks import marked
 from learngene_bench.results.tables.table import Column, Costs, Entry, Row, State, Table
 from learngene_bench.results.tables.wording import at_equal_budget
+from learngene_bench.schema.constants import GROUPS
+from learngene_bench.schema.record import Failure
+from learngene_bench.schema.subject import PlannedCell
 from learngene_bench.util.errors import unknown
 
 _METRIC_TITLES = {
@@ -138,10 +141,10 @@ def _entry(grid: Grid, place: Place, results: Results, metric: str, footnotes: _
         outcome = results.outcome(cell)
         if isinstance(outcome, Failure):
             troubles.append(f"failed: {outcome.error}")
-        elif outcome and is_accuracy(outcome.metrics[metric]):
-            values[seed] = outcome.metrics[metric]
+        elif outcome and (value := outcome.measured(metric)) is not None:
+            values[seed] = value
         elif outcome:
-            troubles.append(f"{metric} is {outcome.metrics[metric]}, which is no accuracy")
+            troubles.append(f"{metric} is {outcome.metrics.get(metric, 'not measured')}, which it cannot be")
     state: State = "done" if len(values) == len(cells) else "incomplete"
     if not values:
         state = "failed" if troubles else "pending"
@@ -149,20 +152,20 @@ def _entry(grid: Grid, place: Place, results: Results, metric: str, footnotes: _
     return Entry(state, values, len(cells), footnotes=numbers)
 
 
-def _planned(grid: Grid) -> dict[RowKey, dict[str, list[Cell]]]:
+def _planned(grid: Grid) -> dict[RowKey, dict[str, list[PlannedCell]]]:
     """The cells by row and size."""
-    planned: dict[RowKey, dict[str, list[Cell]]] = {}
+    planned: dict[RowKey, dict[str, list[PlannedCell]]] = {}
     for (row, column), cells in grid.cells.items():
         planned.setdefault(row, {}).setdefault(column.size, []).extend(cells.values())
     return planned
 
 
-def _costs(cells: Sequence[Cell], results: Results) -> Costs:
+def _costs(cells: Sequence[PlannedCell], results: Results) -> Costs:
     records = [record for cell in cells if isinstance(record := results.outcome(cell), Record)]
     complete = bool(cells) and len(records) == len(cells)
     spent = [record.cost["initialize"] for record in records]
     return Costs(
-        stored_parameters=mean([cell.stored_parameters for cell in cells]) if cells else None,
+        stored_parameters=mean([cell.parameters.stored for cell in cells]) if cells else None,
         initialize_iterations=mean([cost.iterations for cost in spent]) if complete else None,
         initialize_seconds=mean([cost.seconds for cost in spent]) if complete else None,
         done=len(records),
@@ -170,7 +173,7 @@ def _costs(cells: Sequence[Cell], results: Results) -> Costs:
     )
 
 
-def _prepare_epochs(planned: Mapping[str, Iterable[Cell]]) -> tuple[float, ...]:
+def _prepare_epochs(planned: Mapping[str, Iterable[PlannedCell]]) -> tuple[float, ...]:
     epochs = {cell.prepare_epochs for cells in planned.values() for cell in cells}
     return tuple(sorted(value for value in epochs if value is not None))
 

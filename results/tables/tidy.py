@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from learngene_bench.results.records.selection import Grid, grids
-from learngene_bench.results.records.types import METRICS, Cell, Failure, Record, Results, Subject
+from learngene_bench.results.records.types import METRICS, Record, Results
+from learngene_bench.schema.record import Failure
+from learngene_bench.schema.subject import PlannedCell, Subject
 
 if TYPE_CHECKING:
     import pandas
@@ -35,7 +37,7 @@ COLUMNS = (
     "stored_parameters",
     "model_parameters",
     "prepare_epochs",
-    *(f"cost_{phase}_{name}" for phase in ("prepare", "initialize", "tune") for name in _SPENT),
+    *(f"cost_{phase}_{name}" for phase in ("prepare", "initialize", "finetune") for name in _SPENT),
     "address",
     "equal_budget_iterations",
     *(f"cost_ancestors_{name}" for name in _SPENT),
@@ -79,12 +81,12 @@ def _grid_rows(grid: Grid, results: Results) -> Iterator[tuple[object, dict[str,
     for cells in grid.cells.values():
         for _, cell in sorted(cells.items()):
             outcome = _outcome(results.outcome(cell), results)
-            yield (grid.setting, cell.address), {**table, **_subject(cell.subject), **_cell(cell), **outcome}
+            yield (grid.setting, cell.address), {**table, **_subject(cell), **_cell(cell), **outcome}
     for place, dash in grid.dashes.items():
         if not grid.cells.get(place):
             yield (
                 (grid.protocol, grid.setting, place),
-                {**table, **_subject(dash.subject), "state": "dash", "reason": dash.reason},
+                {**table, **_subject(dash), "state": "dash", "reason": dash.reason},
             )
 
 
@@ -93,9 +95,9 @@ def _subject(subject: Subject) -> dict[str, Any]:
     return {**{name: getattr(subject, name) for name in names}, **{k: subject.target[k] for k in ("depth", "width")}}
 
 
-def _cell(cell: Cell) -> dict[str, Any]:
-    names = ("source", "seed", "stored_parameters", "model_parameters", "prepare_epochs", "address")
-    return {name: getattr(cell, name) for name in names}
+def _cell(cell: PlannedCell) -> dict[str, Any]:
+    counts = {"stored_parameters": cell.parameters.stored, "model_parameters": cell.parameters.model}
+    return {**{name: getattr(cell, name) for name in ("source", "seed", "prepare_epochs", "address")}, **counts}
 
 
 def _outcome(outcome: Record | Failure | None, results: Results) -> dict[str, Any]:
@@ -111,6 +113,6 @@ def _outcome(outcome: Record | Failure | None, results: Results) -> dict[str, An
         **costs,
         "stored_bytes": results.stored_bytes(outcome),
         "gene": outcome.gene,
-        "initial_weights_sha256": outcome.initial_sha256,
-        "model_sha256": outcome.model_sha256,
+        "initial_weights_sha256": outcome.result.initial_weights.sha256,
+        "model_sha256": outcome.result.model.sha256,
     }

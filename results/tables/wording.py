@@ -6,10 +6,10 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
-from learngene_bench.results.records.types import EqualBudget
 from learngene_bench.results.statistics.paired import smallest_sign_flip_p
 from learngene_bench.results.tables.leads import lost_leads
 from learngene_bench.results.tables.table import Costs, Entry, Mean, Row, Table
+from learngene_bench.schema.subject import EqualBudget
 
 GROUP_TITLES = {
     "direct": "Direct",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
-from learngene_bench.config.section import LATER, Section
+from learngene_bench.config.section import Section
 from learngene_bench.contracts.dataset import Dataset, DatasetFacts, ImageFiles, Images, ProgressCallback, Split, Splits
 from learngene_bench.data.decoded_cache import cached_array
 from learngene_bench.tasks.datasets import arrays
@@ -38,23 +38,18 @@ class ListedOptions(Section):
         gt=0,
         le=1,
         description="validation and test images: side of the centre square over the shorter side that it is cut from",
-        json_schema_extra=LATER,
     )
     training_view: Literal["square", "whole"] = Field(
         "square",
         description="what random_crop crops: the centre square of image_size, or the whole image, which is streamed",
-        json_schema_extra=LATER,
     )
     normalization: Literal["measured", "imagenet"] = Field(
-        "measured",
-        description="mean and standard deviation of these training images, or those of ImageNet",
-        json_schema_extra=LATER,
+        "measured", description="mean and standard deviation of these training images, or those of ImageNet"
     )
     memory_limit_gb: float = Field(8.0, gt=0, description="more than this, decoded, is streamed, or refused")
     stream: Literal["auto"] | bool = Field(
         "auto",
         description="decode images whenever they are seen, not once into memory; auto: where they exceed the limit",
-        json_schema_extra=LATER,
     )
 
     @model_validator(mode="after")

@@ -104,9 +104,7 @@ def test_equal_budget_takes_own_training_off_the_finetuning() -> None:
     plan = make_plan(request)
     assert (plan.equal_budget_of, plan.setting != ordinary.setting) == (ordinary.setting, True)
     assert addresses(plan, "gene") == addresses(ordinary, "gene")
-    iterations = {
-        (c.row.name, c.row.variant): plan.stages[c.address].config["tuning"]["iterations"] for c in plan.cells
-    }
+    iterations = {(c.row.name, c.row.variant): plan.stages[c.address].config.finetuning.iterations for c in plan.cells}
     # 5 epochs of 19 steps and 150 iterations for scalers: 245 in all.
     assert iterations == {("wave", ""): 95, ("he", ""): 245, ("wave", "learn_scalers=false"): 245}
     assert plan.equal_budget_iterations == 245

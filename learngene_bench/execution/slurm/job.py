@@ -31,7 +31,7 @@ from learngene_bench.execution.resources import slots
 from learngene_bench.execution.slurm import submissions
 from learngene_bench.execution.worker import output_to
 from learngene_bench.planning.plan import Stage
-from learngene_bench.runs.store import Runs
+from learngene_bench.runs.store import Runs, stage_of
 from learngene_bench.util import interrupt, source_code
 from learngene_bench.util.files import address_of
 from learngene_bench.util.hardware import visible_gpus
@@ -73,7 +73,8 @@ class Job:
         if source_code.differs(self.code):
             submissions.note_other_code(Path(os.environ["SUBMITIT_FOLDER"]).parent, self.code)
             _say("WARNING: this is not the code that was submitted (--snapshot freezes it)")
-        stages = Runs(self.runs).with_inputs(self.stages)
+        loaded = Runs(self.runs).load_with_inputs(self.stages)
+        stages = {address: stage_of(file) for address, file in loaded.items()}
         if self.processes > 1:
             self._compute_together(list(stages.values()))
         else:

@@ -15,12 +15,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 from math import ceil
-from typing import Any
 
 from learngene_bench.execution.estimate import Rate
 from learngene_bench.execution.slurm.scheduler import Limits
 from learngene_bench.execution.slurm.settings import SlurmSettings
 from learngene_bench.planning.plan import Stage
+from learngene_bench.schema.stage import AncestorConfig, CellConfig, GeneConfig, TeacherConfig
 
 SAFETY = 3.0
 """How much longer than estimated a job may take before it has to be continued in another turn."""
@@ -110,11 +110,13 @@ def arrange(
 
 def _alike(stage: Stage) -> tuple[str, ...]:
     """What stages of about the same cost share."""
-    method = str(stage.config["method"]["name"]) if "method" in stage.config else ""
-    shape: Mapping[str, Any] = next(
-        (stage.config[part] for part in ("spec", "family", "target") if part in stage.config), {}
-    )
-    return stage.kind, method, f"width{shape['width']}" if "width" in shape else ""
+    config = stage.config
+    if isinstance(config, TeacherConfig):
+        return stage.kind, "", ""
+    assert isinstance(config, AncestorConfig | GeneConfig | CellConfig)
+    method = "" if isinstance(config, AncestorConfig) else config.method.name
+    model = config.target if isinstance(config, CellConfig) else config.spec
+    return stage.kind, method, f"width{model['width']}"
 
 
 def _bundled(members: list[Stage], size: int, side_by_side: int, rate: Rate) -> list[Task]:

@@ -65,7 +65,9 @@ def prepare(
     look = first_look(plan.stages, runs, retry)
     settled = look.done | look.failed.keys() | look.blocked
     left = {address for address in plan.stages if address not in settled}
-    running = {address for address in left - live.keys() if runs.of(plan.stages[address]).state() is State.RUNNING}
+    running = {
+        address for address in left - live.keys() if runs.stage_dir(plan.stages[address]).state() is State.RUNNING
+    }
     states = {address: State.DONE if address in look.done else State.WAITING for address in plan.stages}
     arrays = arrange(
         plan.stages,
@@ -106,8 +108,8 @@ def hand_over(
             for address in task.stages:
                 stage = plan.stages[address]
                 enter(stage)
-                if runs.of(stage).failed.exists():
-                    runs.of(stage).forget_failure()
+                if runs.stage_dir(stage).failed.exists():
+                    runs.stage_dir(stage).clear_failure()
 
     def make_job(stages: tuple[str, ...]) -> Job:
         return Job(

@@ -18,7 +18,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from learngene_bench.runs.store import SCHEMA_VERSION, Runs
+from learngene_bench.runs.store import Runs
+from learngene_bench.schema.constants import SCHEMA_VERSION
 from learngene_bench.util import source_code
 from learngene_bench.util.files import read_json, write_json
 

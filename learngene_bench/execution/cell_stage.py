@@ -1,0 +1,154 @@
+"""Computes a cell: initializes a target, fine-tunes it by the common recipe, and measures it on the held-out split."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+from learngene_bench.config.recipe import Recipe
+from learngene_bench.contracts.dataset import Splits
+from learngene_bench.contracts.family import ModelSpec, spec_from_dict
+from learngene_bench.contracts.gene import Gene
+from learngene_bench.data.batch_augment import SplitImages
+from learngene_bench.execution.stage import Stage
+from learngene_bench.execution.stage_data import planned_data, task_data
+from learngene_bench.execution.training_record import curve_points
+from learngene_bench.runs.tensors import check_hash, describe, save_tensors
+from learngene_bench.schema.constants import StageKind
+from learngene_bench.schema.cost import CellCost, Cost, GeneCost
+from learngene_bench.schema.metric import TOP1
+from learngene_bench.schema.provenance import TaskData
+from learngene_bench.schema.record import CellRecord, Evaluation, FinetunedModel, GeneRecord, InitialWeights
+from learngene_bench.schema.stage import CellConfig
+from learngene_bench.training.evaluation import top1
+from learngene_bench.training.inputs import new_model, plain_images, training_images
+from learngene_bench.training.loop import train
+from learngene_bench.training.run import TrainingRun
+from learngene_bench.util.errors import MethodFailure
+from learngene_bench.util.files import file_hash, write_json
+from learngene_bench.util.rng import RngStreams
+
+
+@dataclass(frozen=True)
+class InitializedTarget:
+    """A target as its method initialized it.
+
+    Attributes:
+        model: the target, on the CPU.
+        gene_cost: what its gene cost.
+        cost: what `initialize` cost.
+        base_tensors: names of the tensors that the method left at their base initialization.
+    """
+
+    model: nn.Module
+    gene_cost: GeneCost
+    cost: Cost
+    base_tensors: tuple[str, ...]
+
+
+class CellStage(Stage[CellRecord]):
+    """One measurement."""
+
+    kind: ClassVar[StageKind] = "cell"
+
+    @property
+    def config(self) -> CellConfig:
+        assert isinstance(self.file.config, CellConfig)
+        return self.file.config
+
+    @property
+    def seed(self) -> int:
+        return self.config.seed
+
+    @property
+    def task(self) -> TaskData | None:
+        return self.config.task
+
+    @property
+    def target(self) -> ModelSpec:
+        return spec_from_dict(self.config.target)
+
+    def compute(self) -> CellRecord | None:
+        initialized = self.initialize()
+        model = initialized.model
+        initial = describe({name: parameter.detach() for name, parameter in model.named_parameters()})
+        model = model.to(self.device)
+        facts, splits = planned_data(*task_data(self.config, self.file.execution))
+        held_out = self._held_out(splits)
+        # Where the gene is the finished model, it is measured as it is.
+        recipe = self.config.finetuning or Recipe(iterations=0, batch_size=1, learning_rate=1.0)
+        run = TrainingRun(
+            name="tuning",
+            streams=RngStreams(self.seed),
+            compute=self.compute_settings,
+            classes=facts.classes,
+            evaluate=lambda trained: top1(trained, held_out, self.compute_settings),
+            evaluate_every=recipe.evaluate_every,
+            measure_start=True,
+            checkpoint=self.folder.checkpoints / "tuning.pt",
+            forward_flops=self.target.forward_flops(),
+            progress=self.progress,
+        )
+        trained = train(model, training_images(splits, recipe, self.device, self.num_workers), recipe, run)
+        if not self.processes.is_rank0:
+            return None
+        save_tensors(model.cpu().state_dict(), self.folder.model)
+        write_json(self.folder.initial_weights, initial["tensors"])
+        curve = curve_points(trained.curve)
+        description = self.file.execution.description
+        assert description is not None, "a cell's configuration describes it"
+        return CellRecord(
+            **self.record_head(),
+            **{name: getattr(description, name) for name in type(description).model_fields},
+            metrics=curve[-1].metrics or {},
+            initial_metrics=curve[0].metrics or {},
+            metric_specs={"top1": TOP1},
+            primary_metric="top1",
+            evaluation=Evaluation(split=self.config.evaluation_split, images=len(held_out)),
+            curve=curve,
+            cost=CellCost(
+                ancestors=initialized.gene_cost.ancestors,
+                prepare=initialized.gene_cost.prepare,
+                initialize=initialized.cost,
+                finetune=trained.cost,
+            ),
+            initial_weights=InitialWeights(sha256=initial["sha256"]),
+            base_tensors=initialized.base_tensors,
+            model=FinetunedModel(sha256=file_hash(self.folder.model), mean=tuple(splits.mean), std=tuple(splits.std)),
+        )
+
+    def initialize(self) -> InitializedTarget:
+        """Initializes the target as its method does.
+
+        Raises:
+            MethodFailure: it has weights that are not finite.
+        """
+        method = self.create_method(self.config.method, self.config.options)
+        gene, gene_cost = None, GeneCost()
+        if "gene" in self.file.inputs:
+            gene, gene_cost = self._load_gene(self.file.inputs["gene"])
+        drop_path = self.config.finetuning.drop_path if self.config.finetuning else 0.0
+        model = new_model(self.target, self.config.base, self.seed, drop_path)
+        base = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+        context = self.make_context(self.config.recipes, {}, {})
+        with self.seeded_globally():
+            method.initialize(model, self.target, gene, context)
+        for name, parameter in model.named_parameters():
+            if not parameter.isfinite().all():
+                raise MethodFailure(f"initialize() left numbers in {name} that are not finite")
+        left = tuple(name for name, parameter in model.named_parameters() if torch.equal(parameter, base[name]))
+        return InitializedTarget(model, gene_cost, context.cost, left)
+
+    def _load_gene(self, address: str) -> tuple[Gene, GeneCost]:
+        folder = self.runs.folder("gene", address)
+        record = folder.read_record(GeneRecord)
+        check_hash(folder, record.tensors)
+        return Gene.load(folder.tensors), record.cost
+
+    def _held_out(self, splits: Splits) -> SplitImages:
+        """The split that numbers are reported on; only `compute` calls this, after the method is through."""
+        split = splits.test if self.config.evaluation_split == "test" else splits.validation
+        return plain_images(split, splits, self.device, self.num_workers)

@@ -35,18 +35,18 @@ LAYERS = {
     "planning": "cells and their stages",
     "runs": "folders of results",
     "execution": "computes stages",
-    "api": "initialize(model, ...)",
+    "api": "initialize(model)",
     "conformance": "lgbench check",
     "results": "records to tables",
     "analysis": "lgbench analyze",
-    "cli": "one file for each command",
+    "cli": "the command lgbench",
 }
 """The rooms from bottom to top, and what is in them. A room may import the rooms before it."""
 
 IMPLEMENTATIONS = {
     "methods": "learngene initializers",
     "baselines": "all other initializers",
-    "tasks": "data sets, kinds of task",
+    "tasks": "grids, presets, data sets",
 }
 """Rooms that are found by entry point: they may import everything up to `training`, and no room imports them."""
 

@@ -37,28 +37,28 @@ GROUPS = {
 CALLED, RUN, COMPUTATION, PLUGGED, GROUND = GROUPS
 
 PLACES = {
-    "cli": (2.25, 0, CALLED),
-    "analysis": (1, 1, CALLED),
-    "api": (2.25, 1, CALLED),
-    "conformance": (3.5, 1, CALLED),
-    "results": (0, 2, RUN),
-    "execution": (1.9, 2, RUN),
-    "runs": (1, 3, RUN),
-    "methods": (2.5, 3, PLUGGED),
-    "baselines": (3.5, 3, PLUGGED),
-    "tasks": (4.5, 3, PLUGGED),
-    "planning": (1, 4, RUN),
-    "training": (2.5, 4, COMPUTATION),
-    "expansion": (3.5, 4, COMPUTATION),
-    "plugins": (0.7, 5, PLUGGED),
-    "models": (2.0, 5, COMPUTATION),
-    "data": (3.3, 5, COMPUTATION),
+    "cli": (2, 0, CALLED),
+    "analysis": (0.9, 1, CALLED),
+    "api": (2, 1, CALLED),
+    "conformance": (3.1, 1, CALLED),
+    "results": (0, 5, RUN),
+    "execution": (2, 2, RUN),
+    "runs": (1.2, 3, RUN),
+    "training": (2.7, 3, COMPUTATION),
+    "baselines": (4.1, 3, PLUGGED),
+    "planning": (1.2, 4, RUN),
+    "expansion": (2.3, 4, COMPUTATION),
+    "methods": (4.1, 4, PLUGGED),
+    "plugins": (1.05, 5, PLUGGED),
+    "models": (2.1, 5, COMPUTATION),
+    "data": (3.1, 5, COMPUTATION),
+    "tasks": (4.1, 5, PLUGGED),
     "contracts": (1.6, 6, PLUGGED),
-    "distributed": (3.3, 6, COMPUTATION),
-    "schema": (0.9, 7, GROUND),
-    "config": (2.1, 7, GROUND),
-    "version": (0.9, 8, GROUND),
-    "util": (2.1, 8, GROUND),
+    "distributed": (3.1, 6, COMPUTATION),
+    "schema": (1.6, 7, GROUND),
+    "config": (1.6, 8, GROUND),
+    "version": (1.05, 9, GROUND),
+    "util": (2.15, 9, GROUND),
 }
 """Column, row and group of each room."""
 
@@ -88,9 +88,9 @@ def content(graph: architecture.ImportGraph) -> str:
 def draw(picture: str) -> Figure:
     """Draws what `content` said."""
     shown = json.loads(picture)
-    figure = plt.figure(figsize=(10, 8.6), facecolor="white")
+    figure = plt.figure(figsize=(10, 9), facecolor="white")
     axes = figure.add_axes((0, 0, 1, 1))
-    axes.set(xlim=(-0.55, 5.05), ylim=(9.05, -0.5))
+    axes.set(xlim=(-0.55, 4.65), ylim=(9.45, -0.45))
     axes.axis("off")
     for start, end in shown["arrows"]:
         _draw_arrow(axes, start, end)
@@ -104,16 +104,24 @@ def draw(picture: str) -> Figure:
         axes.text(x, y - 0.13, room, ha="center", va="center", size=12, weight="bold", color=edge)
         lines = "\n".join(textwrap.wrap(caption, 20))
         axes.text(x, y + 0.11, lines, ha="center", va="center", size=8.8, color="#222222", linespacing=1.05)
+    for number, (name, (edge, fill)) in enumerate(GROUPS.items()):
+        y = 7.35 + number * 0.4
+        axes.add_patch(FancyBboxPatch((3.0, y - 0.1), 0.22, 0.2, "round,pad=0,rounding_size=0.05", fc=fill, ec=edge))
+        axes.text(3.32, y, name, va="center", size=10, color=edge)
     return figure
 
 
 def _draw_arrow(axes: Axes, start: str, end: str) -> None:
     (x0, y0, group), (x1, y1, _) = PLACES[start], PLACES[end]
-    lean = max(-1.0, min(1.0, (x1 - x0) / 2)) * WIDTH * 0.35
+    if y0 == y1:
+        side = WIDTH / 2 if x1 > x0 else -WIDTH / 2
+        ends = (x0 + side, y0), (x1 - side, y1)
+    else:
+        lean = max(-1.0, min(1.0, (x1 - x0) / 2)) * WIDTH * 0.5
+        ends = (x0 + lean, y0 + HEIGHT / 2), (x1 - lean, y1 - HEIGHT / 2)
     axes.add_patch(
         FancyArrowPatch(
-            (x0 + lean, y0 + HEIGHT / 2),
-            (x1 - lean, y1 - HEIGHT / 2),
+            *ends,
             arrowstyle="-|>,head_length=5,head_width=2.5",
             shrinkA=0,
             shrinkB=1,

@@ -18,7 +18,7 @@ from typing import get_args
 from architecture import ROOT
 from pydantic import BaseModel
 
-from learngene_bench.schema import constants, manifest, progress, record, stage
+from learngene_bench.schema import constants, leaderboard, manifest, progress, record, stage
 
 PAGE = ROOT / "docs" / "schema.md"
 
@@ -28,8 +28,10 @@ FILES: dict[str, tuple[type[BaseModel], ...]] = {
     "runs/KIND/FOLDER/failed.json": (record.Failure,),
     "runs/KIND/FOLDER/progress.json": (progress.Progress,),
     "runs/plans/NAME.json": (manifest.Manifest,),
+    "LEADERBOARD/records.jsonl": (leaderboard.PublishedStage,),
+    "LEADERBOARD/plans.jsonl": (leaderboard.PublishedPlan,),
 }
-"""Every JSON file of a runs folder and the type of its whole content."""
+"""Every JSON file of a runs folder, and of a leaderboard each line, with the type of its whole content."""
 
 WORDS = {
     "str": "text",

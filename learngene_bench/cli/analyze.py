@@ -13,7 +13,7 @@ from rich.text import Text
 from learngene_bench.analysis import subjects
 from learngene_bench.cli import common
 from learngene_bench.plugins.registry import Registry
-from learngene_bench.runs.store import Runs
+from learngene_bench.runs.leaderboard import open_runs
 from learngene_bench.util.errors import UserError, unknown
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def analyze(
         raise UserError(f"--reference is for similarity, not for {kind}")
     if weights is not Weights.INITIAL and kind == "similarity":
         raise UserError("--weights is not for similarity, which compares initial with tuned weights")
-    chosen = subjects.choose(Runs(runs), cells or [])
+    chosen = subjects.choose(open_runs(runs), cells or [])
     registry = Registry(plugin or [])
     if kind == "similarity":
         made = _similarity(chosen, reference, split, images or IMAGES[kind], seed, registry)

@@ -13,6 +13,7 @@ from rich.text import Text
 from learngene_bench.cli import common
 from learngene_bench.contracts.family import family_of, spec_from_dict
 from learngene_bench.plugins.registry import Registry
+from learngene_bench.runs.leaderboard import open_runs
 from learngene_bench.runs.lookup import cell_labels, label_fits
 from learngene_bench.runs.store import Runs, StageFolder, State
 from learngene_bench.schema.record import CellRecord
@@ -33,7 +34,7 @@ def export(
     """Write a cell's model as safetensors, and beside it, as JSON, how timm.create_model loads it."""
     if output.suffix != ".safetensors":
         raise UserError(f"{output}: timm knows the format by the name, which must end in .safetensors")
-    folder = find_cell(Runs(runs), " ".join(cell))
+    folder = find_cell(open_runs(runs), " ".join(cell))
     stage, record = folder.read_config(), folder.read_record(CellRecord)
     target = spec_from_dict(record.cell.target)
     kept = folder.model

@@ -20,6 +20,7 @@ from learngene_bench.execution.rerun import RerunPlan, parse_local_paths
 from learngene_bench.execution.resources import slots
 from learngene_bench.execution.status import Scheduler, situations
 from learngene_bench.plugins.registry import Registry
+from learngene_bench.runs.leaderboard import open_runs
 from learngene_bench.runs.store import Runs, State
 from learngene_bench.schema.record import CellRecord
 from learngene_bench.schema.stage import StageFile
@@ -50,7 +51,7 @@ def rerun(
     plugin: common.PluginOption = None,
 ) -> int:
     """Compute a record once more and compare: exit status 0 if all numbers are the same, 1 if not."""
-    source = Runs(runs)
+    source = open_runs(runs)
     address = _find(source, cell)
     paths = parse_local_paths(settings or [], checkpoint or [])
     repeat = RerunPlan(source, address, paths, common.command_line(), keep_inputs=keep_inputs)
@@ -102,7 +103,7 @@ def _compare(source: Runs, fresh: Runs, stages: Sequence[StageFile]) -> Repetiti
     inputs = []
     for stage in needed:
         before, after = (runs.folder(stage.kind, stage.address) for runs in (source, fresh))
-        if before.result.exists():
+        if before.state() is State.DONE:
             recorded, repeated = (folder.read_any_record(stage.kind) for folder in (before, after))
             inputs.append(compare_tensors(stage.label, recorded, repeated))
     before, after = (runs.folder("cell", cell.address) for runs in (source, fresh))

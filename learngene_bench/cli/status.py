@@ -18,6 +18,7 @@ from rich.text import Text
 from learngene_bench.cli import common
 from learngene_bench.cli.display import duration
 from learngene_bench.execution.status import Scheduler, Situation, Standing, ask_scheduler, seconds_left, situations
+from learngene_bench.runs.leaderboard import open_runs
 from learngene_bench.runs.manifest import read_manifests
 from learngene_bench.runs.store import Runs
 from learngene_bench.schema.manifest import PlannedStage
@@ -37,7 +38,7 @@ def status(
     format: common.FormatOption = common.Format.TABLE,
 ) -> None:
     """Print what is running, queued, done, failed, lost or waiting."""
-    folder = Runs(runs)
+    folder = open_runs(runs)
     stages = planned_stages(folder)
     if format is common.Format.JSON:
         found = situations(folder, stages)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from learngene_bench.planning.plan import Cell, Plan
 from learngene_bench.runs.store import Runs
-from learngene_bench.schema.base import read, write
+from learngene_bench.schema.base import write
 from learngene_bench.schema.manifest import Manifest, PlannedStage
 from learngene_bench.schema.subject import Cell as CellDocument
 from learngene_bench.schema.subject import (
@@ -110,5 +110,4 @@ def write_manifest(plan: Plan, runs: Runs, command: list[str]) -> Path:
 
 def read_manifests(runs: Runs) -> list[Manifest]:
     """Reads all manifests of a runs folder, oldest first."""
-    manifests = [read(Manifest, path) for path in sorted((runs.root / "plans").glob("*.json"))]
-    return sorted(manifests, key=lambda manifest: manifest.created)
+    return runs.manifests()

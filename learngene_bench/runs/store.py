@@ -28,6 +28,7 @@ from learngene_bench.planning.plan import Stage
 from learngene_bench.runs.lease import Claim, claimed, last_claim
 from learngene_bench.schema.base import read, write
 from learngene_bench.schema.constants import FOLDER_DIGITS, StageKind
+from learngene_bench.schema.manifest import Manifest
 from learngene_bench.schema.progress import Progress
 from learngene_bench.schema.record import RECORDS, AncestorRecord, CellRecord, Failure, GeneRecord, Record
 from learngene_bench.schema.stage import Execution, StageFile
@@ -211,12 +212,21 @@ class Runs:
             except FileNotFoundError:
                 raise DamagedFile(f"{folder.config} is missing: it says how this {kind} is computed") from None
             for needed in stage.inputs.values():
-                add("gene" if self.folder("gene", needed).config.exists() else "ancestor", needed)
+                add(self.kind_of_input(needed), needed)
             found[address] = stage
 
         for kind, address in wanted:
             add(kind, address)
         return found
+
+    def kind_of_input(self, address: str) -> StageKind:
+        """Returns the kind of a stage that another one needs."""
+        return "gene" if self.folder("gene", address).config.exists() else "ancestor"
+
+    def manifests(self) -> list[Manifest]:
+        """Reads all manifests, oldest first."""
+        found = [read(Manifest, path) for path in sorted((self.root / "plans").glob("*.json"))]
+        return sorted(found, key=lambda manifest: manifest.created)
 
     def check_writable(self) -> None:
         """Raises `UserError` if the folder cannot be made or written to."""

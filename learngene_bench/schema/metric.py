@@ -73,4 +73,4 @@ class Measured(Document):
         return self
 
 
-TOP1 = MetricSpec(name="top1", title="top-1", unit="%", bounds=(0.0, 100.0), decimals=2)
+TOP1 = MetricSpec(name="top1", title="Top-1 accuracy", unit="%", bounds=(0.0, 100.0), decimals=1, counts_images=True)

@@ -1,140 +1,153 @@
-"""What a reviewer should know of records that come to a leaderboard, and the contradictions that keep them out."""
+"""What a reviewer should know of records that come to a leaderboard, and the conflicts that keep them out."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from learngene_bench.results.leaderboard.records import Kept, StageFiles
+from learngene_bench.results.leaderboard.content import Content
 from learngene_bench.results.records.types import Results
+from learngene_bench.schema.leaderboard import PublishedStage
+from learngene_bench.schema.provenance import Git
+from learngene_bench.schema.record import CellRecord
+from learngene_bench.schema.stage import CellConfig
 from learngene_bench.util.errors import UserError
 
-_NUMBERS = {
-    "metrics": "accuracies",
-    "initial_metrics": "initial accuracies",
-    "curve": "learning curves",
-    "initial_weights": "initial weights",
-    "model": "weights after tuning",
-}
-"""Of a cell's record: what is the same if the cell was computed twice alike."""
-
-_PLACE = re.compile(r"(?:^|(?<=[\s=:'\"(]))(?:~|[A-Za-z]:)?[/\\][\w.-][^\s'\",:)]*")
+_PATH = re.compile(r"(?:^|(?<=[\s=:'\"(]))(?:~|[A-Za-z]:)?[/\\][\w.-][^\s'\",:)]*")
 _NAMED = 3
+"""Number of names that a line lists before it only counts the others."""
 
 
-def refuse_contradictions(old: Kept, new: Kept) -> None:
+def check_conflicts(old: Content, new: Content) -> None:
     """Raises `UserError` if a cell has a record in both with different numbers: someone has to find out why."""
-    found = [
-        (old.stages[address], new.stages[address], unlike)
+    conflicts = [
+        (address, differences)
         for address in sorted(old.done() & new.done())
-        if new.stages[address].kind == "cell"
-        and (unlike := _differing(old.stages[address], new.stages[address], _NUMBERS))
+        if (differences := _differences(old.stages[address], new.stages[address]))
     ]
-    if not found:
+    if not conflicts:
         return
-    there, here, unlike = found[0]
-    more = f"; so have {len(found) - 1} more cells" if len(found) > 1 else ""
+    address, differences = conflicts[0]
+    more = f"; {len(conflicts) - 1} more cells have two results as well" if len(conflicts) > 1 else ""
     raise UserError(
-        f"{here.label}: one configuration has two results, {_accuracies(there)} in {there.origin} and "
-        f"{_accuracies(here)} in {here.origin} (different {', '.join(unlike)}){more}: "
+        f"{new.stages[address].label}: one configuration has two results, {_numbers(old.stages[address])} in "
+        f"{old.sources[address]} and {_numbers(new.stages[address])} in {new.sources[address]} "
+        f"(different {', '.join(differences)}){more}: "
         "`lgbench rerun` repeats either, and only cells that are not there yet can be added"
     )
 
 
-def review(old: Kept, new: Kept, final: Kept, offered: Results) -> Iterator[str]:
-    """What became of the records that were offered, and what of them is worth a look, in lines.
+def review(old: Content, new: Content, final: Content, offered: Results) -> Iterator[str]:
+    """Says what became of the records that were offered, and which of them are worth a look, in lines.
 
     Args:
-        old: what the leaderboard kept before.
+        old: what the leaderboard held before.
         new: what a runs folder offered.
-        final: what the leaderboard keeps now.
-        offered: all that the runs folder holds.
+        final: what the leaderboard holds now.
+        offered: everything in the runs folder.
     """
-    known = {address for address in new.done() & old.done() if new.stages[address].kind == "cell"}
-    added = {address: new.stages[address] for address in new.done() - old.done() if address in final.stages}
-    cells = [stage for stage in added.values() if stage.kind == "cell"]
+    both = old.done() & new.done()
+    known = [new.stages[address] for address in sorted(both) if new.stages[address].kind == "cell"]
+    added = [new.stages[address] for address in sorted(new.done() - old.done()) if address in final.stages]
+    cells = [stage for stage in added if stage.kind == "cell"]
     yield f"records added: {len(cells)}; already there with the same numbers: {len(known)}"
+    richer = [stage for stage in known if final.stages.get(stage.address, old.stages[stage.address]) is stage]
+    yield from _line("replaced by records of more metrics", richer)
     failed = [stage for address, stage in final.stages.items() if stage.record is None and address in new.stages]
     yield from _line("failed, as the tables say", failed)
-    replaced = [stage for address, stage in old.stages.items() if stage.kind == "cell" and address not in final.stages]
-    yield from _line("replaced by newer ones", replaced)
-    outdated = [stage for address, stage in new.stages.items() if stage.kind == "cell" and address not in final.stages]
-    yield from _line("left out, as the leaderboard has newer ones", outdated)
+    yield from _line("replaced by newer ones", _gone(old, final))
+    yield from _line("left out, as the leaderboard has newer ones", _gone(new, final))
     planned = {cell.folder for manifest in offered.manifests for cell in manifest.cells}
     if unplanned := sorted(offered.records.keys() - planned):
         yield f"left out, as no plan asks for them: {len(unplanned)} ({listed(unplanned)})"
-    weights = [new.stages[address] for address in sorted(new.done() & old.done() - known)]
-    others = [stage for stage in weights if _differing(old.stages[stage.address], stage, {"tensors": "weights"})]
-    yield from _line("of other weights than in the leaderboard, as another machine computes them", others)
+    inputs = [new.stages[address] for address in sorted(both) if new.stages[address].kind != "cell"]
+    others = [stage for stage in inputs if _weights(stage) != _weights(old.stages[stage.address])]
+    yield from _line("with other weights than in the leaderboard, as another machine computes them", others)
     yield from _origins(cells)
-    plans = [plan for name, plan in new.plans.items() if name not in old.plans]
-    places = {place for value in (*plans, *_contents(added.values())) for place in _places(value)}
-    if places:
-        yield f"places on a machine that are named, as in commands, and will be read: {listed(sorted(places))}"
+    plans = [line for name, line in new.plans.items() if name not in old.plans]
+    paths = {path for document in (*plans, *added) for path in _paths(document.model_dump(mode="json"))}
+    if paths:
+        yield f"paths of a machine that are published, as in commands: {listed(sorted(paths))}"
 
 
 def listed(names: Sequence[str]) -> str:
-    """A few of the names."""
+    """Lists the first few names, and counts the others."""
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return f"{', '.join(names[:_NAMED])}{more}"
 
 
-def _line(what: str, stages: Sequence[StageFiles]) -> Iterator[str]:
+def _line(what: str, stages: Sequence[PublishedStage]) -> Iterator[str]:
     if stages:
         yield f"{what}: {len(stages)} ({listed([stage.label for stage in stages])})"
 
 
-def _origins(cells: Sequence[StageFiles]) -> Iterator[str]:
-    """Code that others cannot check out."""
-    codes = Counter(_code(json.loads(stage.record or b"{}")["provenance"]["git"]) for stage in cells)
+def _gone(before: Content, after: Content) -> list[PublishedStage]:
+    """Returns the cells that no table asks for any more."""
+    return [stage for address, stage in before.stages.items() if stage.kind == "cell" and address not in after.stages]
+
+
+def _origins(cells: Iterable[PublishedStage]) -> Iterator[str]:
+    """Names code that others cannot check out."""
+    codes = Counter(_code(stage.record.provenance.git) for stage in cells if stage.record)
     for code, count in sorted(codes.items()):
         if code:
             yield f"computed by {code}: {count}"
-    methods = Counter((stage.config or {})["config"]["method"]["name"] for stage in cells if _plugin(stage))
-    for name, count in sorted(methods.items()):
-        yield f"of {name}, a plugin file without which nobody can repeat them: {count}"
+    configs = [stage.config.config for stage in cells if stage.config]
+    methods = [config.method for config in configs if isinstance(config, CellConfig)]
+    for name, count in sorted(Counter(method.name for method in methods if method.source_hash).items()):
+        yield f"computed by {name}, a plugin file without which nobody can repeat them: {count}"
 
 
-def _code(git: Mapping[str, Any]) -> str:
-    """What is not known of the code; nothing if it is a commit."""
-    if git["commit"] is None:
+def _code(git: Git) -> str:
+    """Returns what is not known of the code; nothing if it is a commit."""
+    if git.commit is None:
         return "an installed package, of unknown commit"
-    return f"commit {git['commit'][:8]} with uncommitted changes" if git["dirty"] else ""
+    return f"commit {git.commit[:8]} with uncommitted changes" if git.dirty else ""
 
 
-def _plugin(stage: StageFiles) -> bool:
-    return (stage.config or {})["config"]["method"].get("source_hash") is not None
+def _differences(one: PublishedStage, other: PublishedStage) -> list[str]:
+    """Names the numbers of two records of a cell that differ. A metric that only one of them has is no difference."""
+    first, second = one.record, other.record
+    if not (isinstance(first, CellRecord) and isinstance(second, CellRecord)):
+        return []
+    common = first.metric_specs.keys() & second.metric_specs.keys()
+    before, after = _compared(first, common), _compared(second, common)
+    return [name for name in before if before[name] != after[name]]
 
 
-def _differing(one: StageFiles, other: StageFiles, parts: Mapping[str, str]) -> list[str]:
-    """The names of those parts of two records that are not the same."""
-    first, second = (json.loads(stage.record or b"{}") for stage in (one, other))
-    return [name for part, name in parts.items() if _numbers(first.get(part)) != _numbers(second.get(part))]
+def _compared(record: CellRecord, metrics: Collection[str]) -> dict[str, Any]:
+    """Returns what is the same if a cell was computed twice alike, of these metrics."""
+
+    def of(values: Mapping[str, float] | None) -> dict[str, float]:
+        return {name: value for name, value in (values or {}).items() if name in metrics}
+
+    return {
+        "metrics": (of(record.initial_metrics), of(record.metrics)),
+        "learning curves": [(point.epoch, point.loss, of(point.metrics)) for point in record.curve],
+        "initial weights": record.initial_weights.sha256,
+        "weights after fine-tuning": record.model.sha256,
+    }
 
 
-def _numbers(part: Any) -> Any:
-    """Without what earlier versions wrote otherwise: the hash stands for all weights."""
-    return part["sha256"] if isinstance(part, dict) and "sha256" in part else part
+def _numbers(stage: PublishedStage) -> str:
+    """Prints the primary metric of a cell's record."""
+    assert isinstance(stage.record, CellRecord)
+    record, name = stage.record, stage.record.primary_metric
+    spec = record.metric_specs[name]
+    return f"{spec.title} {record.metrics[name]:.4g} (as initialized {record.initial_metrics[name]:.4g})"
 
 
-def _accuracies(stage: StageFiles) -> str:
-    record = json.loads(stage.record or b"{}")
-    return f"top-1 {record['metrics']['top1']:.4g} (as initialized {record['initial_metrics']['top1']:.4g})"
+def _weights(stage: PublishedStage) -> str | None:
+    """Returns the hash of the tensors of a gene or an ancestor."""
+    return None if stage.record is None or isinstance(stage.record, CellRecord) else stage.record.tensors.sha256
 
 
-def _contents(stages: Iterable[StageFiles]) -> Iterator[Any]:
-    for stage in stages:
-        yield stage.config
-        yield json.loads(stage.record or b"{}")
-
-
-def _places(value: Any) -> Iterator[str]:
-    """What looks like a path that starts at a root, in any text of a JSON value."""
+def _paths(value: Any) -> Iterator[str]:
+    """Finds what looks like a path from a root, in any text of a JSON value."""
     if isinstance(value, dict | list):
         for inner in value.values() if isinstance(value, dict) else value:
-            yield from _places(inner)
+            yield from _paths(inner)
     elif isinstance(value, str):
-        yield from _PLACE.findall(value)
+        yield from _PATH.findall(value)

@@ -1,4 +1,4 @@
-"""What is large in a record and seldom needed: its learning curve and where it comes from, read only when asked for."""
+"""Reads the large parts of a record, which tables seldom need: its learning curve and its provenance."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from learngene_bench.util.errors import UserError
 
 
 def details(record: Record) -> CellRecord:
-    """Reads the record's file once more, all of it; kept in no memory, as thousands of records would fill it.
+    """Returns the whole record. Reads its file again, as thousands of whole records would fill the memory.
 
     Raises:
         DamagedFile: it does not read as what it was written as.
         UserError: the file is gone.
     """
+    if isinstance(record.result, CellRecord):  # from a leaderboard, whose records lie in one file
+        return record.result
     try:
         return read(CellRecord, record.path)
     except (FileNotFoundError, NotADirectoryError):

@@ -1,89 +1,149 @@
-"""Runs folders read into typed records, failures and manifests.
+"""Reads runs folders and leaderboards into records, failures and manifests.
 
-The files, with folders named by the first 20 digits of an address:
+A runs folder names the folder of a stage by the first 20 digits of its address:
 
-    cell/<folder>/result.json                      a record: one cell, done
-    {cell,gene,ancestor}/<folder>/failed.json      a cell, or what a cell needs, whose last attempt failed
-    gene/<folder>/tensors.safetensors              what a method stores once for many targets: only its size counts here
-    gene/<folder>/result.json                      which says it too, where only records were kept
+    cell/<folder>/result.json                      the record of a cell that is done
+    {cell,gene,ancestor}/<folder>/failed.json      the error of a stage whose last attempt failed
+    gene/<folder>/tensors.safetensors              tensors that a method stores once for many targets; its size is read
     plans/<folder>.json                            a manifest: what one `lgbench run` intended
+
+A leaderboard holds the same in records.jsonl and plans.jsonl, a line each.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from learngene_bench.results.records.types import Record, Results
 from learngene_bench.schema.base import File, damaged, read
 from learngene_bench.schema.constants import FOLDER_DIGITS
+from learngene_bench.schema.leaderboard import PLANS, RECORDS, PublishedStage, is_leaderboard, read_plans, read_stages
 from learngene_bench.schema.manifest import Manifest
-from learngene_bench.schema.record import CellResult, Failure, GeneRecord
+from learngene_bench.schema.record import CellRecord, CellResult, Failure, GeneRecord
 from learngene_bench.schema.subject import Cell
 from learngene_bench.util.errors import DamagedFile, UserError
 
 _File = TypeVar("_File", bound=File)
 
 
-def load(runs: Sequence[Path]) -> Results:
-    """Reads runs folders into one set of results.
+def load(folders: Sequence[Path]) -> Results:
+    """Reads runs folders and leaderboards into one set of results.
 
     Raises:
-        UserError: a folder that is not there, is no runs folder, or was written by another version.
-        DamagedFile: a file that no longer reads as what it was written as, or two that contradict each other.
+        UserError: a folder does not exist, is neither of the two, or was written by another version.
+        DamagedFile: a file no longer reads as what it was written as, or two files contradict each other.
     """
-    records: dict[str, Record] = {}
-    failures: dict[str, Failure] = {}
-    gene_bytes: dict[str, int] = {}
-    manifests: dict[Path, Manifest] = {}
-    for folder in runs:
+    found = _Collection()
+    for folder in folders:
         if not folder.is_dir():
             raise UserError(f"no runs folder {folder}: give the folder that `lgbench run` wrote to")
-        if not (folder / "cell").is_dir() and not (folder / "plans").is_dir():
-            raise UserError(f"{folder} is no runs folder: it has neither cell/ nor plans/, which `lgbench run` writes")
+        if is_leaderboard(folder):
+            found.add_stages(folder / RECORDS, read_stages(folder).values())
+            found.manifests += [(folder / PLANS, line.plan) for line in read_plans(folder).values()]
+        elif (folder / "cell").is_dir() or (folder / "plans").is_dir():
+            found.add_runs(folder)
+        else:
+            raise UserError(
+                f"{folder} is no runs folder: it has neither cell/ nor plans/, which `lgbench run` writes, "
+                f"nor the {RECORDS} of a leaderboard"
+            )
+    return found.results()
+
+
+def results_of(stages: Iterable[PublishedStage], manifests: Iterable[Manifest]) -> Results:
+    """Returns the results that a leaderboard of these stages and manifests holds."""
+    found = _Collection()
+    found.add_stages(Path(RECORDS), stages)
+    found.manifests = [(Path(PLANS), manifest) for manifest in manifests]
+    return found.results()
+
+
+class _Collection:
+    """Everything read so far; records and failures by the name of their folder in a runs folder."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, Record] = {}
+        self.failures: dict[str, Failure] = {}
+        self.gene_bytes: dict[str, int] = {}
+        self.manifests: list[tuple[Path, Manifest]] = []
+
+    def add_stages(self, path: Path, stages: Iterable[PublishedStage]) -> None:
+        for stage in stages:
+            name = stage.address[:FOLDER_DIGITS]
+            if isinstance(stage.record, CellRecord):
+                self._add_record(name, Record(path, stage.record))
+            elif isinstance(stage.record, GeneRecord):
+                self.gene_bytes.setdefault(name, stage.record.tensors.bytes)
+            elif stage.failure:
+                self.failures.setdefault(name, stage.failure)
+
+    def add_runs(self, folder: Path) -> None:
         for path in _entries(folder / "cell"):
-            if record := _record(path / "result.json"):
-                known = records.setdefault(path.name, record)
-                # repr, because a NaN that was read twice is not equal to itself
-                if repr(known.metrics) != repr(record.metrics):
-                    raise DamagedFile(
-                        f"{known.path} and {record.path} give different metrics for one cell: "
-                        "delete the folder of the wrong one"
-                    )
+            if result := _read(CellResult, path / "result.json"):
+                if not result.address.startswith(path.name):
+                    problem = f"it holds the cell {result.address[:FOLDER_DIGITS]}, not that of its folder"
+                    raise damaged(path / "result.json", problem)
+                self._add_record(path.name, Record(path / "result.json", result))
             elif failure := _read(Failure, path / "failed.json"):
-                failures.setdefault(path.name, failure)
+                self.failures.setdefault(path.name, failure)
         for path in [*_entries(folder / "gene"), *_entries(folder / "ancestor")]:
             if not (path / "result.json").exists() and (failure := _read(Failure, path / "failed.json")):
-                failures.setdefault(path.name, failure)
+                self.failures.setdefault(path.name, failure)
         for path in _entries(folder / "gene"):
             if size := _size(path / "tensors.safetensors"):
-                gene_bytes[path.name] = size
+                self.gene_bytes[path.name] = size
             elif gene := _read(GeneRecord, path / "result.json"):
-                gene_bytes[path.name] = gene.tensors.bytes
+                self.gene_bytes[path.name] = gene.tensors.bytes
         for path in _entries(folder / "plans"):
             if path.suffix == ".json" and (manifest := _read(Manifest, path)):
-                manifests[path] = manifest
-    _check_agreement(records, manifests)
-    ordered = sorted(manifests, key=lambda path: (manifests[path].created, path.name))
-    inputs = {
-        stage.address[:FOLDER_DIGITS]: tuple(address[:FOLDER_DIGITS] for address in stage.inputs.values())
-        for path in ordered
-        for stage in manifests[path].stages
-    }
-    return Results(records, failures, tuple(manifests[path] for path in ordered), inputs, gene_bytes)
+                self.manifests.append((path, manifest))
+
+    def _add_record(self, name: str, record: Record) -> None:
+        known = self.records.setdefault(name, record)
+        common = known.metrics.keys() & record.metrics.keys()
+        # repr, because a NaN that was read twice is not equal to itself
+        if any(repr(known.metrics[metric]) != repr(record.metrics[metric]) for metric in common):
+            raise DamagedFile(
+                f"{known.path} and {record.path} give different metrics for one cell: "
+                "delete the folder of the wrong one"
+            )
+
+    def results(self) -> Results:
+        """Returns everything, manifests from old to new, after checking that records and manifests agree."""
+        ordered = sorted(self.manifests, key=lambda found: (found[1].created, found[1].file_name))
+        for path, manifest in ordered:
+            for cell in manifest.cells:
+                record = self.records.get(cell.folder)
+                if record and (record.protocol, record.address, _identity(record.cell)) != (
+                    manifest.protocol,
+                    cell.address,
+                    _identity(cell),
+                ):
+                    raise DamagedFile(
+                        f"{record.path} is not the cell that {path} planned under this address: "
+                        f"delete the folder {record.path.parent} and run again"
+                    )
+        inputs = {
+            stage.address[:FOLDER_DIGITS]: tuple(address[:FOLDER_DIGITS] for address in stage.inputs.values())
+            for _, manifest in ordered
+            for stage in manifest.stages
+        }
+        manifests = tuple(manifest for _, manifest in ordered)
+        return Results(self.records, self.failures, manifests, inputs, self.gene_bytes)
 
 
 def _entries(folder: Path) -> list[Path]:
-    """What the folder holds, by name; nothing if it does not exist."""
+    """Lists a folder by name; nothing if it does not exist."""
     if not folder.is_dir():
         return []
     return [folder / name for name in sorted(os.listdir(folder)) if not name.startswith(".")]
 
 
 def _size(path: Path) -> int | None:
-    """The size of a file in bytes; None if there is none."""
+    """Returns the size of a file in bytes; None if there is none."""
     try:
         return path.stat().st_size
     except (FileNotFoundError, NotADirectoryError):
@@ -91,38 +151,13 @@ def _size(path: Path) -> int | None:
 
 
 def _read(kind: type[_File], path: Path) -> _File | None:
-    """The document in a file; None if there is none, as in the folder of a cell that still runs."""
+    """Reads the document in a file; None if there is none, as in the folder of a cell that is still running."""
     try:
         return read(kind, path)
     except (FileNotFoundError, NotADirectoryError):
         return None
 
 
-def _record(path: Path) -> Record | None:
-    result = _read(CellResult, path)
-    if result is None:
-        return None
-    if not result.address.startswith(path.parent.name):
-        raise damaged(path, f"it holds the cell {result.address[:FOLDER_DIGITS]}, not that of its folder")
-    return Record(path, result)
-
-
-def _check_agreement(records: Mapping[str, Record], manifests: Mapping[Path, Manifest]) -> None:
-    """An address stands for one cell; a record that says otherwise than the plan was changed by hand."""
-    for path, manifest in manifests.items():
-        for cell in manifest.cells:
-            record = records.get(cell.folder)
-            if record and (record.protocol, record.address, _identity(record.cell)) != (
-                manifest.protocol,
-                cell.address,
-                _identity(cell),
-            ):
-                raise DamagedFile(
-                    f"{record.path} is not the cell that {path} planned under this address: "
-                    f"delete the folder {record.path.parent} and run again"
-                )
-
-
 def _identity(cell: Cell) -> tuple[object, ...]:
-    """What the address decides; names of sizes, titles and variants may differ between presets of the same content."""
+    """Returns what the address decides; presets of the same content may name sizes, titles and variants differently."""
     return cell.method, cell.target, cell.seed

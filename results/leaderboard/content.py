@@ -1,0 +1,159 @@
+"""Content of a leaderboard: the plans, and configuration and record of every stage behind the tables.
+
+Tensors and logs stay with those who have them; a record holds their hashes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from learngene_bench.results.records.loading import results_of
+from learngene_bench.results.records.selection import planned_cells
+from learngene_bench.results.records.types import Results
+from learngene_bench.schema.base import File, damaged, read
+from learngene_bench.schema.constants import FOLDER_DIGITS, StageKind
+from learngene_bench.schema.leaderboard import (
+    PLANS,
+    RECORDS,
+    PublishedPlan,
+    PublishedStage,
+    plans_text,
+    publish_plan,
+    publish_stage,
+    read_plans,
+    read_stages,
+    stages_text,
+)
+from learngene_bench.schema.manifest import Manifest
+from learngene_bench.schema.record import RECORDS as RECORD_TYPES
+from learngene_bench.schema.record import CellRecord, Failure
+from learngene_bench.schema.stage import StageFile
+from learngene_bench.util.errors import DamagedFile
+
+_File = TypeVar("_File", bound=File)
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a leaderboard holds, or would hold of a runs folder.
+
+    Attributes:
+        plans: by name.
+        stages: done and failed ones, by address.
+        sources: file or folder that each stage was read from, by address; errors name it.
+    """
+
+    plans: Mapping[str, PublishedPlan]
+    stages: Mapping[str, PublishedStage]
+    sources: Mapping[str, Path]
+
+    def files(self) -> dict[str, str]:
+        """Returns the text of each file, by name."""
+        return {PLANS: plans_text(self.plans.values()), RECORDS: stages_text(self.stages.values())}
+
+    def done(self) -> set[str]:
+        """Returns the addresses of the stages that have a record."""
+        return {address for address, stage in self.stages.items() if stage.record is not None}
+
+    def results(self) -> Results:
+        """Returns what tables are made of."""
+        return results_of(self.stages.values(), [line.plan for line in self.plans.values()])
+
+    def merged(self, other: Content) -> Content:
+        """Merges two collections. On conflict this one wins, except that a record replaces a failure."""
+        # A record of more metrics also replaces one of fewer, so that the order of additions does not matter.
+        stages, sources = dict(self.stages), dict(self.sources)
+        for address, stage in other.stages.items():
+            if address not in stages or _completeness(stage) > _completeness(stages[address]):
+                stages[address], sources[address] = stage, other.sources[address]
+        return Content({**other.plans, **self.plans}, stages, sources)
+
+    def restricted_to_tables(self) -> Content:
+        """Returns the cells that stand in tables, with what they need: not those that newer plans replace."""
+        return self.restricted_to(planned_cells(self.results()))
+
+    def restricted_to(self, cells: Iterable[str]) -> Content:
+        """Returns these cells, by address, with the stages that they need."""
+        needed = _with_inputs(self.plans.values(), cells)
+        stages = {address: stage for address, stage in self.stages.items() if address in needed}
+        return Content(self.plans, stages, self.sources)
+
+
+EMPTY = Content({}, {}, {})
+
+
+def _completeness(stage: PublishedStage) -> int:
+    """Orders what is known of a stage: a failure, a record, a record of more metrics."""
+    if isinstance(stage.record, CellRecord):
+        return 1 + len(stage.record.metrics)
+    return int(stage.record is not None)
+
+
+def read_leaderboard(folder: Path) -> Content:
+    """Reads a leaderboard.
+
+    Raises:
+        DamagedFile: a line does not read as what it was written as.
+    """
+    stages = read_stages(folder)
+    return Content(read_plans(folder), stages, dict.fromkeys(stages, folder / RECORDS))
+
+
+def read_runs(root: Path, cells: Iterable[str]) -> Content:
+    """Reads what a leaderboard would hold of a runs folder.
+
+    Args:
+        root: the runs folder.
+        cells: addresses of the cells; the genes and ancestors that they need come with them.
+
+    Raises:
+        DamagedFile: a configuration is missing or not that of its address, a file was changed.
+    """
+    plans = {line.name: line for line in map(_read_plan, sorted((root / "plans").glob("*.json")))}
+    stages, sources = {}, {}
+    for address, kind in _with_inputs(plans.values(), cells).items():
+        folder = root / kind / address[:FOLDER_DIGITS]
+        if stage := _read_stage(kind, address, folder):
+            stages[address], sources[address] = stage, folder
+    return Content(plans, stages, sources)
+
+
+def _with_inputs(plans: Iterable[PublishedPlan], cells: Iterable[str]) -> dict[str, StageKind]:
+    """Returns the kinds of these cells and of all stages that they need, by address."""
+    planned = {stage.address: stage for line in plans for stage in line.plan.stages}
+    found: dict[str, StageKind] = {}
+    waiting = list(cells)
+    for address in waiting:
+        if address in planned and address not in found:
+            found[address] = planned[address].kind
+            waiting += planned[address].inputs.values()
+    return found
+
+
+def _read_plan(path: Path) -> PublishedPlan:
+    manifest = read(Manifest, path)
+    if manifest.file_name != path.name:
+        raise DamagedFile(f"{path}: changed since it was written (it would be called {manifest.file_name})")
+    return publish_plan(manifest)
+
+
+def _read_stage(kind: StageKind, address: str, folder: Path) -> PublishedStage | None:
+    """Reads a stage; None if it is neither done nor failed, as where another one before it failed."""
+    record = _read(RECORD_TYPES[kind], folder / "result.json")
+    failure = None if record else _read(Failure, folder / "failed.json")
+    if record is None and failure is None:
+        return None
+    try:
+        return publish_stage(kind, address, _read(StageFile, folder / "config.json"), record, failure)
+    except ValueError as error:
+        raise damaged(folder / "result.json", error) from None
+
+
+def _read(kind: type[_File], path: Path) -> _File | None:
+    try:
+        return read(kind, path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from learngene_bench.results.formats.exports import harmless
+from learngene_bench.results.formats.csv import harmless
 from learngene_bench.results.plots.page import Page
 from learngene_bench.util.files import write_bytes
 

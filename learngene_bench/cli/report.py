@@ -1,4 +1,4 @@
-"""`lgbench report`: tables from records."""
+"""Defines `lgbench report`: tables from records."""
 
 from __future__ import annotations
 
@@ -25,54 +25,53 @@ class ReportFormat(StrEnum):
     JSON = "json"
 
 
-class Metric(StrEnum):
-    TOP1 = "top1"
-    TOP1_INITIAL = "top1_initial"
-
-
 class Reference(StrEnum):
     PUBLISHED = "published"
 
 
 def report(
-    runs: Annotated[list[Path] | None, typer.Argument(help="Runs folders; several are merged. Default: runs.")] = None,
+    runs: Annotated[list[Path] | None, typer.Argument(help="Runs folders to merge. Default: runs.")] = None,
     table: Annotated[
         str | None,
-        typer.Option("--table", help="Only the tables of this grid; or what is computed: cost, instinct, statistics."),
+        typer.Option("--table", help="Name of a grid; or of tables that are computed: cost, instinct, statistics."),
     ] = None,
     format: Annotated[
         ReportFormat | None,
         typer.Option(
             "--format",
-            help="How it is written: csv has a row for each cell and seed, csv-wide one for each method; latex is for "
+            help="Format: csv has a row for each cell and seed, csv-wide one for each method; latex is for "
             "\\input, latex-numbers a command for each number. Default: by the ending of the file, or table.",
         ),
     ] = None,
     metric: Annotated[
-        Metric | None, typer.Option("--metric", help="After tuning, before any ordinary training; both when not given.")
+        str | None,
+        typer.Option(
+            "--metric",
+            help="Name of a metric, such as top1, or of its value before fine-tuning, such as top1_initial. "
+            "Default: the primary metric of each grid, both after and before.",
+        ),
     ] = None,
     compare: Annotated[
-        Reference | None, typer.Option("--compare", help="Also method means beside those of the paper.")
+        Reference | None, typer.Option("--compare", help="Add the means of methods beside the paper's.")
     ] = None,
     statistics: Annotated[
         bool,
-        typer.Option("--statistics", help="Also intervals, ranks and tests over all targets and tasks of a table."),
+        typer.Option("--statistics", help="Add intervals, ranks and tests over all targets and tasks of a table."),
     ] = False,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="A file to write to; or a folder, for all formats and the figures."),
+        typer.Option("-o", "--output", help="File to write; or folder, for all formats and the figures."),
     ] = None,
 ) -> None:
     """Print the tables of a runs folder, or write them to files."""
     from learngene_bench import results
     from learngene_bench.results.formats import reporting
+    from learngene_bench.results.tables.measure import INITIAL
 
-    if table in reporting.COMPUTED and (metric or compare or statistics):
-        raise UserError(f"--metric, --compare and --statistics are for tables of accuracies, not for --table {table}")
-    if compare and metric is Metric.TOP1_INITIAL:
-        raise UserError("--compare published needs accuracies after tuning, the paper prints no others: --metric top1")
-    if statistics and metric is Metric.TOP1_INITIAL:
-        raise UserError("--statistics are of accuracies after tuning: --metric top1")
+    if table in reporting.COMPUTED and (compare or statistics):
+        raise UserError(f"--compare and --statistics are for tables of metrics, not for --table {table}")
+    if metric and metric.endswith(INITIAL) and (statistics or table in reporting.COMPUTED):
+        raise UserError(f"only results after fine-tuning have this table: --metric {metric.removesuffix(INITIAL)}")
     if output and output.is_dir() and format:
         raise UserError(f"{output} is a folder: without --format it gets all of them")
     to_folder = output is not None and format is None and (output.is_dir() or not output.suffix)
@@ -80,12 +79,12 @@ def report(
     made = reporting.make(
         results.load(runs or [Path("runs")]),
         name=table,
-        metrics=[metric] if metric else list(Metric),
+        metric=metric,
         compare=compare is not None,
         computed=reporting.COMPUTED if to_folder and not table else ["statistics"] if statistics else (),
     )
     if output is None and kind == ReportFormat.TABLE:
-        reporting.terminal(made, common.console())
+        reporting.print_report(made, common.console())
     elif output is None:
         print(reporting.FORMATS[kind](made), end="")
     elif to_folder:

@@ -197,12 +197,11 @@ def _execution_of(plan: Plan, command: list[str]) -> Callable[[Stage], StageExec
 def _conclude(plan: Plan, execution: Execution, runs: Runs, console: Any) -> int:
     """Prints the tables of this run, writes them beside the records, says where everything lies."""
     from learngene_bench import results
-    from learngene_bench.results.formats import render
+    from learngene_bench.results.formats.reporting import make, print_report
 
     found = results.load([runs.root]).of_setting(plan.equal_budget_of or plan.setting)
     if found.records:
-        tables = [table for metric in results.METRICS for table in results.make_tables(found, metric)]
-        render.terminal([table for table in tables if table.grid == plan.grid.name], console)
+        print_report(make(found, plan.grid.name), console)
         for kind, path in _write_report(found, plan, execution, runs).items():
             console.print(f"{kind:10}{path}", soft_wrap=True)
     failures = [(plan.stages[address].label, error) for address, error in execution.failed.items()]
@@ -221,16 +220,14 @@ def _conclude(plan: Plan, execution: Execution, runs: Runs, console: Any) -> int
 
 def _write_report(found: Results, plan: Plan, execution: Execution, runs: Runs) -> dict[str, Path]:
     """Writes the tables as CSV and Markdown and the figures; says where they and the records lie."""
-    from learngene_bench.results import METRICS, make_tables, plots
-    from learngene_bench.results.formats import render
+    from learngene_bench.results import plots
+    from learngene_bench.results.formats.reporting import FORMATS, make
 
     folder = runs.root / "report" / f"{plan.preset.name}-{plan.setting[:8]}"
+    report = make(found)
     texts = {
-        "CSV": (folder / "cells.csv", render.csv(found)),
-        "Markdown": (
-            folder / "tables.md",
-            render.markdown([t for metric in METRICS for t in make_tables(found, metric)]),
-        ),
+        "CSV": (folder / "cells.csv", FORMATS["csv"](report)),
+        "Markdown": (folder / "tables.md", FORMATS["markdown"](report)),
     }
     for path, text in texts.values():
         write_text(path, text)

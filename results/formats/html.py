@@ -1,4 +1,4 @@
-"""The leaderboard: all tables as one HTML page that stands alone, with every record behind its number.
+"""Renders all tables as one HTML page that stands alone, the leaderboard, with every record behind its number.
 
 The page is a static document that can be read and printed as it is; its script sorts, filters and shows records. It
 asks nothing of a network, and its content security policy lets nothing run but the script that lies in `page/`.
@@ -9,65 +9,50 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from learngene_bench.results.formats.exports import csv, wide_csv
+from learngene_bench.results.formats.csv import cells_csv, csv
 from learngene_bench.results.formats.latex import floats
+from learngene_bench.results.formats.layout import superscripts
 from learngene_bench.results.formats.page_data import PageData, by_column, compact_json, packed
-from learngene_bench.results.formats.sheet_formats import sheet_csv
-from learngene_bench.results.records.selection import ColumnKey, Grid, RowKey, grids
-from learngene_bench.results.records.types import METRICS, Results
-from learngene_bench.results.tables import wording
-from learngene_bench.results.tables.sheet import Sheet
-from learngene_bench.results.tables.table import Row, Table
+from learngene_bench.results.records.types import Results
+from learngene_bench.results.tables.report_table import Block, ReportColumn, ReportTable, group_title
 from learngene_bench.schema.constants import GROUPS
 
 _PAGE = Path(__file__).parent / "page"
 
 _SCRIPTS = ("page.js", "tables.js", "curves.js", "records.js")
 
-_METRIC_TITLES = {"top1": "after tuning", "top1_initial": "as initialized"}
-assert tuple(_METRIC_TITLES) == METRICS
-
 
 @dataclass(frozen=True)
 class _Block:
-    """One size of a table; a `<table>` of its own, as wide as a screen.
+    """One block of a table; a `<table>` of its own, as wide as a screen.
 
     Attributes:
-        facts: what its targets have in common.
-        indices: of the table's columns.
-        groups: rows by group.
-        spread: whether any entry has a standard deviation to leave room for.
+        facts: numbers that all of its targets have in common.
+        spans: headings above neighbouring columns, each with the number of columns and a class for the script.
+        spread: whether any cell has a standard deviation to leave room for.
+        records: positions of the records behind each cell, by label of the row, in the order of the columns.
     """
 
     id: str
-    size: str
+    block: Block
     facts: str
-    indices: range
-    groups: Mapping[str, Sequence[Row]]
+    spans: Sequence[tuple[str, int, str]]
     spread: bool
+    records: Mapping[str, Sequence[Sequence[int]]]
 
 
 @dataclass(frozen=True)
 class _Section:
-    """A table of the page.
-
-    Attributes:
-        blocks: of a table of accuracies.
-        records: positions of the records behind each of its entries, by label of the row and index of the column.
-    """
+    """A table of the page."""
 
     id: str
-    item: Table | Sheet
-    blocks: Sequence[_Block] = ()
-    records: Mapping[tuple[str, int], Sequence[int]] = field(default_factory=dict)
-
-    @property
-    def template(self) -> str:
-        return "table.html.jinja" if isinstance(self.item, Table) else "sheet.html.jinja"
+    table: ReportTable
+    blocks: Sequence[_Block]
 
 
 @dataclass(frozen=True)
@@ -79,13 +64,13 @@ class _Filter:
     choices: Mapping[str, str]
 
 
-def html(items: Sequence[Table | Sheet], results: Results, title: str = "Leaderboard") -> str:
-    """The page, a function of the records alone: the same records give the same bytes, where zlib is the same.
+def html(tables: Sequence[ReportTable], results: Results, title: str = "Leaderboard") -> str:
+    """Returns the page, a function of the records alone: the same records give the same bytes, where zlib is the same.
 
     Args:
-        items: the tables, from top to bottom.
-        results: what they were made of.
-        title: what stands above them all.
+        tables: the tables, from top to bottom.
+        results: the results that they were made from.
+        title: heading of the page.
 
     Raises:
         UserError: a record's file is gone since, or damaged.
@@ -93,18 +78,12 @@ def html(items: Sequence[Table | Sheet], results: Results, title: str = "Leaderb
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     page_data = PageData(results)
-    of_table = {_key(grid, grid.name): grid for grid in grids(results)}
-    latex = floats(items)
-    sections = [
-        _measured(name, item, of_table[_key(item, item.grid)], page_data)
-        if isinstance(item, Table)
-        else _Section(name, item)
-        for name, item in zip(latex, items, strict=True)
-    ]
+    latex = floats(tables)
+    sections = [_section(name, table, page_data) for name, table in zip(latex, tables, strict=True)]
     files = {f"{name}.tex": text for name, text in latex.items()}
-    files |= {f"{section.id}.csv": _csv(section.item) for section in sections}
+    files |= {f"{section.id}.csv": csv([section.table]) for section in sections}
     data = {
-        "cells": packed(by_column(csv(results))),
+        "cells": packed(by_column(cells_csv(results))),
         "records": packed(compact_json(page_data.content())),
         "files": {name: packed(text) for name, text in files.items()},
     }
@@ -120,9 +99,10 @@ def html(items: Sequence[Table | Sheet], results: Results, title: str = "Leaderb
     return environment.get_template("leaderboard.html.jinja").render(
         title=title,
         sections=sections,
-        summary=_summary([item for item in items if isinstance(item, Table)], page_data.records),
-        filters=_filters(items),
-        wording=wording,
+        summary=_summary([table for table in tables if table.kind == "metric"], page_data.records),
+        filters=_filters(tables),
+        group_title=group_title,
+        superscripts=superscripts,
         policy=_policy(script, style),
         style=style,
         script=script,
@@ -130,67 +110,70 @@ def html(items: Sequence[Table | Sheet], results: Results, title: str = "Leaderb
     )
 
 
-def _key(of: Table | Grid, grid: str) -> tuple[object, ...]:
-    """What a table and the grid that it was made of have in common with no other."""
-    return of.protocol, of.setting, of.axis, grid
-
-
-def _csv(item: Table | Sheet) -> str:
-    return wide_csv([item]) if isinstance(item, Table) else sheet_csv([item])
-
-
-def _measured(id: str, table: Table, grid: Grid, page_data: PageData) -> _Section:
-    columns = [ColumnKey(column.size, column.task, tuple(sorted(column.target.items()))) for column in table.columns]
-    positions = {}
-    for row in table.rows:
-        for index, column in enumerate(columns):
-            cells = grid.cells.get((RowKey(row.method, row.variant), column), {})
-            positions[row.label, index] = page_data.positions(grid.setting, [cell for _, cell in sorted(cells.items())])
+def _section(id: str, table: ReportTable, page_data: PageData) -> _Section:
     blocks = [
-        _block(f"{id}-{number}", table, size, indices)
-        for number, (size, indices) in enumerate(table.sizes().items(), start=1)
+        _block(f"{id}-{place}", table, block, page_data)
+        for place, block in enumerate(table.blocks() if table.rows else [], start=1)
     ]
-    return _Section(id, table, blocks, positions)
+    return _Section(id, table, blocks)
 
 
-def _block(id: str, table: Table, size: str, indices: range) -> _Block:
-    groups = table.groups(indices)
-    targets = [table.columns[index].target for index in indices]
+def _block(id: str, table: ReportTable, block: Block, page_data: PageData) -> _Block:
+    targets = [column.facts for column in block.columns if column.facts]
     facts = {name: {target.get(name) for target in targets} for name in ("width", "heads", "depth")}
-    entries = [row.entries[index] for rows in groups.values() for row in rows for index in indices]
+    spans = []
+    for (span, kind), columns in groupby(block.columns, key=lambda column: (column.span, _kind(column))):
+        title = span.capitalize() if kind == "axis" else span
+        spans.append((title or ("Task" if kind == "axis" else ""), len(list(columns)), kind))
     return _Block(
         id=id,
-        size=size,
+        block=block,
         facts=", ".join(f"{name} {value}" for name, values in facts.items() if len(values) == 1 for value in values),
-        indices=indices,
-        groups=groups,
-        spread=any(wording.spread(entry) for entry in entries),
+        spans=spans,
+        spread=any(cell.spread_text for row in block.rows for cell in row.cells),
+        records={
+            row.label: [page_data.positions(table.identity["setting"], cell.addresses) for cell in row.cells]
+            for row in block.rows
+        },
     )
 
 
-def _filters(items: Sequence[Table | Sheet]) -> list[_Filter]:
-    """Of all that the page holds; only those among which there is a choice."""
-    made = [item for item in items if isinstance(item, Table)]
-    metrics = {table.metric for table in made}
-    groups = {row.group for item in items for row in (item.rows if isinstance(item, Table) else item.lines)}
-    columns = [column for table in made for column in table.columns]
+def _kind(column: ReportColumn) -> str:
+    """The class of a heading: "axis" above targets, "mean-space" above means over them."""
+    if column.facts:
+        return "axis"
+    return "mean-space" if column.block and not column.priority else ""
+
+
+def _filters(tables: Sequence[ReportTable]) -> list[_Filter]:
+    """The filters among whose choices there is a choice."""
+    metrics = {
+        table.identity["metric"]: table.title.partition(", by ")[0] for table in tables if table.kind == "metric"
+    }
+    groups = {row.group for table in tables for row in table.rows}
+    facts = [column.facts for table in tables for column in table.columns if column.facts]
     filters = [
-        _Filter("metric", "Accuracy", {name: title for name, title in _METRIC_TITLES.items() if name in metrics}),
-        _Filter("task", "Task", {column.task: column.task for column in columns}),
-        _Filter("size", "Size", {column.size: column.size for column in columns}),
-        _Filter("family", "Family", {name: wording.GROUP_TITLES[name] for name in GROUPS if name in groups}),
+        _Filter("metric", "Metric", metrics),
+        _Filter("task", "Task", {fact["task"]: fact["task"] for fact in facts}),
+        _Filter("size", "Size", {fact["size"]: fact["size"] for fact in facts}),
+        _Filter("family", "Family", {name: group_title(name) for name in GROUPS if name in groups}),
     ]
     return [choice for choice in filters if len(choice.choices) > 1]
 
 
-def _summary(made: Sequence[Table], records: int) -> list[str]:
-    """What the page holds, in numbers."""
+def _summary(tables: Sequence[ReportTable], records: int) -> list[str]:
+    """Counts what the page holds."""
     counts: dict[str, set[Any]] = {
-        "method": {(row.method, row.variant) for table in made for row in table.rows},
-        "target": {(column.task, tuple(sorted(column.target.items()))) for table in made for column in table.columns},
-        "setting": {(table.protocol, table.setting) for table in made},
+        "method": {(row.facts["method"], row.facts["variant"]) for table in tables for row in table.rows},
+        "target": {
+            tuple((name, value) for name, value in sorted(column.facts.items()) if name != "size")
+            for table in tables
+            for column in table.columns
+            if column.facts
+        },
+        "setting": {(table.identity["protocol"], table.identity["setting"]) for table in tables},
     }
-    protocols = ", ".join(str(protocol) for protocol in sorted({table.protocol for table in made}))
+    protocols = ", ".join(str(protocol) for protocol in sorted({table.identity["protocol"] for table in tables}))
     facts = [_counted(len(found), what) for what, found in counts.items() if found]
     return [*facts, _counted(records, "record"), *([f"protocol {protocols}"] if protocols else [])]
 

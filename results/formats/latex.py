@@ -1,7 +1,7 @@
-r"""Tables as LaTeX in the layout of the WAVE paper's: groups, Epoch once, sizes side by side with their Para.
+r"""Renders tables as LaTeX in the layout of the WAVE paper's: groups, Epoch once, model sizes side by side.
 
 Each is a float for `\input`, which asks for no more than booktabs, graphicx and multirow, and shrinks what is larger
-than the page. Two things are the paper's to change, before the `\input`:
+than the page. A paper may change two things before the `\input`:
 
     \newcommand{\lgbenchtable}{table*}            over both columns of the page
     \newcommand{\lgbenchcell}[2]{#1}              means without their deviations
@@ -9,13 +9,12 @@ than the page. Two things are the paper's to change, before the `\input`:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import count
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count, groupby
 
 from learngene_bench.results.formats.latex_text import escaped
-from learngene_bench.results.tables import wording
-from learngene_bench.results.tables.sheet import Heading, Sheet
-from learngene_bench.results.tables.table import Entry, Row, Table
+from learngene_bench.results.formats.layout import wrap_label
+from learngene_bench.results.tables.report_table import Block, ReportCell, ReportColumn, ReportTable, group_title
 
 PACKAGES = "booktabs,graphicx,multirow"
 
@@ -26,22 +25,24 @@ _MOST_BESIDE = 5
 
 _LABEL_WIDTH = 24
 
+_MOST_DETAIL = 2
+"""Highest priority of the columns that are shown: seconds of another machine are no news in a paper."""
+
 _FIT = (
     r"\ifdim\wd0>\linewidth\sbox0{\resizebox{\linewidth}{!}{\usebox0}}\fi",
     r"\ifdim\dimexpr\ht0+\dp0\relax>.7\textheight\sbox0{\resizebox*{!}{.7\textheight}{\usebox0}}\fi",
 )
 
-Span = tuple[str, Sequence[str]]
-"""What stands above neighbouring columns together ("" for nothing), and above each of them; LaTeX already."""
+_HIGHLIGHTS = {"": "%s", "best": r"\textbf{%s}", "second": r"\underline{%s}"}
 
 
-def latex(items: Sequence[Table | Sheet]) -> str:
-    r"""The tables as floats one below the other, for `\input` or to be pasted."""
-    return "\n".join([f"% In the preamble: \\usepackage{{{PACKAGES}}}\n", *floats(items).values()])
+def latex(tables: Sequence[ReportTable]) -> str:
+    r"""Returns the tables as floats one below the other, for `\input` or to be pasted."""
+    return "\n".join([f"% In the preamble: \\usepackage{{{PACKAGES}}}\n", *floats(tables).values()])
 
 
 def document(body: str) -> str:
-    r"""A document around floats, or around the `\input` of their files."""
+    r"""Returns a document around floats, or around the `\input` of their files."""
     return (
         "\\documentclass{article}\n"
         "\\usepackage[landscape,margin=15mm]{geometry}\n"
@@ -52,138 +53,89 @@ def document(body: str) -> str:
     )
 
 
-def floats(items: Sequence[Table | Sheet]) -> dict[str, str]:
-    """Each table by a name, which can be that of its file and is in its label: `tab:depth-top1-5d1e5d1e-protocol1`."""
+def floats(tables: Sequence[ReportTable]) -> dict[str, str]:
+    """Returns each table by a name for its file and label, such as `tab:depth-top1-5d1e5d1e-protocol1`."""
     found: dict[str, str] = {}
-    for item in items:
+    for table in tables:
         # Names of grids and sizes that are different may be alike in letters.
-        candidates = (f"{item.slug}-{number}" if number > 1 else item.slug for number in count(1))
+        candidates = (f"{table.name}-{number}" if number > 1 else table.name for number in count(1))
         name = next(name for name in candidates if name not in found)
-        lines = _table(item, name) if isinstance(item, Table) else _sheet(item, name)
-        found[name] = "\n".join(lines) + "\n"
+        found[name] = "\n".join(_float(table, name)) + "\n"
     return found
 
 
-def _table(table: Table, name: str) -> Iterator[str]:
-    sizes, means = table.sizes(), wording.mean_titles(table)
-    init = _initializing_trains(table)
-    spans: list[Span] = [("", ["Epoch"])]
-    for size, indices in sizes.items():
-        labels = [table.columns[index].label for index in indices]
-        title = size if table.axis == "task" else f"{size}, {table.axis}"
-        spans.append(
-            (escaped(title), ["Para.", *(["Init."] if init else []), *map(escaped, labels), *map(_stacked, means)])
-        )
-    groups = {
-        group: [(row.label, list(_cells(row, sizes, init))) for row in rows]
-        for group, rows in table.groups(range(len(table.columns))).items()
-    }
-    in_a_row = sum(len(indices) + len(means) for indices in sizes.values())
-    cell = rf"\providecommand{{\lgbenchcell}}[2]{{{_BESIDE if in_a_row <= _MOST_BESIDE else _BELOW}}}"
-    tabular = [cell, *_tabular(Heading("", "Method"), spans, groups)]
-    notes = [*wording.notes(table, "Bold", "underlined", init), *wording.footnotes(table)]
-    yield from _float(name, f"{table.title}: {table.subtitle}.", tabular, notes)
-
-
-def _initializing_trains(table: Table) -> bool:
-    """Whether any method does, or may: a column of zeros would say nothing."""
-    every = [costs for row in table.rows for costs in row.costs.values()]
-    return any(costs.expected and costs.initialize_iterations != 0 for costs in every)
-
-
-def _cells(row: Row, sizes: Mapping[str, range], init: bool) -> Iterator[str]:
-    yield escaped(wording.epochs(row))
-    for size, indices in sizes.items():
-        costs = row.costs[size]
-        yield escaped(wording.parameters(costs))
-        if init:
-            yield escaped(wording.initialize(costs, costs.initialize_iterations))
-        yield from (_entry(row.entries[index]) for index in indices)
-        yield from (escaped(wording.mean(mean) + wording.superscripts(mean)) for mean in row.means.get(size, ()))
-
-
-def _entry(entry: Entry) -> str:
-    value = escaped(wording.value(entry))
-    if entry.mark == "best":
-        value = rf"\textbf{{{value}}}"
-    elif entry.mark == "second":
-        value = rf"\underline{{{value}}}"
-    if entry.standard_deviation is not None:
-        value = rf"\lgbenchcell{{{value}}}{{{wording.printed(entry.standard_deviation)}}}"
-    return value + escaped(wording.superscripts(entry))
-
-
-def _sheet(sheet: Sheet, name: str) -> Iterator[str]:
-    spans = [
-        (escaped(sheet.headings[indices[0]].span), [escaped(sheet.headings[index].label) for index in indices])
-        for indices in sheet.spans()
-    ]
-    groups = {
-        group: [(line.label, list(map(escaped, line.cells))) for line in lines] for group, lines in sheet.groups()
-    }
-    tabular = _tabular(sheet.corner, spans, groups) if groups else []
-    notes = [*sheet.findings, *sheet.notes, *wording.numbered(sheet.footnotes)]
-    yield from _float(name, f"{sheet.title}: {sheet.subtitle}.", tabular, notes)
-
-
-def _float(name: str, caption: str, tabular: Iterable[str], notes: Iterable[str]) -> Iterator[str]:
-    """A float's lines: the tabular, shrunk if it is wider than the text or leaves no room for the notes below it."""
+def _float(table: ReportTable, name: str) -> Iterator[str]:
+    """The lines of a float: the tabular, shrunk if it is wider than the text or leaves no room for the notes below."""
     yield r"\providecommand{\lgbenchtable}{table}"
     yield r"\begin{\lgbenchtable}[tp]"
     yield r"\centering\small\setlength{\tabcolsep}{4pt}"
-    yield rf"\caption{{{escaped(caption)}}}"
+    yield rf"\caption{{{escaped(f'{table.title}: {table.subtitle}.')}}}"
     yield rf"\label{{tab:{name}}}"
     yield r"\sbox0{%"
-    yield from tabular
+    if table.rows:
+        yield from _tabular(table, Block("", table.columns, table.rows).up_to(_MOST_DETAIL))
     yield r"}"
     yield from _FIT
     yield r"\usebox0\par\smallskip"
     yield r"\begin{minipage}{\linewidth}\footnotesize\raggedright"
-    yield from (rf"{escaped(note)}\par" for note in notes)
+    yield from (rf"{escaped(note)}\par" for note in [*table.conclusions, *table.legend_sentence(), *table.notes])
+    yield from (rf"\textsuperscript{{{n}}} {escaped(note)}\par" for n, note in enumerate(table.footnotes, start=1))
     yield r"\end{minipage}"
     yield r"\end{\lgbenchtable}"
 
 
-def _tabular(
-    corner: Heading, spans: Sequence[Span], groups: Mapping[str, Sequence[tuple[str, list[str]]]]
-) -> Iterator[str]:
-    """A tabular's lines: columns for groups, labels, and what the spans hold.
-
-    Args:
-        groups: by name, labels with their cells, which are LaTeX already.
-    """
-    yield rf"\begin{{tabular}}{{@{{}}ll{'r' * sum(len(labels) for _, labels in spans)}@{{}}}}"
+def _tabular(table: ReportTable, shown: Block) -> Iterator[str]:
+    """The lines of a tabular: columns for groups, labels, and numbers."""
+    if any(cell.spread_text for row in shown.rows for cell in row.cells):
+        means = sum(column.priority == 0 for column in shown.columns)
+        yield rf"\providecommand{{\lgbenchcell}}[2]{{{_BESIDE if means <= _MOST_BESIDE else _BELOW}}}"
+    yield rf"\begin{{tabular}}{{@{{}}ll{'r' * len(shown.columns)}@{{}}}}"
     yield r"\toprule"
-    above, below, rules, last = [_corner(corner.span)], [_corner(corner.label)], [], 2
-    for span, labels in spans:
-        first, last = last + 1, last + len(labels)
-        above += [rf"\multicolumn{{{len(labels)}}}{{c}}{{{span}}}"] if span else [""] * len(labels)
-        below += labels
-        rules += [rf"\cmidrule(lr){{{first}-{last}}}"] if span else []
-    if rules:
-        yield rf"{' & '.join(above)} \\"
-        yield "".join(rules)
-    yield rf"{' & '.join(below)} \\"
-    for group, rows in groups.items():
+    yield from _headings(shown.columns, lambda column: (column.block, column.block))
+    yield from _headings(shown.columns, lambda column: (column.span, column.block))
+    corner = rf"\multicolumn{{2}}{{@{{}}l}}{{{escaped(table.corner)}}}"
+    yield rf"{' & '.join([corner, *(escaped(column.label) for column in shown.columns)])} \\"
+    for group, rows in shown.groups():
         yield r"\midrule"
-        for position, (label, cells) in enumerate(rows):
-            title = rf"\multirow[t]{{{len(rows)}}}{{*}}{{{wording.GROUP_TITLES[group]}}}" if position == 0 else ""
-            yield rf"{' & '.join([title, _label(label), *cells])} \\"
+        for position, row in enumerate(rows):
+            title = rf"\multirow[t]{{{len(rows)}}}{{*}}{{{group_title(group)}}}" if position == 0 else ""
+            label = _label(row.label) + _references(row.footnotes)
+            yield rf"{' & '.join([title, label, *map(_cell, row.cells)])} \\"
     yield r"\bottomrule"
     yield r"\end{tabular}%"
 
 
-def _stacked(title: str) -> str:
-    """A header of several words, the last one below the others."""
-    return r"\begin{tabular}[b]{@{}r@{}}" + r"\\{}".join(map(escaped, title.rsplit(" ", 1))) + r"\end{tabular}"
+def _headings(columns: Sequence[ReportColumn], heading: Callable[[ReportColumn], tuple[str, str]]) -> Iterator[str]:
+    """A line of headings that neighbours share, with rules below; no line if there are none.
+
+    Args:
+        heading: returns the heading of a column, and what else neighbours must have in common to share it.
+    """
+    if not any(heading(column)[0] for column in columns):
+        return
+    cells, rules, last = [r"\multicolumn{2}{@{}l}{}"], [], 2
+    for (title, _), neighbours in groupby(columns, key=heading):
+        width = len(list(neighbours))
+        first, last = last + 1, last + width
+        cells += [rf"\multicolumn{{{width}}}{{c}}{{{escaped(title)}}}"] if title else [""] * width
+        rules += [rf"\cmidrule(lr){{{first}-{last}}}"] if title else []
+    yield rf"{' & '.join(cells)} \\"
+    yield "".join(rules)
 
 
-def _corner(text: str) -> str:
-    return rf"\multicolumn{{2}}{{@{{}}l}}{{{escaped(text)}}}"
+def _cell(cell: ReportCell) -> str:
+    value = _HIGHLIGHTS[cell.highlight] % escaped(cell.text)
+    if cell.spread_text:
+        value = rf"\lgbenchcell{{{value}}}{{{escaped(cell.spread_text)}}}"
+    return value + _references(cell.footnotes)
+
+
+def _references(footnotes: Sequence[int]) -> str:
+    return rf"\textsuperscript{{{','.join(map(str, footnotes))}}}" if footnotes else ""
 
 
 def _label(name: str) -> str:
-    lines = [escaped(line) for line in wording.wrapped(name, _LABEL_WIDTH)]
+    lines = [escaped(line) for line in wrap_label(name, _LABEL_WIDTH)]
     if len(lines) < 2:
         return "".join(lines)
     # The braces keep a bracket at the beginning of a line from being read as an argument of the line's end.

@@ -1,73 +1,57 @@
-"""Tables as GitHub Markdown."""
+"""Renders tables as GitHub Markdown."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from learngene_bench.results.tables import wording
-from learngene_bench.results.tables.table import Entry, Row, Table
+from learngene_bench.results.formats.layout import numbered, superscripts
+from learngene_bench.results.tables.report_table import Block, ReportCell, ReportTable, group_title
 
 _META = re.compile(r"([\\`*_{}\[\]<>|#~$&])")
 
-
-def markdown(tables: Sequence[Table]) -> str:
-    """The tables one below the other, each size of a table in a block of its own."""
-    return "\n".join(line for table in tables for line in _table(table))
+_HIGHLIGHTS = {"": "{}", "best": "**{}**", "second": "<ins>{}</ins>"}
 
 
-def _table(table: Table) -> Iterable[str]:
+def markdown(tables: Sequence[ReportTable]) -> str:
+    """Returns the tables one below the other, each block of a table by itself."""
+    return "\n".join(line for table in tables for line in _lines(table))
+
+
+def _lines(table: ReportTable) -> Iterator[str]:
     yield f"### {escaped(table.title)}"
     yield ""
     yield escaped(table.subtitle)
     yield ""
-    for size, indices in table.sizes().items():
-        labels = [table.columns[index].label for index in indices]
-        entries = [*_with_axis(table.axis, labels), *wording.mean_titles(table)]
-        header = ["", size, "Epoch", "Para.", *entries, "Init. iterations", "Init. seconds"]
-        yield line(map(escaped, header))
-        yield line(["---", "---", *["--:"] * (len(header) - 2)])
-        for group, rows in table.groups(indices).items():
-            for position, row in enumerate(rows):
-                title = wording.GROUP_TITLES[group] if position == 0 else ""
-                yield line([title, *_cells(row, size, indices)])
+    for block in table.blocks() if table.rows else []:
+        yield from _block(block, table.corner)
         yield ""
-    for note in [*wording.notes(table, best="Bold", second="underlined"), *wording.footnotes(table)]:
-        yield f"- {escaped(note)}"
+    yield from (f"- **{escaped(sentence)}**" for sentence in table.conclusions)
+    notes = [*table.legend_sentence(), *table.notes, *numbered(table.footnotes)]
+    yield from (f"- {escaped(note)}" for note in notes)
     yield ""
 
 
-def _with_axis(axis: str, labels: Sequence[str]) -> list[str]:
-    """Numbers need the axis' name beside them; names of tasks stand for themselves."""
-    return [label if axis == "task" else f"{axis} {label}" for label in labels]
+def _block(block: Block, corner: str) -> Iterator[str]:
+    yield table_row(map(escaped, ["", block.title or corner, *(column.text for column in block.columns)]))
+    yield table_row(["---", "---", *["--:"] * len(block.columns)])
+    for group, rows in block.groups():
+        for position, row in enumerate(rows):
+            title = group_title(group) if position == 0 else ""
+            label = escaped(row.label) + superscripts(row.footnotes)
+            yield table_row([title, label, *map(_cell, row.cells)])
 
 
-def _cells(row: Row, size: str, indices: range) -> list[str]:
-    costs = row.costs[size]
-    return [
-        escaped(row.label),
-        wording.epochs(row),
-        wording.parameters(costs),
-        *(_entry(row.entries[index]) for index in indices),
-        *(wording.mean(mean) + wording.superscripts(mean) for mean in row.means.get(size, ())),
-        escaped(wording.initialize(costs, costs.initialize_iterations)),
-        escaped(wording.initialize(costs, costs.initialize_seconds)),
-    ]
+def _cell(cell: ReportCell) -> str:
+    spread = f" ±{cell.spread_text}" if cell.spread_text else ""
+    return _HIGHLIGHTS[cell.highlight].format(escaped(cell.text)) + spread + superscripts(cell.footnotes)
 
 
-def _entry(entry: Entry) -> str:
-    value = wording.value(entry)
-    if entry.mark == "best":
-        value = f"**{value}**"
-    elif entry.mark == "second":
-        value = f"<ins>{value}</ins>"
-    return f"{value} {wording.spread(entry)}".rstrip() + wording.superscripts(entry)
-
-
-def line(cells: Iterable[str]) -> str:
+def table_row(cells: Iterable[str]) -> str:
+    """Returns one line of a table from its cells, which are Markdown already."""
     return f"| {' | '.join(cells)} |"
 
 
 def escaped(text: str) -> str:
-    """Names come from plugins and settings: they stand as they are, and never open a cell, a link or a tag."""
+    """Escapes a name from a plugin or setting, so that it never opens a cell, a link or a tag."""
     return _META.sub(r"\\\1", text)

@@ -19,8 +19,9 @@ from itertools import pairwise
 from typing import Any
 
 from learngene_bench.results.records.details import details
-from learngene_bench.results.records.types import METRICS, Record, Results
+from learngene_bench.results.records.types import Record, Results
 from learngene_bench.results.tables import tidy
+from learngene_bench.results.tables.measure import measure_names
 from learngene_bench.schema.constants import FOLDER_DIGITS, PHASES
 from learngene_bench.schema.metric import CurvePoint
 from learngene_bench.schema.provenance import Provenance
@@ -42,9 +43,9 @@ class PageData:
         self._cells = {cell.address: cell for manifest in results.manifests for cell in manifest.cells}
         self._cells |= {record.address: record.planned() for record in results.records.values()}
 
-    def positions(self, setting: str, cells: Iterable[PlannedCell]) -> list[int]:
-        """The rows of these cells in the table of a setting."""
-        return [self._positions[setting, cell.address] for cell in cells]
+    def positions(self, setting: str, addresses: Iterable[str]) -> list[int]:
+        """Returns the rows of these cells in the table of a setting."""
+        return [self._positions[setting, address] for address in addresses]
 
     @property
     def records(self) -> int:
@@ -56,7 +57,8 @@ class PageData:
         shared: dict[str, dict[str, int]] = {"settings": {}, "cells": {}, "runs": {}, "epochs": {}}
         rows = [self._row(row, shared) for row in self._rows]
         lists = {name: [json.loads(text) for text in texts] for name, texts in shared.items()}
-        return {"rows": rows, "phases": PHASES, "metrics": METRICS, "folder_digits": FOLDER_DIGITS, **lists}
+        metrics = measure_names(self._results.records.values())
+        return {"rows": rows, "phases": PHASES, "metrics": metrics, "folder_digits": FOLDER_DIGITS, **lists}
 
     def _row(self, row: dict[str, Any], shared: dict[str, dict[str, int]]) -> dict[str, Any]:
         def share(name: str, value: Any) -> int:

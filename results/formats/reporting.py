@@ -1,8 +1,7 @@
-"""A report: some tables of some results, as a text in one format or as a folder with everything."""
+"""Makes a report: some tables of some results, as a text in one format or as a folder with everything."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,147 +9,156 @@ from pathlib import Path
 from rich.console import Console
 
 from learngene_bench.results import plots
-from learngene_bench.results.formats import render
+from learngene_bench.results.formats.csv import cells_csv, csv
+from learngene_bench.results.formats.html import html
+from learngene_bench.results.formats.json import json
+from learngene_bench.results.formats.latex import document, floats, latex
+from learngene_bench.results.formats.latex_macros import macros
+from learngene_bench.results.formats.markdown import markdown
+from learngene_bench.results.formats.terminal import terminal, text
 from learngene_bench.results.records.selection import grids, of_grid
-from learngene_bench.results.records.types import METRICS, Results
-from learngene_bench.results.tables.comparison import Comparison, comparisons
-from learngene_bench.results.tables.comparison_formats import comparison_json, comparison_sheets
-from learngene_bench.results.tables.cost_sheets import cost_sheets
-from learngene_bench.results.tables.inference_sheets import statistics_sheets
-from learngene_bench.results.tables.instinct_sheets import instinct_sheets
-from learngene_bench.results.tables.sheet import Sheet
-from learngene_bench.results.tables.table import Table
+from learngene_bench.results.records.types import Results
+from learngene_bench.results.tables import published, tidy
+from learngene_bench.results.tables.comparison import comparisons
+from learngene_bench.results.tables.comparison_report import comparison_reports
+from learngene_bench.results.tables.cost_report import cost_reports
+from learngene_bench.results.tables.inference_report import statistics_reports
+from learngene_bench.results.tables.learning_report import learning_reports
+from learngene_bench.results.tables.measure import INITIAL
+from learngene_bench.results.tables.metric_report import metric_reports
+from learngene_bench.results.tables.metric_table import MetricTable
+from learngene_bench.results.tables.report_table import ReportTable
 from learngene_bench.results.tables.tabulate import make_tables
 from learngene_bench.util.errors import UserError, unknown
 from learngene_bench.util.files import write_text
 
-COMPUTED: Mapping[str, Callable[[Results], list[Sheet]]] = {
-    "cost": cost_sheets,
-    "instinct": instinct_sheets,
-    "statistics": lambda results: statistics_sheets(make_tables(results)),
+COMPUTED: Mapping[str, Callable[[Sequence[MetricTable], Results], list[ReportTable]]] = {
+    "cost": cost_reports,
+    "instinct": learning_reports,
+    "statistics": lambda tables, results: statistics_reports(tables),
 }
-"""The tables that are no grid's, by name."""
-
-_WIDTH = 120
-"""Of a text file, in characters."""
+"""Tables that are computed from all metric tables after fine-tuning, by the name that `--table` takes."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What is to be written.
+    """Tables to be written.
 
     Attributes:
-        results: what all of it is made of.
-        tables: of accuracies.
-        comparisons: of these tables with the paper's.
-        computed: sheets by their name in COMPUTED.
+        results: the results that all of them were made from.
+        metrics: tables of metrics.
+        derived: tables that were computed from these.
     """
 
     results: Results
-    tables: Sequence[Table]
-    comparisons: Sequence[Comparison]
-    computed: Mapping[str, Sequence[Sheet]]
+    metrics: Sequence[ReportTable]
+    derived: Sequence[ReportTable]
 
     @property
-    def sheets(self) -> list[Sheet]:
-        return [*comparison_sheets(self.comparisons), *(sheet for sheets in self.computed.values() for sheet in sheets)]
-
-    @property
-    def items(self) -> list[Table | Sheet]:
-        return [*self.tables, *self.sheets]
+    def tables(self) -> list[ReportTable]:
+        """All tables, in the order in which they are written."""
+        return [*self.metrics, *self.derived]
 
 
 def make(
     results: Results,
     name: str | None = None,
-    metrics: Sequence[str] = METRICS,
+    metric: str | None = None,
     compare: bool = False,
     computed: Collection[str] = (),
 ) -> Report:
-    """A report of accuracies, or of what is computed from them.
+    """Makes a report of metrics, or of what is computed from them.
 
     Args:
-        name: of a grid, or in COMPUTED: only that, both where both are called so; else all grids.
-        metrics: which accuracies.
-        compare: whether they stand beside the paper's.
-        computed: which of COMPUTED follow the accuracies.
+        results: what `load` read.
+        name: name of a grid, or one of `COMPUTED`, or both: only these tables. None for all grids.
+        metric: name of a metric, or of its value before fine-tuning; None for both values of the primary metric.
+        compare: True to put method means beside the paper's.
+        computed: those of `COMPUTED` that follow the metrics.
 
     Raises:
-        UserError: there is nothing of this name, or nothing at all.
+        UserError: there is nothing of this name, or nothing at all, or nothing that the paper prints.
     """
     names = {grid.name for grid in grids(results)}
     if not names:
         raise UserError("nothing to report: no plan and no record; `lgbench run` makes both")
+    if name is not None and name not in {*names, *COMPUTED}:
+        raise unknown("table", name, {*names, *COMPUTED})
+    after = None if metric is None else metric.removesuffix(INITIAL)
     if name is not None and name in COMPUTED:
-        of_name = of_grid(results, name) if name in names else None  # a grid may be called what is computed from it
-        made = [table for metric in metrics for table in make_tables(of_name, metric)] if of_name else []
-        return Report(results, made, (), {name: COMPUTED[name](results)})
+        own = metric_reports(_metric_tables(of_grid(results, name), metric)) if name in names else []
+        return Report(results, own, COMPUTED[name](make_tables(results, after), results))
     if name is not None:
-        if name not in names:
-            raise unknown("table", name, {*names, *COMPUTED})
         results = of_grid(results, name)
-    made = [table for metric in metrics for table in make_tables(results, metric)]
-    return Report(
-        results, made, comparisons(made) if compare else (), {kind: COMPUTED[kind](results) for kind in computed}
-    )
+    tables = _metric_tables(results, metric)
+    derived = _beside_the_paper(tables) if compare else []
+    if computed:
+        finetuned = make_tables(results, after)
+        derived += [report for kind in computed for report in COMPUTED[kind](finetuned, results)]
+    return Report(results, metric_reports(tables), derived)
 
 
-def terminal(report: Report, console: Console) -> None:
-    render.terminal(report.tables, console)
-    render.sheet_terminal(report.sheets, console)
+def _metric_tables(results: Results, metric: str | None) -> list[MetricTable]:
+    if metric is not None:
+        return make_tables(results, metric)
+    return [table for initial in (False, True) for table in make_tables(results, initial=initial)]
 
 
-def text(report: Report) -> str:
-    """As on a terminal of 120 characters without styles."""
-    output = io.StringIO()
-    terminal(report, Console(file=output, width=_WIDTH, color_system=None))
-    return "".join(f"{line.rstrip()}\n" for line in output.getvalue().splitlines())
+def _beside_the_paper(tables: Sequence[MetricTable]) -> list[ReportTable]:
+    found = comparison_reports(comparisons(tables))
+    if not found:
+        raise UserError(f"--compare published needs what the paper prints: --metric {published.METRIC}")
+    return found
 
 
-def markdown(report: Report) -> str:
-    return "\n".join(filter(None, [render.markdown(report.tables), render.sheet_markdown(report.sheets)]))
+def print_report(report: Report, console: Console) -> None:
+    """Prints the report on a terminal."""
+    terminal(report.tables, console)
 
 
-def csv(report: Report) -> str:
-    """The rows of the sheets, if there are any, else those of the cells.
+def _csv(report: Report) -> str:
+    """The data of the derived tables, if there are any, else the rows of the cells.
 
     Raises:
-        UserError: the sheets have rows of several kinds.
+        UserError: there are derived tables of several kinds.
     """
-    files = _sheet_files(report)
+    files = _derived_csv(report)
     if len(files) > 1:
         kinds = ", ".join(name.removesuffix(".csv") for name in files)
         raise UserError(f"rows of several kinds ({kinds}) do not fit into one CSV: -o FOLDER writes a file for each")
-    return next(iter(files.values()), None) or render.csv(report.results)
+    return next(iter(files.values()), None) or cells_csv(report.results)
 
 
-def json(report: Report) -> str:
-    more = {"comparisons": comparison_json(report.comparisons)} if report.comparisons else {}
-    more |= {name: render.sheet_json(sheets) for name, sheets in report.computed.items()}
-    return render.json(report.tables, report.results, **more)
+def _derived_csv(report: Report) -> dict[str, str]:
+    """The data of the derived tables, by a file for each kind that has any."""
+    kinds: dict[str, list[ReportTable]] = {}
+    for table in report.derived:
+        if table.data:
+            kinds.setdefault(table.kind, []).append(table)
+    return {f"{kind}.csv": csv(tables) for kind, tables in kinds.items()}
 
 
 FORMATS: Mapping[str, Callable[[Report], str]] = {
-    "table": text,
-    "csv": csv,
-    "csv-wide": lambda report: render.wide_csv(report.tables),
-    "markdown": markdown,
-    "latex": lambda report: render.latex(report.items),
-    "latex-document": lambda report: render.latex_document(render.latex(report.items)),
-    "latex-numbers": lambda report: render.latex_macros(report.tables),
-    "html": lambda report: render.html(report.items, report.results),
-    "json": json,
+    "table": lambda report: text(report.tables),
+    "csv": _csv,
+    "csv-wide": lambda report: csv(report.metrics),
+    "markdown": lambda report: markdown(report.tables),
+    "latex": lambda report: latex(report.tables),
+    "latex-document": lambda report: document(latex(report.tables)),
+    "latex-numbers": lambda report: macros(report.tables),
+    "html": lambda report: html(report.tables, report.results),
+    "json": lambda report: json(report.tables, tidy.rows(report.results)),
 }
-"""From a report to a text; each ends with a line's end."""
+"""Functions from a report to a text, by the name of the format; each text ends with a line's end."""
 
 _ENDINGS = {".txt": "table", ".csv": "csv", ".md": "markdown", ".tex": "latex", ".html": "html", ".json": "json"}
 
 
 def by_ending(path: Path) -> str:
-    """The format that a file's name asks for.
+    """Returns the format that a file's name asks for.
 
     Raises:
-        UserError: none.
+        UserError: no format has this ending.
     """
     if path.suffix not in _ENDINGS:
         raise UserError(f"{path}: no format has this ending; give --format, or one of {', '.join(_ENDINGS)}")
@@ -166,30 +174,20 @@ def write(report: Report, folder: Path) -> list[Path]:
     Raises:
         UserError: the folder cannot be written to.
     """
-    floats = {f"latex/{name}.tex": text for name, text in render.latex_floats(report.items).items()}
-    document = "".join(f"\\input{{{name}}}\n\\clearpage\n" for name in floats)
+    inputs = {f"latex/{name}.tex": content for name, content in floats(report.tables).items()}
     texts = {
-        "tables.txt": text(report),
-        "tables.md": markdown(report),
-        "tables.tex": render.latex_document(document),
-        **floats,
-        "latex/numbers.tex": render.latex_macros(report.tables),
-        "cells.csv": render.csv(report.results),
-        "wide.csv": render.wide_csv(report.tables),
-        **_sheet_files(report),
-        "report.json": json(report),
-        "report.html": render.html(report.items, report.results),
+        "tables.txt": FORMATS["table"](report),
+        "tables.md": FORMATS["markdown"](report),
+        "tables.tex": document("".join(f"\\input{{{name}}}\n\\clearpage\n" for name in inputs)),
+        **inputs,
+        "latex/numbers.tex": FORMATS["latex-numbers"](report),
+        "cells.csv": cells_csv(report.results),
+        "wide.csv": FORMATS["csv-wide"](report),
+        **_derived_csv(report),
+        "report.json": FORMATS["json"](report),
+        "report.html": FORMATS["html"](report),
     }
     for name, content in texts.items():
         write_text(folder / name, content)
     figures = [path for draw in plots.KINDS.values() for path in draw(report.results, folder / "figures", 2)]
     return [*(folder / name for name in texts), *figures]
-
-
-def _sheet_files(report: Report) -> dict[str, str]:
-    """The rows of the sheets, by a file for each kind that has any."""
-    kinds: dict[str, list[Sheet]] = {}
-    for sheet in report.sheets:
-        if sheet.data:
-            kinds.setdefault(sheet.name, []).append(sheet)
-    return {f"{kind}.csv": render.sheet_csv(sheets) for kind, sheets in kinds.items()}

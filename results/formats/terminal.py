@@ -1,149 +1,138 @@
-"""Tables on a terminal of any width: first columns are left out, last the targets go below each other."""
+"""Prints tables on a terminal of any width. Nothing is ever cut: first columns are left out, then tables divided."""
 
 from __future__ import annotations
 
+import io
+import textwrap
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
+from itertools import groupby
 
+from rich import box
+from rich.cells import cell_len
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
-from learngene_bench.results.formats.columns import Column, column, divided, labels, show, width
-from learngene_bench.results.tables import wording
-from learngene_bench.results.tables.table import Entry, Row, Table
+from learngene_bench.results.formats.layout import numbered, superscripts, wrap_label
+from learngene_bench.results.tables.report_table import Block, ReportCell, ReportTable, group_title
+
+_LABEL_WIDTH = 14
+_SPAN_WIDTH = 9
+_FILE_WIDTH = 120
+
+_DETAILS = ((3, True), (2, True), (1, True), (1, False), (0, False))
+"""Highest priority of the columns that are shown, and whether spreads are; the first that fits is taken."""
+
+_STYLES = {"": "", "best": "bold", "second": "underline"}
+_SIGNS = {"": "", "best": "*", "second": "_"}
 
 
-@dataclass(frozen=True)
-class _Detail:
-    """What is shown beside the means, and what the note says is missing."""
-
-    costs: bool
-    initialize: bool
-    spread: bool
-    missing: str
-
-
-_DETAILS = (
-    _Detail(costs=True, initialize=True, spread=True, missing=""),
-    _Detail(costs=True, initialize=False, spread=True, missing="the Init. columns"),
-    _Detail(costs=True, initialize=False, spread=False, missing="the Init. columns and ±"),
-    _Detail(costs=False, initialize=False, spread=False, missing="Epoch, Para., the Init. columns and ±"),
-)
-
-_STYLES = {"best": "bold", "second": "underline"}
-
-
-@dataclass(frozen=True)
-class _Marks:
-    """How the best and the second of a column show: by style, or by a sign where the output has no styles."""
-
-    best: str
-    second: str
-    signs: bool
-
-
-@dataclass(frozen=True)
-class _Block:
-    """The columns of one size; those of a span stay together if the block is divided."""
-
-    labels: Column
-    spans: Sequence[Sequence[Column]]
-
-    @property
-    def width(self) -> int:
-        return width([self.labels, *(column for span in self.spans for column in span)])
-
-
-def terminal(tables: Sequence[Table], console: Console) -> None:
-    """Prints the tables, each size in a block of its own.
-
-    What does not fit is left out with a note in this order: the cost of initializing, the spread, the other costs.
-    If even the means do not fit side by side, a block is divided. Numbers are never wrapped or cut.
-    """
-    told: set[str] = set()
+def terminal(tables: Sequence[ReportTable], console: Console) -> None:
+    """Prints the tables below each other. A note that several of them have is printed once."""
+    printed: set[str] = set()
     for table in tables:
-        _print(table, console, told)
+        _print(table, console, printed)
+        printed.update(table.notes)
 
 
-def _print(table: Table, console: Console, told: set[str]) -> None:
-    """Prints one table with its notes, except those that stand under an earlier one already (`told`)."""
+def text(tables: Sequence[ReportTable]) -> str:
+    """Returns what a terminal of 120 characters without styles would show."""
+    output = io.StringIO()
+    terminal(tables, Console(file=output, width=_FILE_WIDTH, color_system=None))
+    return "".join(f"{line.rstrip()}\n" for line in output.getvalue().splitlines())
+
+
+def _print(table: ReportTable, console: Console, printed: set[str]) -> None:
     styled = console.color_system is not None
-    marks = _Marks("Bold", "underlined", signs=False) if styled else _Marks("*", "_", signs=True)
-    for detail in _DETAILS:
-        blocks = [_block(table, size, detail, marks) for size in table.sizes()]
-        if all(block.width <= console.width for block in blocks):
-            break
+    priority, spreads = _most_that_fits(table, console)
     console.print(Text(table.title, style="bold"))
     console.print(Text(table.subtitle))
     console.print()
-    for block in blocks:
-        for columns in divided(block.labels, block.spans, console.width):
-            show(columns, console)
+    for block in table.blocks() if table.rows else []:
+        for part in _divided(block.up_to(priority), table.corner, spreads, console):
+            grid = _grid(part, table.corner, spreads, styled)
+            grid.width = _width(grid, console)
+            console.print(grid, soft_wrap=True)
             console.print()
-    notes = [*wording.notes(table, marks.best, marks.second), *wording.footnotes(table)]
-    if detail.missing:
-        notes.insert(0, f"Left out on this narrow terminal: {detail.missing}.")
-    for note in notes:
-        if note not in told:
-            console.print(Text(note, style="dim"))
-    # Footnotes have numbers of their own in each table, so they are always repeated.
-    told.update(notes[: len(notes) - len(table.footnotes)])
+    for sentence in table.conclusions:
+        console.print(Text(sentence))
+    left_out = [column.text for column in table.blocks()[0].columns if column.priority > priority]
+    if not spreads and any(cell.spread_text for row in table.rows for cell in row.cells):
+        left_out.append("±")
+    notes = [f"Left out on this narrow terminal: {', '.join(left_out)}."] if left_out else []
+    notes += table.legend_sentence() if styled else table.legend_sentence("*", "_")
+    notes += [note for note in table.notes if note not in printed]
+    for note in [*notes, *numbered(table.footnotes)]:
+        console.print(Text(note, style="dim"))
     console.print()
 
 
-def _block(table: Table, size: str, detail: _Detail, marks: _Marks) -> _Block:
-    indices = table.sizes()[size]
-    groups = list(table.groups(indices).items())
-    corner = (size, "" if table.axis == "task" else table.axis)
-
-    def costs() -> Iterator[Column]:
-        yield column(("Epoch",), groups, lambda row: Text(wording.epochs(row)))
-        yield column(("Para.",), groups, lambda row: Text(wording.parameters(row.costs[size])))
-
-    def entries(index: int) -> Column:
-        # What follows a number must not push it out of its column.
-        room = max(len(_suffix(row.entries[index], marks)) for row in table.rows)
-        header = table.columns[index].label + " " * room
-        return column((header,), groups, lambda row: _entry(row.entries[index], room, detail, marks))
-
-    def means() -> Iterator[Column]:
-        room = any(mean.footnotes for row in table.rows for mean in row.means.get(size, ()))
-        for number, title in enumerate(wording.mean_titles(table)):
-            header = tuple(line + " " * room for line in title.rsplit(" ", 1))
-            yield column(header, groups, partial(_mean, size=size, number=number, room=room))
-
-    def initialize() -> Iterator[Column]:
-        for header, name in ((("Init.", "iter."), "initialize_iterations"), (("Init.", "s"), "initialize_seconds")):
-            yield column(header, groups, partial(_initialize, size=size, name=name))
-
-    spans = [
-        list(costs()) if detail.costs else [],
-        *([entries(index)] for index in indices),
-        list(means()),
-        list(initialize()) if detail.initialize else [],
-    ]
-    return _Block(labels(corner, groups, lambda row: row.label), spans)
+def _most_that_fits(table: ReportTable, console: Console) -> tuple[int, bool]:
+    """Returns the first of `_DETAILS` with which every block fits, else the last."""
+    for priority, spreads in _DETAILS:
+        if all(_fits(block.up_to(priority), table.corner, spreads, console) for block in table.blocks()):
+            return priority, spreads
+    return _DETAILS[-1]
 
 
-def _initialize(row: Row, size: str, name: str) -> Text:
-    return Text(wording.initialize(row.costs[size], getattr(row.costs[size], name)))
+def _fits(block: Block, corner: str, spreads: bool, console: Console) -> bool:
+    return _width(_grid(block, corner, spreads, console.color_system is not None), console) <= console.width
 
 
-def _entry(entry: Entry, room: int, detail: _Detail, marks: _Marks) -> Text:
-    value = wording.value(entry)
-    spread = wording.spread(entry) if detail.spread else ""
-    text = Text(value + spread + _suffix(entry, marks).ljust(room))
-    if entry.mark:
-        text.stylize(_STYLES[entry.mark], 0, len(value))
-    return text
+def _width(grid: Table, console: Console) -> int:
+    """The width without any wrapping."""
+    return console.measure(grid, options=console.options.update(width=100_000)).maximum
 
 
-def _mean(row: Row, size: str, number: int, room: int) -> Text:
-    mean = row.means[size][number]
-    return Text(wording.mean(mean) + wording.superscripts(mean).ljust(room))
+def _divided(block: Block, corner: str, spreads: bool, console: Console) -> Iterator[Block]:
+    """Yields the block in as many parts as it takes to fit; columns of a span stay together if they can."""
+
+    def fits(places: Sequence[int]) -> bool:
+        return _fits(block.select(places), corner, spreads, console)
+
+    units: list[list[int]] = []
+    for _, neighbours in groupby(range(len(block.columns)), key=lambda place: block.columns[place].span or place):
+        places = list(neighbours)
+        units += [places] if fits(places) else [[place] for place in places]
+    part: list[int] = []
+    for unit in units:
+        if part and not fits([*part, *unit]):
+            yield block.select(part)
+            part = []
+        part += unit
+    yield block.select(part)
 
 
-def _suffix(entry: Entry, marks: _Marks) -> str:
-    sign = {"best": marks.best, "second": marks.second}.get(entry.mark, "") if marks.signs else ""
-    return sign + wording.superscripts(entry)
+def _grid(block: Block, corner: str, spreads: bool, styled: bool) -> Table:
+    """The columns side by side, with the labels to their left."""
+    grid = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="")
+    grid.add_column(Text(f"{block.title}\n{corner}".strip()), no_wrap=True)
+    bodies = []
+    for place, column in enumerate(block.columns):
+        span = textwrap.wrap(column.span, _SPAN_WIDTH, break_long_words=False, break_on_hyphens=False)
+        header = "\n".join(filter(None, [*span, column.label]))
+        grid.add_column(Text(header, justify="right"), no_wrap=True)
+        least = max((cell_len(line) for line in header.splitlines()), default=0)
+        bodies.append(_column([row.cells[place] for row in block.rows], least, spreads, styled))
+    rows = iter(zip(*bodies, strict=True)) if bodies else iter(() for _ in block.rows)
+    for group, members in block.groups():
+        grid.add_row(Text(group_title(group), style="italic"))
+        for row in members:
+            label = "\n ".join(wrap_label(row.label + superscripts(row.footnotes), _LABEL_WIDTH))
+            grid.add_row(Text(f" {label}"), *next(rows))
+    return grid
+
+
+def _column(cells: Sequence[ReportCell], least: int, spreads: bool, styled: bool) -> list[Text]:
+    """The cells of a column that has at least this width, with the numbers right-aligned before what follows them."""
+    numbers = [cell.text + (f"±{cell.spread_text}" if spreads and cell.spread_text else "") for cell in cells]
+    suffixes = [("" if styled else _SIGNS[cell.highlight]) + superscripts(cell.footnotes) for cell in cells]
+    room = max(map(cell_len, suffixes), default=0)
+    width = max([least - room, *map(cell_len, numbers)])
+    texts = []
+    for cell, printed, suffix in zip(cells, numbers, suffixes, strict=True):
+        line = Text(" " * (width - cell_len(printed)))
+        line.append(printed[: len(cell.text)], style=_STYLES[cell.highlight] if styled else "")
+        line.append(printed[len(cell.text) :] + suffix + " " * (room - cell_len(suffix)))
+        texts.append(line)
+    return texts

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from learngene_bench.results.formats import render, reporting
-from learngene_bench.results.formats.markdown import escaped, line
+from learngene_bench.results.formats import reporting
+from learngene_bench.results.formats.csv import cells_csv
+from learngene_bench.results.formats.latex import latex
+from learngene_bench.results.formats.markdown import escaped, markdown, table_row
 from learngene_bench.results.records.details import details
 from learngene_bench.results.records.types import Results
 from learngene_bench.schema.provenance import Provenance
@@ -26,9 +28,9 @@ def texts(name: str, results: Results) -> dict[str, str]:
     """
     report = reporting.make(results, computed=_COMPUTED)
     return {
-        "README.md": "\n".join([*_head(name, results), reporting.markdown(report)]),
-        "cells.csv": render.csv(results),
-        "tables.tex": render.latex(report.items),
+        "README.md": "\n".join([*_head(name, results), markdown(report.tables)]),
+        "cells.csv": cells_csv(results),
+        "tables.tex": latex(report.tables),
     }
 
 
@@ -42,15 +44,15 @@ def _head(name: str, results: Results) -> Iterator[str]:
         f"How records come here, and what else can be made of them: [../README.md](../README.md)."
     )
     yield ""
-    yield line(("Records", "Suite", "torch", "timm", "Computed on", "Days"))
-    yield line(("--:", "---", "---", "---", "---", "---"))
+    yield table_row(("Records", "Suite", "torch", "timm", "Computed on", "Days"))
+    yield table_row(("--:", "---", "---", "---", "---", "---"))
     origins: dict[tuple[str, ...], list[str]] = {}
     for record in results.records.values():
         found = details(record).provenance
         origins.setdefault(_origin(found), []).append(found.finished[:10])
     for origin, days in sorted(origins.items()):
         first, last = min(days), max(days)
-        yield line((str(len(days)), *map(escaped, origin), first if first == last else f"{first} to {last}"))
+        yield table_row((str(len(days)), *map(escaped, origin), first if first == last else f"{first} to {last}"))
     yield ""
 
 

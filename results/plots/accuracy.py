@@ -12,7 +12,7 @@ from learngene_bench.results.plots import names, style
 from learngene_bench.results.plots.page import Page
 from learngene_bench.results.plots.style import Look
 from learngene_bench.results.records.types import Results
-from learngene_bench.results.tables.table import Table
+from learngene_bench.results.tables.metric_table import MetricTable
 from learngene_bench.results.tables.tabulate import panels
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def accuracy(results: Results, folder: Path, columns: int = 2) -> list[Path]:
     return written
 
 
-def _page(final: Table, initial: Table, columns: int) -> Page:
+def _page(final: MetricTable, initial: MetricTable, columns: int) -> Page:
     """Lays out two panels for each size, with the methods' names at the ends of their lines."""
     looks = style.looks(final.rows)
     labels = [row.label for row in final.rows if any(entry.mean is not None for entry in row.entries)]
@@ -72,7 +72,7 @@ def _page(final: Table, initial: Table, columns: int) -> Page:
     return page
 
 
-def _lines(axes: Axes, table: Table, indices: range, looks: Mapping[str, Look]) -> None:
+def _lines(axes: Axes, table: MetricTable, indices: range, looks: Mapping[str, Look]) -> None:
     for row, positions in zip(table.rows, _positions(table, indices), strict=True):
         look = looks[row.label]
         for index, x in zip(indices, positions, strict=True):
@@ -97,7 +97,7 @@ def _lines(axes: Axes, table: Table, indices: range, looks: Mapping[str, Look]) 
     axes.set_xlim(ticks[0] - 0.4 * step, ticks[-1] + 0.4 * step)
 
 
-def _ticks(table: Table, indices: range) -> tuple[list[float], float]:
+def _ticks(table: MetricTable, indices: range) -> tuple[list[float], float]:
     """Returns the position of each column (its number if all numbers differ, else its index) and the least distance."""
     values = [table.columns[index].target.get(table.axis) for index in indices]
     ticks = [float(value) for value in values if isinstance(value, int | float)]
@@ -106,14 +106,14 @@ def _ticks(table: Table, indices: range) -> tuple[list[float], float]:
     return ticks, min((b - a for a, b in pairwise(ticks)), default=1.0)
 
 
-def _positions(table: Table, indices: range) -> list[list[float]]:
+def _positions(table: MetricTable, indices: range) -> list[list[float]]:
     """Returns the horizontal positions of each row's points, shifted so that no point hides another."""
     ticks, step = _ticks(table, indices)
     count = len(table.rows)
     return [[tick + 0.25 * step * ((number + 0.5) / count - 0.5) for tick in ticks] for number in range(count)]
 
 
-def _ends(table: Table, indices: range, looks: Mapping[str, Look]) -> list[names.LineEnd]:
+def _ends(table: MetricTable, indices: range, looks: Mapping[str, Look]) -> list[names.LineEnd]:
     """Returns the last complete point of each row that has one."""
     ends = []
     for row, positions in zip(table.rows, _positions(table, indices), strict=True):
@@ -128,7 +128,7 @@ def _drawable(value: float | None) -> float:
     return math.nan if value is None else value
 
 
-def _caption(table: Table) -> str:
+def _caption(table: MetricTable) -> str:
     entries = [entry for row in table.rows for entry in row.entries]
     counts = sorted({entry.expected for entry in entries if entry.mean is not None})
     sentences = ["Markers: the result of one seed."]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -12,8 +11,9 @@ from learngene_bench.results.plots.page import Page
 from learngene_bench.results.plots.style import GREY, Look
 from learngene_bench.results.records.types import Results
 from learngene_bench.results.tables.costs import CostTable, MethodCost, cost_tables
-from learngene_bench.results.tables.table import Table
-from learngene_bench.results.tables.wording import compact
+from learngene_bench.results.tables.metric_table import MetricTable
+from learngene_bench.results.tables.numbers import compact
+from learngene_bench.results.tables.tabulate import make_tables
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,13 +52,12 @@ def targets(results: Results, folder: Path, columns: int = 2) -> list[Path]:
     return written
 
 
-def _by_table(results: Results) -> Iterator[tuple[Table, list[CostTable]]]:
-    for _, sizes in groupby(cost_tables(results), key=lambda costs: id(costs.table)):
-        found = list(sizes)
-        yield found[0].table, found
+def _by_table(results: Results) -> Iterator[tuple[MetricTable, list[CostTable]]]:
+    for table in make_tables(results):
+        yield table, cost_tables([table], results)
 
 
-def _front_page(table: Table, sizes: Sequence[CostTable], columns: int) -> Page:
+def _front_page(table: MetricTable, sizes: Sequence[CostTable], columns: int) -> Page:
     looks = style.looks(table.rows)
     panels = [(costs, count) for costs in sizes for count in dict.fromkeys([1, costs.targets])]
     beside, least = _room([[method for method, _, _ in costs.comparable(count)] for costs, count in panels])
@@ -84,7 +83,7 @@ def _front(axes: Axes, costs: CostTable, count: int, looks: Mapping[str, Look]) 
         axes.plot([flops / count], [accuracy], linestyle="none", zorder=3, **look.markers)
         ends.append(names.LineEnd(method.row.label, look, flops / count, accuracy))
     _scale(axes, "x", [end.x for end in ends])
-    best = {method.row.label for method in costs.front(count)}
+    best = {method.row.label for method in costs.pareto_front(count)}
     steps = sorted((end.x, end.y) for end in ends if end.name in best)
     right = axes.get_xlim()[1]
     axes.set_xlim(right=right)
@@ -112,7 +111,7 @@ def _growing(costs: CostTable) -> list[MethodCost]:
     return [method for method in costs.methods if method.total("flops", 2)]
 
 
-def _targets_page(table: Table, sizes: Sequence[CostTable], columns: int) -> Page:
+def _targets_page(table: MetricTable, sizes: Sequence[CostTable], columns: int) -> Page:
     looks = style.looks(table.rows)
     beside, least = _room([_growing(costs) for costs in sizes])
     page = Page(

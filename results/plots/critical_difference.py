@@ -10,8 +10,8 @@ from learngene_bench.results.plots import names, style
 from learngene_bench.results.plots.page import Page
 from learngene_bench.results.plots.style import SMALL_SIZE
 from learngene_bench.results.records.types import Results
-from learngene_bench.results.statistics.ranking import alike
-from learngene_bench.results.tables import inference_wording as wording
+from learngene_bench.results.statistics.ranking import cliques
+from learngene_bench.results.tables import inference_notes
 from learngene_bench.results.tables.inference import Inference, inferences
 from learngene_bench.results.tables.tabulate import make_tables
 
@@ -44,7 +44,8 @@ def _page(found: Inference, columns: int) -> Page:
     beside, least = names.room([row.label for row in sample.rows], _LETTERS)
     start = _AXIS + 0.1 + _BAR * len(bars)
     page = Page(
-        f"Mean ranks of {len(sample.rows)} methods over {wording.columns(sample)}{style.conditions(sample.table)}",
+        f"Mean ranks of {len(sample.rows)} methods over {inference_notes.columns(sample)}"
+        f"{style.conditions(sample.table)}",
         _caption(found),
         count=1,
         across=1,
@@ -66,15 +67,15 @@ def _page(found: Inference, columns: int) -> Page:
 
 def _bars(found: Inference) -> list[tuple[float, float]]:
     """Returns the first and last mean rank of each clique; one bar over all methods if no ranks differ."""
-    ranks = [standing.rank for standing in found.standings]
+    ranks = [standing.rank for standing in found.methods]
     if found.critical_difference is None:
         return [(min(ranks), max(ranks))]
-    return [(ranks[group[0]], ranks[group[-1]]) for group in alike(ranks, found.critical_difference)]
+    return [(ranks[group[0]], ranks[group[-1]]) for group in cliques(ranks, found.critical_difference)]
 
 
 def _draw_axis(axes: Axes, found: Inference, bars: Sequence[tuple[float, float]]) -> None:
     line: dict[str, Any] = {"color": "black", "lw": 0.8, "solid_capstyle": "butt"}
-    last = len(found.standings)
+    last = len(found.methods)
     axes.plot([1, last], [_AXIS] * 2, **line)
     for rank in range(1, last + 1) if last <= _MAX_TICKS else [1, *range(5, last + 1, 5)]:
         axes.plot([rank] * 2, [_AXIS - 0.05, _AXIS], **line)
@@ -93,7 +94,7 @@ def _draw_methods(axes: Axes, found: Inference, start: float) -> None:
     looks = style.looks(found.sample.table.rows)
     top = start
     ends = []
-    for standing in sorted(found.standings, key=lambda standing: standing.rank):
+    for standing in sorted(found.methods, key=lambda standing: standing.rank):
         label, rank = standing.row.label, standing.rank
         height = names.room([label], _LETTERS)[1]
         y = top + height / 2
@@ -113,9 +114,9 @@ def _caption(found: Inference) -> str:
         [
             "Rank 1 is the best.",
             bars,
-            *wording.ranking(found)[:1],
+            *inference_notes.ranking(found)[:1],
             "Both tests generalize over targets and tasks, for these seeds only: other seeds may give another order.",
-            wording.over(found.sample),
-            *wording.left_out(found.sample),
+            inference_notes.over(found.sample),
+            *inference_notes.excluded(found.sample),
         ]
     )

@@ -12,10 +12,9 @@ from learngene_bench.results.plots import style
 from learngene_bench.results.plots.page import Page
 from learngene_bench.results.plots.style import Look
 from learngene_bench.results.records.details import details
-from learngene_bench.results.records.selection import Grid, grids
 from learngene_bench.results.records.types import Record, Results
 from learngene_bench.results.statistics.paired import mean
-from learngene_bench.results.tables.table import Row, Table
+from learngene_bench.results.tables.metric_table import MethodRow, MetricTable
 from learngene_bench.results.tables.tabulate import make_tables
 from learngene_bench.schema.metric import CurvePoint
 
@@ -44,7 +43,7 @@ class Quantity:
     value: Callable[[CurvePoint], float | None]
 
 
-def _metric(table: Table) -> Quantity:
+def _metric(table: MetricTable) -> Quantity:
     name = style.metric_name(table)
     return Quantity(
         kind="curves",
@@ -52,11 +51,11 @@ def _metric(table: Table) -> Quantity:
         axis=style.metric_label(table),
         description=f"{name[:1].upper()}{name[1:]} on the test images",
         margin=0.5,
-        value=lambda point: (point.metrics or {}).get(table.metric.removesuffix("_initial")),
+        value=lambda point: (point.metrics or {}).get(table.measure.spec.name),
     )
 
 
-def _loss(table: Table) -> Quantity:
+def _loss(table: MetricTable) -> Quantity:
     return Quantity(
         kind="losses",
         title="Training loss",
@@ -83,9 +82,11 @@ def losses(results: Results, folder: Path, columns: int = 2) -> list[Path]:
     return _figures(_loss, results, folder, columns)
 
 
-def _figures(quantity_of: Callable[[Table], Quantity], results: Results, folder: Path, columns: int) -> list[Path]:
+def _figures(
+    quantity_of: Callable[[MetricTable], Quantity], results: Results, folder: Path, columns: int
+) -> list[Path]:
     written = []
-    for grid, table in zip(grids(results), make_tables(results), strict=True):
+    for table in make_tables(results):
         quantity = quantity_of(table)
         for size, indices in table.sizes().items():
             drawn = {
@@ -93,7 +94,7 @@ def _figures(quantity_of: Callable[[Table], Quantity], results: Results, folder:
                 for row in table.rows
                 for index in indices
                 if row.entries[index].mean is not None
-                and (curve := _curve(quantity, _records(grid, row, table, index, results)))
+                and (curve := _curve(quantity, _records(table, row, index, results)))
             }
             if any(len(curve) > 1 for curve in drawn.values()):
                 with style.drawing():
@@ -102,9 +103,8 @@ def _figures(quantity_of: Callable[[Table], Quantity], results: Results, folder:
     return written
 
 
-def _records(grid: Grid, row: Row, table: Table, index: int, results: Results) -> list[Record]:
-    cells = grid.cells[row.key, table.columns[index].key]
-    return [results.records[cell.folder] for _, cell in sorted(cells.items())]
+def _records(table: MetricTable, row: MethodRow, index: int, results: Results) -> list[Record]:
+    return [results.records[cell.folder] for cell in table.cells(row, index).values()]
 
 
 def _curve(quantity: Quantity, records: Sequence[Record]) -> Curve:
@@ -119,7 +119,9 @@ def _curve(quantity: Quantity, records: Sequence[Record]) -> Curve:
     return [(iterations, mean([points[iterations] for points in by_seed])) for iterations in common]
 
 
-def _page(quantity: Quantity, table: Table, size: str, drawn: Mapping[tuple[str, int], Curve], columns: int) -> Page:
+def _page(
+    quantity: Quantity, table: MetricTable, size: str, drawn: Mapping[tuple[str, int], Curve], columns: int
+) -> Page:
     rows = [row for row in table.rows if any(label == row.label for label, _ in drawn)]
     looks = {label: look for label, look in style.looks(table.rows).items() if label in {row.label for row in rows}}
     indices = [index for index in table.sizes()[size] if any(index == column for _, column in drawn)]
@@ -157,7 +159,7 @@ def _line(axes: Axes, curve: Curve, look: Look, last: float) -> None:
 
 
 def _caption(
-    quantity: Quantity, table: Table, rows: Sequence[Row], size: str, drawn: Mapping[tuple[str, int], Curve]
+    quantity: Quantity, table: MetricTable, rows: Sequence[MethodRow], size: str, drawn: Mapping[tuple[str, int], Curve]
 ) -> str:
     entries = [row.entries[index] for row in table.rows for index in table.sizes()[size]]
     seeds = sorted({entry.expected for entry in entries if entry.mean is not None})

@@ -10,10 +10,9 @@ from learngene_bench.results.plots import style
 from learngene_bench.results.plots.page import Page
 from learngene_bench.results.plots.style import SMALL_SIZE, WIDTHS
 from learngene_bench.results.records.types import Results
-from learngene_bench.results.tables import inference_wording as wording
+from learngene_bench.results.tables import inference_notes
 from learngene_bench.results.tables.inference import Inference, inferences
 from learngene_bench.results.tables.tabulate import make_tables
-from learngene_bench.results.tables.wording import printed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,7 +47,7 @@ def _page(found: Inference, columns: int) -> Page:
     rotated = (room - beside) / len(labels) < _WIDTH
     what = f"Differences of mean {style.metric_name(sample.table)}"
     page = Page(
-        f"{what} over {wording.columns(sample)}{style.conditions(sample.table)}",
+        f"{what} over {inference_notes.columns(sample)}{style.conditions(sample.table)}",
         _caption(found),
         count=1,
         across=1,
@@ -84,19 +83,20 @@ def _triangle(axes: Axes, found: Inference, labels: Sequence[str], rotated: bool
     from matplotlib import colormaps
     from matplotlib.patches import Rectangle
 
+    measure = found.sample.table.measure
     places = {label: place for place, label in enumerate(labels)}
-    most = max(pair.difference for pair in found.pairs)
+    most = max(abs(pair.difference) for pair in found.pairs)
     inch = len(labels) * axes.figure.dpi / axes.bbox.width
     number: dict[str, Any] = {"ha": "center", "va": "center", "size": 5.5 if rotated else SMALL_SIZE}
     for pair in found.pairs:
         row, column = places[pair.second.label], places[pair.first.label]
-        significant = "t" in pair.tests and wording.significant(pair.tests["t"])
-        shade = 0.12 + 0.73 * pair.difference / most if significant else 0.0
+        significant = "t" in pair.tests and inference_notes.significant(pair.tests["t"])
+        shade = 0.12 + 0.73 * abs(pair.difference) / most if significant else 0.0
         face = colormaps["Greys"](shade) if significant else "white"
         axes.add_patch(Rectangle((column, row), 1, 1, facecolor=face, edgecolor="#BBBBBB", linewidth=0.5))
         color = "white" if shade > 0.5 else "black"
         axes.text(
-            column + 0.5, row + 0.5, printed(pair.difference), color=color, rotation=90 if rotated else 0, **number
+            column + 0.5, row + 0.5, measure.text(pair.difference), color=color, rotation=90 if rotated else 0, **number
         )
     for label, place in places.items():
         axes.text(place + _INDENT * inch, place + 0.5, label, ha="left", va="center_baseline", size=SMALL_SIZE)
@@ -113,6 +113,6 @@ def _caption(found: Inference) -> str:
         "darker the larger. White: not significant."
         if len(found.sample.seeds) > 1
         else "One seed: no difference can be tested.",
-        wording.over(found.sample),
+        inference_notes.over(found.sample),
     ]
-    return " ".join([*sentences, *wording.left_out(found.sample)])
+    return " ".join([*sentences, *inference_notes.excluded(found.sample)])

@@ -13,8 +13,8 @@ from learngene_bench.results.records.types import Results
 from learngene_bench.results.statistics import bootstrap
 from learngene_bench.results.statistics.profiles import profile as fractions
 from learngene_bench.results.statistics.profiles import profile_band
-from learngene_bench.results.tables import inference_wording as wording
-from learngene_bench.results.tables.inference import Inference, Standing, inferences
+from learngene_bench.results.tables import inference_notes
+from learngene_bench.results.tables.inference import Inference, MethodStatistics, inferences
 from learngene_bench.results.tables.samples import Sample
 from learngene_bench.results.tables.tabulate import make_tables
 
@@ -44,13 +44,13 @@ def _page(found: Inference, columns: int) -> Page:
     sample = found.sample
     all_looks = style.looks(sample.table.rows)
     looks = {row.label: all_looks[row.label] for row in sample.rows}
-    panels = {"all methods": found.standings}
-    if len(found.standings) > _CROWDED:
-        ordered = sorted(found.standings, key=lambda standing: -standing.mean)
+    panels = {"all methods": found.methods}
+    if len(found.methods) > _CROWDED:
+        ordered = sorted(found.methods, key=lambda standing: -standing.mean)
         panels["the better half"] = tuple(ordered[: -(-len(ordered) // 2)])
     what = f"Fraction of runs above a {style.metric_name(sample.table)}"
     page = Page(
-        f"{what}, over {wording.columns(sample)}{style.conditions(sample.table)}",
+        f"{what}, over {inference_notes.columns(sample)}{style.conditions(sample.table)}",
         _caption(found),
         count=len(panels),
         across=columns,
@@ -63,7 +63,7 @@ def _page(found: Inference, columns: int) -> Page:
     return page
 
 
-def _profiles(axes: Axes, sample: Sample, standings: Sequence[Standing], looks: Mapping[str, Look]) -> None:
+def _profiles(axes: Axes, sample: Sample, standings: Sequence[MethodStatistics], looks: Mapping[str, Look]) -> None:
     import numpy as np
 
     chosen = {standing.row.label for standing in standings}
@@ -91,14 +91,18 @@ def _caption(found: Inference) -> str:
     sentences = [
         "Every target and task has the same weight. Markers: three, two and one quarter of the runs are above."
     ]
-    if found.standings[0].by_seeds:
+    if found.methods[0].by_seeds:
         sentences.append("Bands: 95 % bootstrap intervals, drawing whole seeds.")
-    elif found.standings[0].by_runs:
+    elif found.methods[0].by_runs:
         sentences.append(
             "Bands: 95 % bootstrap intervals, drawing single runs as if they were independent; too narrow if the runs "
             "of a seed are correlated."
         )
     else:
         sentences.append("No bands: too few seeds for a bootstrap.")
-    sentences += [style.line_styles(found.sample.rows), wording.over(found.sample), *wording.left_out(found.sample)]
+    sentences += [
+        style.line_styles(found.sample.rows),
+        inference_notes.over(found.sample),
+        *inference_notes.excluded(found.sample),
+    ]
     return " ".join(sentences)

@@ -13,8 +13,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from learngene_bench.results.tables import wording
-from learngene_bench.results.tables.table import Table
+from learngene_bench.results.tables.equal_budget import at_equal_budget
+from learngene_bench.results.tables.metric_table import MetricTable
 
 WIDTHS = {1: 3.35, 2: 7.0}
 """Width in inches of a figure across one or both columns of a two-column paper."""
@@ -115,43 +115,43 @@ def looks(rows: Sequence[Labelled]) -> dict[str, Look]:
 def line_styles(rows: Sequence[Labelled]) -> str:
     """Explains the line styles of these rows in one sentence."""
     groups = dict.fromkeys(row.group for row in rows)
-    text = "; ".join(f"{_LINE_NAMES[group]}: {wording.GROUP_TITLES[group].lower()}" for group in groups)
+    text = "; ".join(f"{_LINE_NAMES[group]}: {group}" for group in groups)
     return f"{text.capitalize()}."
 
 
-def has_complete_cells(table: Table) -> bool:
+def has_complete_cells(table: MetricTable) -> bool:
     """Returns True if at least one entry has all its seeds, so that there is something to draw."""
     return any(entry.mean is not None for row in table.rows for entry in row.entries)
 
 
-def conditions(table: Table) -> str:
+def conditions(table: MetricTable) -> str:
     """Returns the end of a title: the conditions under which the numbers are comparable."""
-    budget = f" {wording.at_equal_budget(table.equal_budget)}" if table.equal_budget else ""
+    budget = f" {at_equal_budget(table.equal_budget)}" if table.equal_budget else ""
     return f"{budget}: {table.subtitle}"
 
 
-def metric_name(table: Table) -> str:
+def metric_name(table: MetricTable) -> str:
     """Returns the metric's name as it stands within a sentence: "top-1 accuracy"."""
     title = metric_title(table)
     return title if title.isupper() else title[:1].lower() + title[1:]
 
 
-def metric_title(table: Table) -> str:
+def metric_title(table: MetricTable) -> str:
     """Returns the metric's title, without its unit: "Top-1 accuracy"."""
-    return "Top-1 accuracy"
+    return table.measure.spec.title
 
 
-def metric_label(table: Table) -> str:
+def metric_label(table: MetricTable) -> str:
     """Returns the label of an axis: title and unit, "Top-1 accuracy (%)"."""
-    return f"{metric_title(table)} (%)"
+    return table.measure.heading
 
 
-def metric_unit(table: Table) -> str:
-    """Returns the unit of a difference of the metric: "percentage points"."""
-    return "percentage points"
+def metric_unit(table: MetricTable) -> str:
+    """Returns the unit of a difference of the metric, such as "percentage points"."""
+    return "percentage points" if table.measure.spec.unit == "%" else table.measure.spec.unit
 
 
-def file_name(kind: str, table: Table, *more: str) -> str:
+def file_name(kind: str, table: MetricTable, *more: str) -> str:
     """Returns a file name for a figure, safe whatever the grid and the preset are called."""
     words = [kind, table.grid, *more, table.preset, table.setting[:8], f"protocol{table.protocol}"]
     return "-".join(re.sub(r"[^A-Za-z0-9._]+", "_", word).strip("._") for word in words)

@@ -1,9 +1,9 @@
-"""Bootstrap intervals: how much a statistic changes when the runs behind it are drawn again.
+"""Computes bootstrap intervals: how much a statistic changes when the runs behind it are drawn again.
 
-Runs lie in strata (a target and task each) that are never mixed. Within them either single runs are drawn, in every
-stratum others: the stratified bootstrap of Agarwal et al. (arXiv 2108.13264), which takes all runs to be independent.
-Or whole seeds are drawn, the same in every stratum. Only this is right if the runs of one seed are off together, as
-those of targets that share one gene; `seeds_together` measures it.
+Runs lie in strata (a target and task each) that are never mixed. Either single runs are drawn within each stratum: the
+stratified bootstrap of Agarwal et al. (arXiv 2108.13264), which assumes that all runs are independent. Or whole seeds
+are drawn, the same in every stratum. Only this is right if the errors of one seed's runs are correlated, as those of
+targets that share one gene; `design_effect` measures it.
 
 All methods get the same draws, so that what is paired stays so.
 """
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from learngene_bench.results.statistics.paired import LEVEL, Interval, mean, standard_deviation
-from learngene_bench.results.statistics.testing import differences_needed
+from learngene_bench.results.statistics.testing import minimum_n
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,16 +26,16 @@ _SEED = 0
 
 
 def draws_of_runs(strata: int, seeds: int) -> NDArray[np.float64] | None:
-    """Weights of the runs in each of `DRAWS` draws: how often each was drawn, as a share of its stratum.
+    """Returns the weights of the runs in each of `DRAWS` draws: how often each was drawn, as a share of its stratum.
 
     Returns:
         An array (draw, stratum, seed), always the same; None with fewer than three seeds, or six runs in all.
     """
-    return _draws(strata, seeds) if seeds >= 3 and strata * seeds >= differences_needed() else None
+    return _draws(strata, seeds) if seeds >= 3 and strata * seeds >= minimum_n() else None
 
 
 def draws_of_seeds(strata: int, seeds: int) -> NDArray[np.float64] | None:
-    """The same with whole seeds, each drawn in all strata alike.
+    """Returns the same with whole seeds, each drawn in all strata alike.
 
     Returns:
         None with fewer than six seeds: an interval of drawn means is never wider than from the least to the greatest
@@ -43,11 +43,11 @@ def draws_of_seeds(strata: int, seeds: int) -> NDArray[np.float64] | None:
     """
     import numpy as np
 
-    return np.repeat(_draws(1, seeds), strata, axis=1) if seeds >= differences_needed() else None
+    return np.repeat(_draws(1, seeds), strata, axis=1) if seeds >= minimum_n() else None
 
 
 def draws(strata: int, seeds: int) -> NDArray[np.float64] | None:
-    """Those of whole seeds if these are enough, else those of runs, if any."""
+    """Returns draws of whole seeds if these are enough, else those of runs, if any."""
     whole = draws_of_seeds(strata, seeds)
     return draws_of_runs(strata, seeds) if whole is None else whole
 
@@ -59,18 +59,18 @@ def _draws(strata: int, seeds: int) -> NDArray[np.float64]:
 
 
 def percentiles(drawn: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The ends (lower, upper) of the 95 % percentile interval, of values whose first axis are the draws."""
+    """Returns the ends (lower, upper) of the 95 % percentile interval, of values whose first axis are the draws."""
     import numpy as np
 
     return np.quantile(drawn, [LEVEL / 2, 1 - LEVEL / 2], axis=0)
 
 
 def mean_intervals(values: NDArray[np.float64], draws: NDArray[np.float64] | None) -> list[Interval | None]:
-    """Of each method's mean over strata and seeds.
+    """Computes the interval of each method's mean over strata and seeds.
 
     Args:
-        values: (method, stratum, seed).
-        draws: as made here; None, for too few seeds, gives no interval.
+        values: array (method, stratum, seed).
+        draws: draws of this module; None, for too few seeds, gives no interval.
     """
     if draws is None:
         return [None] * len(values)
@@ -78,14 +78,15 @@ def mean_intervals(values: NDArray[np.float64], draws: NDArray[np.float64] | Non
     return [Interval(float(lower), float(upper)) for lower, upper in percentiles(means).T]
 
 
-def seeds_together(strata: Sequence[Sequence[float]]) -> float | None:
-    """How many times as much the seeds' means vary as if the runs of one seed were independent.
+def design_effect(strata: Sequence[Sequence[float]]) -> float | None:
+    """Computes how many times as much the seeds' means vary as they would if the runs of one seed were independent.
 
-    The variance of the means of the seeds over the strata, by what it would be: about 1 if runs are independent, up to
-    the number of strata if all runs of a seed are off by the same.
+    It is the variance of the seeds' means over the strata, divided by that of independent runs (Kish's design effect of
+    clustered samples): about 1 if runs are independent, up to the number of strata if all runs of a seed have the same
+    error.
 
     Args:
-        strata: for each the values by seed, in one order.
+        strata: for each stratum the values by seed, in one order.
 
     Returns:
         None with a single stratum or seed, or where seeds make no difference.

@@ -1,4 +1,4 @@
-"""Spread over seeds, and differences paired by seed: what n seeds can and cannot say."""
+"""Computes spread over seeds and tests of differences that are paired by seed."""
 
 from __future__ import annotations
 
@@ -8,29 +8,30 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 LEVEL = 0.05
-"""What counts as significant, everywhere."""
+"""Level of significance, everywhere."""
 
 DIGITS = 9
-"""Numbers that differ only behind these are equal: the same ones, added up or rounded in another way."""
+"""Digits after the point to which numbers are compared: equal ones may have been added up in another way."""
 
 
 def mean(values: Sequence[float]) -> float:
+    """Returns the mean of at least one value."""
     return math.fsum(values) / len(values)
 
 
 def standard_deviation(values: Sequence[float]) -> float:
-    """The sample standard deviation, with n - 1; at least two values."""
+    """Returns the sample standard deviation, with n - 1, of at least two values."""
     center = mean(values)
     return math.sqrt(math.fsum((value - center) ** 2 for value in values) / (len(values) - 1))
 
 
 def standard_error(values: Sequence[float]) -> float:
-    """The standard error of the mean: the sample standard deviation over the root of n; at least two values."""
+    """Returns the standard error of the mean, the standard deviation over the root of n, of at least two values."""
     return standard_deviation(values) / math.sqrt(len(values))
 
 
 def paired_differences(first: Mapping[int, float], second: Mapping[int, float]) -> list[float]:
-    """First minus second, seed by seed: the same seed gave both the same batches, so most of the noise cancels.
+    """Subtracts the second from the first, seed by seed: the same seed gave both the same batches, so noise cancels.
 
     Args:
         first: values by seed.
@@ -40,10 +41,10 @@ def paired_differences(first: Mapping[int, float], second: Mapping[int, float]) 
 
 
 def t_test_p(differences: Sequence[float]) -> float | None:
-    """The two-sided p of a paired t-test, from the differences by seed; None with fewer than two.
+    """Returns the two-sided p of a paired t-test, from the differences by seed; None with fewer than two.
 
-    It takes the differences to be normally distributed, which so few seeds cannot show to be wrong. Differences that
-    are all the same have p = 0, or 1 if they are zero.
+    It assumes that the differences are normally distributed, which so few seeds cannot show to be wrong. Differences
+    that are all the same have p = 0, or 1 if they are zero.
     """
     if len(differences) < 2:
         return None
@@ -53,12 +54,14 @@ def t_test_p(differences: Sequence[float]) -> float | None:
 
 
 class Interval(NamedTuple):
+    """The ends of an interval."""
+
     lower: float
     upper: float
 
 
 def t_interval(values: Sequence[float]) -> Interval | None:
-    """The 95 % interval of the mean by Student's t; None of a single value."""
+    """Returns the 95 % interval of the mean by Student's t; None for a single value."""
     if len(values) < 2:
         return None
     from scipy import stats
@@ -68,10 +71,10 @@ def t_interval(values: Sequence[float]) -> Interval | None:
 
 
 def t_distribution_p(t: float, degrees: int) -> float:
-    """The probability that Student's t with so many degrees of freedom is further from zero than this.
+    """Returns the probability that Student's t is further from zero than `t`.
 
-    For whole degrees it is a finite sum (Abramowitz and Stegun, 26.7.3 and 26.7.4), so that printing a table need not
-    wait for scipy. The absolute error is that of rounding, about 1e-15.
+    For whole degrees of freedom it is a finite sum (Abramowitz and Stegun, 26.7.3 and 26.7.4), so that printing a table
+    need not wait for scipy. The absolute error is that of rounding, about 1e-15.
     """
     angle = math.atan2(abs(t), math.sqrt(degrees))
     odd = degrees % 2
@@ -83,7 +86,7 @@ def t_distribution_p(t: float, degrees: int) -> float:
 
 
 def indistinguishable_from_best(column: Sequence[Mapping[int, float]]) -> frozenset[int]:
-    """Which rows of a column are not significantly worse than the one with the highest mean, that one among them.
+    """Returns the rows of a column that are not significantly worse than the best mean, that row among them.
 
     A row is worse if the paired t-test against the best says so at the two-sided level of 5 %: if the 95 % interval of
     its mean difference lies below zero. The exact sign-flip test, which assumes less, cannot decide this: with fewer
@@ -92,14 +95,14 @@ def indistinguishable_from_best(column: Sequence[Mapping[int, float]]) -> frozen
     nothing apart. Two equally good rows keep their tie in 95 % of all cases; among five equally good ones, each is left
     out in about 6 % (normal differences, simulated with 3 to 10 seeds).
 
-    Rows that share fewer than two seeds with the best cannot be told from it and are always among them: with a single
-    seed these are all rows, and a mark would say nothing. To find the second, ask again with the rest of the rows.
+    Rows that share fewer than two seeds with the best cannot be tested and are always returned: with a single seed
+    these are all rows, and a highlight would say nothing. To find the second, ask again with the rest of the rows.
 
     Args:
-        column: for each row its values by seed, higher is better; empty where the row has none.
+        column: values by seed of each row, higher is better; empty where the row has none.
 
     Returns:
-        Indices into the column; none of rows without values.
+        Indices into the column, without those of rows that have no values.
     """
     rows = {index: values for index, values in enumerate(column) if values}
     if not rows:
@@ -110,7 +113,7 @@ def indistinguishable_from_best(column: Sequence[Mapping[int, float]]) -> frozen
 
 
 def ranks(values: Sequence[float]) -> list[float]:
-    """1 for the highest; equal values share the mean of their ranks."""
+    """Ranks values, 1 for the highest; equal values share the mean of their ranks."""
     return [
         sum(other > value for other in values) + (sum(other == value for other in values) + 1) / 2 for value in values
     ]
@@ -118,11 +121,11 @@ def ranks(values: Sequence[float]) -> list[float]:
 
 @dataclass(frozen=True)
 class RankCorrelation:
-    """How alike two orders of n things are, from -1 (reversed) to 1 (the same).
+    """Similarity of two orders of n things, from -1 (reversed) to 1 (the same).
 
     Attributes:
         tau: Kendall's tau-b; None with fewer than three things, or where all of one side are equal.
-        rho: Spearman's rho; likewise.
+        rho: Spearman's rho; None in the same cases.
     """
 
     tau: float | None
@@ -131,7 +134,7 @@ class RankCorrelation:
 
 
 def rank_correlation(first: Sequence[float], second: Sequence[float]) -> RankCorrelation:
-    """Of values that belong together by position."""
+    """Correlates the orders of values that belong together by position."""
     if len(first) < 3 or len(set(first)) == 1 or len(set(second)) == 1:
         return RankCorrelation(None, None, len(first))
     from scipy import stats
@@ -141,7 +144,7 @@ def rank_correlation(first: Sequence[float], second: Sequence[float]) -> RankCor
 
 
 def smallest_sign_flip_p(n: int) -> float:
-    """The smallest two-sided p that a sign-flip test of n paired differences can reach, 2 / 2^n.
+    """Returns the smallest two-sided p that a sign-flip test of n paired differences can reach, 2 / 2^n.
 
     It is reached when all differences have one sign: 3 seeds never go below 0.25, 6 reach 0.03.
     """

@@ -1,8 +1,11 @@
-"""Performance profiles and the probability of improvement: whole distributions of runs instead of their means.
+"""Computes performance profiles and the probability of improvement: whole distributions of runs, not their means.
 
 Both as in Agarwal et al., Deep Reinforcement Learning at the Edge of the Statistical Precipice (arXiv 2108.13264).
-Values are of runs (stratum, seed), where a stratum is a target and task; every stratum counts the same. The draws are
-those of `bootstrap`.
+Values are of runs (stratum, seed), where a stratum is a target and task; every stratum counts the same; higher is
+better. The draws are those of `bootstrap`.
+
+Each is a few lines of numpy. Their library, rliable, is not used: its bootstrap draws single runs, and runs that share
+a gene need draws of whole seeds.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ _MOST_AT_ONCE = 2_000_000
 
 
 def profile(values: NDArray[np.float64], thresholds: Sequence[float]) -> NDArray[np.float64]:
-    """The fraction of a method's runs that are above each threshold."""
+    """Returns the fraction of a method's runs that are above each threshold."""
     import numpy as np
 
     return (values[..., None] > np.asarray(thresholds)).mean(axis=(0, 1))
@@ -33,7 +36,7 @@ def profile(values: NDArray[np.float64], thresholds: Sequence[float]) -> NDArray
 def profile_band(
     values: NDArray[np.float64], thresholds: Sequence[float], draws: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """The ends (lower, upper) of the 95 % bootstrap interval of the fraction at each threshold, each on its own."""
+    """Returns the ends (lower, upper) of the 95 % bootstrap interval of the fraction at each threshold by itself."""
     import numpy as np
 
     above = (values[..., None] > np.asarray(thresholds)).astype(float)
@@ -41,13 +44,13 @@ def profile_band(
 
 
 def improvements(values: NDArray[np.float64], pairs: Sequence[Pair]) -> list[float]:
-    """The probability that a run of the first of a pair is better than one of the second on the same target and task.
+    """Returns the probability that a run of the first of a pair is better than one of the second in the same stratum.
 
-    The mean over strata of the share of all pairs of their runs in which the first is better; a tie counts half.
+    It is the mean over strata of the share of all pairs of their runs in which the first is better; a tie counts half.
 
     Args:
-        values: (method, stratum, seed).
-        pairs: of methods, by their indices.
+        values: array (method, stratum, seed).
+        pairs: indices of two methods each.
     """
     found = sum(_better(values[:, stratum], pairs).mean(axis=1) for stratum in range(values.shape[1]))
     return [float(share) / values.shape[1] for share in found]
@@ -56,13 +59,15 @@ def improvements(values: NDArray[np.float64], pairs: Sequence[Pair]) -> list[flo
 def improvement_intervals(
     values: NDArray[np.float64], pairs: Sequence[Pair], draws: NDArray[np.float64] | None
 ) -> list[Interval | None]:
-    """The 95 % bootstrap intervals of `improvements`; both methods get the same draws, since their seeds are paired.
+    """Returns the 95 % bootstrap intervals of `improvements`; both methods get the same draws, as seeds are paired.
 
     Args:
-        draws: None, for too few seeds, gives no interval.
+        values: array (method, stratum, seed).
+        pairs: indices of two methods each.
+        draws: draws of `bootstrap`; None, for too few seeds, gives no interval.
 
     Returns:
-        None as well where every draw gives the same, as if there were no doubt: in no stratum are there runs of the one
+        None also where every draw gives the same, as if there were no doubt: in no stratum are there runs of the one
         on both sides of a run of the other.
     """
     import numpy as np
@@ -84,10 +89,10 @@ def improvement_intervals(
 
 
 def _better(values: NDArray[np.float64], pairs: Sequence[Pair]) -> NDArray[np.float64]:
-    """For each pair of methods and each of their pairs of runs: 1 if the first is better, one half if they are equal.
+    """Compares each pair of runs of each pair of methods: 1 if the first is better, one half if they are equal.
 
     Args:
-        values: (method, seed).
+        values: array (method, seed).
     """
 
     first, second = (values[list(places)] for places in zip(*pairs, strict=True))

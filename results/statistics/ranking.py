@@ -1,7 +1,10 @@
-"""Mean ranks of methods over targets and tasks, and how far apart they must be: Friedman's test, Nemenyi's distance.
+"""Ranks methods over targets and tasks, and says which ranks differ: Friedman's test, Nemenyi's critical difference.
 
 As in Demšar, Statistical Comparisons of Classifiers over Multiple Data Sets (JMLR 7, 2006). A block is what all methods
 are ranked on together, such as one target and task; it has one value for each method, higher is better.
+
+A table has few blocks, for which the usual p of Friedman's test is too coarse: here it is by permutation. What is left
+for a library such as scikit-posthocs to do is one formula (`critical_difference`), which is not worth a dependency.
 """
 
 from __future__ import annotations
@@ -17,13 +20,13 @@ _SEED = 0
 
 
 def mean_ranks(blocks: Sequence[Sequence[float]]) -> list[float]:
-    """For each method the mean of its ranks over the blocks: 1 for the highest, equal values share theirs."""
+    """Returns each method's mean rank over the blocks: 1 for the highest, equal values share theirs."""
     return [mean(of_method) for of_method in zip(*map(ranks, blocks), strict=True)]
 
 
 @dataclass(frozen=True)
 class Friedman:
-    """Friedman's test of whether methods differ at all in their ranks.
+    """Result of Friedman's test, whether the ranks of methods differ at all.
 
     Attributes:
         statistic: chi-squared, corrected for ties; None where all values of every block are equal.
@@ -41,7 +44,7 @@ class Friedman:
 
 
 def friedman(blocks: Sequence[Sequence[float]]) -> Friedman:
-    """Of at least one block of two methods.
+    """Tests at least one block of at least two methods.
 
     p comes from ranking each of the blocks at random, 4,999 times and always the same ones, for the usual chi-squared
     distribution is too coarse for few blocks (Demšar: fewer than eleven, or fewer than six methods).
@@ -67,7 +70,7 @@ def friedman(blocks: Sequence[Sequence[float]]) -> Friedman:
 
 
 def smallest_friedman_p(methods: int, blocks: int) -> float:
-    """The chance that all blocks come in one and the same order: no p of Friedman's test is smaller, but for ties.
+    """Returns the probability that all blocks have the same order: no p of Friedman's test is smaller, except for ties.
 
     >>> round(smallest_friedman_p(methods=3, blocks=2), 3)
     0.167
@@ -76,18 +79,19 @@ def smallest_friedman_p(methods: int, blocks: int) -> float:
 
 
 def critical_difference(methods: int, blocks: int) -> float:
-    """How far apart two mean ranks must be to differ at `LEVEL`, whichever two of all methods these are (Nemenyi)."""
+    """Returns the difference from which on any two mean ranks differ at `LEVEL` (Nemenyi)."""
     from scipy.stats import studentized_range
 
     quantile = float(studentized_range.ppf(1 - LEVEL, methods, math.inf))
     return quantile / math.sqrt(2) * math.sqrt(methods * (methods + 1) / (6 * blocks))
 
 
-def alike(mean_ranks: Sequence[float], distance: float) -> list[tuple[int, ...]]:
-    """The largest sets of methods of which no two are further apart than the distance.
+def cliques(mean_ranks: Sequence[float], distance: float) -> list[tuple[int, ...]]:
+    """Returns the largest sets of methods in which no two mean ranks are further apart than the distance.
 
     Args:
-        mean_ranks: in any order.
+        mean_ranks: mean rank of each method, in any order.
+        distance: the critical difference.
 
     Returns:
         Indices, from the lowest mean rank to the highest; only sets of at least two, and none within another.

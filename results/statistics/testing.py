@@ -1,4 +1,8 @@
-"""Tests of paired differences that assume no distribution, and the correction for making many of them."""
+"""Tests paired differences without assuming a distribution, and corrects for many such tests.
+
+All pairs of methods are tested with one set of signs. `scipy.stats` has the same tests for one pair at a time
+(`permutation_test`, `wilcoxon`), and is what the tests of this module compare with.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +25,14 @@ _ROUNDING = 1e-9
 
 
 def sign_flip_p_values(differences: Sequence[Sequence[float]]) -> list[float]:
-    """Two-sided p of a sign-flip (permutation) test for each of several comparisons.
+    """Returns the two-sided p of a sign-flip (permutation) test for each of several comparisons.
 
     If two methods are equally good, each paired difference might as well have the other sign. p is the share of all
     2^n ways to sign them whose sum is at least as far from zero as the one observed. With more than 16 differences
     65,536 ways are drawn, the observed one among them: p is then never below 1 / 65,536.
 
     Args:
-        differences: for each comparison the same number n of paired differences.
+        differences: paired differences of each comparison, of all the same number n.
     """
     import numpy as np
 
@@ -43,7 +47,7 @@ def sign_flip_p_values(differences: Sequence[Sequence[float]]) -> list[float]:
 
 
 def _signs(n: int) -> Iterator[NDArray[np.floating[Any]]]:
-    """Rows of n signs, some thousands at a time; the first row is the observed one, all positive."""
+    """Yields rows of n signs, some thousands at a time; the first row is the observed one, all positive."""
     import numpy as np
 
     if n <= _EXACT:
@@ -60,7 +64,7 @@ def _signs(n: int) -> Iterator[NDArray[np.floating[Any]]]:
 
 
 def wilcoxon_p_values(differences: Sequence[Sequence[float]]) -> list[float]:
-    """Two-sided p of Wilcoxon's signed-rank test for each of several comparisons.
+    """Returns the two-sided p of Wilcoxon's signed-rank test for each of several comparisons.
 
     It is the sign-flip test of the ranks of the differences: it asks how many are above zero and how far out these
     are, not how large they are. Equal distances share their ranks, zeros are left out (Wilcoxon's own way).
@@ -69,7 +73,7 @@ def wilcoxon_p_values(differences: Sequence[Sequence[float]]) -> list[float]:
 
 
 def _signed_ranks(differences: Sequence[float]) -> list[float]:
-    """Each one's rank by its distance from zero, 1 for the nearest, with its sign; zeros have none."""
+    """Ranks differences by their distance from zero, 1 for the nearest, with their signs; zeros have no rank."""
     from scipy.stats import rankdata
 
     ranks = iter(rankdata([abs(value) for value in differences if value]))
@@ -77,9 +81,9 @@ def _signed_ranks(differences: Sequence[float]) -> list[float]:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """The p-values of a family, corrected for their number (Holm, 1979).
+    """Corrects the p-values of a family for their number (Holm, 1979).
 
-    If those at most `LEVEL` are called significant, a single one of them being so by chance alone is as rare as that.
+    If those at most `LEVEL` are called significant, the probability that any of them is so by chance is at most that.
     """
     corrected = [0.0] * len(p_values)
     least = 0.0
@@ -89,12 +93,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def differences_needed(comparisons: int = 1) -> int:
-    """How many paired differences a sign-flip or signed-rank test needs to be able to fall to `LEVEL` at all.
+def minimum_n(comparisons: int = 1) -> int:
+    """Returns the least number of paired differences with which a sign-flip or signed-rank test can reach `LEVEL`.
 
     The smallest p of n differences is 2 / 2^n, and Holm's correction takes the smallest of a family times its size.
 
-    >>> [differences_needed(comparisons) for comparisons in (1, 3, 12, 78)]
+    >>> [minimum_n(comparisons) for comparisons in (1, 3, 12, 78)]
     [6, 7, 9, 12]
     """
     return math.ceil(math.log2(2 * comparisons / LEVEL))

@@ -1,4 +1,4 @@
-"""Measured means beside those that the WAVE paper prints: differences, ranks, and how alike the two orders are."""
+"""Compares measured means with those that the WAVE paper prints: differences, ranks, and how alike the orders are."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from learngene_bench.results.statistics.paired import RankCorrelation, mean, rank_correlation, ranks
-from learngene_bench.results.tables.published import Series, series
-from learngene_bench.results.tables.table import Entry, Row, Table
-from learngene_bench.results.tables.wording import on_axis
+from learngene_bench.results.tables.metric_table import Entry, MethodRow, MetricTable
+from learngene_bench.results.tables.numbers import on_axis
+from learngene_bench.results.tables.published import METRIC, Series, series
 
 _DIGITS = 9
-"""Means that differ only behind these are equal: sums of other numbers rounded in another way."""
+"""Digits after the point to which means are compared: sums of other numbers are rounded in another way."""
 
 
 @dataclass(frozen=True)
@@ -19,14 +19,14 @@ class ComparedRow:
     """One method, with one choice of its options, beside the paper's method of this name.
 
     Attributes:
-        measured: accuracy by column (label), of the complete columns that the paper has as well.
-        published: the paper's for the same columns; empty if it does not have the method, or this variant of it.
-        measured_rank: among the rows that have both, 1 for the highest mean; None for all others and the reference.
-        published_rank: likewise, among the same rows.
+        measured: measured numbers by label, of the complete columns that the paper has as well.
+        published: the paper's numbers for the same columns; empty if it lacks the method, or this variant of it.
+        measured_rank: rank among the rows that have both, 1 for the highest mean; None for others and the reference.
+        published_rank: the same of the paper's means, among the same rows.
         remarks: what is missing, and why.
     """
 
-    row: Row
+    row: MethodRow
     measured: Mapping[str, float]
     published: Mapping[str, float]
     measured_rank: float | None
@@ -54,11 +54,11 @@ class ComparedRow:
 
 @dataclass(frozen=True)
 class Correlation:
-    """How alike the measured and the published order of means are.
+    """Similarity of the measured and the published order of means.
 
     Attributes:
-        columns: over which the means are, if they are not each row's own.
-        reference: names of the reference rows that are among the rows.
+        columns: columns that the means are over, if they are not each row's own.
+        reference: labels of the reference rows that are among the rows.
         ranks: the statistics.
     """
 
@@ -68,18 +68,18 @@ class Correlation:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class SizeComparison:
     """One size of a measured table beside the paper's model.
 
     Attributes:
-        columns: those that the paper's table has too; labels.
-        other_columns: those that it does not have, left out.
-        correlations: of all ranked rows; with the reference, if both have it; over the columns that all ranked rows
-            have, if some row lacks some.
+        columns: labels of the columns that the paper's table has too.
+        other_columns: labels of the columns that it does not have, which are left out.
+        correlations: first over all ranked rows, then with the reference, if both have it, then over the columns that
+            all ranked rows have, if some row lacks some.
         unmeasured: the paper's methods of which nothing is planned here.
     """
 
-    table: Table
+    table: MetricTable
     size: str
     series: Series
     columns: tuple[str, ...]
@@ -89,18 +89,18 @@ class Comparison:
     unmeasured: tuple[str, ...]
 
 
-def comparisons(tables: Sequence[Table]) -> list[Comparison]:
-    """Every size of every table of accuracies after tuning; the paper prints no others."""
-    return [_comparison(table, size) for table in tables if table.metric == "top1" for size in table.sizes()]
+def comparisons(tables: Sequence[MetricTable]) -> list[SizeComparison]:
+    """Compares every size of every table of the metric that the paper prints, after fine-tuning."""
+    return [_comparison(table, size) for table in tables if table.measure.name == METRIC for size in table.sizes()]
 
 
-def _comparison(table: Table, size: str) -> Comparison:
+def _comparison(table: MetricTable, size: str) -> SizeComparison:
     indices = table.sizes()[size]
     paper = series(table.axis, size)
     known = {place for values in paper.values.values() for place in values}
     shared = [index for index in indices if _place(table, index) in known]
-    rows = [_compared(table, row, shared, paper) for rows in table.groups(indices).values() for row in rows]
-    return Comparison(
+    rows = [_compared(table, row, shared, paper) for row in table.rows_in(indices)]
+    return SizeComparison(
         table=table,
         size=size,
         series=paper,
@@ -112,18 +112,18 @@ def _comparison(table: Table, size: str) -> Comparison:
     )
 
 
-def _place(table: Table, index: int) -> object:
-    """Where a column stands on the axis."""
+def _place(table: MetricTable, index: int) -> object:
+    """Returns the value of a column on the axis."""
     column = table.columns[index]
     return column.task if table.axis == "task" else column.target[table.axis]
 
 
-def _labels(table: Table, indices: Sequence[int]) -> tuple[str, ...]:
+def _labels(table: MetricTable, indices: Sequence[int]) -> tuple[str, ...]:
     return tuple(table.columns[index].label for index in indices)
 
 
-def _compared(table: Table, row: Row, indices: Sequence[int], paper: Series) -> ComparedRow:
-    """The row, without ranks."""
+def _compared(table: MetricTable, row: MethodRow, indices: Sequence[int], paper: Series) -> ComparedRow:
+    """Returns the row, without ranks."""
     numbers = paper.of(row.method, row.variant)
     measured: dict[str, float] = {}
     published: dict[str, float] = {}
@@ -145,14 +145,14 @@ def _compared(table: Table, row: Row, indices: Sequence[int], paper: Series) -> 
 
 
 def _reason(entry: Entry, in_paper: bool) -> str:
-    """Why there is nothing to compare in a column."""
+    """Says why there is nothing to compare in a column."""
     here = {"dash": "a dash here", "not planned": "not planned here", "done": ""}.get(entry.state, "incomplete here")
     return " and ".join(filter(None, [here, "" if in_paper else "a dash in the paper"]))
 
 
 def _rankable(rows: Sequence[ComparedRow]) -> list[ComparedRow]:
-    """Rows that both have; not the reference, which is no initialization."""
-    return [row for row in rows if row.published and row.row.group != "pre-training"]
+    """Returns the rows that both have, without the reference, which is no initialization."""
+    return [row for row in rows if row.published and not row.row.is_reference]
 
 
 def _ranked(rows: Sequence[ComparedRow]) -> tuple[ComparedRow, ...]:
@@ -179,7 +179,7 @@ def _correlations(rows: Sequence[ComparedRow], columns: Sequence[str]) -> tuple[
 
 
 def _means(rows: Sequence[ComparedRow], columns: Sequence[str] = ()) -> tuple[list[float], list[float]]:
-    """Measured and published means of each row, over its own columns or over these."""
+    """Returns measured and published means of each row, over its own columns or over these."""
 
     def of(values: Mapping[str, float]) -> float:
         return round(mean([values[label] for label in columns or values]), _DIGITS)

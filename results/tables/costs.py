@@ -1,7 +1,7 @@
-"""What methods cost for one target and for many: what a gene costs is spent once, the rest for each target.
+"""Computes what methods cost for one target and for many: a gene is paid once, the rest for each target.
 
 A method's cost for n targets is that of its genes, each counted once however many targets inherit from it, with the
-ancestors that they draw from, and n times initializing and tuning. An ancestor is counted once within a method, too,
+ancestors that they draw from, and n times initializing and fine-tuning. An ancestor is counted once within a method,
 but in full in every method that needs it, although the benchmark trains it once for all: whoever chooses one method has
 to train it for that one alone. An ancestor that was loaded instead of trained costs nothing.
 """
@@ -12,155 +12,157 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from learngene_bench.results.records.selection import Grid, grids
 from learngene_bench.results.records.types import Record, Results
 from learngene_bench.results.statistics.paired import mean
-from learngene_bench.results.tables.table import Row, Table
-from learngene_bench.results.tables.tabulate import make_tables
+from learngene_bench.results.tables.metric_table import MethodRow, MetricTable
 from learngene_bench.schema.constants import PHASES, Phase
 
 RESOURCES = ("flops", "epochs", "images", "seconds", "iterations")
-"""What every phase spends, each a number of `records.Cost`."""
+"""What every phase spends, each a number of its cost."""
 
-_OF_GENES, _OF_TARGETS = PHASES[:2], PHASES[2:]
+SHARED_PHASES, TARGET_PHASES = PHASES[:2], PHASES[2:]
+"""Phases of the gene, which targets may share, and phases of each target."""
 
 
 @dataclass(frozen=True)
 class Amount:
-    """What n targets need of one resource: what one needs, and each further one.
+    """What n targets need of one resource: `first` for one target, and `marginal` for each further one.
 
     Attributes:
-        further: None if there is but one target: nobody can tell whether another would share what that one cost.
+        marginal: None for a single target, because the marginal cost of a second one is then unknown.
     """
 
-    one: float
-    further: float | None
+    first: float
+    marginal: float | None
 
     def total(self, targets: int) -> float | None:
+        """Returns what so many targets need."""
         if targets == 1:
-            return self.one
-        return None if self.further is None else self.one + (targets - 1) * self.further
+            return self.first
+        return None if self.marginal is None else self.first + (targets - 1) * self.marginal
 
-    def pays_from(self, other: Amount) -> int | None:
-        """From how many targets on it is no more than the other; None if it never is for good."""
-        if self.further is None or other.further is None or self.further > other.further:
+    def break_even(self, other: Amount) -> int | None:
+        """Returns the least number of targets from which on this is no more than the other; None if there is none."""
+        if self.marginal is None or other.marginal is None or self.marginal > other.marginal:
             return None
-        if self.one <= other.one:
+        if self.first <= other.first:
             return 1
-        if self.further == other.further:
+        if self.marginal == other.marginal:
             return None
-        return 1 + math.ceil(round((self.one - other.one) / (other.further - self.further), 9))
+        return 1 + math.ceil(round((self.first - other.first) / (other.marginal - self.marginal), 9))
 
 
 @dataclass(frozen=True)
 class MethodCost:
-    """What one row of a table costs at one size, as means over its seeds.
+    """What one row of a table costs at one model size, as means over its seeds.
 
     Attributes:
-        indices: of the columns that it has cells in, its targets.
-        genes: how many different genes these inherit from; a method without genes has none.
+        indices: columns that the row has cells in, its targets.
+        genes: number of different genes that these inherit from; 0 for a method without genes.
         phases: what each phase spends on one target, by phase and resource; mean over the targets.
         amounts: what n targets need, by resource.
-        given: the same where the ancestors are there already.
+        given_ancestors: the same where the ancestors exist already.
         stored: bytes of the genes; None if the runs folder does not hold them all.
-        accuracy: mean over the columns; None unless all are done.
-        done: how many of the `expected` cells are; if not all are, nothing of the above is known.
-        reference: direct pre-training of the same targets; None if the table does not have it for all of them, and for
-            itself.
+        mean: mean of the metric over the columns; None unless all are done.
+        done: number of the `expected` cells that are done; if not all are, nothing of the above is known.
+        reference: pre-training of the same targets; None if the table does not have it for all of them, and for itself.
     """
 
-    row: Row
+    row: MethodRow
     indices: tuple[int, ...]
     genes: float
     phases: Mapping[str, Mapping[str, float]]
     amounts: Mapping[str, Amount]
-    given: Mapping[str, Amount]
+    given_ancestors: Mapping[str, Amount]
     stored: Amount | None
-    accuracy: float | None
+    mean: float | None
     done: int
     expected: int
     reference: MethodCost | None = None
 
     def total(self, resource: str, targets: int) -> float | None:
+        """Returns what so many targets need of a resource."""
         return self.amounts[resource].total(targets) if resource in self.amounts else None
 
-    def saving(self, resource: str, targets: int, given: bool = False) -> float | None:
-        """How many times as much of a resource the reference needs for so many targets.
+    def saving(self, resource: str, targets: int, given_ancestors: bool = False) -> float | None:
+        """Returns how many times as much of a resource the reference needs for so many targets.
 
         Args:
-            given: whether the method's ancestors are there already; those of the reference are what it costs.
+            given_ancestors: True if the method's ancestors exist already; those of the reference are its cost.
         """
-        amounts = self.given if given else self.amounts
+        amounts = self.given_ancestors if given_ancestors else self.amounts
         if self.reference is None or resource not in amounts:
             return None
         return _ratio(self.reference.total(resource, targets), amounts[resource].total(targets))
 
     def stored_saving(self, targets: int) -> float | None:
-        """How many times as many bytes the reference stores for so many targets; None if the method stores nothing."""
+        """Returns how many times as many bytes the reference stores; None if the method stores nothing."""
         if self.reference is None or self.reference.stored is None or self.stored is None:
             return None
         return _ratio(self.reference.stored.total(targets), self.stored.total(targets))
 
     @property
-    def pays_from(self) -> int | None:
-        """From how many targets on it needs no more FLOPs than the reference; None if it never does for good."""
+    def break_even(self) -> int | None:
+        """The least number of targets from which on it needs no more FLOPs than the reference; None if never."""
         if self.reference is None or not (self.amounts and self.reference.amounts):
             return None
-        return self.amounts["flops"].pays_from(self.reference.amounts["flops"])
+        return self.amounts["flops"].break_even(self.reference.amounts["flops"])
 
 
 @dataclass(frozen=True)
 class CostTable:
-    """What the rows of a table cost at one size.
+    """What the rows of a table cost at one model size.
 
     Attributes:
-        targets: how many columns the size has: the n of "for n targets".
-        methods: the rows for which anything is planned, in the table's order.
+        targets: number of columns of the size: the n of "for n targets".
+        methods: rows for which anything is planned, in the table's order.
     """
 
-    table: Table
+    table: MetricTable
     size: str
     targets: int
     methods: tuple[MethodCost, ...]
 
     def comparable(self, targets: int) -> list[tuple[MethodCost, float, float]]:
-        """Methods with FLOPs for so many targets and accuracy, both over all columns of the size."""
+        """Returns the methods with FLOPs for so many targets and mean, both over all columns of the size."""
         found = []
         for method in self.methods:
             flops = method.total("flops", targets)
-            if flops is not None and method.accuracy is not None and len(method.indices) == self.targets:
-                found.append((method, flops, method.accuracy))
+            if flops is not None and method.mean is not None and len(method.indices) == self.targets:
+                found.append((method, flops, method.mean))
         return found
 
-    def front(self, targets: int) -> list[MethodCost]:
-        """The Pareto front, cheapest first: methods than which no other is as accurate for less, or better for as much.
+    def pareto_front(self, targets: int) -> list[MethodCost]:
+        """Returns the methods that no other beats, cheapest first: none is as good for less, or better for as much.
 
-        Of methods with other columns nobody can tell, so they are not among them.
+        Methods with other columns cannot be compared and are left out.
         """
-        places = self.comparable(targets)
+        sign = self.table.measure.sign
+        places = [(method, flops, sign * value) for method, flops, value in self.comparable(targets)]
         front = [
             (flops, method)
-            for method, flops, accuracy in places
+            for method, flops, merit in places
             if not any(
-                others_flops <= flops and others >= accuracy and (others_flops, others) != (flops, accuracy)
-                for _, others_flops, others in places
+                other_flops <= flops and other >= merit and (other_flops, other) != (flops, merit)
+                for _, other_flops, other in places
             )
         ]
         return [method for _, method in sorted(front, key=lambda place: place[0])]
 
 
-def cost_tables(results: Results) -> list[CostTable]:
-    """One for every size of every table of accuracies after tuning."""
-    return [
-        _cost_table(grid, table, size, results)
-        for grid, table in zip(grids(results), make_tables(results), strict=True)
-        for size in table.sizes()
-    ]
+def cost_tables(tables: Sequence[MetricTable], results: Results) -> list[CostTable]:
+    """Computes the costs of every size of every table.
+
+    Args:
+        tables: tables of metrics after fine-tuning.
+        results: the results that they were made from.
+    """
+    return [_cost_table(table, size, results) for table in tables for size in table.sizes()]
 
 
-def _cost_table(grid: Grid, table: Table, size: str, results: Results) -> CostTable:
+def _cost_table(table: MetricTable, size: str, results: Results) -> CostTable:
     indices = table.sizes()[size]
-    references = [row for row in table.rows if row.group == "pre-training" and not row.variant][:1]
+    references = [row for row in table.rows if row.is_reference and not row.variant][:1]
     same_targets: dict[tuple[int, ...], MethodCost | None] = {}
     methods = []
     for row in table.rows:
@@ -169,14 +171,14 @@ def _cost_table(grid: Grid, table: Table, size: str, results: Results) -> CostTa
             continue
         for reference in references:
             if planned not in same_targets and all(reference.entries[index].expected for index in planned):
-                same_targets[planned] = _method_cost(grid, table, reference, planned, results)
-        found = _method_cost(grid, table, row, planned, results)
-        methods.append(found if row in references else replace(found, reference=same_targets.get(planned)))
+                same_targets[planned] = _method_cost(table, reference, planned, results)
+        cost = _method_cost(table, row, planned, results)
+        methods.append(cost if row in references else replace(cost, reference=same_targets.get(planned)))
     return CostTable(table, size, len(indices), tuple(methods))
 
 
-def _method_cost(grid: Grid, table: Table, row: Row, indices: tuple[int, ...], results: Results) -> MethodCost:
-    planned = [grid.cells[row.key, table.columns[index].key] for index in indices]
+def _method_cost(table: MetricTable, row: MethodRow, indices: tuple[int, ...], results: Results) -> MethodCost:
+    planned = [table.cells(row, index) for index in indices]
     by_target = [
         {seed: record for seed, cell in cells.items() if (record := results.records.get(cell.folder))}
         for cells in planned
@@ -194,26 +196,26 @@ def _method_cost(grid: Grid, table: Table, row: Row, indices: tuple[int, ...], r
             for phase in PHASES
             if runs
         },
-        amounts={name: _spent(runs, name, _OF_GENES, results) for name in RESOURCES if runs},
-        given={name: _spent(runs, name, _OF_GENES[1:], results) for name in RESOURCES if runs},
+        amounts={name: _spent(runs, name, SHARED_PHASES, results) for name in RESOURCES if runs},
+        given_ancestors={name: _spent(runs, name, SHARED_PHASES[1:], results) for name in RESOURCES if runs},
         stored=_stored(runs, results) if runs else None,
-        accuracy=None if None in means else mean([value for value in means if value is not None]),
+        mean=None if None in means else mean([value for value in means if value is not None]),
         done=done,
         expected=expected,
     )
 
 
-def _spent(runs: Sequence[Sequence[Record]], resource: str, of_genes: Sequence[Phase], results: Results) -> Amount:
-    """Of one resource; `runs` are the records of all targets with one seed each."""
+def _spent(runs: Sequence[Sequence[Record]], resource: str, shared_phases: Sequence[Phase], results: Results) -> Amount:
+    """What n targets need of a resource; `runs` are the records of all targets with one seed each."""
 
-    def own(record: Record) -> float:
-        return math.fsum(getattr(record.cost[phase], resource) for phase in _OF_TARGETS)
+    def on_target(record: Record) -> float:
+        return math.fsum(getattr(record.cost[phase], resource) for phase in TARGET_PHASES)
 
     def shared(record: Record) -> Iterator[tuple[object, float]]:
-        for phase in of_genes:
-            yield (phase, _maker(record, phase, results)), getattr(record.cost[phase], resource)
+        for phase in shared_phases:
+            yield (phase, _product(record, phase, results)), getattr(record.cost[phase], resource)
 
-    return _amount(runs, own, shared)
+    return _amount(runs, on_target, shared)
 
 
 def _stored(runs: Sequence[Sequence[Record]], results: Results) -> Amount | None:
@@ -223,30 +225,30 @@ def _stored(runs: Sequence[Sequence[Record]], results: Results) -> Amount | None
     return _amount(runs, lambda record: 0.0, lambda record: [(record.gene, sizes[record.gene] or 0)])
 
 
-def _maker(record: Record, phase: str, results: Results) -> object:
-    """What a phase of a gene made: the gene, or the ancestors that it draws from, of which only plans know."""
+def _product(record: Record, phase: str, results: Results) -> object:
+    """What a shared phase made: the gene, or the ancestors that it draws from, of which only plans know."""
     return (phase == "ancestors" and results.inputs.get(record.gene or "")) or record.gene
 
 
 def _amount(
     runs: Sequence[Sequence[Record]],
-    own: Callable[[Record], float],
+    on_target: Callable[[Record], float],
     shared: Callable[[Record], Iterable[tuple[object, float]]],
 ) -> Amount:
-    """From what one target needs (the mean over all) and what all need together, to what each further one needs.
+    """Derives the marginal amount from what one target needs (the mean over all) and what all need together.
 
     Args:
-        own: what a record spent on its own target.
-        shared: what it needs besides, each with its name: records that name the same share it.
+        on_target: returns what a record spent on its own target.
+        shared: returns what it needs besides, each with its name: records that name the same share it.
     """
-    one, every = [], []
+    first, together = [], []
     for run in runs:
         parts = [dict(shared(record)) for record in run]
-        each = [own(record) for record in run]
-        one.append(mean(each) + math.fsum(value for part in parts for value in part.values()) / len(run))
-        every.append(math.fsum([*each, *{name: value for part in parts for name, value in part.items()}.values()]))
+        each = [on_target(record) for record in run]
+        first.append(mean(each) + math.fsum(value for part in parts for value in part.values()) / len(run))
+        together.append(math.fsum([*each, *{name: value for part in parts for name, value in part.items()}.values()]))
     others = len(runs[0]) - 1
-    return Amount(mean(one), (mean(every) - mean(one)) / others if others else None)
+    return Amount(mean(first), (mean(together) - mean(first)) / others if others else None)
 
 
 def _ratio(reference: float | None, needs: float | None) -> float | None:

@@ -12,6 +12,9 @@ from learngene_bench.util.errors import unknown
 
 TABLES = ("depth", "width", "transfer", "ablation_components", "ablation_templates")
 
+METRIC = "top1"
+"""Name of the metric that the paper prints."""
+
 SIZE_TITLES = {"ti": "DeiT-Ti", "s": "DeiT-S", "b": "DeiT-B"}
 
 

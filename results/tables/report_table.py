@@ -15,7 +15,7 @@ function that returns `ReportTable`s; to add a format, a function that takes the
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any, Literal
@@ -136,9 +136,13 @@ class Block:
         """Returns the groups of rows from top to bottom."""
         return [(group, list(rows)) for group, rows in groupby(self.rows, key=lambda row: row.group)]
 
-    def select(self, keep: Callable[[ReportColumn], bool]) -> Block:
-        """Returns the block with some of its columns only."""
-        places = [place for place, column in enumerate(self.columns) if keep(column)]
+    def up_to(self, priority: int) -> Block:
+        """Returns the block without the columns of a higher priority number."""
+        return self.select(place for place, column in enumerate(self.columns) if column.priority <= priority)
+
+    def select(self, places: Iterable[int]) -> Block:
+        """Returns the block with some of its columns only, by their positions."""
+        places = list(places)
         columns = tuple(self.columns[place] for place in places)
         rows = tuple(replace(row, cells=tuple(row.cells[place] for place in places)) for row in self.rows)
         return Block(self.title, columns, rows)
@@ -161,6 +165,7 @@ class ReportTable:
         legend: meaning of each highlight in use, in words that follow "Bold: ".
         footnotes: what footnote numbers in rows and cells refer to, from 1.
         data: the same numbers for other programs, unrounded, a mapping for each row of the CSV (after `identity`).
+        macro_words: beginning of the names of LaTeX commands for the table's numbers; empty if they get none.
     """
 
     kind: str
@@ -176,6 +181,7 @@ class ReportTable:
     legend: Mapping[Highlight, str] = field(default_factory=dict)
     footnotes: tuple[str, ...] = ()
     data: tuple[Mapping[str, Any], ...] = ()
+    macro_words: tuple[str, ...] = ()
 
     def blocks(self) -> list[Block]:
         """Returns the table cut into its blocks; a table without blocks is a single one.
@@ -188,7 +194,8 @@ class ReportTable:
     def _block(self, title: str) -> Block:
         inside = [place for place, column in enumerate(self.columns) if column.block == title]
         rows = tuple(row for row in self.rows if any(row.cells[place].text for place in inside))
-        return Block(title, self.columns, rows).select(lambda column: column.block in ("", title))
+        chosen = (place for place, column in enumerate(self.columns) if column.block in ("", title))
+        return Block(title, self.columns, rows).select(chosen)
 
     def legend_sentence(self, best: str = "Bold", second: str = "underlined") -> list[str]:
         """Explains the highlights in one sentence; returns no sentence if nothing is highlighted.

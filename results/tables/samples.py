@@ -1,4 +1,4 @@
-"""What statistics may pool: methods that all have the same columns and seeds, and who is left out, and why."""
+"""Selects what statistics may pool: methods that all have the same columns and seeds. The others are named."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from learngene_bench.results.statistics.paired import DIGITS
-from learngene_bench.results.tables.table import Row, Table
-from learngene_bench.results.tables.wording import on_axis
+from learngene_bench.results.tables.metric_table import MethodRow, MetricTable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,19 +31,19 @@ class Sample:
     Attributes:
         rows: the methods, in the table's order.
         columns: indices of the table's columns; each is a target and a task.
-        seeds: that all rows have in all columns.
-        left_out: why other rows are not among them, by label.
+        seeds: seeds that all rows have in all columns.
+        excluded: reasons why other rows are not among them, by label.
     """
 
-    table: Table
-    rows: tuple[Row, ...]
+    table: MetricTable
+    rows: tuple[MethodRow, ...]
     columns: tuple[int, ...]
     seeds: tuple[int, ...]
-    left_out: Mapping[str, str]
+    excluded: Mapping[str, str]
 
     @cached_property
     def values(self) -> NDArray[np.float64]:
-        """The metric: (row, column, seed)."""
+        """The metric, an array (row, column, seed)."""
         import numpy as np
 
         runs = [
@@ -53,21 +52,26 @@ class Sample:
         return np.round(np.array(runs, dtype=float), DIGITS)
 
     @property
+    def merits(self) -> NDArray[np.float64]:
+        """The values with the sign that makes a higher one better."""
+        return self.table.measure.sign * self.values
+
+    @property
     def partial(self) -> bool:
-        """Whether some columns of the table are not in it."""
+        """True if some columns of the table are not in it."""
         return len(self.columns) < len(self.table.columns)
 
     @property
     def suffix(self) -> tuple[str, ...]:
-        """What a file's name has that no other sample's of the table has."""
+        """Words of a file's name that no other sample of the table has."""
         return ("common",) if self.partial else ()
 
 
-def samples(table: Table) -> list[Sample]:
-    """The rows that have every column, and, if some have dashes, those that have every column without one.
+def samples(table: MetricTable) -> list[Sample]:
+    """Returns the rows that have every column, and, if some have dashes, those that have every column without one.
 
-    A row with anything missing is never averaged over the rest but left out. Pre-training is a reference that trains
-    longer and is left out as well.
+    A row with anything missing is excluded, never averaged over the rest. Pre-training is a reference that trains
+    longer and is excluded as well.
     """
     everywhere = tuple(range(len(table.columns)))
     made = [_sample(table, everywhere)]
@@ -80,27 +84,27 @@ def samples(table: Table) -> list[Sample]:
     return made
 
 
-def _compared(table: Table) -> list[Row]:
-    return [row for row in table.rows if row.group != "pre-training"]
+def _compared(table: MetricTable) -> list[MethodRow]:
+    return [row for row in table.rows if not row.is_reference]
 
 
-def _sample(table: Table, columns: tuple[int, ...]) -> Sample:
-    left_out = {row.label: "a reference" for row in table.rows if row.group == "pre-training"}
+def _sample(table: MetricTable, columns: tuple[int, ...]) -> Sample:
+    excluded = {row.label: "a reference" for row in table.rows if row.is_reference}
     whole = []
     for row in _compared(table):
         if lacking := _lacking(table, row, columns):
-            left_out[row.label] = lacking
+            excluded[row.label] = lacking
         else:
             whole.append(row)
     seeds = _usual_seeds([_seeds(row, columns) for row in whole])
     rows = [row for row in whole if seeds and set(seeds) <= _seeds(row, columns)]
-    left_out |= {row.label: _only(_seeds(row, columns)) for row in whole if row not in rows}
-    ordered = {row.label: left_out[row.label] for row in table.rows if row.label in left_out}
+    excluded |= {row.label: _only(_seeds(row, columns)) for row in whole if row not in rows}
+    ordered = {row.label: excluded[row.label] for row in table.rows if row.label in excluded}
     return Sample(table, tuple(rows), columns, seeds, ordered)
 
 
-def _lacking(table: Table, row: Row, columns: Sequence[int]) -> str:
-    """What a row does not have, in words; empty if it has everything."""
+def _lacking(table: MetricTable, row: MethodRow, columns: Sequence[int]) -> str:
+    """Says what a row does not have; empty if it has everything."""
     states: dict[str, list[int]] = {}
     for index in columns:
         if row.entries[index].state != "done":
@@ -111,18 +115,14 @@ def _lacking(table: Table, row: Row, columns: Sequence[int]) -> str:
     )
 
 
-def places(table: Table, columns: Sequence[int]) -> str:
-    """Columns by name: "micro depth 4, 6; mini depth 4"."""
+def places(table: MetricTable, columns: Sequence[int]) -> str:
+    """Names columns: "micro depth 4, 6; mini depth 4"."""
     chosen = {size: [index for index in span if index in columns] for size, span in table.sizes().items()}
-    return "; ".join(
-        f"{size} {on_axis(table.axis, [table.columns[index].label for index in indices])}"
-        for size, indices in chosen.items()
-        if indices
-    )
+    return "; ".join(f"{size} {table.labels(indices)}" for size, indices in chosen.items() if indices)
 
 
-def _seeds(row: Row, columns: Sequence[int]) -> set[int]:
-    """Those that a row has in every column."""
+def _seeds(row: MethodRow, columns: Sequence[int]) -> set[int]:
+    """Returns the seeds that a row has in every column."""
     return set.intersection(*(set(row.entries[index].values) for index in columns))
 
 
@@ -133,6 +133,6 @@ def _only(seeds: set[int]) -> str:
 
 
 def _usual_seeds(rows: Sequence[set[int]]) -> tuple[int, ...]:
-    """The seeds that more than half of the rows have: a row with fewer does not cost all others theirs."""
+    """Returns the seeds that more than half of the rows have: a row with fewer does not cost all others theirs."""
     counts = Counter(seed for seeds in rows for seed in seeds)
     return tuple(sorted(seed for seed, count in counts.items() if 2 * count > len(rows)))

@@ -1,4 +1,4 @@
-"""Everything as one list of rows, one for each cell and seed: for spreadsheets, data frames and scripts."""
+"""Lists everything as one row for each cell and seed: for spreadsheets, data frames and scripts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from learngene_bench.results.records.selection import Grid, grids
-from learngene_bench.results.records.types import METRICS, Record, Results
+from learngene_bench.results.records.types import Record, Results
+from learngene_bench.results.tables.measure import measure_names
+from learngene_bench.schema.constants import PHASES
 from learngene_bench.schema.record import Failure
 from learngene_bench.schema.subject import PlannedCell, Subject
 
@@ -15,66 +17,48 @@ if TYPE_CHECKING:
 
 _SPENT = ("epochs", "iterations", "images", "flops", "seconds")
 
-COLUMNS = (
-    "protocol",
-    "setting",
-    "setting_description",
-    "preset",
-    "group",
-    "method",
-    "variant",
-    "title",
-    "size",
-    "task",
-    "source",
-    "depth",
-    "width",
-    "seed",
-    "state",
-    "reason",
-    *METRICS,
-    "test_images",
-    "stored_parameters",
-    "model_parameters",
-    "prepare_epochs",
-    *(f"cost_{phase}_{name}" for phase in ("prepare", "initialize", "finetune") for name in _SPENT),
-    "address",
-    "equal_budget_iterations",
-    *(f"cost_ancestors_{name}" for name in _SPENT),
-    "stored_bytes",
-    "gene",
-    "initial_weights_sha256",
-    "model_sha256",
-)
-"""Names and order of the columns. New ones are only ever added at the end.
 
-state is done, failed, pending, or dash (the method does not support the target; it has no seed); reason says why a cell
-failed or is a dash. prepare_epochs is the table's "Epoch". cost_PHASE_NAME is what a phase spent. A metric that is not
-finite stays so. equal_budget_iterations is there in an equal-budget setting; a cell that it shares with the ordinary
-one (of a pre-trained model, which is not tuned) has a row in each. cost_ancestors and cost_prepare are those of the
-gene, the folder of which is named: cells with one gene share them. stored_bytes is the size of the gene's file, 0 for a
-method without one, none where the runs folder holds neither the file nor a record that says it.
-"""
+def columns(results: Results) -> list[str]:
+    """Returns names and order of the columns; there are as many for metrics as the records have.
+
+    state is done, failed, pending, or dash (the method does not support the target; it has no seed); reason says why a
+    cell failed or is a dash. prepare_epochs is the table's "Epoch". cost_PHASE_NAME is what a phase spent. A metric
+    that is not finite stays so. equal_budget_iterations is set in an equal-budget setting; a cell that it shares with
+    the ordinary one (of a pre-trained model, which is not fine-tuned) has a row in each. cost_ancestors and
+    cost_prepare are costs of the gene, whose folder is in gene: cells with one gene share them. stored_bytes is the
+    size of the gene's file, 0 for a method without one, empty where neither the file nor a record tells it.
+    """
+    return [
+        *("protocol", "setting", "setting_description", "preset", "group", "method", "variant", "title", "size"),
+        *("task", "source", "depth", "width", "seed", "state", "reason"),
+        *measure_names(results.records.values()),
+        *("test_images", "stored_parameters", "model_parameters", "prepare_epochs"),
+        *(f"cost_{phase}_{name}" for phase in PHASES[1:] for name in _SPENT),
+        *("address", "equal_budget_iterations"),
+        *(f"cost_{PHASES[0]}_{name}" for name in _SPENT),
+        *("stored_bytes", "gene", "initial_weights_sha256", "model_sha256"),
+    ]
 
 
 def rows(results: Results) -> list[dict[str, Any]]:
-    """The cells that the tables are made of, in a fixed order; None where there is nothing to say."""
+    """Returns the cells that the tables are made of, in a fixed order; None where there is nothing to say."""
     unique: dict[object, dict[str, Any]] = {}  # a depth and a width table may share a cell
+    names = columns(results)
     for grid in grids(results):
         for key, row in _grid_rows(grid, results):
-            unique.setdefault(key, {name: row.get(name) for name in COLUMNS})
+            unique.setdefault(key, {name: row.get(name) for name in names})
     return list(unique.values())
 
 
 def to_frame(results: Results) -> pandas.DataFrame:
-    """The same rows as a data frame."""
+    """Returns the same rows as a data frame."""
     import pandas
 
-    return pandas.DataFrame(rows(results), columns=list(COLUMNS))
+    return pandas.DataFrame(rows(results), columns=columns(results))
 
 
 def _grid_rows(grid: Grid, results: Results) -> Iterator[tuple[object, dict[str, Any]]]:
-    """The rows of one table, each with what it is the only one of."""
+    """Yields the rows of one table, each with a key that no other row has."""
     names = ("protocol", "setting", "setting_description", "preset")
     table: dict[str, Any] = {name: getattr(grid, name) for name in names}
     table["equal_budget_iterations"] = grid.equal_budget and grid.equal_budget.iterations
@@ -105,12 +89,11 @@ def _outcome(outcome: Record | Failure | None, results: Results) -> dict[str, An
         return {"state": "pending"}
     if isinstance(outcome, Failure):
         return {"state": "failed", "reason": outcome.error}
-    costs = {f"cost_{phase}_{name}": getattr(cost, name) for phase, cost in outcome.cost.items() for name in _SPENT}
     return {
         "state": "done",
         "test_images": outcome.test_images,
         **outcome.metrics,
-        **costs,
+        **{f"cost_{phase}_{name}": getattr(outcome.cost[phase], name) for phase in PHASES for name in _SPENT},
         "stored_bytes": results.stored_bytes(outcome),
         "gene": outcome.gene,
         "initial_weights_sha256": outcome.result.initial_weights.sha256,

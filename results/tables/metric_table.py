@@ -1,0 +1,235 @@
+"""One metric of the cells that belong together: numbers by row, column and seed, before anything is printed.
+
+Other tables (comparisons, costs, statistics) and the figures are computed from it; `metric_report` prints it.
+
+    MetricTable
+      columns    one for each target and task
+      rows       one for each method with its options; costs and means by model size
+        entries  one for each column: values by seed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+from typing import Any, Literal
+
+from learngene_bench.results.records.selection import ColumnKey, Grid, RowKey
+from learngene_bench.results.statistics.paired import mean, standard_deviation
+from learngene_bench.results.tables.measure import Measure
+from learngene_bench.results.tables.numbers import on_axis
+from learngene_bench.results.tables.report_table import Highlight, slug
+from learngene_bench.schema.base import Scalar
+from learngene_bench.schema.subject import EqualBudget, PlannedCell
+
+EntryState = Literal["done", "incomplete", "failed", "pending", "dash", "not planned"]
+
+REFERENCE_GROUP = "pre-training"
+"""Group of methods that are a reference and no initialization: each target is trained for longer than all others."""
+
+
+@dataclass(frozen=True)
+class TargetColumn:
+    """One target and task; the label is its value on the table's axis."""
+
+    size: str
+    label: str
+    task: str
+    target: Mapping[str, Scalar]
+
+    @property
+    def key(self) -> ColumnKey:
+        """Key of the column in `MetricTable.source`."""
+        return ColumnKey(self.size, self.task, tuple(sorted(self.target.items())))
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What stands where a row and a column meet.
+
+    Attributes:
+        state: "incomplete" has some of its seeds, "failed" and "pending" none; "dash" is not supported by the method;
+            "not planned" is in no plan.
+        values: the metric by seed.
+        expected: number of planned seeds.
+        highlight: best or second of its column.
+        footnotes: numbers of the table's footnotes, from 1.
+    """
+
+    state: EntryState
+    values: Mapping[int, float]
+    expected: int
+    highlight: Highlight = ""
+    footnotes: tuple[int, ...] = ()
+
+    @cached_property
+    def mean(self) -> float | None:
+        """Mean over seeds; None unless every planned seed is there: a mean over the rest is of something else."""
+        return mean(list(self.values.values())) if self.state == "done" else None
+
+    @cached_property
+    def standard_deviation(self) -> float | None:
+        """Standard deviation over seeds, with n - 1; None unless done with at least two seeds."""
+        return standard_deviation(list(self.values.values())) if self.state == "done" and self.expected > 1 else None
+
+
+@dataclass(frozen=True)
+class SizeMean:
+    """A row's mean over the columns of one model size that its method supports.
+
+    Attributes:
+        value: None unless every planned seed of every such column is there.
+        done: number of the `expected` cells that are there; none are expected where nothing is planned.
+        footnotes: numbers of footnotes that name the columns, if not all of the size are in the mean.
+    """
+
+    value: float | None
+    done: int
+    expected: int
+    footnotes: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class SizeCosts:
+    """What a row costs at one model size, as means over targets and seeds.
+
+    Attributes:
+        stored_parameters: parameters that are stored and inherited; None where nothing is planned.
+        initialize_iterations: iterations that the method trains for one target while initializing it; None unless all
+            `expected` cells are done.
+        initialize_seconds: seconds of the same phase.
+        done: number of the `expected` cells that are done.
+    """
+
+    stored_parameters: float | None
+    initialize_iterations: float | None
+    initialize_seconds: float | None
+    done: int
+    expected: int
+
+
+@dataclass(frozen=True)
+class MethodRow:
+    """One method, with one choice of its options.
+
+    Attributes:
+        label: different for any two rows of a table.
+        prepare_epochs: epochs of preparing the gene; the different values among the cells, ascending.
+        costs: by model size.
+        entries: in the order of the table's columns.
+        means: by model size, the row's own and then those at each of the table's `budgets`. Empty where the table has
+            no budgets, except for tables of tasks.
+    """
+
+    group: str
+    method: str
+    variant: str
+    label: str
+    prepare_epochs: tuple[float, ...]
+    costs: Mapping[str, SizeCosts]
+    entries: tuple[Entry, ...]
+    means: Mapping[str, tuple[SizeMean, ...]]
+
+    @property
+    def key(self) -> RowKey:
+        """Key of the row in `MetricTable.source`."""
+        return RowKey(self.method, self.variant)
+
+    @property
+    def is_reference(self) -> bool:
+        """Returns True for pre-training, which takes no part in comparisons of initializations."""
+        return self.group == REFERENCE_GROUP
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """The names of the row, as they stand in `ReportTable.data`."""
+        return {"group": self.group, "method": self.method, "variant": self.variant, "title": self.label}
+
+
+@dataclass(frozen=True)
+class MetricTable:
+    """One metric of the cells with one protocol, setting, grid and axis.
+
+    Attributes:
+        title: what is measured and what the columns differ in.
+        measure: the metric.
+        source: the cells that the table is made of.
+        grid: name of the grid of targets.
+        axis: what the targets differ in.
+        equal_budget: the budget, if this is the equal-budget sibling of another table.
+        budgets: iterations of the table's own equal-budget siblings, whose means stand beside its own.
+        other_protocols: other protocol versions that have results too, in tables of their own.
+        test_images: different sizes of the test splits, ascending.
+        replaced: number of results that are left out because a newer plan replaces theirs.
+        footnotes: reasons of dashes and failures; entries refer to them by number, from 1.
+    """
+
+    title: str
+    measure: Measure
+    source: Grid
+    grid: str
+    axis: str
+    preset: str
+    setting: str
+    setting_description: str
+    protocol: int
+    equal_budget: EqualBudget | None
+    budgets: tuple[int, ...]
+    columns: tuple[TargetColumn, ...]
+    rows: tuple[MethodRow, ...]
+    other_protocols: tuple[int, ...]
+    test_images: tuple[int, ...]
+    replaced: int
+    footnotes: tuple[str, ...]
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What the numbers are comparable within, the first columns of every CSV and the head of every JSON table."""
+        return {
+            "protocol": self.protocol,
+            "setting": self.setting,
+            "setting_description": self.setting_description,
+            "preset": self.preset,
+            "grid": self.grid,
+            "axis": self.axis,
+            "metric": self.measure.name,
+            "equal_budget_iterations": self.equal_budget and self.equal_budget.iterations,
+        }
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """Names of the methods whose final results others are to reach, as the grid gives them."""
+        return ("he", "direct-pt")
+
+    @property
+    def subtitle(self) -> str:
+        """The same in words."""
+        return f"{self.setting_description} (setting {self.setting[:8]}, protocol {self.protocol})"
+
+    @property
+    def slug(self) -> str:
+        """Name for files and labels."""
+        return slug(self.grid, self.measure.name, self.setting[:8], f"protocol{self.protocol}")
+
+    def sizes(self) -> dict[str, range]:
+        """Returns each model size with the indices of its columns, which stand side by side."""
+        sizes: dict[str, range] = {}
+        for size, indices in groupby(range(len(self.columns)), key=lambda index: self.columns[index].size):
+            first, *rest = indices
+            sizes[size] = range(first, first + len(rest) + 1)
+        return sizes
+
+    def rows_in(self, indices: Iterable[int]) -> Iterator[MethodRow]:
+        """Yields the rows that have anything in some of these columns."""
+        indices = list(indices)
+        return (row for row in self.rows if any(row.entries[index].state != "not planned" for index in indices))
+
+    def labels(self, indices: Iterable[int]) -> str:
+        """Names columns by their labels: "depth 4, 6"."""
+        return on_axis(self.axis, [self.columns[index].label for index in indices])
+
+    def cells(self, row: MethodRow, index: int) -> dict[int, PlannedCell]:
+        """Returns the planned cells of an entry by seed, ascending."""
+        return dict(sorted(self.source.cells.get((row.key, self.columns[index].key), {}).items()))

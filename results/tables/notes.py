@@ -1,0 +1,118 @@
+"""Writes the notes below a metric table: what a reader must know of its numbers, in plain sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+
+from learngene_bench.results.statistics.paired import smallest_sign_flip_p
+from learngene_bench.results.tables.equal_budget import lost_leads
+from learngene_bench.results.tables.metric_table import MetricTable
+from learngene_bench.results.tables.numbers import span
+from learngene_bench.results.tables.report_table import Highlight
+
+
+def mean_labels(table: MetricTable) -> list[str]:
+    """Returns what stands below "Mean" above a row's means over a size: its own, and those at equal budgets."""
+    if not any(row.means for row in table.rows):
+        return []
+    if len(table.budgets) < 2:
+        return ["", *("=budget" for _ in table.budgets)]
+    return ["", *(f"={iterations}" for iterations in table.budgets)]
+
+
+def notes(table: MetricTable, initialize: bool) -> Iterator[str]:
+    """Yields the notes.
+
+    Args:
+        initialize: whether the table shows what initializing costs.
+    """
+    states = {entry.state for row in table.rows for entry in row.entries}
+    incomplete = any(mean.value is None and mean.expected for row in table.rows for mean in chain(*row.means.values()))
+    yield _seeds(table)
+    yield from _without_highlights(table)
+    if incomplete or states & {"incomplete", "failed", "pending"}:
+        yield "k/n: only k of n seeds have a result, so no mean is printed."
+    yield "Epoch: epochs spent on preparing, once for all targets. Para.: parameters that are stored and inherited."
+    if initialize:
+        yield "Init.: what the method itself trains for one target (iterations, seconds), mean over targets and seeds."
+    if mean_labels(table):
+        yield _means(table)
+        yield from chain(*(lost_leads(table, size) for size in table.sizes()))
+    if table.equal_budget:
+        yield f"Equal budget: {_equal(table, str(table.equal_budget.iterations))}."
+    if table.other_protocols:
+        versions = ", ".join(map(str, table.other_protocols))
+        yield f"Numbers of other protocol versions (here: {versions}) cannot be compared with these and stand apart."
+    if table.replaced:
+        yield f"{table.replaced} results of older plans are left out: a newer plan replaces them."
+
+
+def legend(table: MetricTable) -> dict[Highlight, str]:
+    """Says what the highlights mean, if there are any; `highlight.py` has the rule."""
+    used = {entry.highlight for row in table.rows for entry in row.entries}
+    meanings: dict[Highlight, str] = {
+        "best": "best of its column, and those below down to the first that a paired t-test over the seeds (two-sided, "
+        "5 %, assuming normal differences) tells from it",
+        "second": "the next",
+    }
+    if _seed_counts(table) == {1}:
+        meanings = {
+            "best": f"{table.measure.better} of its column (with one seed no difference can be tested)",
+            "second": "second",
+        }
+    return {name: meaning for name, meaning in meanings.items() if name in used}
+
+
+def _without_highlights(table: MetricTable) -> Iterator[str]:
+    if not legend(table):
+        return
+    counts = _seed_counts(table)
+    plain = [] if counts == {1} else ["columns in which nothing can be told apart"]
+    if len(counts) > 1 and 1 in counts:
+        plain.append("rows with one seed")
+    plain.append("columns with planned cells missing")
+    if any(row.is_reference for row in table.rows):
+        plain.append("pre-training, which is a reference")
+    yield f"Never highlighted: {', '.join(plain)}."
+
+
+def _seed_counts(table: MetricTable) -> set[int]:
+    return {entry.expected for row in table.rows for entry in row.entries if entry.expected}
+
+
+def _means(table: MetricTable) -> str:
+    if not table.budgets:
+        return "Mean: over the columns of the size."
+    labels = " and ".join(f"Mean {label}" for label in mean_labels(table)[1:])
+    iterations = f"{table.budgets[0]}" if len(table.budgets) == 1 else "that many"
+    return (
+        f"Mean: over the columns of the size; {labels}: of the same targets and seeds where "
+        f"{_equal(table, iterations)}."
+    )
+
+
+def _equal(table: MetricTable, iterations: str) -> str:
+    apart = " (pre-training apart)" if any(row.is_reference for row in table.rows) else ""
+    return f"every method{apart} has {iterations} iterations in all, those of initializing (Init.) and of fine-tuning"
+
+
+def _seeds(table: MetricTable) -> str:
+    """Says over what mean and spread are, and what so few seeds cannot show."""
+    counts = {row.label: sorted({entry.expected for entry in row.entries if entry.expected}) for row in table.rows}
+    every = sorted(_seed_counts(table))
+    if not every:
+        return "No method of this table supports any of its targets."
+    images = f" Each on {span(table.test_images)} test images." if table.test_images else ""
+    if every == [1]:
+        return f"One seed: nothing can be said of the spread.{images}"
+    seeds = f"{span(every)} seeds"
+    if len(every) > 1:
+        seeds += f" ({', '.join(_seeds_of(label, values) for label, values in counts.items() if values)})"
+    p = smallest_sign_flip_p(every[-1])
+    power = f"with {every[-1]} seeds no two-sided sign-flip test gets below p = {p:.2g}"
+    return f"Mean ± standard deviation (n - 1) over {seeds}; {power}.{images}"
+
+
+def _seeds_of(label: str, counts: Sequence[int]) -> str:
+    return f"{label}: {span(counts)}"

@@ -171,7 +171,7 @@ def learning_curve(cell: Cell, plan: Plan, point: dict[str, Any], draw: random.R
     """Makes a curve with a point for each epoch; deeper models and methods later in the plan end higher."""
     epochs = math.ceil(plan.preset.recipes["finetuning"].epochs or 1)
     start = 10 + draw.gauss(0, 1)
-    rise = 20 + cell.target.depth + plan.rows.index(cell.row) + draw.gauss(0, 1)
+    rise = 20 + cell.target.depth + plan.methods.index(cell.method) + draw.gauss(0, 1)
     curve = []
     for epoch in range(epochs + 1):
         top1 = min(100.0, max(0.0, start + rise * (1 - math.exp(-3 * epoch / epochs))))
@@ -207,7 +207,9 @@ def about_the_machine() -> str:
 def about_the_records(runs: Runs, plan: Plan) -> str:
     files = [*runs.root.glob("*/*/result.json"), *runs.root.glob("plans/*.json")]
     size = sum(path.stat().st_size for path in files) / 1e6
-    return f"{len(plan.cells)} cells, {len(plan.stages)} stages, {len(plan.rows)} rows; {size:.0f} MB of JSON to read"
+    return (
+        f"{len(plan.cells)} cells, {len(plan.stages)} stages, {len(plan.methods)} rows; {size:.0f} MB of JSON to read"
+    )
 
 
 def measure(runs: Runs, commands: Sequence[str], nothing: Path) -> None:

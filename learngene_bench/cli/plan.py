@@ -79,9 +79,9 @@ def _as_json(plan: Plan, states: dict[str, State], estimate: dict[str, Any]) -> 
             {**planned_cell(cell, plan).model_dump(mode="json"), "state": states[cell.address]} for cell in plan.cells
         ],
         "dashes": [
-            {"method": dash.row.name, "variant": dash.row.variant, "size": dash.size, "task": dash.task}
+            {"method": dash.method.name, "variant": dash.method.variant, "size": dash.size, "task": dash.task}
             | {"target": dash.target.as_dict(), "reason": dash.reason}
-            for dash in plan.dashes
+            for dash in plan.unsupported
         ],
         "stages": [
             {"address": address, "kind": stage.kind, "label": stage.label, "state": states[address]}
@@ -104,13 +104,13 @@ def _place(plan: Plan, found: Cell | UnsupportedCell) -> Place:
 
 def _print(plan: Plan, states: dict[str, State], estimate: dict[str, Any], console: Console) -> None:
     table = Table(title=Text(f"{plan.grid.title}, preset {plan.setting_description}"), title_justify="left", box=None)
-    table.add_column("method", overflow="fold", min_width=max(len("method"), *(len(row.name) for row in plan.rows)))
+    table.add_column("method", overflow="fold", min_width=max(len("method"), *(len(row.name) for row in plan.methods)))
     table.add_column("size", no_wrap=True)
     reasons: list[str] = []
     cells: dict[tuple[MethodVariant, str, Place], list[Cell]] = {}
     for cell in plan.cells:
-        cells.setdefault((cell.row, cell.size, _place(plan, cell)), []).append(cell)
-    dashes = {(dash.row, dash.size, _place(plan, dash)): dash.reason for dash in plan.dashes}
+        cells.setdefault((cell.method, cell.size, _place(plan, cell)), []).append(cell)
+    dashes = {(dash.method, dash.size, _place(plan, dash)): dash.reason for dash in plan.unsupported}
     places = list(dict.fromkeys(place for *_, place in [*cells, *dashes]))
     if plan.grid.axis != "task":
         places.sort(key=int)
@@ -119,7 +119,7 @@ def _print(plan: Plan, states: dict[str, State], estimate: dict[str, Any], conso
         table.add_column(str(place), justify="right", overflow="fold" if plan.grid.axis == "task" else "ellipsis")
     for heading in ("Para. (M)", "Epoch") if costs else ():
         table.add_column(heading, justify="right", no_wrap=True)
-    for row in plan.rows:
+    for row in plan.methods:
         for size in plan.sizes():
             own = [cell for place in places for cell in cells.get((row, size, place), [])]
             marks = []

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import ValidationError
 
 from learngene_bench.config.grid import Grid
-from learngene_bench.config.merge import Fallbacks, assign, multiply_lengths, override
+from learngene_bench.config.merge import Fallbacks, assign, inner_table, multiply_lengths, override
 from learngene_bench.config.messages import format_validation_error
 from learngene_bench.config.preset import Preset
 from learngene_bench.config.recipe import RECIPES
@@ -76,8 +76,8 @@ def load_preset(
     if grid is not None:
         multiply_lengths(values, grid.finetuning_factor)
     override(values, overrides, fallbacks)
-    recipes = values.get("recipes")
-    if fallbacks is not None and isinstance(recipes, dict) and recipes.keys() - known:
+    recipes = inner_table(values, "recipes")
+    if fallbacks is not None and recipes.keys() - known:
         known |= fallbacks().keys()
         for name in sorted(recipes.keys() - known):
             where = "--set" if any(key.startswith(f"recipes.{name}") for key in overrides) else path
@@ -92,9 +92,8 @@ def _drop_options_of_another(preset: dict[str, Any], overrides: Mapping[str, Any
     value.
     """
     choosers = {"data": (preset, "name", None), "model": (preset, "family", "vit")}
-    downstream = preset.get("downstream")
-    tasks = downstream.get("tasks") if isinstance(downstream, dict) else None
-    choosers |= {f"downstream.tasks.{name}.data": (task, "name", None) for name, task in (tasks or {}).items()}
+    tasks = inner_table(preset, "downstream", "tasks")
+    choosers |= {f"downstream.tasks.{name}.data": (task, "name", None) for name, task in tasks.items()}
     for dotted, (section, chooser, default) in choosers.items():
         key = dotted.rpartition(".")[2]
         options = section.get(key) if isinstance(section, dict) else None

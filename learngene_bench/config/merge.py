@@ -11,6 +11,7 @@ import copy
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from learngene_bench.config.recipe import follow_fallbacks
 from learngene_bench.util.errors import UserError
 
 Table = dict[str, Any]
@@ -23,9 +24,9 @@ LENGTHS = {"epochs": "iterations", "iterations": "epochs"}
 
 def multiply_lengths(preset: Table, factor: float) -> None:
     """Makes fine-tuning this many times as long, for every size and on every downstream task."""
-    recipes = [_inner(preset, "recipes", "finetuning"), _inner(preset, "downstream", "recipe")]
-    recipes += [_inner(size, "recipes", "finetuning") for size in _tables(preset, "sizes")]
-    recipes += [_inner(task, "recipe") for task in _tables(preset, "downstream", "tasks")]
+    recipes = [inner_table(preset, "recipes", "finetuning"), inner_table(preset, "downstream", "recipe")]
+    recipes += [inner_table(size, "recipes", "finetuning") for size in _tables(preset, "sizes")]
+    recipes += [inner_table(task, "recipe") for task in _tables(preset, "downstream", "tasks")]
     for recipe in recipes if factor != 1 else ():
         for unit in LENGTHS.keys() & recipe.keys():
             if isinstance(recipe[unit], int | float):  # anything else is an error of the preset's own
@@ -47,7 +48,7 @@ def override(values: Table, overrides: Mapping[str, Any], fallbacks: Fallbacks |
         section, _, unit = key.rpartition(".")
         if (other := f"{section}.{LENGTHS.get(unit)}") in overrides and key < other:
             raise UserError(f"--set {key} and {other}: a recipe has one length, give one of them")
-    absent = {name for key in overrides if (name := _recipe_in(key)) and name not in _inner(values, "recipes")}
+    absent = {name for key in overrides if (name := _recipe_in(key)) and name not in inner_table(values, "recipes")}
     for key in sorted(overrides, key=lambda key: (_recipe_in(key) in absent, _is_specific(key), key.count("."), key)):
         if (name := _recipe_in(key)) in absent and fallbacks:
             _copy_fallback(values, name, fallbacks())
@@ -68,12 +69,12 @@ def assign(values: Table, dotted: str, value: Any) -> None:
 
 
 def _is_specific(key: str) -> bool:
-    """True for a key of one size or task, which is applied after those of all."""
+    """Returns True for a key of one size or task, which is applied after those of all."""
     return key.startswith(("sizes.", "downstream.tasks."))
 
 
 def _recipe_in(key: str) -> str | None:
-    """The name of the recipe that a key sets something of."""
+    """Returns the name of the recipe that a key sets something of."""
     parts = key.split(".")
     if parts[0] == "sizes":
         parts = parts[2:]
@@ -82,11 +83,10 @@ def _recipe_in(key: str) -> str | None:
 
 def _copy_fallback(values: Table, name: str, fallbacks: Mapping[str, str]) -> None:
     """Gives the preset and its sizes a recipe of this name, as the one that it falls back to is by now."""
-    found = name
-    while found not in _inner(values, "recipes") and found in fallbacks:
-        found = fallbacks[found]
-    for recipes in (_inner(values, "recipes"), *(_inner(size, "recipes") for size in _tables(values, "sizes"))):
-        if found != name and isinstance(recipes.get(found), dict):
+    found = follow_fallbacks(name, inner_table(values, "recipes"), fallbacks)
+    for layer in (values, *_tables(values, "sizes")):
+        recipes = inner_table(layer, "recipes")
+        if found is not None and found != name and isinstance(recipes.get(found), dict):
             recipes[name] = copy.deepcopy(recipes[found])
 
 
@@ -99,13 +99,13 @@ def _remove_specific(values: Table, path: list[str]) -> None:
     else:
         return
     for table, (*parents, last) in layers:
-        section = _inner(table, *parents)
+        section = inner_table(table, *parents)
         for key in (last, LENGTHS.get(last, last)):
             section.pop(key, None)
 
 
-def _inner(table: Table, *names: str) -> Table:
-    """The table inside a table; an empty one where there is none."""
+def inner_table(table: Table, *names: str) -> Table:
+    """Returns the table inside a table; an empty one where there is none, or no table."""
     for name in names:
         found = table.get(name)
         table = found if isinstance(found, dict) else {}
@@ -113,5 +113,5 @@ def _inner(table: Table, *names: str) -> Table:
 
 
 def _tables(table: Table, *names: str) -> Iterator[Table]:
-    """The tables inside a table of tables."""
-    return (value for value in _inner(table, *names).values() if isinstance(value, dict))
+    """Yields the tables inside a table of tables."""
+    return (value for value in inner_table(table, *names).values() if isinstance(value, dict))

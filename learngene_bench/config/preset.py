@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from learngene_bench.config.messages import format_validation_error
-from learngene_bench.config.recipe import RECIPES, Recipe
+from learngene_bench.config.recipe import RECIPES, Recipe, follow_fallbacks
 from learngene_bench.config.section import Section
 from learngene_bench.util.errors import unknown
 
@@ -66,6 +66,11 @@ class AncestorSource(Section):
     timm: str | None = Field(None, description="name of a timm model with pretrained weights")
     checkpoint: Path | None = Field(None, description="a file of weights, safetensors or weights-only")
 
+    @property
+    def is_given(self) -> bool:
+        """True if ancestors are loaded, False if they are trained."""
+        return self.timm is not None or self.checkpoint is not None
+
     @model_validator(mode="after")
     def _is_one_source(self) -> AncestorSource:
         if self.timm is not None and self.checkpoint is not None:
@@ -120,26 +125,23 @@ class Downstream(Section):
 
 
 class Preset(Section):
-    """The scale at which one measures.
-
-    A recipe may be trained by under the name of another that has none: `recipe_of` takes what a method declares.
-    """
+    """The scale at which one measures, as the size, the grid and the user have changed it (see `merge.py`)."""
 
     renamed: ClassVar = {"tuning": "recipes.finetuning"}
 
-    name: str
-    title: str
+    name: str = Field(description="what tables call it")
+    title: str = Field(description="one line for `lgbench list`")
     data: dict[str, Any] = Field(description="`name` of the data set, and that data set's own options")
     model: dict[str, Any] = Field(
         {}, description="`family` of the models ('vit' when absent), and that family's own settings"
     )
-    sizes: dict[str, Size] = Field(min_length=1)
+    sizes: dict[str, Size] = Field(min_length=1, description="model sizes by name")
     base: BaseInitialization = BaseInitialization()
     teacher: Teacher
     ancestor: AncestorSource = AncestorSource()
-    recipes: dict[str, Recipe]
-    downstream: Downstream | None = None
-    evaluation_split: Literal["test", "validation"] = "test"
+    recipes: dict[str, Recipe] = Field(description=f"by name: {', '.join(RECIPES)}, and those that methods declare")
+    downstream: Downstream | None = Field(None, description="absent where transfer is not measured")
+    evaluation_split: Literal["test", "validation"] = Field("test", description="images that metrics are measured on")
     compute: Compute = Compute()
 
     @model_validator(mode="before")
@@ -148,7 +150,7 @@ class Preset(Section):
         return _refuse_recipes_outside_their_section(cls, values)
 
     @model_validator(mode="after")
-    def _has_valid_recipes(self) -> Preset:
+    def _has_all_recipes(self) -> Preset:
         if missing := [f"recipes.{name}" for name in RECIPES if name not in self.recipes]:
             raise ValueError(f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing")
         for name, recipe in self.recipes.items():
@@ -170,11 +172,9 @@ class Preset(Section):
         Raises:
             UserError: neither the preset has the recipe nor do the fallbacks lead to one.
         """
-        found = name
-        while found not in self.recipes:
-            if not fallbacks or found not in fallbacks:
-                raise unknown(f"recipe of preset {self.name!r}", found, self.recipes)
-            found = fallbacks[found]
+        found = follow_fallbacks(name, self.recipes, fallbacks or {})
+        if found is None:
+            raise unknown(f"recipe of preset {self.name!r}", name, self.recipes)
         return self.recipes[found].changed_by(self.sizes[self.size_at(width)].recipes.get(found, {}))
 
     def size_at(self, width: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -173,6 +173,15 @@ class Recipe(Section):
             for users in field.metadata:
                 if isinstance(users, UsedBy) and recipe not in users and getattr(self, name) != field.default:
                     raise ValueError(f"only {' and '.join(users.recipes)} use {name}")
+
+
+def follow_fallbacks(name: str, recipes: Container[str], fallbacks: Mapping[str, str]) -> str | None:
+    """Returns the first of these recipes to which a name and its fallbacks lead; None if they lead to none."""
+    for _ in range(len(fallbacks) + 1):
+        if name in recipes or name not in fallbacks:
+            break
+        name = fallbacks[name]
+    return name if name in recipes else None
 
 
 def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

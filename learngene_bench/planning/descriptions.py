@@ -6,7 +6,8 @@ They are written as one would type them after `--set`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -14,28 +15,110 @@ from pydantic import BaseModel
 from learngene_bench.config.merge import LENGTHS
 from learngene_bench.config.preset import Preset
 from learngene_bench.config.recipe import Recipe
-
-Text = Callable[[object], str]
-
-
-def text_of(value: object) -> str:
-    """Returns a value as one would type it."""
-    if value is None:
-        return "none"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return "+".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
+from learngene_bench.contracts.initializer import Distiller, Initializer, Pretrained, wrong_family
+from learngene_bench.planning.scope import Scope, recipe_of_method
+from learngene_bench.planning.targets import Target
 
 
-def differences(before: object, after: object, prefix: str, text: Text = text_of) -> list[str]:
-    """Lists what differs between two sections, or two tables of values, as `PREFIX.KEY=VALUE`."""
+def describe_setting(scope: Scope) -> str:
+    """Describes what all cells share: the preset, and what sets their numbers apart from the preset's own."""
+    request, preset, reference = scope.request, scope.preset, scope.request.reference
+    lines = ["cuda"] if request.device == "cuda" else []
+    lines += [f"{request.processes} processes for a model"] if request.processes > 1 else []
+    lines += _differences(reference.data, preset.data, "data.", set(scope.source.dataset.location))
+    lines += _differences(_shared(reference), _shared(preset))
+    if scope.is_transfer:
+        lines += _finetuning_on_tasks(scope)
+    else:
+        lines += _recipe_of_sizes("finetuning", reference, preset)
+    lines += _recipe_of_sizes("inheritance", reference, preset) if request.equal_budget else []
+    return ", ".join([preset.name, *lines])
+
+
+def describe_variant(method: Initializer, target: Target, scope: Scope, hash_of: Callable[[Path], str]) -> str:
+    """Describes what sets a row apart from the method's default: its options, and differences that its cells depend on.
+
+    Args:
+        hash_of: returns the hash of a file, whose beginning stands for it.
+    """
+    preset, reference = scope.preset, scope.request.reference
+    options, default = dict(method.options), type(method).Options()
+    lines = [f"{key}={_text(value, hash_of)}" for key, value in options.items() if value != getattr(default, key)]
+    fits = wrong_family(method, target.spec) is None
+    request = method.gene_request(target.spec, target.base) if fits else None
+    ancestors = request.ancestors.values() if request else ()
+    if any(isinstance(ancestor, Distiller) for ancestor in ancestors):
+        lines += _differences(reference.teacher, preset.teacher, "teacher.", hash_of=hash_of)
+    used = [(name, target.base.width) for name in method.trains()]
+    used += [(name, request.family.width) for name in request.trains] if request else []
+    if widths := [ancestor.spec.width for ancestor in ancestors if isinstance(ancestor, Pretrained)]:
+        lines += _differences(reference.ancestor, preset.ancestor, "ancestor.", hash_of=hash_of)
+        used += [("pretraining", width) for width in widths if not preset.ancestor.is_given]
+    for name in dict.fromkeys(name for name, _ in used):
+        sizes = {preset.size_at(width): width for recipe, width in used if recipe == name}
+        before, after = (
+            {size: recipe_of_method(made, method, name, width) for size, width in sizes.items()}
+            for made in (reference, preset)
+        )
+        lines += _recipe_differences(before, after, next(iter(after.values())), name, f"sizes.{{}}.recipes.{name}")
+    return ", ".join(lines)
+
+
+def _shared(preset: Preset) -> dict[str, Any]:
+    """Returns the settings, recipes and data apart, that the numbers of all methods depend on."""
+    return {
+        "model": preset.model,
+        "base": preset.base,
+        "compute": {name: getattr(preset.compute, name) for name in ("threads", "precision", "compile")},
+        "sizes": {name: {"width": size.width} for name, size in preset.sizes.items()},
+        "evaluation_split": preset.evaluation_split,
+    }
+
+
+def _recipe_of_sizes(name: str, reference: Preset, preset: Preset) -> list[str]:
+    """Lists what differs in a recipe of the preset's sizes."""
+    widths = {size: about.width for size, about in preset.sizes.items()}
+    before, after = (
+        {size: made.recipe_of(name, width) for size, width in widths.items()} for made in (reference, preset)
+    )
+    return _recipe_differences(before, after, preset.recipes[name], name, f"sizes.{{}}.recipes.{name}")
+
+
+def _finetuning_on_tasks(scope: Scope) -> list[str]:
+    """Lists what differs in the fine-tuning on downstream tasks, and in their data."""
+    new, old = scope.preset.downstream, scope.request.reference.downstream
+    assert new is not None
+    before = {
+        task.name: old.recipe_of(task.name) if old and task.name in old.tasks else (old or new).recipe
+        for task in scope.tasks
+    }
+    after = {task.name: new.recipe_of(task.name) for task in scope.tasks}
+    lines = _recipe_differences(before, after, new.recipe, "downstream.recipe", "downstream.tasks.{}.recipe")
+    for task in scope.tasks:
+        former = old.tasks[task.name].data if old and task.name in old.tasks else {}
+        prefix = f"downstream.tasks.{task.name}.data."
+        lines += _differences(former, task.settings, prefix, set(task.dataset.location))
+    return lines
+
+
+def _differences(
+    before: object,
+    after: object,
+    prefix: str = "",
+    omitted: set[str] | None = None,
+    hash_of: Callable[[Path], str] | None = None,
+) -> list[str]:
+    """Lists what differs between two sections or tables.
+
+    Args:
+        omitted: keys that decide no number, such as where data lie.
+    """
     old = dict(_flat(before))
-    return [f"{prefix}.{key}={text(value)}" for key, value in _flat(after) if key not in old or old[key] != value]
+    changed = {key: value for key, value in _flat(after) if key not in old or old[key] != value}
+    return [f"{prefix}{key}={_text(value, hash_of)}" for key, value in changed.items() if key not in (omitted or ())]
 
 
-def recipe_differences(
+def _recipe_differences(
     before: Mapping[str, Recipe], after: Mapping[str, Recipe], common: Recipe, shared: str, own: str
 ) -> list[str]:
     """Lists what differs between the resolved recipes of several sizes or tasks.
@@ -56,30 +139,10 @@ def recipe_differences(
         first = next(iter(values.values()))
         general = first if list(values.values()) == [first] * len(new) else dict(_flat(common)).get(key)
         is_shared = any(values[name] == general for name in changed)
-        lines += [f"{shared}.{key}={text_of(general)}"] * is_shared
+        lines += [f"{shared}.{key}={_text(general)}"] * is_shared
         others = [name for name in values if values[name] != general and (is_shared or name in changed)]
-        lines += [f"{own.format(name)}.{key}={text_of(values[name])}" for name in others]
+        lines += [f"{own.format(name)}.{key}={_text(values[name])}" for name in others]
     return lines
-
-
-def finetuning_differences(reference: Preset, preset: Preset) -> list[str]:
-    """Lists what differs in the fine-tuning of the preset's sizes on the source task."""
-    widths = {name: size.width for name, size in preset.sizes.items()}
-    before, after = (
-        {name: made.recipe_of("finetuning", width) for name, width in widths.items()} for made in (reference, preset)
-    )
-    common = preset.recipes["finetuning"]
-    return recipe_differences(before, after, common, "finetuning", "sizes.{}.recipes.finetuning")
-
-
-def downstream_differences(reference: Preset, preset: Preset, tasks: Iterable[str]) -> list[str]:
-    """Lists what differs in the fine-tuning on downstream tasks."""
-    assert preset.downstream is not None
-    former = reference.downstream or preset.downstream
-    before = {task: former.recipe_of(task) if task in former.tasks else former.recipe for task in tasks}
-    after = {task: preset.downstream.recipe_of(task) for task in tasks}
-    common = preset.downstream.recipe
-    return recipe_differences(before, after, common, "downstream.recipe", "downstream.tasks.{}.recipe")
 
 
 def _flat(value: object, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -89,3 +152,16 @@ def _flat(value: object, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield from _flat(inner, f"{prefix}{key}.")
         elif inner is not None or key not in LENGTHS:
             yield f"{prefix}{key}", inner
+
+
+def _text(value: object, hash_of: Callable[[Path], str] | None = None) -> str:
+    """Returns a value as one would type it; the beginning of its hash for a file, which tells it from others."""
+    if isinstance(value, Path) and hash_of is not None:
+        return hash_of(value)[:8]
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return "+".join(map(str, value)) if isinstance(value, tuple | list) else str(value)

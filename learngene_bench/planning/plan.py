@@ -20,7 +20,7 @@ from learngene_bench.schema.constants import Group, StageKind
 from learngene_bench.schema.stage import Config, stage_address
 
 if TYPE_CHECKING:
-    from learngene_bench.planning.targets import Task
+    from learngene_bench.planning.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class MethodVariant:
 class Cell:
     """One measurement: a row x target x task x seed."""
 
-    row: MethodVariant
+    method: MethodVariant
     size: str
     task: str
     target: ModelSpec
@@ -78,7 +78,7 @@ class Cell:
 class UnsupportedCell:
     """A measurement that cannot exist, and why."""
 
-    row: MethodVariant
+    method: MethodVariant
     size: str
     task: str
     target: ModelSpec
@@ -106,8 +106,8 @@ class Plan:
     setting_description: str
     stages: dict[str, Stage] = field(default_factory=dict)
     cells: list[Cell] = field(default_factory=list)
-    dashes: list[UnsupportedCell] = field(default_factory=list)
-    rows: list[MethodVariant] = field(default_factory=list)
+    unsupported: list[UnsupportedCell] = field(default_factory=list)
+    methods: list[MethodVariant] = field(default_factory=list)
     equal_budget_of: str | None = None
     equal_budget_iterations: int = 0
     files: dict[str, Path] = field(default_factory=dict)
@@ -115,5 +115,5 @@ class Plan:
     task_data: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def sizes(self) -> list[str]:
-        """Sizes that the plan has cells or dashes of."""
-        return list(dict.fromkeys([*(cell.size for cell in self.cells), *(dash.size for dash in self.dashes)]))
+        """Returns the sizes that the plan has cells of, supported or not."""
+        return list(dict.fromkeys([*(cell.size for cell in self.cells), *(cell.size for cell in self.unsupported)]))

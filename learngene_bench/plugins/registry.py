@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from learngene_bench.config.loader import build_options
 from learngene_bench.config.preset import Preset
-from learngene_bench.config.recipe import RECIPES
+from learngene_bench.config.recipe import RECIPES, follow_fallbacks
 from learngene_bench.contracts.dataset import Dataset
 from learngene_bench.contracts.initializer import Group, Initializer
 from learngene_bench.util.errors import UserError, unknown
@@ -191,6 +191,11 @@ def check_identity(kind: type[Initializer], where: str) -> None:
         raise UserError(f"{where}: name {kind.name!r}: lower-case letters, digits and single hyphens, as in my-init")
     if kind.name in {*Preset.model_fields, *RECIPES, "grid", "all"}:
         raise UserError(f"{where}: name {kind.name!r} is taken: it means something else in --set or --method")
+    for recipe in kind.recipe_fallbacks:
+        if recipe in {*Preset.model_fields, *RECIPES, "grid"}:
+            raise UserError(f"{where}: recipe_fallbacks: the name {recipe!r} is taken by the suite")
+        if follow_fallbacks(recipe, RECIPES, kind.recipe_fallbacks) is None:
+            raise UserError(f"{where}: recipe_fallbacks: {recipe!r} leads to none of {', '.join(RECIPES)}")
     if kind.group not in get_args(Group):
         raise unknown(f"group of {where}, class {kind.__name__},", kind.group, get_args(Group))
 

@@ -24,11 +24,11 @@ from learngene_bench.version import PROTOCOL
 def planned_cell(cell: Cell, plan: Plan) -> PlannedCell:
     """Returns what a plan says of a cell, in words that a report groups by."""
     return PlannedCell(
-        method=cell.row.name,
-        version=cell.row.version,
-        variant=cell.row.variant,
-        title=cell.row.title,
-        group=cell.row.group,
+        method=cell.method.name,
+        version=cell.method.version,
+        variant=cell.method.variant,
+        title=cell.method.title,
+        group=cell.method.group,
         size=cell.size,
         task=cell.task,
         source=plan.source,
@@ -62,18 +62,18 @@ def make_manifest(plan: Plan, command: list[str]) -> Manifest:
     """Returns what a run of this plan intends, started by this command in the current folder."""
     unsupported = [
         UnsupportedCell(
-            method=dash.row.name,
-            version=dash.row.version,
-            variant=dash.row.variant,
-            title=dash.row.title,
-            group=dash.row.group,
+            method=dash.method.name,
+            version=dash.method.version,
+            variant=dash.method.variant,
+            title=dash.method.title,
+            group=dash.method.group,
             size=dash.size,
             task=dash.task,
             source=plan.source,
             target=dash.target.as_dict(),
             reason=dash.reason,
         )
-        for dash in plan.dashes
+        for dash in plan.unsupported
     ]
     stages = [
         PlannedStage(
@@ -92,7 +92,7 @@ def make_manifest(plan: Plan, command: list[str]) -> Manifest:
         equal_budget=_equal_budget(plan),
         cells=tuple(planned_cell(cell, plan) for cell in plan.cells),
         unsupported=tuple(unsupported),
-        methods=tuple(dict.fromkeys(row.name for row in plan.rows)),
+        methods=tuple(dict.fromkeys(row.name for row in plan.methods)),
         stages=tuple(stages),
         created=provenance.now(),
         command=tuple(command),

@@ -232,14 +232,14 @@ def test_addresses_depend_on_what_is_in_the_file_and_not_on_where_it_lies(weight
     save_file({**tensors, "ln.bias": tensors["ln.bias"] + 1}, weights)
     other = plan_of(f"ghn3.weights={weights}")
     assert not other.stages.keys() & same.stages.keys()
-    assert other.rows[0].variant != same.rows[0].variant
+    assert other.methods[0].variant != same.methods[0].variant
 
 
 def test_rows_say_whether_the_weights_are_published_ones(weights: Path) -> None:
     plan = plan_of(methods=f"ghn3,ghn3:weights={weights}")
-    titles = {(row.title, row.group, row.variant == "") for row in plan.rows}
+    titles = {(row.title, row.group, row.variant == "") for row in plan.methods}
     assert titles == {("GHN-3-style, trained here", "direct", True), ("GHN-3, published weights", "direct", False)}
-    assert {(cell.row.title, cell.prepare_epochs, cell.stored_parameters) for cell in plan.cells} == {
+    assert {(cell.method.title, cell.prepare_epochs, cell.stored_parameters) for cell in plan.cells} == {
         ("GHN-3-style, trained here", plan.preset.recipes["hypernetwork"].epochs, 0),
         ("GHN-3, published weights", None, 0),
     }
@@ -329,7 +329,7 @@ def test_a_published_file_makes_the_round_trip(hypernetwork: Hypernetwork, tmp_p
     converted = load_file(path.with_suffix(".safetensors"))
     assert all(torch.equal(converted[name], tensor) for name, tensor in hypernetwork.state_dict().items())
     assert converted.keys() == hypernetwork.state_dict().keys()
-    assert plan_of(f"ghn3.weights={path.with_suffix('.safetensors')}").rows[0].title == "GHN-3, published weights"
+    assert plan_of(f"ghn3.weights={path.with_suffix('.safetensors')}").methods[0].title == "GHN-3, published weights"
 
 
 class Hostile:

@@ -27,7 +27,8 @@ def finetuning(plan: Plan, key: str) -> dict[str, Any]:
     """A value of the recipe that cells are fine-tuned by, by size or task."""
     on_tasks = plan.grid.axis == "task"
     return {
-        cell.task if on_tasks else cell.size: plan.stages[cell.address].config["tuning"][key] for cell in plan.cells
+        cell.task if on_tasks else cell.size: getattr(plan.stages[cell.address].config.finetuning, key)
+        for cell in plan.cells
     }
 
 
@@ -108,7 +109,7 @@ def test_nothing_is_claimed_that_is_not_applied() -> None:
     """Quick runs have lengths of their own, and a value set to what it was is no change."""
     assert plan_of("he", "finetuning.epochs=3", quick=True).setting_description == "imagenet-quick"
     assert plan_of("he", "finetuning.epochs=10", "data.crop=0.875").setting_description == "imagenet"
-    rows = plan_of("wave,he,ghn3", "sizes.s.recipes.condensation.epochs=2", "pretraining.epochs=9").rows
+    rows = plan_of("wave,he,ghn3", "sizes.s.recipes.condensation.epochs=2", "pretraining.epochs=9").methods
     assert {(row.name, row.variant) for row in rows} == {
         ("wave", ""),
         ("wave", "condensation.epochs=2"),
@@ -122,7 +123,7 @@ def test_equal_addresses_have_equal_descriptions() -> None:
     described: dict[str, str] = {}
     for chosen in itertools.chain.from_iterable(itertools.combinations(settings, n) for n in range(4)):
         for cell in plan_of("wave,he,weight-selection,ligo", *chosen, "grid.depths=[6]").cells:
-            assert described.setdefault(cell.address, cell.row.variant) == cell.row.variant
+            assert described.setdefault(cell.address, cell.method.variant) == cell.method.variant
 
 
 OVERRIDES: dict[str, Any] = {
@@ -278,3 +279,36 @@ def test_fields_that_a_recipe_does_not_use_are_refused(place: str) -> None:
         UserError, match=r"sizes.s.recipes.finetuning: only recipes that methods declare use meta_batch"
     ):
         load_preset("imagenet", {"sizes.s.recipes.finetuning.meta_batch_size": 3})
+
+
+@pytest.mark.parametrize(
+    ("declared", "message"),
+    [
+        ({"finetuning": "condensation"}, "the name 'finetuning' is taken by the suite"),
+        ({"compute": "condensation"}, "the name 'compute' is taken by the suite"),
+        ({"adapter": "adaptation"}, "'adapter' leads to none of pretraining, condensation, inheritance, finetuning"),
+        ({"one": "other", "other": "one"}, "'one' leads to none of pretraining"),
+    ],
+)
+def test_recipes_that_a_method_cannot_declare(declared: dict[str, str], message: str, tmp_path: Path) -> None:
+    plugin = tmp_path / "mine.py"
+    plugin.write_text(
+        "from learngene_bench.contracts.initializer import Initializer\n"
+        "class Mine(Initializer):\n"
+        f"    name, title, recipe_fallbacks = 'mine', 'Mine', {declared}\n"
+        "    def initialize(self, model, target, gene, context): ...\n"
+    )
+    with pytest.raises(UserError, match=message):
+        Registry([plugin])
+
+
+def test_methods_that_disagree_about_a_recipe(tmp_path: Path) -> None:
+    for name, fallback in (("one", "inheritance"), ("other", "condensation")):
+        (tmp_path / f"{name}.py").write_text(
+            "from learngene_bench.contracts.initializer import Initializer\n"
+            "class Mine(Initializer):\n"
+            f"    name, title, recipe_fallbacks = '{name}', 'Mine', {{'adapter': '{fallback}'}}\n"
+            "    def initialize(self, model, target, gene, context): ...\n"
+        )
+    with pytest.raises(UserError, match="its recipe 'adapter' falls back to 'condensation', that of another method to"):
+        Registry([tmp_path / "one.py", tmp_path / "other.py"]).recipe_fallbacks()

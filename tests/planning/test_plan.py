@@ -29,7 +29,7 @@ def addresses(plan: Plan, kind: str) -> set[str]:
 
 
 def of_method(plan: Plan, name: str) -> set[str]:
-    return {cell.address for cell in plan.cells if cell.row.name == name}
+    return {cell.address for cell in plan.cells if cell.method.name == name}
 
 
 def test_one_gene_for_all_depths_and_one_teacher_for_all_seeds() -> None:
@@ -86,12 +86,12 @@ def test_addresses_do_not_depend_on_the_run_they_are_planned_in() -> None:
 def test_variants_share_their_gene_and_are_rows_of_their_own() -> None:
     plan = plan_of("wave,wave:learn_scalers=false,wave:inheritance=interpolate:noise=0")
     assert len(addresses(plan, "gene")) == 1
-    assert [row.variant for row in plan.rows] == ["", "learn_scalers=false", "inheritance=interpolate, noise=0"]
+    assert [row.variant for row in plan.methods] == ["", "learn_scalers=false", "inheritance=interpolate, noise=0"]
 
 
 def test_overrides_name_the_row_or_the_setting_they_change() -> None:
     plain, plan = plan_of(), plan_of("wave,he", "condensation.epochs=7")
-    assert [row.variant for row in plan.rows] == ["condensation.epochs=7", ""]
+    assert [row.variant for row in plan.methods] == ["condensation.epochs=7", ""]
     assert plan.setting == plain.setting
     tuned = plan_of("wave,he", "finetuning.epochs=7")
     assert tuned.setting != plain.setting
@@ -104,7 +104,9 @@ def test_equal_budget_takes_own_training_off_the_finetuning() -> None:
     plan = make_plan(request)
     assert (plan.equal_budget_of, plan.setting != ordinary.setting) == (ordinary.setting, True)
     assert addresses(plan, "gene") == addresses(ordinary, "gene")
-    iterations = {(c.row.name, c.row.variant): plan.stages[c.address].config.finetuning.iterations for c in plan.cells}
+    iterations = {
+        (c.method.name, c.method.variant): plan.stages[c.address].config.finetuning.iterations for c in plan.cells
+    }
     # 5 epochs of 19 steps and 150 iterations for scalers: 245 in all.
     assert iterations == {("wave", ""): 95, ("he", ""): 245, ("wave", "learn_scalers=false"): 245}
     assert plan.equal_budget_iterations == 245
@@ -200,9 +202,9 @@ def test_nothing_is_planned_twice() -> None:
 
 def test_a_variants_list_keeps_its_commas() -> None:
     plan = plan_of('wave:parts=["attention", "mlp"],he')
-    assert [row.variant for row in plan.rows] == ["parts=attention+mlp", ""]
+    assert [row.variant for row in plan.methods] == ["parts=attention+mlp", ""]
 
 
 def test_a_recipe_of_a_size_names_the_rows_that_use_it() -> None:
     plan = plan_of("wave,he", "sizes.micro.recipes.condensation.epochs=7")
-    assert [row.variant for row in plan.rows] == ["condensation.epochs=7", ""]
+    assert [row.variant for row in plan.methods] == ["condensation.epochs=7", ""]

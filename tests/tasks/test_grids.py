@@ -10,7 +10,6 @@ import pytest
 
 from learngene_bench.cli.main import run_command
 from learngene_bench.config.loader import load_preset, shipped_files
-from learngene_bench.config.recipe import Recipe
 from learngene_bench.planning.plan import Plan
 from learngene_bench.planning.planner import make_plan
 from learngene_bench.planning.request import build_request
@@ -45,24 +44,24 @@ def test_every_grid_can_be_planned_at_every_scale(grid: str, preset: str) -> Non
     """No data are needed for that: what is published is known, and the rest is embedded."""
     plan = plan_of(grid, "all", preset=preset)
     assert plan.cells
-    assert {row.name for row in plan.rows} == set(Registry().names())
+    assert {row.name for row in plan.methods} == set(Registry().names())
 
 
 @pytest.mark.parametrize("grid", ["components", "templates", "instinct"])
 def test_an_ablation_has_rows_of_its_own(grid: str) -> None:
     plan = plan_of(grid, None)
-    assert len(plan.rows) > 3
-    assert not plan.dashes
+    assert len(plan.methods) > 3
+    assert not plan.unsupported
 
 
 def test_widths_are_those_of_the_paper() -> None:
     plan = plan_of("width", "he,wave", preset="imagenet")
     assert {cell.size for cell in plan.cells} == {"s"}
-    assert [cell.target.width for cell in plan.cells if cell.row.name == "he"] == [384, 576, 768, 1152, 1536]
+    assert [cell.target.width for cell in plan.cells if cell.method.name == "he"] == [384, 576, 768, 1152, 1536]
     sides = {
-        cell.target.width: plan.stages[plan.stages[cell.address].inputs["gene"]].config["settings"]["template_size"]
+        cell.target.width: plan.stages[plan.stages[cell.address].inputs["gene"]].config.settings["template_size"]
         for cell in plan.cells
-        if cell.row.name == "wave"
+        if cell.method.name == "wave"
     }
     assert sides == {384: 384, 576: 192, 768: 384, 1152: 384, 1536: 384}
 
@@ -89,15 +88,15 @@ def test_downstream_targets_fit_their_task() -> None:
     }
     for cell in plan.cells:
         config = plan.stages[cell.address].config
-        assert config["data"]["name"] == "digits"
-        assert config["task"]["data"]["name"] == cell.task
-        assert config["tuning"]["epochs"] == load_preset("digits").downstream.recipe.epochs  # type: ignore[union-attr]
-    assert not any("task" in stage.config for stage in plan_of("depth").stages.values())
+        assert config.data["name"] == "digits"
+        assert config.task.data["name"] == cell.task
+        assert config.finetuning.epochs == load_preset("digits").downstream.recipe.epochs  # type: ignore[union-attr]
+    assert not any(getattr(stage.config, "task", None) for stage in plan_of("depth").stages.values())
 
 
 def test_a_task_changes_the_recipe_for_itself_alone() -> None:
     def epochs(plan: Plan) -> Mapping[str, float]:
-        return {cell.task: plan.stages[cell.address].config["tuning"]["epochs"] for cell in plan.cells}
+        return {cell.task: plan.stages[cell.address].config.finetuning.epochs for cell in plan.cells}
 
     changed = plan_of("transfer", "he", "downstream.tasks.shapes.recipe.epochs=3")
     assert epochs(changed) == {**epochs(plan_of("transfer", "he")), "shapes": 3}
@@ -130,7 +129,7 @@ def test_where_data_lie_changes_neither_address_nor_setting(tmp_path: Path) -> N
 
 def test_the_instinct_grid_finetunes_longer_from_the_same_genes() -> None:
     plan, depth = plan_of("instinct", None), plan_of("depth", "he,heru-lg,auto-lg,telg,wave,direct-pt")
-    lengths = {plan.stages[cell.address].config["tuning"]["epochs"] for cell in plan.cells if cell.row.name == "he"}
+    lengths = {plan.stages[cell.address].config.finetuning.epochs for cell in plan.cells if cell.method.name == "he"}
     assert lengths == {2 * load_preset("digits").recipes["finetuning"].epochs}  # type: ignore[operator]
     assert inputs(plan) <= inputs(depth)
     assert plan.setting != depth.setting
@@ -141,10 +140,10 @@ def test_equal_budget_counts_the_iterations_of_the_task() -> None:
     plan = make_plan(request)
     for cell in plan.cells:
         config = plan.stages[cell.address].config
-        own = sum(Recipe(**recipe).steps(1257) for recipe in config["recipes"].values())
+        own = sum(recipe.steps(1257) for recipe in config.recipes.values())
         images = {"shapes": 800}.get(cell.task, 1257)
         ordinary = load_preset("digits").downstream.recipe.steps(images)  # type: ignore[union-attr]
-        assert config["tuning"]["iterations"] + own == ordinary + 150
+        assert config.finetuning.iterations + own == ordinary + 150
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,172 @@
+"""Makes the stages that cells need, each with its address: ancestors, genes, cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from learngene_bench.config.recipe import Recipe
+from learngene_bench.contracts.family import ModelSpec
+from learngene_bench.contracts.initializer import Ancestor, Distiller, GeneRequest, Initializer
+from learngene_bench.planning.method_spec import MethodSpec
+from learngene_bench.planning.plan import Stage
+from learngene_bench.planning.scope import Scope, recipe_of_method
+from learngene_bench.planning.targets import Target
+from learngene_bench.planning.tasks import Task
+from learngene_bench.plugins.registry import Registered
+from learngene_bench.schema.constants import StageKind
+from learngene_bench.schema.provenance import TaskData
+from learngene_bench.schema.stage import (
+    AncestorConfig,
+    CellConfig,
+    Config,
+    GeneConfig,
+    LoadedWeights,
+    MethodIdentity,
+    TeacherConfig,
+)
+from learngene_bench.util.errors import UserError
+from learngene_bench.util.files import file_hash
+from learngene_bench.version import PROTOCOL
+
+
+class StageMaker:
+    """Makes stages. Each is kept once, however many cells need it.
+
+    Attributes:
+        stages: all stages so far by address, every stage after those it needs.
+        files: paths of the files of weights that stages read, by SHA-256.
+        common: the part of a configuration that all stages share.
+    """
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope, self.preset = scope, scope.preset
+        self.stages: dict[str, Stage] = {}
+        self.files: dict[str, Path] = {}
+        self._hashes: dict[Path, str] = {}
+        self._loaded_spec: ModelSpec | None = None
+        compute = self.preset.compute
+        self.common: dict[str, Any] = {
+            "protocol": PROTOCOL,
+            "data": scope.source.identity,
+            "device": scope.request.device,
+            "processes": scope.request.processes,
+            "threads": compute.threads,
+            "precision": compute.precision,
+            "compile": compute.compile,
+            "base": self.preset.base,
+        }
+
+    def cells(self, spec: MethodSpec, method: Initializer, target: Target, label: str) -> list[str]:
+        """Makes a cell for each seed, with its gene and ancestors; returns their addresses."""
+        source = self.scope.source
+        recipes = self._recipes(method, method.trains(), target.base.width)
+        at_source = target.task == source
+        finetuning = None
+        if not (method.is_trained and at_source):
+            finetuning = self.scope.finetuning(target, recipes.values())
+        config = CellConfig(
+            **self.common,
+            method=_identity(spec.registered),
+            options=self._options(method),
+            target=target.spec.as_dict(),
+            size_base=target.base.as_dict(),
+            recipes=recipes,
+            finetuning=finetuning,
+            evaluation_split=self.preset.evaluation_split,
+            task=None if at_source else TaskData(data=target.task.identity),
+            seed=0,
+        )
+        flops = self._training_flops(target.spec, recipes.values(), source)
+        flops += self._training_flops(target.spec, [finetuning] if finetuning else [], target.task)
+        request, addresses = method.gene_request(target.spec, target.base), []
+        for seed in range(self.scope.request.seeds):
+            inputs = {"gene": self._gene(spec, request, seed)} if request else {}
+            seeded = config.model_copy(update={"seed": seed})
+            addresses.append(self._add("cell", f"{label} seed {seed}", seeded, inputs, flops))
+        return addresses
+
+    def _gene(self, spec: MethodSpec, request: GeneRequest, seed: int) -> str:
+        kind = spec.registered.kind
+        recipes = self._recipes(kind, request.trains, request.family.width)
+        config = GeneConfig(
+            **self.common,
+            method=_identity(spec.registered),
+            spec=request.family.as_dict(),
+            settings=dict(request.settings),
+            recipes=recipes,
+            files={role: self.hash_of(path) for role, path in request.files.items()},
+            # A gene that is a file is the same for all seeds.
+            seed=seed if request.trains or request.ancestors or not request.files else None,
+        )
+        inputs = {role: self._ancestor(ancestor, seed) for role, ancestor in request.ancestors.items()}
+        flops = self._training_flops(request.family, recipes.values(), self.scope.source)
+        label = f"gene of {kind.name}, width {request.family.width}, seed {seed}"
+        return self._add("gene", label, config, inputs, flops)
+
+    def _ancestor(self, ancestor: Ancestor, seed: int) -> str:
+        if isinstance(ancestor, Distiller):
+            return self._teacher()
+        spec, source = ancestor.spec, self.preset.ancestor
+        if source.is_given:
+            return self._loaded_ancestor(spec)
+        recipe = self.preset.recipe_of("pretraining", spec.width)
+        config = AncestorConfig(**self.common, spec=spec.as_dict(), recipe=recipe, seed=seed)
+        flops = self._training_flops(spec, [recipe], self.scope.source)
+        return self._add("ancestor", f"pretrained model, {spec}, seed {seed}", config, {}, flops)
+
+    def _teacher(self) -> str:
+        teacher = self.preset.teacher
+        file = teacher.checkpoint and Path(self.hash_of(teacher.checkpoint))
+        config = TeacherConfig(**self.common, teacher=teacher.model_copy(update={"checkpoint": file}))
+        return self._add("ancestor", f"teacher {teacher.architecture}", config, {})
+
+    def _loaded_ancestor(self, spec: ModelSpec) -> str:
+        """Makes an ancestor from timm or a file: one model, so every method must ask for the same."""
+        source = self.preset.ancestor
+        if self._loaded_spec not in (None, spec):
+            raise UserError(
+                f"ancestor.{'timm' if source.timm else 'checkpoint'} names one model, but these methods and targets "
+                f"need several: {self._loaded_spec}; {spec} (choose fewer methods, or let the others be trained)"
+            )
+        self._loaded_spec = spec
+        file = None if source.checkpoint is None else self.hash_of(source.checkpoint)
+        weights = LoadedWeights(timm=source.timm, checkpoint=file)
+        config = AncestorConfig(**self.common, spec=spec.as_dict(), weights=weights)
+        return self._add("ancestor", f"{source.timm or source.checkpoint}, {spec}", config, {})
+
+    def _recipes(self, method: Initializer | type[Initializer], names: Iterable[str], width: int) -> dict[str, Recipe]:
+        return {name: recipe_of_method(self.preset, method, name, width) for name in names}
+
+    def _options(self, method: Initializer) -> dict[str, Any]:
+        """Returns a method's options as they stand in addresses: a file by its hash."""
+        files = {name: self.hash_of(value) for name, value in method.options if isinstance(value, Path)}
+        return {**method.options.model_dump(mode="json"), **files}
+
+    def hash_of(self, path: Path) -> str:
+        """Returns the hash of a file of weights, which stands for it in addresses."""
+        if path not in self._hashes:
+            try:
+                self._hashes[path] = file_hash(path)
+            except OSError as error:
+                raise UserError(f"file of weights {path}: {error.strerror}") from error
+        self.files[self._hashes[path]] = path
+        return self._hashes[path]
+
+    def _training_flops(self, spec: ModelSpec, recipes: Iterable[Recipe], task: Task) -> float:
+        """Estimates the floating-point operations of training; a backward pass counts as two forward passes."""
+        images = task.facts.train_images
+        seen = sum(r.steps(images) * min(r.batch_size, images) * r.meta_batch_size for r in recipes)
+        return 3.0 * seen * spec.forward_flops()
+
+    def _add(self, kind: StageKind, label: str, config: Config, inputs: dict[str, str], flops: float = 0.0) -> str:
+        stage = Stage(kind, label, config, inputs, flops)
+        self.stages.setdefault(stage.address, stage)
+        return stage.address
+
+
+def _identity(registered: Registered) -> MethodIdentity:
+    """Returns what tells a method's numbers apart: its name and version, and for a plugin file its text."""
+    kind = registered.kind
+    return MethodIdentity(name=kind.name, version=kind.version, source_hash=registered.source_hash)

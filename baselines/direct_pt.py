@@ -18,19 +18,23 @@ if TYPE_CHECKING:
 
 
 class DirectPretraining(Initializer[NoOptions]):
-    """The paper's "Direct PT": 150 epochs for every size; on the source task nothing is tuned afterwards.
-
-    On other tasks all but the head is taken over and tuned.
+    """The paper's "Direct PT": 150 epochs for every size; on the source task nothing is fine-tuned
+    afterwards. On other tasks all but the head is inherited and fine-tuned.
     """
 
     name = "direct-pt"
     title = "Direct PT"
     group = "pre-training"
     citation = "Touvron et al., Training data-efficient image transformers, ICML 2021"
+    families = None
     is_trained = True
 
+    def supports(self, target: ModelSpec, base: ModelSpec) -> str | None:
+        # Blocks of some families depend on the image size, which another task may change.
+        return target.block_mismatch(_pretrained(target, base))
+
     def gene_request(self, target: ModelSpec, base: ModelSpec) -> GeneRequest:
-        pretrained = replace(target, image_size=base.image_size, classes=base.classes)
+        pretrained = _pretrained(target, base)
         return GeneRequest(family=pretrained, ancestors={"itself": Pretrained(pretrained)})
 
     def prepare(self, request: GeneRequest, context: Context) -> Gene:
@@ -39,10 +43,14 @@ class DirectPretraining(Initializer[NoOptions]):
     def initialize(self, model: nn.Module, target: ModelSpec, gene: Gene | None, context: Context) -> None:
         assert gene is not None
         blocks = {name: tensor for name, tensor in gene.tensors.items() if name.startswith("blocks.")}
-        stem = inherited_non_block(
-            gene.tensors, gene.family, target, dict(model.named_parameters()), head=context.same_task
-        )
-        write_weights(model, {**blocks, **stem})
+        current = dict(model.named_parameters())
+        others = inherited_non_block(gene.tensors, gene.family, target, current, head=context.same_task)
+        write_weights(model, {**blocks, **others})
 
     def stored_shapes(self, target: ModelSpec, base: ModelSpec) -> Mapping[str, tuple[int, ...]]:
         return target.parameter_shapes()
+
+
+def _pretrained(target: ModelSpec, base: ModelSpec) -> ModelSpec:
+    """The target as it is trained on the source task."""
+    return replace(target, image_size=base.image_size, classes=base.classes)

@@ -29,6 +29,7 @@ class He(Initializer[NoOptions]):
     name = "he"
     title = "He-Init"
     group = "direct"
+    families = None
     citation = "Chen, Xie and He, An Empirical Study of Training Self-Supervised Vision Transformers, ICCV 2021"
 
     def initialize(self, model: nn.Module, target: ModelSpec, gene: Gene | None, context: Context) -> None:
@@ -37,6 +38,6 @@ class He(Initializer[NoOptions]):
         for name, shape in target.parameter_shapes().items():
             if name.endswith("bias"):
                 weights[name] = torch.zeros(shape)
-            elif len(shape) == 2 or name == "patch_embed.proj.weight":
+            elif name.endswith("weight") and len(shape) in (2, 4):  # matrices, and a patch convolution as one
                 weights[name] = xavier(shape, generator, parts=3 if name.endswith("qkv.weight") else 1)
         write_weights(model, weights)

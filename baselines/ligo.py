@@ -108,7 +108,7 @@ class Ligo(Initializer[LigoOptions, ViTSpec]):
     def initialize(self, model: nn.Module, target: ViTSpec, gene: Gene | None, context: Context) -> None:
         assert gene is not None
         assert isinstance(gene.family, ViTSpec)
-        family, own = gene.family, dict(model.named_parameters())
+        family, current = gene.family, dict(model.named_parameters())
         # Operators are learned on the source task, so by a model with the source's image size and classes.
         learner = replace(
             family, depth=target.depth, width=target.width, heads=target.heads, mlp_ratio=target.mlp_ratio
@@ -119,12 +119,13 @@ class Ligo(Initializer[LigoOptions, ViTSpec]):
             context.train(network, "inheritance")
         with torch.no_grad():
             weights = network.weights()
-        blocks = {name: weight for name, weight in weights.items() if name.startswith("blocks.") and name in own}
-        write_weights(model, {**blocks, **inherited_non_block(weights, learner, target, own, head=context.same_task)})
+        blocks = {name: weight for name, weight in weights.items() if name.startswith("blocks.") and name in current}
+        others = inherited_non_block(weights, learner, target, current, head=context.same_task)
+        write_weights(model, {**blocks, **others})
 
 
 def first_operators(source: ViTSpec, target: ViTSpec, noise: float, generator: Generator) -> dict[str, Tensor]:
-    """Operators before learning.
+    """Draws the operators before learning.
 
     Returns:
         `depth/PARAMETER`: (L, L1), for each target layer the weights of the source's layers; `width/OPERATOR`: rows
@@ -154,7 +155,7 @@ def first_operators(source: ViTSpec, target: ViTSpec, noise: float, generator: G
 def grown_model(
     tensors: Mapping[str, Tensor], source: ViTSpec, target: ViTSpec, operators: Mapping[str, Tensor]
 ) -> MaterialisedModel:
-    """A model of the target's sizes, materialised from the source's tensors, whose only free parameters are operators.
+    """Makes a model of the target's sizes, materialised from the source's tensors, in which only operators train.
 
     Args:
         tensors: the source's, by timm's names.
@@ -162,16 +163,16 @@ def grown_model(
     """
     from torch.utils.flop_counter import FlopCounterMode
 
-    from learngene_bench.expansion.materialised import MaterialisedModel, TensorTable
+    from learngene_bench.expansion.materialised import MaterialisedModel, ParameterTable
 
     class GrownModel(MaterialisedModel):
         def __init__(self) -> None:
             super().__init__(target)
             stacks = stacked_blocks(tensors, source, range(source.depth))
-            stem = {name: tensor for name, tensor in tensors.items() if not name.startswith("blocks.")}
-            self.blocks = TensorTable(apart(stacks), trainable=False)
-            self.stem = TensorTable(stem, trainable=False)
-            self.operators = TensorTable(operators, trainable=True)
+            non_block = {name: tensor for name, tensor in tensors.items() if not name.startswith("blocks.")}
+            self.blocks = ParameterTable(apart(stacks), trainable=False)
+            self.non_block = ParameterTable(non_block, trainable=False)
+            self.operators = ParameterTable(operators, trainable=True)
 
         def weights(self) -> dict[str, Tensor]:
             operators = self.operators.as_dict()
@@ -179,7 +180,7 @@ def grown_model(
             layers = {
                 f"blocks.{layer}.{name}": weight for name, stack in blocks.items() for layer, weight in enumerate(stack)
             }
-            return {**layers, **grow_stem(self.stem.as_dict(), operators)}
+            return {**layers, **grow_non_block(self.non_block.as_dict(), operators)}
 
         def step_flops(self) -> float:
             with FlopCounterMode(display=False) as counter, torch.no_grad():
@@ -188,7 +189,7 @@ def grown_model(
 
         def no_weight_decay(self) -> set[str]:
             """Names that get no weight decay (read by timm): decay would pull the grown weights to 0."""
-            return {f"operators.{TensorTable.key(name)}" for name in self.operators.names}
+            return {f"operators.{ParameterTable.key(name)}" for name in self.operators.names}
 
     return GrownModel()
 
@@ -207,7 +208,7 @@ def grow_blocks(source: Mapping[str, Tensor], operators: Mapping[str, Tensor]) -
     return grown
 
 
-def grow_stem(source: Mapping[str, Tensor], operators: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def grow_non_block(source: Mapping[str, Tensor], operators: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Embeddings, final norm and the head's inputs, which all belong to the residual stream."""
     rows = operators.get("width/residual")
     grown = {}

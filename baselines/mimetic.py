@@ -26,7 +26,7 @@ class MimeticOptions(Section):
     a2: float = Field(0.4, ge=0, description="noise in the product of value and projection weights")
     b2: float = Field(0.4, ge=0, description="negative identity in the product of value and projection weights")
     positions: Literal["learned", "sincos"] = Field(
-        "learned", description="where position embeddings start: as for every method, or the paper's sine-cosine"
+        "learned", description="start of position embeddings: as for every method, or the paper's sine-cosine"
     )
 
 

@@ -8,19 +8,19 @@ from typing import Any
 from pydantic import Field
 
 from learngene_bench.config.section import Section
-from learngene_bench.expansion.block_genes import Condensed, Scalers
+from learngene_bench.expansion.block_genes import DistilledBlocks, Scalers
 
 
 class ShareOptions(Section):
     auxiliary_depth: int = Field(12, ge=1, description="layers that share the block while it is distilled")
 
 
-class Share(Condensed[ShareOptions]):
+class Share(DistilledBlocks[ShareOptions]):
     """W(l) = T for every layer l: one template, scaler 1.
 
     The auxiliary model has 12 layers that share one block (ALBERT), norms, biases and iRPE tables included, and is
-    distilled as all condensed genes are (`expansion.block_genes.Condensed`). A target of any depth gets copies, which
-    ordinary training unties. It is SWS with one stage, and TELG with slope 0.
+    distilled (`expansion.block_genes.DistilledBlocks`). A target of any depth gets copies, which fine-tuning unties. It
+    is SWS with one stage, and TELG with slope 0.
 
     Faithful: the WAVE paper compares with "Share Init" and prints its cost (150 epochs) and its parameters, which are
     those of one block with its iRPE tables (2.2 M at width 384 in Table 3 comes out only with them).
@@ -32,6 +32,7 @@ class Share(Condensed[ShareOptions]):
     title = "Share Init"
     group = "transfer"
     citation = "Lan et al., ALBERT: A Lite BERT for Self-supervised Learning of Language Representations, ICLR 2020"
+    families = None
     Options = ShareOptions
     counts_tables = True
 

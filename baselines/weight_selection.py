@@ -86,7 +86,7 @@ class WeightSelection(Initializer[WeightSelectionOptions, ViTSpec]):
     def initialize(self, model: nn.Module, target: ViTSpec, gene: Gene | None, context: Context) -> None:
         assert gene is not None
         assert isinstance(gene.family, ViTSpec)
-        own = dict(model.named_parameters())
+        current = dict(model.named_parameters())
         # The teacher in the target's sizes: other differences, image size and class token, are no matter of selection.
         narrow = replace(
             gene.family,
@@ -99,7 +99,7 @@ class WeightSelection(Initializer[WeightSelectionOptions, ViTSpec]):
         )
         selected = {name: select(gene.tensors[name], shape) for name, shape in narrow.parameter_shapes().items()}
         blocks = {name: tensor for name, tensor in selected.items() if name.startswith("blocks.")}
-        write_weights(model, {**blocks, **inherited_non_block(selected, narrow, target, own, head=False)})
+        write_weights(model, {**blocks, **inherited_non_block(selected, narrow, target, current, head=False)})
 
 
 def select(tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -110,7 +110,7 @@ def select(tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 def selected_indices(teacher: int, target: int) -> Tensor:
-    """Which `target` of a teacher's channels on one axis are kept; in float32, as released."""
+    """Chooses `target` of a teacher's channels on one axis; in float32, as released."""
     if teacher % target == 0:
         return torch.arange(target) * (teacher // target)
     return torch.linspace(0, teacher - 1, target, dtype=torch.float32).round().long()

@@ -90,7 +90,7 @@ def build_steps(spec: ViTSpec, batch: int, device: str) -> dict[str, Callable[[]
     expansion = Expansion(
         spec,
         {name: layout.padding(name, spec.depth) for name in names},
-        {name: layout.first_templates(name, weights, generator) for name in names},
+        {name: layout.initial_templates(name, weights, generator) for name in names},
     )
     stem = {name: weight for name, weight in weights.items() if not name.startswith("blocks.")}
     wave, naive, free = ExpandedModel(expansion, stem), NaiveModel(expansion, stem), build_model(spec)

@@ -22,21 +22,23 @@ if TYPE_CHECKING:
     from learngene_bench.contracts.context import Context
 
 BATCH = 64
-"""Images whose representations are computed at once; a matter of memory, not of the result."""
+"""Number of images whose representations are computed at once; a matter of memory, not of the result."""
 
 
 class AutoOptions(Section):
-    blocks: int = Field(4, ge=1, description="how many of the ancestor's blocks are inherited")
-    selection: Literal["first", "similarity"] = Field("first", description="which: the first, or by similarity")
+    blocks: int = Field(4, ge=1, description="number of the ancestor's blocks that are inherited")
+    selection: Literal["first", "similarity"] = Field(
+        "first", description="rule that chooses the blocks: the first, or by similarity"
+    )
     images: int = Field(512, ge=2, description="similarity: source images on which representations are compared")
 
 
 class AutoLearngene(BlockInitializer[AutoOptions]):
-    """W(l) = ancestor's W(k(l)) for the first n layers (WAVE, Eq. 10): one-hot scalers; layers above are free.
+    """W(l) = ancestor's W(k(l)) for the first n layers (WAVE, Eq. 10): one-hot scalers.
 
     The ancestor is a 12-layer model of the target's width, trained by the preset's pre-training recipe. n = 4 of its
     blocks become the first layers of the target, in their order; embeddings, final norm and, on the source task, the
-    head are inherited too; upper blocks keep the base initialization they arrived with.
+    head are inherited too; layers above are left at their base initialization.
 
     Which blocks, by `selection`; the gene's facts say which rule was used and which layers it chose:
 
@@ -90,7 +92,7 @@ class AutoLearngene(BlockInitializer[AutoOptions]):
 
 
 def most_similar(similarity: Tensor) -> list[int]:
-    """One layer of the ancestor for each of the pseudo-descendant, rising, with the largest sum of similarities.
+    """Chooses a layer of the ancestor for each of the pseudo-descendant, rising, with the largest sum of similarities.
 
     Args:
         similarity: (ancestor's layers, pseudo-descendant's layers).
@@ -102,12 +104,12 @@ def most_similar(similarity: Tensor) -> list[int]:
 
 
 def similarity_to_descendant(context: Context, images: int) -> Tensor:
-    """Linear CKA of each of the ancestor's blocks with each of the pseudo-descendant's: (L, n)."""
+    """Computes linear CKA of each of the ancestor's blocks with each of the pseudo-descendant's: (L, n)."""
     sample = context.source_images(images)
     roles = ("ancestor", "pseudo-descendant")
     context.spend(Cost(flops=len(sample) * sum(context.ancestor_flops[role] for role in roles)))
     ancestor, descendant = (representations(context, role, sample) for role in roles)
-    return torch.stack([torch.stack([linear_cka(own, other) for other in descendant]) for own in ancestor])
+    return torch.stack([torch.stack([linear_cka(block, other) for other in descendant]) for block in ancestor])
 
 
 def representations(context: Context, role: str, images: Tensor) -> list[Tensor]:

@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
 
 class HeruOptions(Section):
-    blocks: int = Field(3, ge=1, description="how many of the ancestor's last blocks are inherited")
+    blocks: int = Field(3, ge=1, description="number of the ancestor's last blocks that are inherited")
 
 
 class HeruLearngene(BlockInitializer[HeruOptions]):
-    """W(l) = ancestor's W(A - n + l') for the last n layers (WAVE, Eq. 9): one-hot scalers; layers below are free.
+    """W(l) = ancestor's W(A - n + l') for the last n layers (WAVE, Eq. 9): one-hot scalers.
 
     The ancestor is a 12-layer model of the target's width, trained by the preset's pre-training recipe. Its last three
     blocks become layers L - 3 ... L - 1 of the target; embeddings, final norm and, on the source task, the head are
-    inherited too; lower blocks keep the base initialization they arrived with.
+    inherited too; layers below are left at their base initialization.
 
     Faithful to the baseline in Cluster-Learngene (BruceQFWang/NeurIPS24-Cluster-Learngene, `models/__init__.py`), which
     keeps blocks 9, 10 and 11 of DeiT, and to WAVE's parameter count, which says three. That code drops the head, as it
-    always tunes on another task.
+    always fine-tunes on another task.
     Different from the original (Wang et al. 2022): there the layers are chosen by how little their gradients change
     while a network learns tasks in sequence; for Vision Transformers all later papers fix the last three. Their targets
     have no iRPE tables, so the parameter column counts none (WAVE's figure is the same either way); a target that has
@@ -41,6 +41,7 @@ class HeruLearngene(BlockInitializer[HeruOptions]):
     title = "Heru-LG"
     group = "learngene"
     citation = "Wang et al., Learngene: From Open-World to Your Learning Task, AAAI 2022"
+    families = None
     Options = HeruOptions
 
     def supports(self, target: ModelSpec, base: ModelSpec) -> str | None:

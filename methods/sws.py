@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field, PositiveInt
 
 from learngene_bench.config.section import Section
-from learngene_bench.expansion.block_genes import Condensed, Scalers, one_hot
+from learngene_bench.expansion.block_genes import DistilledBlocks, Scalers, one_hot
 
 
 class SwsOptions(Section):
@@ -17,7 +17,7 @@ class SwsOptions(Section):
     )
 
 
-class Sws(Condensed[SwsOptions]):
+class Sws(DistilledBlocks[SwsOptions]):
     """W(l) = T(s(l)), s(l) the stage of layer l: one template per stage, one-hot scalers.
 
     The auxiliary model has 16 layers in five stages of 3, 3, 4, 3 and 3, and the layers of a stage share all their
@@ -40,6 +40,7 @@ class Sws(Condensed[SwsOptions]):
     citation = (
         "Xia et al., Exploring Learngene via Stage-wise Weight Sharing for Initializing Variable-sized Models, 2024"
     )
+    families = None
     Options = SwsOptions
 
     def auxiliary_depth(self) -> int:
@@ -54,7 +55,7 @@ class Sws(Condensed[SwsOptions]):
 
 
 def stage_of_layers(depth: int, stages: Sequence[int]) -> list[int]:
-    """Which stage each layer of a model belongs to, rising.
+    """Assigns each layer of a model to a stage, rising.
 
     Layers are dealt to the stages in turn, from the first, until each stage has as many as in the auxiliary model (and
     then, for deeper models, again). With fewer layers than stages, the layers' stages are spread evenly from the first

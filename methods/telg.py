@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from learngene_bench.config.section import Section
-from learngene_bench.expansion.block_genes import Condensed, Scalers
+from learngene_bench.expansion.block_genes import DistilledBlocks, Scalers
 from learngene_bench.util.lazy import torch
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ class TelgOptions(Section):
     auxiliary_depth: int = Field(12, ge=2, description="blocks of the auxiliary model that is condensed")
 
 
-class Telg(Condensed[TelgOptions]):
+class Telg(DistilledBlocks[TelgOptions]):
     """W(l) = base + l / L * slope, l from 0, L the model's own depth: two templates, scalers {1, l / L}.
 
     The auxiliary model of 12 blocks is distilled while base and slope are all that its blocks are made of; a target of
@@ -43,6 +43,7 @@ class Telg(Condensed[TelgOptions]):
     title = "TELG"
     group = "learngene"
     citation = "Xia et al., Transformer as Linear Expansion of Learngene, AAAI 2024"
+    families = None
     Options = TelgOptions
 
     def auxiliary_depth(self) -> int:
@@ -54,6 +55,6 @@ class Telg(Condensed[TelgOptions]):
     def scalers(self, depth: int, settings: Mapping[str, Any]) -> Scalers:
         return [[1.0, layer / depth] for layer in range(depth)]
 
-    def first_templates(self, name: str, layers: Tensor) -> Tensor:
+    def initial_templates(self, name: str, layers: Tensor) -> Tensor:
         base, slope = layers
         return torch.stack([base, slope if slope.dim() > 1 else torch.zeros_like(slope)])

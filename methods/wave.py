@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field, model_validator
 
 from learngene_bench.config.section import Section
-from learngene_bench.contracts.gene import Gene
+from learngene_bench.contracts.gene import NON_BLOCK, Gene
 from learngene_bench.contracts.initializer import Distiller, GeneRequest, Initializer
 from learngene_bench.expansion.algebra import Expansion
 from learngene_bench.models.vit import ViTSpec
@@ -40,11 +40,14 @@ class WaveOptions(Section):
     auxiliary_depth: int = Field(12, ge=2, description="blocks of the auxiliary model that is condensed")
     per_position: int = Field(2, ge=1, le=3, description="templates per block position (Table 5: 1 fewer, 3 more)")
     template_size: int | None = Field(None, ge=1, description="side of a template; the base width when not given")
-    template_divisor: int = Field(1, ge=1, description="how often the side that is not given is cut (Table 5: 2)")
+    template_divisor: int = Field(1, ge=1, description="number of parts of a side that is not given (Table 5: 2)")
     parts: tuple[Part, ...] = Field(
-        ("attention", "projection", "mlp", "norm"), description="what is made of templates (Table 4)"
+        ("attention", "projection", "mlp", "norm"), description="parts of a block that are made of templates (Table 4)"
     )
-    inheritance: Literal["padding", "interpolate"] = Field("padding", description="where a target's scalers start")
+    inheritance: Literal["padding", "interpolate"] = Field(
+        "padding",
+        description="start of a target's scalers: linear padding (Eq. 7), or the auxiliary model's, interpolated",
+    )
     learn_scalers: bool = Field(True, description="false: the control without scaler learning")
     noise: float = Field(1e-6, ge=0, description="standard deviation of the noise on a target's first scalers (Eq. 7)")
 
@@ -60,7 +63,7 @@ class Wave(Initializer[WaveOptions, ViTSpec]):
 
     *Condensation* (Algorithm 1): a 12-layer auxiliary model, whose weights are materialised from templates and scalers
     at every step, is distilled from the preset's teacher by KL + cross entropy (Eq. 6). Templates, scalers, embeddings,
-    final norm and head train; the auxiliary model's own weights are never free.
+    final norm and head train; the auxiliary model's weights are made of them at every step.
     *Inheritance*: templates are fixed; a target's scalers start from linear padding (Eq. 7), learn for a few hundred
     iterations on source data, and the materialised weights are written into a plain model.
 
@@ -133,18 +136,18 @@ class Wave(Initializer[WaveOptions, ViTSpec]):
         weights = context.base_weights(family)
         generator = context.generator("templates")
         names = components(family, request.settings["parts"])
-        templates = {name: layout.first_templates(name, weights, generator) for name in names}
+        templates = {name: layout.initial_templates(name, weights, generator) for name in names}
         scalers = {name: layout.padding(name, family.depth) for name in names}
         expansion = Expansion(family, scalers, templates)
-        free = {name: weight for name, weight in weights.items() if name not in expansion.names()}
+        others = {name: weight for name, weight in weights.items() if name not in expansion.names()}
         recipe = context.recipes["condensation"]
-        auxiliary = ExpandedModel(expansion, free, drop_path=recipe.drop_path)
+        auxiliary = ExpandedModel(expansion, others, drop_path=recipe.drop_path)
         context.train(auxiliary, "condensation", teacher="teacher")
-        stem = {name: tensor for name, tensor in auxiliary.stem.detached().items() if not name.startswith("blocks.")}
+        outside = {**family.non_block_shapes(), **family.head_shapes()}
         tensors = {
             **{f"templates/{name}": tensor for name, tensor in auxiliary.templates.detached().items()},
             **{f"scalers/{name}": tensor for name, tensor in auxiliary.scalers.detached().items()},
-            **{f"stem/{name}": tensor for name, tensor in stem.items()},
+            **{f"{NON_BLOCK}/{name}": each for name, each in auxiliary.non_block.detached().items() if name in outside},
         }
         return Gene(self.name, family, tensors, dict(request.settings))
 
@@ -153,9 +156,9 @@ class Wave(Initializer[WaveOptions, ViTSpec]):
 
         assert gene is not None
         assert isinstance(gene.family, ViTSpec)
-        family, own = gene.family, dict(model.named_parameters())
+        family, current = gene.family, dict(model.named_parameters())
         layout = Layout(family, gene.facts["template_size"], gene.facts["per_position"])
-        templates, learned, stem = (gene.part(part) for part in ("templates", "scalers", "stem"))
+        templates, learned, outside = (gene.part(part) for part in ("templates", "scalers", NON_BLOCK))
         # Scalers are learned on the source task, so by a model with the family's image size and classes.
         learner = replace(family, depth=target.depth, width=target.width, heads=target.heads)
         generator = context.generator("scalers")
@@ -168,20 +171,23 @@ class Wave(Initializer[WaveOptions, ViTSpec]):
             widened = layout.widen(name, start, target.width)
             scalers[name] = widened + self.options.noise * torch.randn(widened.shape, generator=generator)
         expansion = Expansion(learner, scalers, templates)
-        stem = widen_stem(stem, family.width, target.width)
-        free = {name: weight for name, weight in context.base_weights(learner).items() if name.startswith("blocks.")}
-        fixed = {**{name: weight for name, weight in free.items() if name not in expansion.names()}, **stem}
-        trains = {"scalers"} if target.width == family.width else {"scalers", "stem"}
-        network = ExpandedModel(expansion, fixed, trains)
+        # Parameters of the blocks that are not made of templates start at the base initialization.
+        drawn = context.base_weights(learner)
+        others = {name: drawn[name] for name in drawn if name.startswith("blocks.") and name not in expansion.names()}
+        others |= widen_non_block(outside, family.width, target.width)
+        trains = {"scalers"} if target.width == family.width else {"scalers", "non_block"}
+        network = ExpandedModel(expansion, others, trains)
         if self.options.learn_scalers:
             context.train(network, "inheritance")
-        blocks = {name: weight for name, weight in network.expansion().materialise().items() if name in own}
-        stem = network.stem.detached()
-        write_weights(model, {**blocks, **inherited_non_block(stem, learner, target, own, head=context.same_task)})
+        blocks = {name: weight for name, weight in network.expansion().materialise().items() if name in current}
+        outside = network.non_block.detached()
+        write_weights(
+            model, {**blocks, **inherited_non_block(outside, learner, target, current, head=context.same_task)}
+        )
 
 
 class Layout:
-    """How the parameters of a family's blocks are cut into templates of one size.
+    """The rule by which the parameters of a base's blocks are cut into templates of one size.
 
     A matrix is a grid of `size` x `size` blocks, a vector a row of blocks with size / D of it each, an iRPE table one
     block. Every block position has templates of its own, one for each power of relative depth.
@@ -217,7 +223,7 @@ class Layout:
         """Shape (n, *block) of a component's templates, position after position, in each the powers."""
         return (math.prod(self.grid(name)) * self.powers(name), *self.block(name))
 
-    def first_templates(self, name: str, weights: Mapping[str, Tensor], generator: Generator) -> Tensor:
+    def initial_templates(self, name: str, weights: Mapping[str, Tensor], generator: Generator) -> Tensor:
         """Templates before condensation, shaped (n, *block).
 
         Power k of a matrix is cut out of the k-th layer of `weights`, an ordinary model. Vectors and tables start so
@@ -270,22 +276,22 @@ class Layout:
 
 
 def repeated(old: int, new: int) -> Tensor:
-    """Which of `old` positions each of `new` ones copies: 0, 1, ..., old - 1, 0, 1, ..."""
+    """Assigns to each of `new` positions the one of `old` that it copies: 0, 1, ..., old - 1, 0, 1, ..."""
     return torch.arange(new) % old
 
 
 def repetitions(index: Tensor) -> Tensor:
-    """For each position, how many positions copy the same one."""
+    """Counts, at each position, the positions that copy the same one."""
     return torch.bincount(index)[index]
 
 
-def widen_stem(stem: Mapping[str, Tensor], old: int, new: int) -> dict[str, Tensor]:
+def widen_non_block(tensors: Mapping[str, Tensor], old: int, new: int) -> dict[str, Tensor]:
     """Embeddings, final norm and head for another width, by the same repetition as `Layout.widen`."""
     if new == old:
-        return dict(stem)
+        return dict(tensors)
     index = repeated(old, new)
     widened = {}
-    for name, tensor in stem.items():
+    for name, tensor in tensors.items():
         if name == "head.weight":
             widened[name] = tensor.index_select(1, index) / repetitions(index)
         elif name == "head.bias":
@@ -304,5 +310,5 @@ def over_relative_depth(scalers: Tensor, depth: int) -> Tensor:
 
 
 def components(spec: ViTSpec, parts: Collection[str]) -> list[str]:
-    """Names of a block's parameters that belong to these parts, and so are made of templates."""
+    """Names a block's parameters that belong to these parts, and so are made of templates."""
     return [name for name in spec.block_shapes() if PARTS[name.removesuffix(".weight").removesuffix(".bias")] in parts]

@@ -97,7 +97,7 @@ class Ghn3(Initializer[Ghn3Options, ViTSpec]):
 
 
 def trained(family: ViTSpec, settings: Mapping[str, Any], context: Context) -> dict[str, Tensor]:
-    """The tensors of a hypernetwork that is trained on models around this one."""
+    """Trains a hypernetwork on models around this one; gives its tensors."""
     from learngene_bench.baselines.ghn3.meta_batch import Family, MetaBatch, start_at_unit_variance
     from learngene_bench.baselines.ghn3.network import Hypernetwork
 
@@ -115,7 +115,7 @@ def trained(family: ViTSpec, settings: Mapping[str, Any], context: Context) -> d
 
 
 def loaded(tensors: Mapping[str, Tensor]) -> Hypernetwork:
-    """The hypernetwork of these tensors."""
+    """Builds the hypernetwork of these tensors."""
     from learngene_bench.baselines.ghn3.network import Hypernetwork
 
     layout = layout_of({name: tuple(tensor.shape) for name, tensor in tensors.items()}, "this gene")
@@ -127,7 +127,7 @@ def loaded(tensors: Mapping[str, Tensor]) -> Hypernetwork:
 
 
 def predicted(tensors: Mapping[str, Tensor], target: ViTSpec, *, same_task: bool) -> dict[str, Tensor]:
-    """All that a hypernetwork predicts of a model, before noise."""
+    """Predicts all of a model that the hypernetwork can, before noise."""
     from learngene_bench.baselines.ghn3.prediction import predict
 
     hypernetwork = loaded(tensors)
@@ -136,10 +136,10 @@ def predicted(tensors: Mapping[str, Tensor], target: ViTSpec, *, same_task: bool
         return predict(hypernetwork, [graph_of(target)], head=head).weights[0]
 
 
-def completed(weights: Mapping[str, Tensor], own: Mapping[str, Tensor], context: Context) -> dict[str, Tensor]:
-    """Predicted weights with noise, and with the model's own position of a class token."""
+def completed(weights: Mapping[str, Tensor], current: Mapping[str, Tensor], context: Context) -> dict[str, Tensor]:
+    """Adds noise to predicted weights, and keeps the position that the model's class token has."""
     from learngene_bench.baselines.ghn3.prediction import with_noise
 
     noisy = with_noise(weights, context.generator("noise"))
-    prefix = own["pos_embed"].shape[1] - weights["pos_embed"].shape[1]
-    return {**noisy, "pos_embed": torch.cat([own["pos_embed"][:, :prefix], noisy["pos_embed"]], dim=1).detach()}
+    prefix = current["pos_embed"].shape[1] - weights["pos_embed"].shape[1]
+    return {**noisy, "pos_embed": torch.cat([current["pos_embed"][:, :prefix], noisy["pos_embed"]], dim=1).detach()}

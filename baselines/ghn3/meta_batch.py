@@ -35,7 +35,7 @@ class Family:
 
     @property
     def widths(self) -> list[int]:
-        """From half of the base's width to half as much again."""
+        """All widths from half of the base's to half as much again."""
         base, step = self.base, self.base.head_dimension
         return [width for width in range(step, 3 * base.width // 2 + 1, step) if 2 * width >= base.width]
 

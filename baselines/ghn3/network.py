@@ -119,7 +119,7 @@ class Hypernetwork(nn.Module):
         return self.ln(x)
 
     def vectors(self, nodes: Tensor) -> Tensor:
-        """Of nodes (n, hidden): (n, 2, channels), rows for a norm's weight and for a bias."""
+        """Decodes nodes (n, hidden): (n, 2, channels), rows for a norm's weight and for a bias."""
         return self.decoder_1d(nodes)
 
     def class_vectors(self, nodes: Tensor) -> Tensor:
@@ -225,7 +225,7 @@ class EdgeEmbedding(nn.Module):
 
 
 class VectorDecoder(nn.Module):
-    """From embeddings to norms and biases (`decoder_1d`, an `MLP`)."""
+    """Decodes embeddings to norms and biases (`decoder_1d`, an `MLP`)."""
 
     def __init__(self, layout: Layout) -> None:
         super().__init__()
@@ -237,7 +237,7 @@ class VectorDecoder(nn.Module):
 
 
 class BlockDecoder(nn.Module):
-    """From embeddings to blocks of matrices and kernels (`ConvDecoder3`).
+    """Decodes embeddings to blocks of matrices and kernels (`ConvDecoder3`).
 
     The released code computes whole blocks and cuts out what is needed; here only that is computed.
     """
@@ -297,7 +297,7 @@ class BlockDecoder(nn.Module):
         return last.weight.index_select(0, chosen), last.bias.index_select(0, chosen)
 
     def head(self, nodes: Tensor, columns: int) -> Tensor:
-        """Of nodes (n, hidden) the class layer: (n, classes, columns)."""
+        """Decodes nodes (n, hidden) to the class layer: (n, classes, columns)."""
         (blocks,) = self([nodes], [(1, self.layout.channels, columns)])
         return self.class_layer_predictor(blocks[..., 0, 0].mT).mT
 

@@ -1,4 +1,4 @@
-"""From a hypernetwork's outputs to the weights of models: sliced, tiled, normalised; and noise that tells copies apart.
+"""Makes the weights of models out of a hypernetwork's outputs: sliced, tiled, normalised, with noise between copies.
 
 A block is smaller than most weights. The released code (`_tile_params`, `_normalize`) cuts it to the weight's shape and
 repeats it where it is too small; so do biases and norms. Then, with fan-in the numbers that a row has:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class TrainResult:
-    """What one training run leaves beside the trained network.
+    """The result of one training run, beside the trained network.
 
     Attributes:
         curve: one entry per measurement: epoch, iterations, mean training loss since the last one, top-1 in percent.
@@ -33,7 +33,7 @@ class TrainResult:
 
 
 class Context(ABC):
-    """What a method is given.
+    """The tools and data that a method is given.
 
     Attributes:
         seed: decides every random number; see `generator` and `base_weights`.
@@ -55,15 +55,15 @@ class Context(ABC):
 
     @abstractmethod
     def generator(self, purpose: str) -> torch.Generator:
-        """A CPU generator of this purpose's own random stream."""
+        """Returns a CPU generator; every purpose has a random stream of its own."""
 
     @abstractmethod
     def base_weights(self, spec: ModelSpec) -> dict[str, Tensor]:
-        """Every parameter of a new model of this spec under the preset's base initialization, drawn from the seed."""
+        """Draws every parameter of a new model of this spec by the preset's base initialization, from the seed."""
 
     @abstractmethod
     def source_images(self, count: int) -> Tensor:
-        """Training images of the source task in their stored order, normalised, not augmented: (count, C, H, W)."""
+        """Returns training images of the source task, in their order, normalised, not augmented: (count, C, H, W)."""
 
     @abstractmethod
     def train(self, network: nn.Module, recipe: str, *, teacher: str | None = None) -> TrainResult:

@@ -141,7 +141,7 @@ class ModelFamily(ABC):
 
     @abstractmethod
     def base_spec(self, architecture: Any, *, width: int, image_size: int, channels: int, classes: int) -> ModelSpec:
-        """The model of BASE_DEPTH blocks that a size of this width is named after.
+        """Describes the model of BASE_DEPTH blocks that a size of this width is named after.
 
         Args:
             architecture: an instance of `Architecture`.
@@ -157,7 +157,7 @@ class ModelFamily(ABC):
 
     @abstractmethod
     def build(self, spec: Any, *, drop_path: float = 0.0, device: str = "cpu") -> nn.Module:
-        """The model of a spec, its weights not yet initialized: whatever the memory held.
+        """Builds the model of a spec, its weights not yet initialized: whatever the memory held.
 
         Nothing may be drawn, so that the caller's random numbers stay what they are.
 
@@ -176,12 +176,12 @@ class ModelFamily(ABC):
 
     @abstractmethod
     def base_weights(self, spec: Any, base: BaseInitialization, generator: Generator) -> dict[str, Tensor]:
-        """Every parameter of a new model, on the CPU: where it starts if no method writes it."""
+        """Draws every parameter of a new model, on the CPU: its start if no method writes it."""
 
     def inherited_non_block(
         self, weights: Mapping[str, Tensor], source: Any, target: Any, current: Mapping[str, Tensor], *, head: bool
     ) -> dict[str, Tensor]:
-        """What a target of the same width takes over outside the blocks: every parameter of the same name and shape.
+        """Returns what a target of the same width inherits outside the blocks: parameters of the same name and shape.
 
         A family overrides this if such parameters can be adapted, as positions can to another image size.
 
@@ -206,7 +206,7 @@ class ModelFamily(ABC):
         raise UserError(f"timm cannot build models of the family {self.name!r}")
 
     def example_targets(self, *, image_size: int, channels: int, classes: int) -> list[tuple[ModelSpec, ModelSpec]]:
-        """Small targets on which `lgbench check` tries a method, each with its base: several depths and widths.
+        """Describes small targets on which `lgbench check` tries a method, each with its base.
 
         Args:
             image_size: small; a dozen pixels.

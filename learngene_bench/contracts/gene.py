@@ -1,4 +1,4 @@
-"""Genes: what a method stores once and every target inherits; a safetensors file with a description inside."""
+"""`Gene`: what a method stores once and every target inherits; a safetensors file with a description inside."""
 
 from __future__ import annotations
 
@@ -16,17 +16,19 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FORMAT = "learngene-bench gene 1"
+NON_BLOCK = "stem"
+"""The part of a gene that holds non-block parameters, as files of this format call it."""
 
 
 @dataclass(frozen=True)
 class Gene:
-    """Tensors and what they belong to.
+    """Tensors with a description of what they were made as.
 
     Attributes:
         method: name of the initializer that made it and can read it.
         family: the model that it was trained as (WAVE's auxiliary model, the pretrained model, ...).
         tensors: name to tensor, on the CPU; ordered by name.
-        facts: anything else the method wants to know again; JSON.
+        facts: anything else that the method needs again; JSON.
     """
 
     method: str
@@ -39,7 +41,7 @@ class Gene:
         object.__setattr__(self, "tensors", dict(sorted(self.tensors.items())))
 
     def part(self, name: str) -> dict[str, Tensor]:
-        """The tensors under `name/`, by the rest of their names: a gene of several kinds keeps them apart so."""
+        """The tensors under `name/`, by the rest of their names: genes keep kinds of tensors apart in this way."""
         return {
             key.removeprefix(f"{name}/"): value for key, value in self.tensors.items() if key.startswith(f"{name}/")
         }

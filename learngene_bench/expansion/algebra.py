@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def expand(scalers: Tensor, templates: Tensor) -> Tensor:
-    """All layers of one component at once: out[l] = sum_t kron(scalers[l, t], templates[t]).
+    """Computes all layers of one component at once: out[l] = sum_t kron(scalers[l, t], templates[t]).
 
     Args:
         scalers: (L, n, *grid).
@@ -46,15 +46,15 @@ def expand(scalers: Tensor, templates: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Expansion:
-    """The blocks of a target as scalers and templates, by component.
+    """The blocks of a target, as scalers and templates of every component.
 
     A component's tensors may have other axes than its parameter (a qkv bias may be kept as (3, D)), as long as the
     numbers come in the same order.
 
     Attributes:
-        spec: of the target.
-        scalers: component name to (L, n, *grid).
-        templates: component name to (n, *block).
+        spec: the target.
+        scalers: component to (L, n, *grid).
+        templates: component to (n, *block).
     """
 
     spec: ModelSpec
@@ -62,7 +62,7 @@ class Expansion:
     templates: Mapping[str, Tensor]
 
     def materialise(self) -> dict[str, Tensor]:
-        """Weights of every block by timm's names (`blocks.0.attn.qkv.weight`, ...); differentiable."""
+        """The weights of every block by the model's names (`blocks.0.attn.qkv.weight`, ...); differentiable."""
         weights = {}
         shapes = self.spec.block_shapes()
         for component, templates in self.templates.items():
@@ -72,7 +72,7 @@ class Expansion:
         return weights
 
     def names(self) -> set[str]:
-        """The parameters that `materialise` gives."""
+        """Names of the parameters that `materialise` gives."""
         return {f"blocks.{layer}.{component}" for layer in range(self.spec.depth) for component in self.templates}
 
     def flops(self) -> int:
@@ -81,5 +81,5 @@ class Expansion:
 
 
 def one_hot_scalers(layers: list[int], templates: int, dims: int) -> Tensor:
-    """Scalers that copy template `layers[l]` into layer l: (L, templates, 1, ...), `dims` trailing ones."""
+    """Makes scalers that copy template `layers[l]` into layer l: (L, templates, 1, ...), `dims` trailing ones."""
     return torch.eye(templates)[layers].view(len(layers), templates, *[1] * dims)

@@ -1,4 +1,4 @@
-"""Training through an expansion: modules whose parameters are what weights are made of, not the weights."""
+"""Training through an expansion: modules whose parameters are the templates and scalers that weights are made of."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from learngene_bench.expansion.algebra import Expansion
 from learngene_bench.models.weights import build_model
 
 
-class TensorTable(nn.Module):
-    """Parameters by arbitrary names, dots included."""
+class ParameterTable(nn.Module):
+    """A dictionary of parameters whose names may contain dots."""
 
     def __init__(self, tensors: Mapping[str, Tensor], trainable: bool) -> None:
         super().__init__()
@@ -25,20 +25,23 @@ class TensorTable(nn.Module):
 
     @staticmethod
     def key(name: str) -> str:
+        """The name under which torch knows a parameter."""
         return name.replace(".", "/")
 
     def as_dict(self) -> dict[str, Tensor]:
+        """The parameters themselves; gradients reach them."""
         return {name: getattr(self, self.key(name)) for name in self.names}
 
     def detached(self) -> dict[str, Tensor]:
+        """Copies that no gradient reaches."""
         return {name: tensor.detach().clone() for name, tensor in self.as_dict().items()}
 
 
 class MaterialisedModel(nn.Module):
-    """A Vision Transformer whose weights are computed from this module's parameters at every forward pass.
+    """A model whose weights are computed from this module's parameters at every forward pass.
 
-    They are never free parameters: gradients reach what they are made of through `torch.func.functional_call`, and the
-    skeleton that lends its structure lives on the meta device.
+    The weights are never parameters: gradients reach what they are made of through `torch.func.functional_call`. The
+    skeleton, which lends its structure, lives on the meta device.
 
     Args:
         drop_path: stochastic depth rate while training.
@@ -50,22 +53,27 @@ class MaterialisedModel(nn.Module):
         # In a tuple, so that the skeleton's meta parameters are not parameters of this module.
         self._skeleton = (build_model(spec, drop_path=drop_path, device="meta"),)
 
+    @property
+    def skeleton(self) -> nn.Module:
+        """The model without weights."""
+        return self._skeleton[0]
+
     def weights(self) -> dict[str, Tensor]:
-        """Every parameter of the timm model, materialised."""
+        """Every parameter of the model, materialised."""
         raise TypeError(f"{type(self).__name__} must define weights()")
 
     def step_flops(self) -> float:
-        """Operations of one `weights`, which do not depend on the batch."""
+        """Floating-point operations of one `weights`, which do not depend on the batch."""
         return 0.0
 
     def forward(self, images: Tensor) -> Tensor:
         # Not in reduced precision: ordinary models keep their weights in float32 under autocast too.
         with torch.autocast(images.device.type, enabled=False):
             weights = self.weights()
-        return functional_call(self._skeleton[0], weights, (images,))
+        return functional_call(self.skeleton, weights, (images,))
 
     def train(self, mode: bool = True) -> Self:
-        self._skeleton[0].train(mode)
+        self.skeleton.train(mode)
         return super().train(mode)
 
 
@@ -74,36 +82,38 @@ class ExpandedModel(MaterialisedModel):
 
     Args:
         expansion: gives parameters of the blocks.
-        stem: all other parameters by timm's names: patch and position embedding, final norm, head, and whatever
-            parameters of the blocks the expansion does not give.
-        train: which of "templates", "scalers" and "stem" train; the others are fixed.
+        non_block: all other parameters by the model's names: embeddings, final norm, head, and whatever parameters of
+            the blocks the expansion does not give.
+        train: names those of "templates", "scalers" and "non_block" that train; the others are fixed.
     """
 
     def __init__(
         self,
         expansion: Expansion,
-        stem: Mapping[str, Tensor],
-        train: Collection[str] = ("templates", "scalers", "stem"),
+        non_block: Mapping[str, Tensor],
+        train: Collection[str] = ("templates", "scalers", "non_block"),
         drop_path: float = 0.0,
     ) -> None:
         super().__init__(expansion.spec, drop_path)
-        self.templates = TensorTable(expansion.templates, "templates" in train)
-        self.scalers = TensorTable(expansion.scalers, "scalers" in train)
-        self.stem = TensorTable(stem, "stem" in train)
+        self.templates = ParameterTable(expansion.templates, "templates" in train)
+        self.scalers = ParameterTable(expansion.scalers, "scalers" in train)
+        self.non_block = ParameterTable(non_block, "non_block" in train)
 
     def expansion(self) -> Expansion:
+        """The expansion as trained so far."""
         return Expansion(self.spec, self.scalers.as_dict(), self.templates.as_dict())
 
     def weights(self) -> dict[str, Tensor]:
-        return {**self.stem.as_dict(), **self.expansion().materialise()}
+        return {**self.non_block.as_dict(), **self.expansion().materialise()}
 
     def step_flops(self) -> float:
         return float(self.expansion().flops())
 
     def no_weight_decay(self) -> set[str]:
-        """Names that get no weight decay (read by timm): what an ordinary model's decay would not reach either."""
-        unscaled = {f"scalers.{TensorTable.key(name)}" for name in self.scalers.names}
+        """Names of parameters without weight decay (read by timm): those that decay spares in an ordinary model too."""
+        scalers = {f"scalers.{ParameterTable.key(name)}" for name in self.scalers.names}
         # By the parameter's own shape: templates of a vector may have more axes than it.
         shapes = self.spec.block_shapes()
-        vectors = {f"templates.{TensorTable.key(name)}" for name in self.templates.names if len(shapes[name]) == 1}
-        return unscaled | vectors | {"stem.pos_embed", "stem.cls_token"}
+        vectors = {f"templates.{ParameterTable.key(name)}" for name in self.templates.names if len(shapes[name]) == 1}
+        spared: set[str] = getattr(self.skeleton, "no_weight_decay", set)()  # of timm's models: positions, class token
+        return scalers | vectors | {f"non_block.{ParameterTable.key(name)}" for name in spared}

@@ -46,7 +46,7 @@ def inherited_non_block(
     *,
     head: bool,
 ) -> dict[str, Tensor]:
-    """What a target of the same width and family takes over outside the blocks; see `ModelFamily`."""
+    """Returns what a target of the same width and family inherits outside the blocks; see `ModelFamily`."""
     return family_of(target).inherited_non_block(weights, source, target, current, head=head)
 
 

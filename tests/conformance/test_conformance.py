@@ -86,7 +86,7 @@ class Mine(Initializer):
         stem = context.base_weights(request.family)
         network = ExpandedModel(Expansion(request.family, {{}}, {{}}), stem)
         {prepare}
-        weights = network.stem.detached()
+        weights = network.non_block.detached()
         tensors = {{"pos_embed": weights["pos_embed"], "norm.weight": weights["norm.weight"]}}
         facts = dict(request.settings)
         {keep}
@@ -139,7 +139,7 @@ FREEZE = "[parameter.requires_grad_(False) for parameter in model.parameters()]"
 TOO_SHALLOW = "if target.depth < 4: raise ValueError('four blocks are needed')"
 SUPPORTS = "def supports(self, target, base): {}"
 ONE_TOKEN_TOO_FEW = "write_weights(model, {'pos_embed': torch.zeros(1, target.patches, target.width)})"
-DRAWN = "network.stem.as_dict()['norm.weight'].data.normal_(generator=context.generator('norm'))"
+DRAWN = "network.non_block.as_dict()['norm.weight'].data.normal_(generator=context.generator('norm'))"
 BROKEN = {
     "nan": (direct("model.head.bias.data[3] = float('nan')"), "complete", "not finite in head.bias"),
     "missing tensor": (direct("model.head = torch.nn.Identity()"), "complete", "lost head.weight, head.bias"),
@@ -157,8 +157,8 @@ BROKEN = {
         "initialize() wrote other numbers: blocks.0.attn.qkv.weight",
     ),
     "not deterministic in the gene": (
-        with_gene(prepare='context.train(network, "condensation"); stem = network.stem.detached()')
-        .replace("weights = network.stem.detached()", "weights = stem")
+        with_gene(prepare='context.train(network, "condensation"); stem = network.non_block.detached()')
+        .replace("weights = network.non_block.detached()", "weights = stem")
         .replace('"norm.weight": weights["norm.weight"]', '"norm.weight": weights["norm.weight"] + os.urandom(1)[0]'),
         "repeats",
         "prepare() made another gene: norm.weight differ",

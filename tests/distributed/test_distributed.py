@@ -108,7 +108,7 @@ def expanded() -> nn.Module:
     expansion = Expansion(
         SPEC,
         {name: layout.padding(name, SPEC.depth) for name in names},
-        {name: layout.first_templates(name, weights, generator) for name in names},
+        {name: layout.initial_templates(name, weights, generator) for name in names},
     )
     stem = {name: weight for name, weight in weights.items() if not name.startswith("blocks.")}
     return Exact(ExpandedModel(expansion, stem))

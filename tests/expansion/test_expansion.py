@@ -86,12 +86,12 @@ def test_computes_and_learns_as_the_written_model_does(
         scalers, templates = model.scalers.as_dict()[name], model.templates.as_dict()[name]
         by_template = torch.einsum("lt,l...->t...", scalers.detach().flatten(1), towards)
         torch.testing.assert_close(templates.grad, by_template, rtol=1e-4, atol=1e-5)
-    for name, tensor in model.stem.as_dict().items():
+    for name, tensor in model.non_block.as_dict().items():
         torch.testing.assert_close(tensor.grad, plain.get_parameter(name).grad, rtol=1e-4, atol=1e-5)
 
 
 def test_only_what_may_train_trains(tiny: ViTSpec, model: ExpandedModel) -> None:
-    frozen = ExpandedModel(model.expansion(), model.stem.as_dict(), train={"scalers"})
+    frozen = ExpandedModel(model.expansion(), model.non_block.as_dict(), train={"scalers"})
     frozen(torch.randn(2, 1, 6, 6)).sum().backward()
     trained = {name.split(".")[0] for name, p in frozen.named_parameters() if p.grad is not None}
     assert trained == {"scalers"}
@@ -100,7 +100,7 @@ def test_only_what_may_train_trains(tiny: ViTSpec, model: ExpandedModel) -> None
 
 
 def test_drop_path_follows_the_mode(tiny: ViTSpec, model: ExpandedModel) -> None:
-    dropping = ExpandedModel(model.expansion(), model.stem.as_dict(), drop_path=0.9)
+    dropping = ExpandedModel(model.expansion(), model.non_block.as_dict(), drop_path=0.9)
     images = torch.randn(8, 1, 6, 6)
     dropping.train()
     assert not torch.equal(dropping(images), dropping(images))
@@ -119,7 +119,7 @@ def test_templates_are_decayed_as_the_weights_would_be(tiny: ViTSpec, model: Exp
         name: tensor.view(tiny.depth, 2, *[1] * (layout[name].dim() - 1))
         for name, tensor in model.scalers.as_dict().items()
     }
-    other = ExpandedModel(Expansion(tiny, scalers, layout), model.stem.as_dict())
+    other = ExpandedModel(Expansion(tiny, scalers, layout), model.non_block.as_dict())
     for network in (model, other):
         groups = param_groups_weight_decay(network, 0.1, no_weight_decay_list=network.no_weight_decay())
         decayed = {id(p) for group in groups if group["weight_decay"] for p in group["params"]}

@@ -14,7 +14,7 @@ from learngene_bench.config.preset import BaseInitialization, Compute
 from learngene_bench.contracts.family import count
 from learngene_bench.contracts.gene import Gene
 from learngene_bench.expansion.algebra import Expansion
-from learngene_bench.methods.wave import Layout, Wave, WaveOptions, components, over_relative_depth, widen_stem
+from learngene_bench.methods.wave import Layout, Wave, WaveOptions, components, over_relative_depth, widen_non_block
 from learngene_bench.models.vit import ViTSpec
 from learngene_bench.models.weights import build_model, write_weights
 from learngene_bench.training.context import MeteredContext
@@ -210,7 +210,7 @@ def test_targets_that_templates_cannot_make(target: ViTSpec, size: int | None, r
 
 def test_stem_widening_keeps_the_heads_input_sum(generator: torch.Generator) -> None:
     stem = {"head.weight": torch.randn(5, 8, generator=generator), "norm.bias": torch.arange(8.0)}
-    widened = widen_stem(stem, 8, 20)
+    widened = widen_non_block(stem, 8, 20)
     assert widened["norm.bias"].tolist() == [*range(8), *range(8), *range(4)]
     x = torch.randn(8, generator=generator)
     torch.testing.assert_close(widened["head.weight"] @ x.repeat(3)[:20], stem["head.weight"] @ x)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class ViTArchitecture(Section):
-    """What all Vision Transformers of a preset share; see `ViTSpec`."""
+    """Settings that all Vision Transformers of a preset share; see `ViTSpec`."""
 
     patch_size: int = Field(ge=1)
     head_dimension: int = Field(ge=1)

@@ -1,0 +1,40 @@
+"""A model family is one file: methods are measured on it, and nothing else changes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+FAMILY = {"learngene_bench.families": {"mixer": "toy_mixer:Mixers"}}
+RUN = ("run", "--grid", "depth", "--quick", "--set", "model.family=mixer", "--set", "model.patch_size=3")
+
+
+@pytest.mark.slow
+def test_methods_are_measured_on_another_family(installed: Callable[..., Any], tmp_path: Path) -> None:
+    lgbench = installed(FAMILY)
+    lgbench(*RUN, "--method", "he,direct-pt,share,wave", "--runs", "runs")
+    records = [json.loads(path.read_text()) for path in (tmp_path / "runs/cell").glob("*/result.json")]
+    assert {record["cell"]["method"] for record in records} == {"he", "direct-pt", "share"}
+    targets = [record["cell"]["target"] for record in records]
+    assert {(target["family"], target["patch_size"]) for target in targets} == {("mixer", 3)}
+    report = lgbench("report", "runs").stdout
+    assert "He-Init" in report
+    assert "Share Init" in report
+    assert "it is made for models of the family vit, not mixer" in report
+    lgbench("analyze", "linear-structure", "he", "--runs", "runs")
+    export = lgbench("export", "he", "depth", "4", "--runs", "runs", "-o", "model.safetensors", status=2).stderr
+    assert "timm cannot build models of the family 'mixer'" in export
+    attention = lgbench("analyze", "attention-structure", "he", "--runs", "runs", status=2).stderr
+    assert "a model of the family 'mixer' has no attention to look at" in attention
+
+
+def test_a_family_refuses_settings_of_another(installed: Callable[..., Any]) -> None:
+    lgbench = installed(FAMILY)
+    wrong = lgbench(*RUN, "--method", "he", "--set", "model.head_dimension=8", status=2).stderr
+    assert "model (mixer): unknown key 'head_dimension'" in wrong
+    unknown = lgbench("plan", "--method", "he", "--grid", "depth", "--set", "model.family=mixr", status=2).stderr
+    assert "unknown model family 'mixr': did you mean 'mixer'?" in unknown

@@ -34,9 +34,9 @@ from PIL import Image
 from timm.data import create_dataset, create_loader
 
 from learngene_bench.config.recipe import Augmentation
-from learngene_bench.contracts.dataset import Images
 from learngene_bench.data.batch_augment import DeviceImages, Normalization
 from learngene_bench.data.decoded_cache import VARIABLE
+from learngene_bench.data.splits import Images
 from learngene_bench.plugins.registry import dataset
 
 JITTER, ERASING = 0.4, 0.25

@@ -22,8 +22,8 @@ import torch
 from learngene_bench import distributed
 from learngene_bench.config.preset import BaseInitialization, Compute
 from learngene_bench.config.recipe import Augmentation, Recipe
-from learngene_bench.contracts.dataset import Images
 from learngene_bench.data.batch_augment import DeviceImages, Normalization
+from learngene_bench.data.splits import Images
 from learngene_bench.distributed import World
 from learngene_bench.distributed import world as world_module
 from learngene_bench.models.vit import ViTSpec

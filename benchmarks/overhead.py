@@ -28,6 +28,7 @@ from unittest.mock import patch
 
 import torch
 
+from learngene_bench.contracts.task import task_kind
 from learngene_bench.execution import stages
 from learngene_bench.execution.stage_data import load_data
 from learngene_bench.execution.stages import choose_device, execute
@@ -40,7 +41,7 @@ from learngene_bench.runs.manifest import about
 from learngene_bench.runs.store import Runs
 from learngene_bench.training import loop
 from learngene_bench.training.context import MeteredContext
-from learngene_bench.training.evaluation import top1
+from learngene_bench.training.evaluation import evaluate
 from learngene_bench.training.inputs import new_model, plain_images, training_images
 from learngene_bench.training.loop import train
 from learngene_bench.training.run import TrainingRun
@@ -94,7 +95,7 @@ def main() -> None:
     print(
         f"torch {torch.__version__}, Python {versions()['python']}, {enough.preset.compute.threads} threads, ", end=""
     )
-    print(f"{enough.cells[0].target}, {curves['cell'][-1]['iterations']} iterations")
+    print(f"{enough.cells[0].target}, {curves['cell'][-1].iterations} iterations")
     compare("seconds", seconds)
     compare("processor seconds", processor)
     explain(shares, min(seconds["direct"][1:]))
@@ -129,7 +130,7 @@ def directly(plan: Plan) -> Curve:
         streams=RngStreams(cell.seed),
         compute=preset.compute,
         classes=facts.classes,
-        evaluate=lambda trained: top1(trained, held_out, preset.compute),
+        evaluate=lambda trained: evaluate(trained, held_out, preset.compute, task_kind().metrics()),
         measure_start=True,
     )
     return train(model.to(device), training_images(splits, recipe, device), recipe, phase).curve

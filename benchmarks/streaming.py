@@ -25,11 +25,11 @@ from timm.data import ImageDataset, create_loader
 from timm.data.readers.img_extensions import add_img_extensions
 
 from learngene_bench.config.recipe import Augmentation, RandomCrop, Recipe
-from learngene_bench.contracts.dataset import ImageFiles
 from learngene_bench.data.batch_augment import Normalization
 from learngene_bench.data.dataloader import StreamedImages
 from learngene_bench.data.image_transforms import fix_posterize
 from learngene_bench.data.sampler import AugmentationRng, BatchSchedule
+from learngene_bench.data.splits import ImageFiles
 from learngene_bench.util.rng import RngStreams
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -114,7 +114,7 @@ def samples(subjects: Sequence[Subject], split: str, count: int, seed: int) -> S
     if not len(chosen):
         raise UserError(f"{subjects[0].full_label}: its data have no {split} images")
     indices = _drawn(chosen.labels, count, seed)
-    images = chosen.some(indices)
+    images = chosen.take(indices)
     inputs = normalization(splits)(torch.from_numpy(images).float().div_(255))
     return Samples(split, images, inputs, torch.from_numpy(chosen.labels[indices]), tuple(map(int, indices)))
 

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from learngene_bench.contracts.dataset import Dataset, Images, Splits
+from learngene_bench.contracts.dataset import Dataset, Splits
 from learngene_bench.contracts.family import ModelSpec
+from learngene_bench.data.splits import Images
 from learngene_bench.plugins.registry import dataset
 from learngene_bench.util.errors import UserError
 

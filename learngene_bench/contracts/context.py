@@ -8,12 +8,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from learngene_bench.config.preset import BaseInitialization
 from learngene_bench.config.recipe import Recipe
 from learngene_bench.contracts.family import ModelSpec
 from learngene_bench.schema.cost import Cost
+from learngene_bench.schema.metric import CurvePoint
 
 if TYPE_CHECKING:
     import torch
@@ -25,11 +26,11 @@ class TrainResult:
     """The result of one training run, beside the trained network.
 
     Attributes:
-        curve: one entry per measurement: epoch, iterations, mean training loss since the last one, top-1 in percent.
+        curve: one point for each measurement.
     """
 
     cost: Cost = field(default_factory=Cost)
-    curve: list[dict[str, Any]] = field(default_factory=list)
+    curve: list[CurvePoint] = field(default_factory=list)
 
 
 class Context(ABC):

@@ -1,16 +1,13 @@
-"""What a data set is to the suite: facts known before loading, and three splits, in memory or on disk."""
+"""The contract for data sets: facts known before loading, and three splits, in memory or on disk."""
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from learngene_bench.config.recipe import Augmentation
 from learngene_bench.config.section import Section
-from learngene_bench.data.decoding import decoded, decoded_square
 from learngene_bench.util.errors import UserError
 
 if TYPE_CHECKING:
@@ -21,11 +18,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """What a plan needs to know; read without decoding an image.
+    """Sizes that a plan needs; read without decoding an image.
 
     Attributes:
+        classes: number of classes; for a kind without classes, the number that its `outputs` makes the head of.
         image_size: side of the square images, pixels.
         train_images: images of the training split, the validation images not counted.
+        kind: name of the task kind: what a model is asked about an image.
     """
 
     classes: int
@@ -34,90 +33,40 @@ class DatasetFacts:
     train_images: int
     validation_images: int
     test_images: int
+    kind: str = "classification"
 
 
-@dataclass(frozen=True)
-class Images:
-    """Labelled images: uint8 of shape (N, C, H, W) and int64 class indices of shape (N,)."""
-
-    images: NDArray[np.uint8]
-    labels: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Of one image: (C, H, W)."""
-        channels, height, width = self.images.shape[1:]
-        return channels, height, width
-
-    def some(self, numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """The images of these numbers, (N, C, H, W)."""
-        return self.images[numbers]
-
-    def image(self, number: int, *, whole: bool = False) -> PILImage:
-        """One of the images; `whole` says no more than that it is going to be cropped.
-
-        Raises:
-            UserError: it is neither grey nor RGB.
-        """
-        from PIL import Image
-
-        pixels = self.images[number]
-        if len(pixels) not in (1, 3):
-            raise UserError(f"random_crop and auto_augment are for grey or RGB images, not for {len(pixels)} channels")
-        return Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))
-
-
-@dataclass(frozen=True)
-class ImageFiles:
-    """Labelled images that stay on disk, each decoded whenever it is seen.
+class Split(Protocol):
+    """Labelled images, wherever they are kept; `data.splits` has one in memory and one on disk.
 
     Attributes:
-        names: paths within the root, (N,) byte strings: an array, which processes share without a copy.
-        labels: class indices, (N,).
-        crop: the part of the resized image's shorter side that its centre square takes; see `decoding.centre`.
-        whole: whether a random crop is taken from the whole image in its own resolution, not from the centre square.
+        labels: (N, ...), of the type and shape that the task kind asks for; may be mapped from a file.
     """
 
-    root: Path
-    names: NDArray[np.bytes_]
-    labels: NDArray[np.int64]
-    channels: int
-    image_size: int
-    crop: float = 1.0
-    whole: bool = False
+    @property
+    def labels(self) -> NDArray[Any]: ...
 
-    def __len__(self) -> int:
-        return len(self.labels)
+    def __len__(self) -> int: ...
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Of one image: (C, H, W)."""
-        return self.channels, self.image_size, self.image_size
+        """Shape of one image, (C, H, W)."""
+        ...
 
-    def some(self, numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """The centre squares of these numbers, (N, C, H, W). Raises `UserError` for a damaged file."""
-        import numpy as np
+    def take(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Returns the images at these indices as evaluation sees them, (N, C, H, W)."""
+        ...
 
-        shape = (-1, self.image_size, self.image_size, self.channels)
-        images = np.stack([np.asarray(self.image(number)) for number in numbers])
-        return images.reshape(shape).transpose(0, 3, 1, 2)
+    def image(self, index: int, *, whole: bool = False) -> PILImage:
+        """Returns one image, for augmentation.
 
-    def image(self, number: int, *, whole: bool = False) -> PILImage:
-        """The centre square of an image; all of it if that is asked for, and these data are of that kind.
+        Args:
+            whole: True if the image is going to be cropped at random, so that it may be larger than `shape`.
 
         Raises:
-            UserError: the file is damaged.
+            UserError: the image is damaged, or neither grey nor RGB.
         """
-        path = self.root / os.fsdecode(bytes(self.names[number]))
-        if whole and self.whole:
-            return decoded(path, self.channels)
-        return decoded_square(path, self.channels, self.image_size, self.crop)
-
-
-Split = Images | ImageFiles
+        ...
 
 
 @dataclass(frozen=True)
@@ -127,8 +76,8 @@ class Splits:
     Attributes:
         validation: taken from the training data, never from the test data; for choosing recipes.
         mean, std: per channel, of training images scaled to 0..1.
-        task: what is drawn anew for a training image because the *task* is defined so (the test images were drawn
-            from the same distribution, once); a recipe's own augmentation comes on top.
+        task: augmentation that belongs to the *task*: the test images were drawn from the same distribution, once. A
+            recipe's own augmentation comes on top.
     """
 
     train: Split
@@ -140,7 +89,7 @@ class Splits:
 
 
 class ProgressCallback(Protocol):
-    """Is told what is being done, and how much of it is done of how much; total is 0 where that is not known."""
+    """Receives what is being done, and how much of how much is done; the total is 0 where it is not known."""
 
     def __call__(self, what: str, done: int, total: int) -> object: ...
 
@@ -155,27 +104,26 @@ class Dataset(ABC):
     """Its settings: the preset's `[data]` without `name`."""
     location: ClassVar[frozenset[str]] = frozenset()
     """Options that only say where the data lie: not part of any address, as the fingerprint tells data apart."""
-
     origin: ClassVar[str] = "your own"
-    """Where the images come from, in a few words, for `lgbench data list`."""
+    """Source of the images in a few words, for `lgbench data list`."""
 
     def __init__(self, options: Section) -> None:
         self.options = options
 
     def label(self, name: str) -> str:
-        """What tables call the task; `name` is the data set's own."""
+        """Returns what tables call the task; `name` is the data set's own."""
         return name
 
     @abstractmethod
     def facts(self) -> DatasetFacts:
-        """Sizes. Raises `UserError` when the data cannot be found."""
+        """Returns the sizes. Raises `UserError` when the data cannot be found."""
 
     @abstractmethod
     def fingerprint(self) -> str:
-        """Changes when the data change; part of the address of everything measured on them."""
+        """Returns a text that changes when the data change; part of the address of everything measured on them."""
 
-    def conflict(self, source: Dataset) -> str | None:
-        """Why this is no downstream task of that source: test images that are among what the source is trained on."""
+    def overlap_with(self, source: Dataset) -> str | None:
+        """Says why this is no downstream task of that source: it has test images that the source is trained on."""
         return None
 
     def check_available(self) -> None:
@@ -184,13 +132,13 @@ class Dataset(ABC):
 
     @abstractmethod
     def load(self) -> Splits:
-        """Reads everything into memory, or says where it lies. Raises `UserError` naming a file that cannot be read."""
+        """Reads everything into memory, or finds it on disk. Raises `UserError` naming a file that cannot be read."""
 
-    def prepare(self, tell: ProgressCallback) -> list[str]:
+    def prepare(self, progress: ProgressCallback) -> list[str]:
         """Brings the data to where the options say, if it can; what is there already is not brought again.
 
         Returns:
-            What was done or found, in lines.
+            Lines that say what was done or found.
 
         Raises:
             UserError: the data are not there and cannot be brought; says how a person can.
@@ -198,11 +146,11 @@ class Dataset(ABC):
         self.facts()
         return ["nothing is to be downloaded"]
 
-    def verify(self, tell: ProgressCallback) -> list[str]:
+    def verify(self, progress: ProgressCallback) -> list[str]:
         """Reads all of the data, and compares what is there with what should be.
 
         Returns:
-            What was found, in lines.
+            Lines that say what was found.
 
         Raises:
             UserError: naming the first file that is not as it should be.

@@ -16,8 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from learngene_bench.config.recipe import Augmentation
-from learngene_bench.contracts.dataset import Images, Split
+from learngene_bench.contracts.dataset import Split
+from learngene_bench.contracts.task import TaskKind
 from learngene_bench.data.sampler import AugmentationRng, ScheduledBatch
+from learngene_bench.data.splits import Images
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Normalization:
 
 
 Batch = tuple[Tensor, Tensor]
-"""Normalised images (B, C, H, W) and labels (B,), on the device that trains."""
+"""Normalised images (B, C, H, W) and labels (B, ...), on the device that trains."""
 
 
 class SplitImages(ABC):
@@ -42,6 +44,7 @@ class SplitImages(ABC):
 
     Args:
         augmentations: applied in turn to training batches.
+        kind: task kind of the labels; needed only if labels move with their images.
     """
 
     def __init__(
@@ -50,9 +53,11 @@ class SplitImages(ABC):
         normalization: Normalization,
         device: torch.device,
         augmentations: tuple[Augmentation, ...] = (),
+        kind: TaskKind | None = None,
     ) -> None:
         self.labels = torch.from_numpy(split.labels).to(device)
         self.normalization, self.device, self.augmentations = normalization, device, augmentations
+        self.kind = kind if kind and kind.moves_labels else None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -69,16 +74,23 @@ class SplitImages(ABC):
     def eval_batches(self, batch_size: int, first: int = 0, end: int | None = None) -> Iterator[Batch]:
         """Yields the images from `first` to `end` in stored order, normalised but not augmented; all by default."""
 
-    def augmented(self, images: Tensor, generator: torch.Generator, noise: torch.Generator) -> Tensor:
-        """Normalises uint8 images after those augmentations that are done in batches; see `augment`."""
+    def augmented(self, images: Tensor, labels: Tensor, generator: torch.Generator, noise: torch.Generator) -> Batch:
+        """Normalises uint8 images after those augmentations that are done in batches; see `augment`.
+
+        Labels that are maps of the image are shifted and flipped with it.
+        """
         images = images.float().div_(255)
         for augmentation in self.augmentations:
-            images = augment(images, augmentation.batched, generator, noise)
+            settings = augmentation.batched
+            move = Move.draw(len(images), settings, generator)
+            images = augment(images, settings, generator, noise, move)
+            if self.kind:
+                labels = self.kind.move_labels(labels, move)
         images = self.normalization(images)
         for augmentation in self.augmentations:
             if augmentation.random_erasing and augmentation.erase_value == "noise":
                 images = erase_to_noise(images, augmentation.random_erasing, generator, noise)
-        return images
+        return images, labels
 
 
 class DeviceImages(SplitImages):
@@ -90,8 +102,9 @@ class DeviceImages(SplitImages):
         normalization: Normalization,
         device: torch.device,
         augmentations: tuple[Augmentation, ...] = (),
+        kind: TaskKind | None = None,
     ) -> None:
-        super().__init__(split, normalization, device, augmentations)
+        super().__init__(split, normalization, device, augmentations, kind)
         self.images = torch.from_numpy(split.images).to(device)
 
     def batches(self, schedule: Iterable[ScheduledBatch], rng: AugmentationRng) -> Generator[Batch, None, None]:
@@ -101,7 +114,7 @@ class DeviceImages(SplitImages):
     def batch(self, index: Tensor, generator: torch.Generator, noise: torch.Generator) -> Batch:
         """Returns the augmented, normalised images (B, C, H, W) and the labels at `index`, a CPU tensor."""
         index = index.to(self.device, non_blocking=True)
-        return self.augmented(self.images[index], generator, noise), self.labels[index]
+        return self.augmented(self.images[index], self.labels[index], generator, noise)
 
     def eval_batches(self, batch_size: int, first: int = 0, end: int | None = None) -> Iterator[Batch]:
         end = len(self) if end is None else end
@@ -110,21 +123,53 @@ class DeviceImages(SplitImages):
             yield self.normalization(self.images[rows].float().div_(255)), self.labels[rows]
 
 
-def augment(images: Tensor, settings: Augmentation, generator: torch.Generator, noise: torch.Generator) -> Tensor:
+@dataclass(frozen=True)
+class Move:
+    """Where the images of a batch are shifted and flipped to.
+
+    Attributes:
+        margin: largest shift in pixels.
+        offsets: first row and column of each image in the image padded by the margin, (B, 2); None for no shift.
+        flipped: True for each image that is mirrored, (B,); None for no mirroring.
+    """
+
+    margin: int
+    offsets: Tensor | None
+    flipped: Tensor | None
+
+    @staticmethod
+    def draw(count: int, settings: Augmentation, generator: torch.Generator) -> Move:
+        """Draws the moves of `count` images."""
+        margin = settings.shift
+        offsets = torch.randint(2 * margin + 1, (count, 2), generator=generator) if margin else None
+        return Move(margin, offsets, torch.rand(count, generator=generator) < 0.5 if settings.flip else None)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Moves images, or maps of them, (B, C, H, W); zeros come in from outside."""
+        if self.offsets is not None:
+            images = _shift(images, self.offsets, self.margin)
+        if self.flipped is not None:
+            images = torch.where(_to(self.flipped, images).view(-1, 1, 1, 1), images.flip(-1), images)
+        return images
+
+
+def augment(
+    images: Tensor,
+    settings: Augmentation,
+    generator: torch.Generator,
+    noise: torch.Generator,
+    move: Move | None = None,
+) -> Tensor:
     """Augments each image of a batch with random numbers of its own.
 
     Args:
         images: (B, C, H, W) in 0..1.
         generator: on the CPU; draws a few numbers per image.
         noise: on the images' device; draws a number per pixel.
+        move: the images' moves if they are drawn already.
     """
     count = len(images)
-    if settings.shift:
-        offsets = torch.randint(2 * settings.shift + 1, (count, 2), generator=generator)
-        images = _shift(images, offsets, settings.shift)
-    if settings.flip:
-        flipped = torch.rand(count, generator=generator) < 0.5
-        images = torch.where(_to(flipped, images).view(-1, 1, 1, 1), images.flip(-1), images)
+    images = (move or Move.draw(count, settings, generator))(images)
     if settings.color_jitter:
         factors = 1 + settings.color_jitter * (2 * torch.rand(3, count, generator=generator) - 1)
         images = _color_jitter(images, _to(factors, images))

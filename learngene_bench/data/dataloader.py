@@ -25,6 +25,7 @@ from torch.utils.data import DataLoader
 from learngene_bench.config.preset import Compute
 from learngene_bench.config.recipe import Augmentation
 from learngene_bench.contracts.dataset import Split
+from learngene_bench.contracts.task import TaskKind
 from learngene_bench.data.batch_augment import Batch, Normalization, SplitImages
 from learngene_bench.data.image_transforms import EvalDataset, ImageRequest, TransformDataset
 from learngene_bench.data.sampler import AugmentationRng, ScheduledBatch
@@ -53,9 +54,10 @@ class StreamedImages(SplitImages):
         normalization: Normalization,
         device: torch.device,
         augmentations: tuple[Augmentation, ...] = (),
+        kind: TaskKind | None = None,
         num_workers: int = 0,
     ) -> None:
-        super().__init__(split, normalization, device, augmentations)
+        super().__init__(split, normalization, device, augmentations, kind)
         self.shape, self.num_workers = split.shape, num_workers
         self.training, self.plain = TransformDataset(split, augmentations, normalization.mean), EvalDataset(split)
 
@@ -73,7 +75,7 @@ class StreamedImages(SplitImages):
                 index = requested.popleft()
                 images = self._batch(chunk, loaded, len(index))
                 labels = self.labels[index.to(self.device, non_blocking=True)]
-                yield self.augmented(images, rng.cpu_generator, rng.noise), labels
+                yield self.augmented(images, labels, rng.cpu_generator, rng.noise)
 
     def eval_batches(self, batch_size: int, first: int = 0, end: int | None = None) -> Iterator[Batch]:
         end = len(self) if end is None else end

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
 from torch import nn
 
 from learngene_bench.config.recipe import Recipe
+from learngene_bench.contracts.context import TrainResult
 from learngene_bench.contracts.family import spec_from_dict
+from learngene_bench.contracts.task import task_kind
 from learngene_bench.execution.stage import Stage
-from learngene_bench.execution.training_record import curve_points
 from learngene_bench.runs.tensors import describe_file, load_tensors, save_tensors
 from learngene_bench.schema.constants import StageKind
-from learngene_bench.schema.cost import AncestorCost, Cost
-from learngene_bench.schema.metric import TOP1, CurvePoint
+from learngene_bench.schema.cost import AncestorCost
 from learngene_bench.schema.record import AncestorRecord, Evaluation
 from learngene_bench.schema.stage import AncestorConfig, LoadedWeights, TeacherConfig
 from learngene_bench.training.ancestors import build_teacher, forward_flops, load_checkpoint, load_from_timm
-from learngene_bench.training.evaluation import top1
+from learngene_bench.training.evaluation import evaluate
 from learngene_bench.training.inputs import new_model, training_images
 from learngene_bench.training.loop import train
 from learngene_bench.training.run import TrainingRun
@@ -50,26 +51,44 @@ class AncestorStage(Stage[AncestorRecord]):
 
     def compute(self) -> AncestorRecord | None:
         network, flops = self.build()
-        cost, curve = Cost(), tuple[CurvePoint, ...]()
-        if self.recipe is not None:
-            cost, curve = self._train(network, self.recipe, flops)
-        else:
+        if self.recipe is None:
             self._load_weights(network)
-        validation = self.validation_images()
-        measured = curve[-1].metrics if curve else None
-        if measured is None:
-            measured = {"top1": top1(network.to(self.device), validation, self.compute_settings)}
+        facts, splits = self.source
+        kind = task_kind(facts.kind)
+        metrics, validation = kind.metrics(), self.validation_images()
+        measure = partial(evaluate, data=validation, compute=self.compute_settings, metrics=metrics)
+        adapted = network
+        if isinstance(self.config, AncestorConfig):  # a teacher is built for its task
+            adapted = kind.adapt(network, facts, RngStreams(self.seed).generator("adapt"))
+        adapted.to(self.device)
+        trained = TrainResult()
+        if self.recipe is not None:
+            run = TrainingRun(
+                name="pretraining",
+                streams=RngStreams(self.seed),
+                compute=self.compute_settings,
+                classes=kind.outputs(facts),
+                kind=kind,
+                evaluate=measure,
+                evaluate_every=5,
+                checkpoint=self.folder.checkpoints / "pretraining.pt",
+                forward_flops=flops,
+                progress=self.progress,
+            )
+            images = training_images(splits, self.recipe, self.device, self.num_workers, kind)
+            trained = train(adapted, images, self.recipe, run)
+        measured = trained.curve[-1].metrics if trained.curve else measure(adapted)
         if not self.processes.is_rank0:
             return None
         save_tensors(network.cpu().state_dict(), self.folder.tensors)
         return AncestorRecord(
             **self.record_head(),
-            metrics=measured,
-            metric_specs={"top1": TOP1},
-            primary_metric="top1",
+            metrics=measured or {},
+            metric_specs={name: metric.spec for name, metric in metrics.items()},
+            primary_metric=kind.primary_metric,
             evaluation=Evaluation(split="validation", images=len(validation)),
-            curve=curve,
-            cost=AncestorCost(train=cost),
+            curve=tuple(trained.curve),
+            cost=AncestorCost(train=trained.cost),
             forward_flops=flops,
             tensors=describe_file(self.folder.tensors),
         )
@@ -90,23 +109,6 @@ class AncestorStage(Stage[AncestorRecord]):
         network, _ = self.build()
         network.load_state_dict(load_tensors(self.folder, record.tensors))
         return network.eval(), record
-
-    def _train(self, network: nn.Module, recipe: Recipe, flops: float) -> tuple[Cost, tuple[CurvePoint, ...]]:
-        facts, splits = self.source
-        run = TrainingRun(
-            name="pretraining",
-            streams=RngStreams(self.seed),
-            compute=self.compute_settings,
-            classes=facts.classes,
-            evaluate=lambda trained: top1(trained, self.validation_images(), self.compute_settings),
-            evaluate_every=5,
-            checkpoint=self.folder.checkpoints / "pretraining.pt",
-            forward_flops=flops,
-            progress=self.progress,
-        )
-        images = training_images(splits, recipe, self.device, self.num_workers)
-        trained = train(network.to(self.device), images, recipe, run)
-        return trained.cost, curve_points(trained.curve)
 
     def _load_weights(self, network: nn.Module) -> None:
         """Fills a network that is not trained, from a file or from timm; a teacher of timm's is filled already."""

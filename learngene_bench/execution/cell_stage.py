@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -12,18 +13,17 @@ from learngene_bench.config.recipe import Recipe
 from learngene_bench.contracts.dataset import Splits
 from learngene_bench.contracts.family import ModelSpec, spec_from_dict
 from learngene_bench.contracts.gene import Gene
+from learngene_bench.contracts.task import task_kind
 from learngene_bench.data.batch_augment import SplitImages
 from learngene_bench.execution.stage import Stage
 from learngene_bench.execution.stage_data import planned_data, task_data
-from learngene_bench.execution.training_record import curve_points
 from learngene_bench.runs.tensors import check_hash, describe, save_tensors
 from learngene_bench.schema.constants import StageKind
 from learngene_bench.schema.cost import CellCost, Cost, GeneCost
-from learngene_bench.schema.metric import TOP1
 from learngene_bench.schema.provenance import TaskData
 from learngene_bench.schema.record import CellRecord, Evaluation, FinetunedModel, GeneRecord, InitialWeights
 from learngene_bench.schema.stage import CellConfig
-from learngene_bench.training.evaluation import top1
+from learngene_bench.training.evaluation import evaluate
 from learngene_bench.training.inputs import new_model, plain_images, training_images
 from learngene_bench.training.loop import train
 from learngene_bench.training.run import TrainingRun
@@ -75,40 +75,43 @@ class CellStage(Stage[CellRecord]):
         initialized = self.initialize()
         model = initialized.model
         initial = describe({name: parameter.detach() for name, parameter in model.named_parameters()})
-        model = model.to(self.device)
         facts, splits = planned_data(*task_data(self.config, self.file.execution))
         held_out = self._held_out(splits)
+        kind = task_kind(facts.kind)
+        metrics = kind.metrics()
+        network = kind.adapt(model, facts, RngStreams(self.seed).generator("adapt")).to(self.device)
         # Where the gene is the finished model, it is measured as it is.
         recipe = self.config.finetuning or Recipe(iterations=0, batch_size=1, learning_rate=1.0)
         run = TrainingRun(
             name="tuning",
             streams=RngStreams(self.seed),
             compute=self.compute_settings,
-            classes=facts.classes,
-            evaluate=lambda trained: top1(trained, held_out, self.compute_settings),
+            classes=kind.outputs(facts),
+            kind=kind,
+            evaluate=partial(evaluate, data=held_out, compute=self.compute_settings, metrics=metrics),
             evaluate_every=recipe.evaluate_every,
             measure_start=True,
             checkpoint=self.folder.checkpoints / "tuning.pt",
             forward_flops=self.target.forward_flops(),
             progress=self.progress,
         )
-        trained = train(model, training_images(splits, recipe, self.device, self.num_workers), recipe, run)
+        images = training_images(splits, recipe, self.device, self.num_workers, kind)
+        trained = train(network, images, recipe, run)
         if not self.processes.is_rank0:
             return None
         save_tensors(model.cpu().state_dict(), self.folder.model)
         write_json(self.folder.initial_weights, initial["tensors"])
-        curve = curve_points(trained.curve)
         description = self.file.execution.description
         assert description is not None, "a cell's configuration describes it"
         return CellRecord(
             **self.record_head(),
             **{name: getattr(description, name) for name in type(description).model_fields},
-            metrics=curve[-1].metrics or {},
-            initial_metrics=curve[0].metrics or {},
-            metric_specs={"top1": TOP1},
-            primary_metric="top1",
+            metrics=trained.curve[-1].metrics or {},
+            initial_metrics=trained.curve[0].metrics or {},
+            metric_specs={name: metric.spec for name, metric in metrics.items()},
+            primary_metric=kind.primary_metric,
             evaluation=Evaluation(split=self.config.evaluation_split, images=len(held_out)),
-            curve=curve,
+            curve=tuple(trained.curve),
             cost=CellCost(
                 ancestors=initialized.gene_cost.ancestors,
                 prepare=initialized.gene_cost.prepare,

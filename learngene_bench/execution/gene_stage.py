@@ -10,7 +10,6 @@ from learngene_bench.contracts.family import spec_from_dict
 from learngene_bench.contracts.initializer import GeneRequest
 from learngene_bench.execution.ancestor_stage import AncestorStage
 from learngene_bench.execution.stage import Stage
-from learngene_bench.execution.training_record import curve_points
 from learngene_bench.runs.tensors import describe_file
 from learngene_bench.schema.constants import StageKind
 from learngene_bench.schema.cost import Cost, GeneCost
@@ -55,7 +54,7 @@ class GeneStage(Stage[GeneRecord]):
         gene.save(self.folder.tensors)
         return GeneRecord(
             **self.record_head(),
-            curve={name: curve_points(curve) for name, curve in context.curves.items()},
+            curve={name: tuple(curve) for name, curve in context.curves.items()},
             cost=GeneCost(ancestors=spent, prepare=context.cost),
             tensors=describe_file(self.folder.tensors),
         )

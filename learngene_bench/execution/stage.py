@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from learngene_bench import distributed
 from learngene_bench.config.recipe import Recipe
 from learngene_bench.contracts.dataset import DatasetFacts, Splits
 from learngene_bench.contracts.initializer import Initializer
+from learngene_bench.contracts.task import task_kind
 from learngene_bench.data.batch_augment import SplitImages
 from learngene_bench.data.dataloader import loader_workers
 from learngene_bench.execution.device import choose_device
@@ -86,7 +86,7 @@ class Stage(ABC, Generic[RecordT]):
         return planned_data(self.file.config.data, self.file.execution.data)
 
     @property
-    def progress(self) -> Callable[..., None] | None:
+    def progress(self) -> Callable[[Progress], None] | None:
         """Writes how far the stage is.
 
         Not a method: through a bound one, what holds it (a method's context) could reach the test split.
@@ -154,6 +154,7 @@ class Stage(ABC, Generic[RecordT]):
             flops: floating-point operations of one image's forward pass, by the same roles.
         """
         facts, splits = self.source
+        kind = task_kind(facts.kind)
         return MeteredContext(
             seed=self.seed,
             device=self.device,
@@ -163,7 +164,7 @@ class Stage(ABC, Generic[RecordT]):
             ancestors=ancestors,
             ancestor_flops=flops,
             same_task=self.task is None,
-            source=source_data(splits, facts.classes, recipes, self.device, self.num_workers),
+            source=source_data(splits, kind.outputs(facts), recipes, self.device, self.num_workers, kind=kind),
             checkpoints=self.folder.checkpoints if self.writes else None,
             progress=self.progress,
         )
@@ -181,26 +182,7 @@ class Stage(ABC, Generic[RecordT]):
             yield
 
 
-def _write_progress(
-    path: Path,
-    phase: str,
-    step: int,
-    steps: int,
-    epoch: float,
-    epochs: float,
-    top1: float | None,
-    seconds_left: float | None,
-) -> None:
-    progress = Progress(
-        phase=phase,
-        step=step,
-        steps=steps,
-        epoch=epoch,
-        epochs=epochs,
-        metrics={} if top1 is None else {"top1": top1},
-        seconds_left=seconds_left,
-        time=time.time(),
-    )
+def _write_progress(path: Path, progress: Progress) -> None:
     # Twice a second: training does not wait for the disk.
     text = progress.model_dump_json()
     write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"), durable=False)

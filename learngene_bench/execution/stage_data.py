@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from learngene_bench.contracts.dataset import DatasetFacts, Splits
+from learngene_bench.contracts.task import task_kind
 from learngene_bench.plugins.registry import dataset
 from learngene_bench.schema.stage import CellConfig, Execution
 from learngene_bench.util.errors import UserError
@@ -40,6 +41,12 @@ def load_data(settings: str) -> tuple[DatasetFacts, Splits, str]:
 
     Args:
         settings: settings of the data set, as canonical JSON.
+
+    Raises:
+        UserError: the data cannot be read, or have labels that their task kind has no use for.
     """
     data = dataset(json.loads(settings))
-    return data.facts(), data.load(), data.fingerprint()
+    facts, splits = data.facts(), data.load()
+    for split in (splits.train, splits.validation, splits.test):
+        task_kind(facts.kind).check_labels(split.labels, facts)
+    return facts, splits, data.fingerprint()

@@ -10,6 +10,7 @@ from learngene_bench.config.preset import Preset
 from learngene_bench.config.section import Section
 from learngene_bench.contracts.dataset import DatasetFacts
 from learngene_bench.contracts.family import DEFAULT_FAMILY, FAMILIES, ModelFamily, ModelSpec, family_of
+from learngene_bench.contracts.task import task_kind
 from learngene_bench.planning.tasks import Task, tasks_of
 from learngene_bench.util.errors import UserError, unknown
 
@@ -67,7 +68,7 @@ def _bases(preset: Preset, grid: Grid, facts: DatasetFacts) -> dict[str, ModelSp
                 width=preset.sizes[size].width,
                 image_size=facts.image_size,
                 channels=facts.channels,
-                classes=facts.classes,
+                classes=task_kind(facts.kind).outputs(facts),
             )
         except UserError as error:
             raise UserError(f"size {size!r}: {error}") from error
@@ -90,6 +91,6 @@ def _on(task: Task, spec: ModelSpec) -> ModelSpec:
     """Fits a model of the source task to the images and classes of this task."""
     facts = task.facts
     try:
-        return replace(spec, image_size=facts.image_size, classes=facts.classes)
+        return replace(spec, image_size=facts.image_size, classes=task_kind(facts.kind).outputs(facts))
     except UserError as error:
         raise UserError(f"task {task.name!r}: {error}") from error

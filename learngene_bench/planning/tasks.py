@@ -81,8 +81,8 @@ def tasks_of(preset: Preset, grid: Grid, source: Task) -> list[Task]:
                 f"task {name!r}: its images have {task.facts.channels} channels, those of the source task "
                 f"{source.facts.channels}: no patch embedding reads both ({_channels_hint(task, source)})"
             )
-        if conflict := task.dataset.conflict(source.dataset):
-            raise UserError(f"task {name!r}: {conflict}")
+        if overlap := task.dataset.overlap_with(source.dataset):
+            raise UserError(f"task {name!r}: {overlap}")
         tasks.append(task)
     return tasks
 

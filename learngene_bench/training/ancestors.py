@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from learngene_bench.config.preset import Teacher
 from learngene_bench.contracts.dataset import DatasetFacts
+from learngene_bench.contracts.task import task_kind
 from learngene_bench.models.weights import spec_of
 from learngene_bench.util.errors import UserError, unknown
 from learngene_bench.util.rng import RngStreams
@@ -24,18 +25,19 @@ def build_teacher(settings: Teacher, facts: DatasetFacts) -> nn.Module:
     Raises:
         UserError: timm has no such model, or its pretrained weights cannot be had.
     """
+    outputs = task_kind(facts.kind).outputs(facts)
     with torch.random.fork_rng([]):
         torch.manual_seed(RngStreams(settings.seed).seed_for("teacher"))
         if settings.architecture == "convnet":
-            return ConvNet(facts.channels, facts.classes, settings.width)
-        return _from_timm(settings, facts)
+            return ConvNet(facts.channels, outputs, settings.width)
+        return _from_timm(settings, facts.channels, outputs)
 
 
-def _from_timm(settings: Teacher, facts: DatasetFacts) -> nn.Module:
+def _from_timm(settings: Teacher, channels: int, outputs: int) -> nn.Module:
     if settings.pretrained:
-        return pretrained_from_timm(settings.architecture, facts.classes, facts.channels, "teacher.checkpoint")
+        return pretrained_from_timm(settings.architecture, outputs, channels, "teacher.checkpoint")
     _check_known(settings.architecture)
-    return timm.create_model(settings.architecture, num_classes=facts.classes, in_chans=facts.channels)
+    return timm.create_model(settings.architecture, num_classes=outputs, in_chans=channels)
 
 
 def pretrained_from_timm(name: str, classes: int, channels: int, instead: str) -> nn.Module:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -13,14 +14,17 @@ from learngene_bench.config.preset import BaseInitialization, Compute
 from learngene_bench.config.recipe import Recipe
 from learngene_bench.contracts.context import Context, TrainResult
 from learngene_bench.contracts.family import ModelSpec
+from learngene_bench.contracts.task import TaskKind, task_kind
 from learngene_bench.data.batch_augment import SplitImages
 from learngene_bench.expansion.materialised import MaterialisedModel
 from learngene_bench.models.weights import base_weights
 from learngene_bench.schema.cost import Cost
+from learngene_bench.schema.metric import CurvePoint
+from learngene_bench.schema.progress import Progress
 from learngene_bench.training.custom_objective import CustomObjective
-from learngene_bench.training.evaluation import top1
+from learngene_bench.training.evaluation import evaluate
 from learngene_bench.training.loop import train
-from learngene_bench.training.run import Progress, TrainingRun
+from learngene_bench.training.run import TrainingRun
 from learngene_bench.util.rng import RngStreams
 
 
@@ -31,12 +35,14 @@ class SourceData:
     Attributes:
         train: the training split by recipe, as recipes differ in their augmentation.
         plain: the training split without augmentation.
+        classes: outputs of a model's head.
     """
 
     train: Mapping[str, SplitImages]
     plain: SplitImages
     validation: SplitImages
     classes: int
+    kind: TaskKind = field(default_factory=task_kind)
 
 
 @dataclass
@@ -45,7 +51,7 @@ class MeteredContext(Context):
 
     Attributes:
         checkpoints: folder that interrupted training continues from; None for no checkpoints.
-        progress: is told how far training is.
+        progress: receives how far training is.
         cost: the work so far.
         curves: learning curves by recipe.
     """
@@ -60,9 +66,9 @@ class MeteredContext(Context):
     same_task: bool = True
     source: SourceData | None = None
     checkpoints: Path | None = None
-    progress: Progress | None = None
+    progress: Callable[[Progress], None] | None = None
     cost: Cost = field(default_factory=Cost)
-    curves: dict[str, list[dict[str, object]]] = field(default_factory=dict)
+    curves: dict[str, list[CurvePoint]] = field(default_factory=dict)
 
     def generator(self, purpose: str) -> torch.Generator:
         return RngStreams(self.seed).generator("method", purpose)
@@ -96,7 +102,8 @@ class MeteredContext(Context):
             streams=RngStreams(self.seed),
             compute=self.compute,
             classes=source.classes,
-            evaluate=lambda trained: top1(trained, source.validation, self.compute),
+            kind=source.kind,
+            evaluate=partial(evaluate, data=source.validation, compute=self.compute, metrics=source.kind.metrics()),
             evaluate_every=5,
             checkpoint=self.checkpoints / f"{recipe}.pt" if self.checkpoints else None,
             teacher=distiller,

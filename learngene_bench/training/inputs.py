@@ -9,10 +9,12 @@ from torch import nn
 
 from learngene_bench.config.preset import BaseInitialization
 from learngene_bench.config.recipe import Augmentation, Recipe
-from learngene_bench.contracts.dataset import Images, Split, Splits
+from learngene_bench.contracts.dataset import Split, Splits
 from learngene_bench.contracts.family import ModelSpec
+from learngene_bench.contracts.task import TaskKind, task_kind
 from learngene_bench.data.batch_augment import DeviceImages, Normalization, SplitImages
 from learngene_bench.data.dataloader import StreamedImages
+from learngene_bench.data.splits import Images
 from learngene_bench.models.weights import base_weights, build_model, write_weights
 from learngene_bench.training.context import SourceData
 from learngene_bench.util.rng import RngStreams
@@ -25,14 +27,17 @@ def new_model(spec: ModelSpec, base: BaseInitialization, seed: int, drop_path: f
     return model
 
 
-def training_images(splits: Splits, recipe: Recipe, device: torch.device, num_workers: int = 0) -> SplitImages:
+def training_images(
+    splits: Splits, recipe: Recipe, device: torch.device, num_workers: int = 0, kind: TaskKind | None = None
+) -> SplitImages:
     """Returns the training split under the recipe's augmentation, then under the task's own.
 
     Args:
         num_workers: processes that load images, where images are loaded one by one; 0 to load them in this one.
+        kind: task kind of the data; classification if not given.
     """
     augmentations = tuple(a for a in (recipe.augmentation, splits.task) if a != Augmentation())
-    return _images(splits.train, splits, device, num_workers, augmentations)
+    return _images(splits.train, splits, device, num_workers, augmentations, kind)
 
 
 def plain_images(split: Split, splits: Splits, device: torch.device, num_workers: int = 0) -> SplitImages:
@@ -46,27 +51,35 @@ def _images(
     device: torch.device,
     num_workers: int,
     augmentations: tuple[Augmentation, ...] = (),
+    kind: TaskKind | None = None,
 ) -> SplitImages:
     """Keeps the split in the device's memory if it can be there and is augmented in batches, else streams it."""
     if isinstance(split, Images) and not any(augmentation.one_by_one for augmentation in augmentations):
-        return DeviceImages(split, normalization(splits), device, augmentations)
-    return StreamedImages(split, normalization(splits), device, augmentations, num_workers)
+        return DeviceImages(split, normalization(splits), device, augmentations, kind)
+    return StreamedImages(split, normalization(splits), device, augmentations, kind, num_workers)
 
 
 def source_data(
-    splits: Splits, classes: int, recipes: Mapping[str, Recipe], device: torch.device, num_workers: int = 0
+    splits: Splits,
+    classes: int,
+    recipes: Mapping[str, Recipe],
+    device: torch.device,
+    num_workers: int = 0,
+    kind: TaskKind | None = None,
 ) -> SourceData:
     """Returns the source task as a method may see it: no test image, though for images on disk their folder.
 
     Args:
+        classes: outputs of a model's head.
         recipes: those that the method said it trains by, by name.
-        num_workers: see `training_images`.
+        num_workers, kind: see `training_images`.
     """
     return SourceData(
-        train={name: training_images(splits, recipe, device, num_workers) for name, recipe in recipes.items()},
+        train={name: training_images(splits, recipe, device, num_workers, kind) for name, recipe in recipes.items()},
         plain=plain_images(splits.train, splits, device, num_workers),
         validation=plain_images(splits.validation, splits, device, num_workers),
         classes=classes,
+        kind=kind or task_kind(),
     )
 
 

@@ -32,6 +32,8 @@ from learngene_bench.data.dataloader import translate_loader_errors
 from learngene_bench.data.mixup import ResumableMixup
 from learngene_bench.data.sampler import AugmentationRng, BatchSchedule, ScheduledBatch
 from learngene_bench.schema.cost import Cost
+from learngene_bench.schema.metric import CurvePoint
+from learngene_bench.schema.progress import Progress
 from learngene_bench.training.custom_objective import CustomObjective
 from learngene_bench.training.evaluation import autocast
 from learngene_bench.training.run import TrainingRun
@@ -47,13 +49,14 @@ def train(network: nn.Module, data: SplitImages, recipe: Recipe, run: TrainingRu
     """Trains the parameters of `network` that require gradients, in place.
 
     Args:
-        network: images (B, C, H, W) to logits (B, classes); a `CustomObjective` gives its loss itself.
+        network: images (B, C, H, W) to outputs (B, ...) of the task kind; a `CustomObjective` gives its loss itself.
 
     Raises:
         MethodFailure: the loss is not finite.
-        UserError: a batch is too small for so many processes; an image does not decode; the checkpoint is damaged, or
-            was written by another number of processes.
+        UserError: the recipe does not suit the task kind; a batch is too small for so many processes; an image does
+            not decode; the checkpoint is damaged, or was written by another number of processes.
     """
+    run.kind.check_recipe(recipe, run.name)
     loop = _TrainingLoop(network, data, recipe, run)
     # Drop path draws from torch's global generator: fork it, so that nobody else's numbers change.
     cuda = [data.device] if data.device.type == "cuda" else []
@@ -190,7 +193,7 @@ class _TrainingLoop:
         if self.custom_objective:
             return self.custom_loss(self.custom_objective, images, targets, smoothing)
         logits = self.compiled(images)
-        loss = F.cross_entropy(logits.float(), targets, label_smoothing=smoothing)
+        loss = self.run.kind.loss(logits, targets, smoothing)
         if self.run.teacher is not None:
             with torch.no_grad():
                 wanted = self.run.teacher(images)
@@ -227,9 +230,9 @@ class _TrainingLoop:
         if loss is not None and not np.isfinite(loss):
             raise MethodFailure(f"{self.run.name}: the training loss is {loss} at iteration {self.step}")
         self.world.broadcast(self.network.buffers())
-        top1 = self.run.evaluate(self.network) if self.run.evaluate else None
+        metrics = self.run.evaluate(self.network) if self.run.evaluate else None
         epoch = round(self.step / self.steps_per_epoch, 3)
-        self.result.curve.append({"epoch": epoch, "iterations": self.step, "loss": loss, "top1": top1})
+        self.result.curve.append(CurvePoint(epoch=epoch, iterations=self.step, loss=loss, metrics=metrics))
         self.losses.zero_()
         self.loss_count = 0
         self.report_progress(force=True)
@@ -239,11 +242,18 @@ class _TrainingLoop:
         if self.run.progress is None or not self.world.is_rank0 or (now - self.reported < 0.5 and not force):
             return
         self.reported = now
-        top1 = next((entry["top1"] for entry in reversed(self.result.curve) if entry["top1"] is not None), None)
-        per_epoch = self.steps_per_epoch
-        left = self.seconds_per_step() * (self.steps - self.step) if self.step > self.first_step else None
+        started = self.step > self.first_step
         self.run.progress(
-            self.run.name, self.step, self.steps, self.step / per_epoch, self.steps / per_epoch, top1, left
+            Progress(
+                phase=self.run.name,
+                step=self.step,
+                steps=self.steps,
+                epoch=self.step / self.steps_per_epoch,
+                epochs=self.steps / self.steps_per_epoch,
+                metrics=next((point.metrics for point in reversed(self.result.curve) if point.metrics), {}),
+                seconds_left=self.seconds_per_step() * (self.steps - self.step) if started else None,
+                time=time.time(),
+            )
         )
 
     def cost(self) -> Cost:
@@ -272,7 +282,7 @@ class _TrainingLoop:
                 "processes": self.world.size,
                 "network": self.network.state_dict(),
                 "cost": self.result.cost.model_dump(),
-                "curve": self.result.curve,
+                "curve": [point.model_dump() for point in self.result.curve],
             }
             if self.step < self.steps:
                 state["training"] = {
@@ -318,7 +328,7 @@ class _TrainingLoop:
 
     def _restore(self, state: dict[str, Any]) -> None:
         self.network.load_state_dict(state["network"])
-        self.result = TrainResult(Cost(**state["cost"]), state["curve"])
+        self.result = TrainResult(Cost(**state["cost"]), [CurvePoint(**point) for point in state["curve"]])
         self.custom_flops = self.result.cost.flops
         if "training" not in state:
             return

@@ -3,34 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 from torch import nn
 
 from learngene_bench.config.preset import Compute
+from learngene_bench.contracts.task import TaskKind, task_kind
+from learngene_bench.schema.progress import Progress
 from learngene_bench.util.rng import RngStreams
 
-Evaluate = Callable[[nn.Module], float]
-
-
-class Progress(Protocol):
-    """Receives how far a training run is; called at most a few times a second.
-
-    Seconds left are those of this run, at the pace since it started or continued; None before there is a pace.
-    """
-
-    def __call__(
-        self,
-        phase: str,
-        step: int,
-        steps: int,
-        epoch: float,
-        epochs: float,
-        top1: float | None,
-        seconds_left: float | None,
-    ) -> None: ...
+Evaluate = Callable[[nn.Module], dict[str, float]]
+"""Measures a network: value by metric, the primary metric first."""
 
 
 @dataclass
@@ -39,8 +23,9 @@ class TrainingRun:
 
     Attributes:
         name: names the run's random streams and its checkpoint: `condensation`, `inheritance`, ...
-        classes: number of classes of the data.
-        evaluate: measures top-1 in percent; None to measure nothing.
+        classes: outputs of the network's head, and the length of mixed labels.
+        kind: task kind of the data, which has the loss.
+        evaluate: measures the network; None to measure nothing.
         evaluate_every: epochs between two measurements; the last epoch is always measured.
         measure_start: True to measure before the first step too.
         checkpoint: file to continue from and to save to; None for none.
@@ -49,12 +34,14 @@ class TrainingRun:
         forward_flops: operations of the network's forward pass, per image; a `CustomObjective` counts its own.
         step_flops: operations of the part of a forward pass that does not depend on the batch, such as materialising
             weights.
+        progress: receives how far the run is, a few times a second.
     """
 
     name: str
     streams: RngStreams
     compute: Compute
     classes: int
+    kind: TaskKind = field(default_factory=task_kind)
     evaluate: Evaluate | None = None
     evaluate_every: int = 1
     measure_start: bool = False
@@ -63,4 +50,4 @@ class TrainingRun:
     teacher_flops: float = 0.0
     forward_flops: float = 0.0
     step_flops: float = 0.0
-    progress: Progress | None = None
+    progress: Callable[[Progress], None] | None = None

@@ -80,7 +80,7 @@ class RemadeDigits(Digits):
     def fingerprint(self) -> str:
         return f"{super().fingerprint()}; {self._remade_as}"
 
-    def conflict(self, source: Dataset) -> str | None:
+    def overlap_with(self, source: Dataset) -> str | None:
         if isinstance(source, Digits):
             for split in ("test_digits", "validation_digits"):
                 own, others = getattr(self.options, split), getattr(source.options, split)

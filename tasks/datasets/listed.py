@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Self
 from pydantic import Field, model_validator
 
 from learngene_bench.config.section import Section
-from learngene_bench.contracts.dataset import Dataset, DatasetFacts, ImageFiles, Images, ProgressCallback, Split, Splits
+from learngene_bench.contracts.dataset import Dataset, DatasetFacts, ProgressCallback, Split, Splits
 from learngene_bench.data.decoded_cache import cached_array
+from learngene_bench.data.splits import ImageFiles, Images
 from learngene_bench.tasks.datasets import arrays
 from learngene_bench.tasks.datasets.arrays import Square
 from learngene_bench.util.errors import UserError

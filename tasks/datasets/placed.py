@@ -9,7 +9,8 @@ from pydantic import Field
 
 from learngene_bench.config.recipe import Augmentation
 from learngene_bench.config.section import Section
-from learngene_bench.contracts.dataset import Dataset, DatasetFacts, Images, Splits
+from learngene_bench.contracts.dataset import Dataset, DatasetFacts, Splits
+from learngene_bench.data.splits import Images
 
 if TYPE_CHECKING:
     import numpy as np

@@ -23,11 +23,11 @@ from learngene_bench.baselines.mimetic import Mimetic, MimeticOptions, split
 from learngene_bench.baselines.weight_selection import WeightSelection, WeightSelectionOptions, selected_indices
 from learngene_bench.config.preset import BaseInitialization, Compute
 from learngene_bench.config.recipe import Recipe
-from learngene_bench.contracts.dataset import Images
 from learngene_bench.contracts.family import count
 from learngene_bench.contracts.gene import Gene
 from learngene_bench.contracts.initializer import Initializer, NoOptions, Pretrained
 from learngene_bench.data.batch_augment import DeviceImages, Normalization
+from learngene_bench.data.splits import Images
 from learngene_bench.models.vit import ViTSpec
 from learngene_bench.models.weights import build_model, write_weights
 from learngene_bench.training.context import MeteredContext, SourceData

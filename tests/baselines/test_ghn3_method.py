@@ -31,9 +31,9 @@ from learngene_bench.config.loader import load_preset
 from learngene_bench.config.preset import BaseInitialization, Compute
 from learngene_bench.config.recipe import Recipe
 from learngene_bench.contracts.context import TrainResult
-from learngene_bench.contracts.dataset import Images
 from learngene_bench.contracts.gene import Gene
 from learngene_bench.data.batch_augment import DeviceImages, Normalization
+from learngene_bench.data.splits import Images
 from learngene_bench.models.vit import ViTSpec
 from learngene_bench.models.weights import build_model
 from learngene_bench.planning.plan import Plan
@@ -298,7 +298,7 @@ def test_a_run_with_weights_from_a_file(weights: Path, tmp_path: Path) -> None:
     (path,) = (tmp_path / "runs" / "cell").glob("*/result.json")
     record = json.loads(path.read_text())
     assert record["cell"]["title"] == "GHN-3, published weights"
-    assert record["kept_tensors"] == ["cls_token", "head.weight", "head.bias"]  # the file's task has 5 classes
+    assert record["base_tensors"] == ["cls_token", "head.weight", "head.bias"]  # the file's task has 5 classes
     (path,) = (tmp_path / "runs" / "gene").glob("*/config.json")
     config = json.loads(path.read_text())
     (found,) = config["config"]["files"].values()

@@ -16,9 +16,10 @@ import pytest
 import torch
 from PIL import Image
 
-from learngene_bench.contracts.dataset import Images, Splits
+from learngene_bench.contracts.dataset import Splits
 from learngene_bench.data import decoded_cache
 from learngene_bench.data.batch_augment import DeviceImages, Normalization
+from learngene_bench.data.splits import Images
 from learngene_bench.plugins.registry import dataset
 from learngene_bench.tasks.datasets import arrays
 

@@ -11,9 +11,9 @@ from timm.data.random_erasing import RandomErasing
 from torch import Tensor
 
 from learngene_bench.config.recipe import Augmentation
-from learngene_bench.contracts.dataset import Images
 from learngene_bench.data.batch_augment import DeviceImages, Normalization, augment, erase_to_noise
 from learngene_bench.data.image_transforms import preserve_rng_state, seed_all
+from learngene_bench.data.splits import Images
 
 BATCH, HEIGHT, WIDTH = 24, 9, 7  # not square, so that rows and columns cannot be confused
 EVERYTHING = Augmentation(shift=3, flip=True, color_jitter=0.9, random_erasing=0.7)

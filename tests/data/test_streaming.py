@@ -27,13 +27,14 @@ from learngene_bench.config.preset import BaseInitialization, Compute
 from learngene_bench.config.recipe import Augmentation, RandomCrop, Recipe
 from learngene_bench.contracts.context import TrainResult
 from learngene_bench.contracts.dataset import Dataset, Splits
+from learngene_bench.contracts.task import task_kind
 from learngene_bench.data.batch_augment import SplitImages
 from learngene_bench.data.image_transforms import preserve_rng_state, seed_all, timm_transforms
 from learngene_bench.data.sampler import AugmentationRng, BatchSchedule
 from learngene_bench.models.vit import ViTSpec
 from learngene_bench.plugins.registry import dataset
 from learngene_bench.training.context import MeteredContext
-from learngene_bench.training.evaluation import top1
+from learngene_bench.training.evaluation import evaluate
 from learngene_bench.training.inputs import new_model, plain_images, source_data, training_images
 from learngene_bench.training.loop import train
 from learngene_bench.training.run import TrainingRun
@@ -124,7 +125,7 @@ def run(
         streams=RngStreams(3),
         compute=Compute(checkpoint_seconds=1e-9 if checkpoint else 1e9),
         classes=CLASSES,
-        evaluate=lambda trained: top1(trained, held_out, Compute(), batch_size=4),
+        evaluate=lambda trained: evaluate(trained, held_out, Compute(), task_kind().metrics(), batch_size=4),
         checkpoint=checkpoint,
     )
     trained = train(model, training_images(splits, recipe, CPU, loaders), recipe, phase)

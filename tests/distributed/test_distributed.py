@@ -23,8 +23,9 @@ from learngene_bench.baselines.ghn3.meta_batch import Family, MetaBatch
 from learngene_bench.baselines.ghn3.network import Hypernetwork
 from learngene_bench.config.preset import BaseInitialization, Compute
 from learngene_bench.config.recipe import Augmentation, Recipe
-from learngene_bench.contracts.dataset import Images
+from learngene_bench.contracts.task import task_kind
 from learngene_bench.data.batch_augment import DeviceImages, Normalization
+from learngene_bench.data.splits import Images
 from learngene_bench.distributed import Shard
 from learngene_bench.expansion.algebra import Expansion
 from learngene_bench.expansion.materialised import ExpandedModel
@@ -32,7 +33,7 @@ from learngene_bench.methods.wave import Layout
 from learngene_bench.models.vit import ViTSpec
 from learngene_bench.models.weights import base_weights, build_model, write_weights
 from learngene_bench.training.ancestors import ConvNet
-from learngene_bench.training.evaluation import top1
+from learngene_bench.training.evaluation import evaluate
 from learngene_bench.training.loop import train
 from learngene_bench.training.run import TrainingRun
 from learngene_bench.util.errors import MethodFailure, UserError
@@ -210,14 +211,15 @@ def run(
         how,
         phase(
             "tuning",
-            evaluate=lambda trained: top1(trained, held_out, Compute(), batch_size=8),
+            evaluate=lambda trained: evaluate(trained, held_out, Compute(), task_kind().metrics(), batch_size=8),
             teacher=teacher if options.get("teacher") else None,
             compute=Compute(checkpoint_seconds=1e-9 if checkpoint else 1e9),
             measure_start=True,
             checkpoint=checkpoint,
         ),
     )
-    return {"weights": network.cpu().state_dict(), "curve": trained.curve}
+    curve = [{"top1": point.metrics["top1"], "loss": point.loss} for point in trained.curve if point.metrics]
+    return {"weights": network.cpu().state_dict(), "curve": curve}
 
 
 def same(one: Any, other: Any) -> None:

@@ -18,11 +18,11 @@ from torch import Tensor, nn
 
 from learngene_bench.config.preset import BaseInitialization, Compute
 from learngene_bench.config.recipe import Recipe
-from learngene_bench.contracts.dataset import Images
 from learngene_bench.contracts.family import count
 from learngene_bench.contracts.gene import Gene
 from learngene_bench.contracts.initializer import Pretrained
 from learngene_bench.data.batch_augment import DeviceImages, Normalization
+from learngene_bench.data.splits import Images
 from learngene_bench.expansion.block_genes import BlockInitializer
 from learngene_bench.expansion.materialised import ExpandedModel
 from learngene_bench.methods.auto_lg import linear_cka, most_similar

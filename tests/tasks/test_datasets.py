@@ -16,8 +16,9 @@ import torch
 from PIL import Image
 
 from learngene_bench.config.loader import load_grid, load_preset, parse_override
-from learngene_bench.contracts.dataset import Dataset, ImageFiles, Images, Splits
+from learngene_bench.contracts.dataset import Dataset, Splits
 from learngene_bench.data.batch_augment import augment
+from learngene_bench.data.splits import ImageFiles, Images
 from learngene_bench.plugins.registry import dataset
 from learngene_bench.util.errors import UserError
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from learngene_bench.contracts.dataset import Dataset, Images
+from learngene_bench.contracts.dataset import Dataset
+from learngene_bench.data.splits import Images
 from learngene_bench.plugins.registry import dataset
 from learngene_bench.tasks.datasets.shapes import SHAPES, _drawn, _picture
 from learngene_bench.util.errors import UserError

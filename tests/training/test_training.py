@@ -14,11 +14,12 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from learngene_bench.config.preset import BaseInitialization, Compute
 from learngene_bench.config.recipe import Augmentation, Recipe
 from learngene_bench.contracts.context import TrainResult
-from learngene_bench.contracts.dataset import Images
+from learngene_bench.contracts.task import task_kind
 from learngene_bench.data.batch_augment import DeviceImages, Normalization
+from learngene_bench.data.splits import Images
 from learngene_bench.models.vit import ViTSpec
 from learngene_bench.models.weights import base_weights, build_model, write_weights
-from learngene_bench.training.evaluation import top1
+from learngene_bench.training.evaluation import evaluate
 from learngene_bench.training.loop import distillation_loss, train
 from learngene_bench.training.run import TrainingRun
 from learngene_bench.util.errors import MethodFailure
@@ -77,7 +78,7 @@ def run(
         streams=RngStreams(0),
         compute=Compute(**compute),
         classes=5,
-        evaluate=lambda trained: top1(trained, held_out, Compute()),
+        evaluate=lambda trained: evaluate(trained, held_out, Compute(), task_kind().metrics()),
         measure_start=True,
         checkpoint=checkpoint,
     )
@@ -212,7 +213,7 @@ def test_options_of_compute_change_little(settings: dict[str, Any]) -> None:
     recipe = Recipe(epochs=4, batch_size=8, learning_rate=3e-3)
     plain, _ = run(recipe)
     other, trained = run(recipe, **settings)
-    assert trained.curve[-1]["loss"] is not None
+    assert trained.curve[-1].loss is not None
     for name in plain:
         torch.testing.assert_close(other[name], plain[name], atol=0.03, rtol=0.1)
 

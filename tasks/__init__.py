@@ -1,1 +1,1 @@
-"""What is measured: presets and grids as TOML, and data sets."""
+"""Grids and presets as TOML, data sets and kinds of tasks: all that says what is measured."""

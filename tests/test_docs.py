@@ -146,3 +146,11 @@ def test_the_architecture_page_names_what_there_is() -> None:
         if not path.is_file() or (name and name not in names_in(path)):
             wrong.append(f"{file}:{name}")
     assert wrong == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_python_examples_import_what_there_is(page: Path) -> None:
+    for block in re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE):
+        imports = [node for node in ast.walk(ast.parse(block)) if isinstance(node, ast.Import | ast.ImportFrom)]
+        for node in imports:
+            exec(compile(ast.Module([node], []), str(page), "exec"), {})

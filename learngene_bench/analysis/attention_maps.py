@@ -1,4 +1,4 @@
-"""Where models look (the WAVE paper's Figure 6): class activation and attention on sample images.
+"""Maps of where models look on sample images: class activation and attention (the WAVE paper's Figure 6).
 
 Three maps over the patches of an image, each with a sum of 1:
 
@@ -53,7 +53,7 @@ def attention_matrices(model: VisionTransformer, images: Tensor) -> Tensor:
 
 
 def _attention(attention: nn.Module, x: Tensor) -> Tensor:
-    """What a fused kernel keeps to itself: softmax(q k' / sqrt(d)), (B, heads, N, N)."""
+    """Computes softmax(q k' / sqrt(d)), which a fused kernel does not return: (B, heads, N, N)."""
     batch, tokens, _ = x.shape
     heads: int = attention.num_heads  # type: ignore[assignment]
     q, k, _ = attention.get_submodule("qkv")(x).reshape(batch, tokens, 3, heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
@@ -78,7 +78,7 @@ def received(model: VisionTransformer, images: Tensor, labels: Tensor) -> Tensor
 
 
 def _read(model: VisionTransformer, attention: Tensor) -> Tensor:
-    """What the head reads of (B, N, N), without the class token's part, as a distribution over the patches."""
+    """Returns the attention of what the head reads, from (B, N, N), as a distribution over the patches."""
     prefix = model.num_prefix_tokens
     rows = attention[:, 0] if prefix else attention.mean(1)
     return _distribution(rows[:, prefix:])
@@ -117,13 +117,13 @@ MAPS: Mapping[str, Callable[[VisionTransformer, Tensor, Tensor], Tensor]] = {
 
 @dataclass(frozen=True)
 class Statistics:
-    """How concentrated a map is; all None for a map of zeros.
+    """Measures of how concentrated a map is; all None for a map of zeros.
 
     Attributes:
-        entropy: over log(patches): 1 where all patches have alike, 0 where one has all.
-        top_share: of the sum, in the tenth of the patches with most, at least one.
-        peak: the most that one patch has.
-        peak_row, peak_column: which, from the top left.
+        entropy: entropy divided by log(patches): 1 if all patches have the same value, 0 if one patch has all.
+        top_share: share of the sum that lies in the tenth of the patches with the greatest values (at least one patch).
+        peak: the greatest value.
+        peak_row, peak_column: place of the greatest value, counted from the top left.
     """
 
     entropy: float | None
@@ -134,7 +134,7 @@ class Statistics:
 
 
 def statistics(values: Tensor) -> Statistics:
-    """Of one map (patches,) of a square image."""
+    """Measures one map (patches,) of a square image."""
     if not float(values.sum()):
         return Statistics(None, None, None, None, None)
     values = values.double()
@@ -215,7 +215,7 @@ def _page(names: Sequence[str], shown: Samples, maps: Sequence[Tensor], kind: st
 
 
 def _overlay(axes: Any, grey: Any, values: Tensor) -> None:
-    """The image in grey below a map, from nothing to its own greatest value."""
+    """Draws a map over the grey image; full colour is the map's own greatest value."""
     from matplotlib.colors import LinearSegmentedColormap
 
     red = LinearSegmentedColormap.from_list("red", [(0.9, 0.1, 0.05, 0.0), (0.9, 0.1, 0.05, 0.85)])

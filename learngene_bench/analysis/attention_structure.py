@@ -25,19 +25,19 @@ from learngene_bench.results.plots.page import Page
 
 LAYERS_SHOWN, HEADS_SHOWN = 6, 3
 LIMIT = 4.0
-"""Of the colours, in root mean squares of the entries off the diagonal."""
+"""Ends of the colour scale, in root mean squares of the entries off the diagonal."""
 _NOTE = 0.12
 
 
 @dataclass(frozen=True)
 class Diagonal:
-    """How far a square matrix (D, D) is a multiple of the identity.
+    """Measures of how close a square matrix (D, D) is to a multiple of the identity.
 
     Attributes:
         mean_diagonal: mean of the diagonal.
         mean_off_diagonal: mean absolute value of all other entries.
         rms_off_diagonal: their root mean square.
-        ratio: |mean_diagonal| / mean_off_diagonal; None where there is nothing off the diagonal.
+        ratio: |mean_diagonal| / mean_off_diagonal; None if all entries off the diagonal are 0.
         identity_correlation: trace / (sqrt(D) * Frobenius norm), the cosine between the matrix and the identity;
             None for a matrix of zeros. For entries drawn independently it is about 0 +- 1/D.
     """
@@ -84,10 +84,11 @@ def _thirds(attention: nn.Module) -> tuple[Tensor, ...]:
 
 
 Products = list[tuple[Tensor, Tensor]]
-"""Of each layer: (heads, D, D) and (D, D)."""
+"""Products of each layer: query and key (heads, D, D), value and projection (D, D)."""
 
 
 def products_of(model: nn.Module, spec: ViTSpec) -> Products:
+    """Computes the products of every layer of a model."""
     found = []
     for layer in range(spec.depth):
         attention = model.get_submodule(f"blocks.{layer}.attn")
@@ -99,7 +100,7 @@ def analyse(models: Sequence[tuple[Subject, str, nn.Module]]) -> Analysis:
     """Measures every layer and head, and draws some of them.
 
     Args:
-        models: the cells, what to call each, and their models; with weights named "initial" or "tuned" in the CSV.
+        models: for each, the cell, the kind of its weights ("initial" or "tuned"), and the model.
     """
     products = [products_of(*as_vit(subject, model)) for subject, _, model in models]
     rows = [
@@ -120,7 +121,7 @@ def analyse(models: Sequence[tuple[Subject, str, nn.Module]]) -> Analysis:
 
 
 def names_of(models: Sequence[tuple[Subject, str, Any]]) -> list[str]:
-    """What models are called: their cell's label, and which weights if there are both."""
+    """Names each model by its cell's label, and by the kind of weights if there are both."""
     both = len({weights for _, weights, _ in models}) > 1
     return [f"{subject.label}, {weights}" if both else subject.label for subject, weights, _ in models]
 

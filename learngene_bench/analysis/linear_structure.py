@@ -27,17 +27,18 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _NOTHING = 1e-10
-"""Of the squared norm of all layers: less variance is rounding, such as of biases that are 0 or norms that are 1."""
+"""Share of the squared norm below which variance is rounding, as for biases that are 0 or norms that are 1."""
 
 
 @dataclass(frozen=True)
 class Structure:
-    """How one component varies over L layers.
+    """Measures of how one component varies over L layers.
 
     Attributes:
         explained: share of the variance that each principal component has, L - 1 of them.
-        coordinates: of each layer along the first, of mean 0 and standard deviation 1, growing with depth.
-        r2: of a straight line through these over depth. Two points lie on one; independent layers have 1 / (L - 1).
+        coordinates: coordinate of each layer along the first component: mean 0, standard deviation 1, growing with
+            depth.
+        r2: R² of a straight line through the coordinates over depth. For independent layers it is 1 / (L - 1).
         linear: share of all variance over layers that is linear in depth; at most the first share, and for
             independent layers 1 / (L - 1) too.
     """
@@ -49,9 +50,9 @@ class Structure:
 
 
 def structure(layers: Tensor) -> Structure | None:
-    """Principal component analysis of a component in all layers (L, n); None where it does not vary.
+    """Does a principal component analysis of a component in all layers (L, n); None if it does not vary.
 
-    By the Gram matrix (L, L), as n is millions and L a dozen; in double precision.
+    Works on the Gram matrix (L, L) in double precision, as n is millions and L a dozen.
     """
     layers = layers.double()
     count = len(layers)
@@ -110,7 +111,7 @@ def analyse(models: Sequence[tuple[Subject, str, nn.Module]]) -> Analysis:
 
 
 Structures = Mapping[str, Structure | None]
-"""By component, by timm's name within a block."""
+"""Structure of each component, by its name within a block."""
 
 
 def _structures(model: nn.Module, subject: Subject) -> Structures:
@@ -123,7 +124,7 @@ def _structures(model: nn.Module, subject: Subject) -> Structures:
 
 
 def _rows(subject: Subject, weights: str, structures: Structures) -> Iterator[dict[str, Any]]:
-    """One number each; of what does not vary, one row without any."""
+    """Yields a row for each number, and one row without a number for a component that does not vary."""
     about = {"cell": subject.full_label, "address": subject.address, "weights": weights}
     nothing = {"layer": None, "relative_depth": None, "principal_component": None, "value": None}
     for name, found in structures.items():
@@ -152,7 +153,7 @@ def _summary(names: Sequence[str], every: Sequence[Structures], drawn: Mapping[s
 
 @dataclass(frozen=True)
 class _Named:
-    """What a line of the picture is called, and the group of its method."""
+    """The name of a line in the picture, and the group of its method."""
 
     label: str
     group: str

@@ -1,4 +1,4 @@
-"""What an analysis gives: a picture, the numbers behind it as CSV, and a few lines for the terminal."""
+"""The result of an analysis: a picture, its numbers as CSV, and a few lines for the terminal."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Analysis:
 
     Attributes:
         page: the picture.
-        rows: of the CSV, all with the same keys; None where there is no number.
-        summary: lines of a table, the first of them its header.
+        rows: rows of the CSV, all with the same keys; None where there is no number.
+        summary: rows of a table for the terminal, the header first.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Analysis:
     summary: tuple[tuple[str, ...], ...]
 
     def write(self, folder: Path) -> list[Path]:
-        """Writes NAME.png, NAME.pdf and NAME.csv, each whole or not at all; all are made before any is written.
+        """Writes NAME.png, NAME.pdf and NAME.csv. All are made before the first is written.
 
         Raises:
             UserError: the folder cannot be written to.
@@ -50,7 +50,7 @@ class Analysis:
 
 
 def rounded(value: float | None, digits: int = 2) -> str:
-    """For people; a dash where there is no number."""
+    """Formats a number for people; None is a dash."""
     if value is None:
         return "—"
     return f"{round(value, digits) + 0.0:.{digits}f}"  # no negative zero

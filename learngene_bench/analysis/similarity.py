@@ -1,4 +1,4 @@
-"""How much of an initialization is left in trained weights, and in what they compute.
+"""Measures how much of an initialization is left in the trained weights, and in what they compute.
 
 Weights are compared as they are, tensor by tensor: their cosine similarity, and the distance |a - b| / |b| from the
 trained ones, b. What layers compute is compared by centered kernel alignment (linear CKA; Kornblith et al., 2019),
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _LEAST_IMAGES = 4
-"""For the unbiased estimate."""
+"""Smallest number of images for the unbiased estimate."""
 
 
 @dataclass(frozen=True)
 class Likeness:
-    """Of two tensors of one shape.
+    """Similarity of two tensors a and b of the same shape.
 
     Attributes:
-        cosine: None if one of them is zero.
+        cosine: cosine similarity; None if one of them is zero.
         distance: |a - b| / |b|; None if b is zero.
     """
 
@@ -46,7 +46,7 @@ class Likeness:
 
 
 def likeness(first: Tensor, trained: Tensor) -> Likeness:
-    """Of an initial tensor and a trained one, in double precision."""
+    """Compares an initial tensor with a trained one, in double precision."""
     a, b = first.detach().double().flatten(), trained.detach().double().flatten()
     norms = float(a.norm()), float(b.norm())
     return Likeness(
@@ -56,7 +56,7 @@ def likeness(first: Tensor, trained: Tensor) -> Likeness:
 
 
 def cka(first: Tensor, second: Tensor) -> float | None:
-    """Linear CKA of two sets of features (n, p) and (n, q) of the same n images; None if one of them is constant."""
+    """Computes the linear CKA of features (n, p) and (n, q) of the same n images; None if one of them is constant."""
     grams = [features.double() @ features.double().T for features in (first, second)]
     return _cka(*grams)
 
@@ -67,7 +67,7 @@ def _cka(first: Tensor, second: Tensor) -> float | None:
 
 
 def _hsic(first: Tensor, second: Tensor) -> Tensor:
-    """Unbiased estimate from two Gram matrices (n, n), n at least 4 (Song et al., 2012, Eq. 5)."""
+    """Computes the unbiased estimate from two Gram matrices (n, n), n at least 4 (Song et al., 2012, Eq. 5)."""
     count = len(first)
     k, l = (gram - gram.diagonal().diag() for gram in (first, second))  # noqa: E741
     products = (k * l).sum()
@@ -77,9 +77,9 @@ def _hsic(first: Tensor, second: Tensor) -> Tensor:
 
 
 def grams_of(model: nn.Module, images: Tensor, batch: int = 64) -> list[Tensor]:
-    """Gram matrices (n, n) of the embedding and of each block's output, all tokens of an image taken together.
+    """Computes Gram matrices (n, n) of the embedding and of each block's output, over all tokens of an image.
 
-    Features are centred over the images first, so that what all images share does not fill the digits.
+    Features are centred over the images first; otherwise their common part would use up the floating-point digits.
     """
     blocks = list(model.get_submodule("blocks").children())
     features: list[list[Tensor]] = [[] for _ in range(len(blocks) + 1)]
@@ -110,11 +110,11 @@ class Comparison:
     """A cell as initialized beside trained weights.
 
     Attributes:
-        against: whose trained weights, if not the cell's own.
-        tensors: by parameter.
-        components: by component of a block, all layers together; "matrices" are the large ones of all blocks together,
-            "all" is the whole model.
-        cka: of each layer as initialized and each trained one, the embedding first: (L + 1, L + 1).
+        against: the cell with the trained weights; None for the cell itself.
+        tensors: similarity of each parameter.
+        components: similarity of each component of a block, over all layers; "matrices" are the large matrices of all
+            blocks together, "all" is the whole model.
+        cka: CKA of each layer as initialized with each trained one, the embedding first: (L + 1, L + 1).
     """
 
     subject: Subject
@@ -241,10 +241,10 @@ def _page(found: Sequence[Comparison], shown: Samples) -> Page:
 
 
 _WRITTEN = 6
-"""Layers, up to which there is room for numbers."""
+"""Largest number of layers that leaves room for numbers."""
 
 Colors = tuple[str, float, float]
-"""A map, and what its ends stand for."""
+"""Name of a colour map, and the values at its two ends."""
 
 
 def _tensors(axes: Axes, comparison: Comparison, measure: str, colors: Colors) -> None:
@@ -259,7 +259,7 @@ def _tensors(axes: Axes, comparison: Comparison, measure: str, colors: Colors) -
 
 
 def _values(comparison: Comparison, measure: str) -> list[list[float | None]]:
-    """Of the large matrices, layer by layer."""
+    """Lists a measure of the large matrices, layer by layer."""
     target = comparison.subject.target
     return [
         [getattr(comparison.tensors[f"blocks.{layer}.{name}"], measure) for layer in range(target.depth)]
@@ -268,7 +268,7 @@ def _values(comparison: Comparison, measure: str) -> list[list[float | None]]:
 
 
 def _write(axes: Axes, values: Sequence[Sequence[float | None]], colors: Colors) -> None:
-    """The numbers themselves, where there is room."""
+    """Writes the numbers into the picture."""
     name, least, greatest = colors
     for row, line in enumerate(values):
         for column, value in enumerate(line):

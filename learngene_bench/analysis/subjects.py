@@ -1,4 +1,4 @@
-"""Which cells are looked at, and what they are called beside each other. Does not import torch."""
+"""Chooses the cells to look at, and names them so that they can be told apart. Does not import torch."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from learngene_bench.schema.stage import StageFile
 from learngene_bench.util.errors import UserError, nearest
 
 MOST = 8
-"""Cells side by side: more would be too small to see."""
+"""Largest number of cells side by side; more would be too small to see."""
 SHOWN = 6
-"""Cells that an error names."""
+"""Largest number of cells that an error names."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Subject:
 
     @property
     def full_label(self) -> str:
-        """As `lgbench status` calls it."""
+        """The cell's name in `lgbench status`."""
         return self.stage.label
 
     @property
@@ -50,7 +50,7 @@ class Subject:
 
     @property
     def again(self) -> str:
-        """What makes its files once more, where they are not there."""
+        """Advice on how to make missing files again."""
         root, place = self.runs.root, f"reruns/{self.address[:20]}"
         return f'`lgbench rerun "{self.full_label}" {root}` computes it again, for `lgbench analyze --runs {place}`'
 
@@ -74,7 +74,7 @@ class Subject:
 
 
 def choose(runs: Runs, queries: Sequence[str], most: int = MOST) -> list[Subject]:
-    """The finished cells that are meant, in the order of the queries.
+    """Finds the finished cells that the queries mean, in the order of the queries.
 
     Args:
         queries: each the beginning of an address, or words of labels in their order; all cells if there are none.
@@ -105,7 +105,7 @@ def choose(runs: Runs, queries: Sequence[str], most: int = MOST) -> list[Subject
 
 
 def _order(label: str) -> tuple[tuple[int, str], ...]:
-    """Numbers by their size."""
+    """Makes a sort key that compares numbers by value."""
     return tuple((int(word), "") if word.isdigit() else (0, word) for word in label.split())
 
 
@@ -122,7 +122,7 @@ def _subject(runs: Runs, address: str) -> Subject:
 
 
 def _named(subjects: Sequence[Subject]) -> list[Subject]:
-    """With their labels: titles, and of size, depth, width, task and seed what is not the same for all."""
+    """Labels the cells: the method's title, and those of size, depth, width, task and seed that differ."""
     titles, facts = [], []
     for subject in subjects:
         cell = subject.record.cell

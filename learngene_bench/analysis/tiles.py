@@ -18,18 +18,18 @@ _GAP = 0.05
 _LETTER_WIDTH, _LINE_HEIGHT = 0.0079 * SMALL_SIZE, 0.0175 * SMALL_SIZE
 _MARGIN = 0.08
 LARGEST = 0.95
-"""Inches: of a tile's side."""
+"""Largest side of a tile, in inches."""
 
 
 @dataclass(frozen=True)
 class Tiles:
-    """How many tiles there are, and what stands beside them; all in inches.
+    """Layout of tiles in rows and columns with names beside them; lengths in inches.
 
     Args:
-        rows: names left of the tiles; of one line each.
-        columns: names above them, wrapped to a tile's width.
-        across: how many such blocks stand side by side on a page of both columns.
-        note: room below each tile, for a number.
+        rows: names to the left of the tiles, one line each.
+        columns: names above the tiles, wrapped to a tile's width.
+        across: number of such blocks side by side on a page of two columns.
+        note: height below each tile for a number.
     """
 
     rows: Sequence[str]
@@ -58,7 +58,7 @@ class Tiles:
         return textwrap.wrap(name, max(4, int((self.side + _GAP) / _LETTER_WIDTH))) or [""]
 
     def place(self, panel: Axes) -> list[list[Axes]]:
-        """Axes for every tile, row by row, within a panel of this height."""
+        """Makes the axes of every tile, row by row, inside a panel of this height."""
         figure: Any = panel.figure
         width, height = figure.get_size_inches()
         box = panel.get_position()
@@ -86,7 +86,7 @@ class Tiles:
 
 
 def color_bar(page: Page, image: Any, label: str, width: float = 1.6) -> None:
-    """A horizontal scale in the room that the page keeps for it."""
+    """Draws a horizontal colour scale where the page leaves room for it."""
     figure = page.figure
     across, down = figure.get_size_inches()
     bottom = page.bar_height
@@ -98,7 +98,7 @@ def color_bar(page: Page, image: Any, label: str, width: float = 1.6) -> None:
 
 
 def spread(count: int, most: int) -> list[int]:
-    """Which of so many are shown if at most `most` can be: the first, the last, and some evenly between."""
+    """Chooses at most `most` of `count` places: the first, the last, and others evenly between."""
     if count <= most:
         return list(range(count))
     return sorted({round(step * (count - 1) / (most - 1)) for step in range(most)})

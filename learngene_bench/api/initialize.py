@@ -36,14 +36,14 @@ from learngene_bench.util.errors import MethodFailure, UserError
 
 @dataclass(frozen=True)
 class Report:
-    """What `initialize` did.
+    """The result of `initialize`.
 
     Attributes:
-        written: parameters whose numbers changed.
-        kept: parameters that are as they were.
-        prepare: what making the gene cost, if it was made here; ancestors are not counted.
-        initialize: what initializing the model cost.
-        gene: what was inherited; `report.gene.save(path)` keeps it for other models.
+        written: names of the parameters whose numbers changed.
+        kept: names of the parameters that did not change.
+        prepare: cost of making the gene, if it was made here; ancestors are not counted.
+        initialize: cost of initializing the model.
+        gene: the inherited gene; `report.gene.save(path)` keeps it for other models.
     """
 
     method: str
@@ -244,7 +244,7 @@ def _device(name: str) -> torch.device:
 
 
 def _facts(spec: ModelSpec) -> DatasetFacts:
-    """Of data that a model of this spec is trained on, as far as operations depend on them."""
+    """Describes data that a model of this spec is trained on, as far as operations depend on them."""
     return DatasetFacts(spec.classes, spec.channels, spec.image_size, 0, 0, 0)
 
 

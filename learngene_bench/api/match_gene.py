@@ -1,4 +1,4 @@
-"""From the gene or the trained models that a user has to what a method would have asked for.
+"""Matches the gene or the trained models that a user has with what a method would ask for.
 
 A benchmark starts from a base model, asks the method which gene it needs, and makes just that. A user of the library
 comes with the gene, or with trained models: here the base model is sought for which the method asks for these.
@@ -90,10 +90,10 @@ def _bases(like: ModelSpec, widths: Collection[int]) -> Iterator[ModelSpec]:
 
 
 def _family(asked: GeneRequest, given: Mapping[str, ModelSpec]) -> ModelSpec | None:
-    """What the gene is then made as, if the given models are those that are asked for.
+    """Returns the spec of the model that makes the gene; None if the given models are not those asked for.
 
-    They may differ in what lies outside the blocks: image size, classes, class token. If the family is one of them, it
-    is as that one is.
+    They may differ outside the blocks: in image size, classes, class token. If the gene is made of one of them, this
+    returns its spec.
     """
     wanted = {role: ancestor.spec for role, ancestor in asked.ancestors.items() if isinstance(ancestor, Pretrained)}
     if any(wanted[role].sizes() != spec.sizes() for role, spec in given.items()):

@@ -17,7 +17,7 @@ from learngene_bench.util.errors import UserError
 
 SourceLike = str | Mapping[str, Any] | Dataset | tuple[Any, Any]
 HOLD_OUT = 10
-"""Of arrays, every 10th image is for validation."""
+"""Every 10th image of arrays is for validation."""
 
 
 @dataclass(frozen=True)

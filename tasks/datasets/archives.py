@@ -1,4 +1,4 @@
-"""Archives as their authors published them: downloaded with a checksum, continued where it stopped, unpacked whole."""
+"""Downloads archives with a checksum, continues where a download stopped, and unpacks completely or not at all."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from learngene_bench.util.files import readable, unwritable
 
 CHUNK = 1 << 20
 PATIENCE = 30.0
-"""Seconds that a server may take for the next bytes."""
+"""Seconds to wait for the next bytes from a server."""
 
 
 def silent(what: str, done: int, total: int) -> None:
@@ -47,7 +47,7 @@ class Archive:
     becomes: str | None = None
 
     def bring(self, root: Path, tell: ProgressCallback) -> list[str]:
-        """Downloads and unpacks it below `root`; what is there is left as it is.
+        """Downloads and unpacks the archive below `root`; leaves what is already there.
 
         Returns:
             What was done or found, in lines.
@@ -93,7 +93,7 @@ def _md5(path: Path, tell: ProgressCallback) -> str:
 
 
 def _download(archive: Archive, path: Path, tell: ProgressCallback) -> None:
-    """Into `NAME.part` first, where a later call continues."""
+    """Downloads to `NAME.part` first; a later call continues there."""
     part = path.with_name(f"{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -137,7 +137,7 @@ def _receive(archive: Archive, path: Path, stream: BinaryIO, told: partial[objec
 
 
 class _Unwritten(Exception):
-    """A full disk, told apart from a lost connection."""
+    """A full disk, as opposed to a lost connection."""
 
     def __init__(self, reason: OSError) -> None:
         self.reason = reason
@@ -159,7 +159,7 @@ def _undelivered(archive: Archive, path: Path, done: int, reason: str) -> UserEr
 
 
 def _unpack(path: Path, member: str, target: Path, tell: ProgressCallback) -> None:
-    """Takes a file or folder out of an archive: beside its place first, then renamed, so that it is there whole."""
+    """Extracts a file or folder of an archive under a temporary name, then renames it, so that it is complete."""
     aside = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.unpacking")
     try:
         aside.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""From image files to arrays, every image of a split by several threads; and what their pixels are like."""
+"""Decodes image files into arrays with several threads, and measures the mean and deviation of their pixels."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 Moments = tuple[tuple[float, ...], tuple[float, ...]]
 """Mean and standard deviation of each channel."""
 IMAGES_PER_TASK = 256
-"""Images that a thread decodes at a time: a million small tasks would cost more than the decoding."""
+"""Number of images that a thread decodes at a time; a million small tasks would cost more than decoding."""
 
 
 class Square(NamedTuple):
-    """What is decoded of every image; see `learngene_bench.data.decoding`."""
+    """The square that is decoded of every image; see `learngene_bench.data.decoding`."""
 
     side: int
     channels: int
@@ -75,7 +75,7 @@ def _pieces(paths: Sequence[Path], square: Square) -> Iterator[tuple[int, NDArra
 
 
 def as_array(image: PILImage) -> NDArray[np.uint8]:
-    """Of a grey or RGB image, (channels, height, width)."""
+    """Returns a grey or RGB image as an array (channels, height, width)."""
     import numpy as np
 
     return np.asarray(image).reshape(image.height, image.width, -1).transpose(2, 0, 1)
@@ -92,19 +92,19 @@ def describe(square: Square) -> str:
 
 
 def measured_on_disk(paths: Sequence[Path], square: Square) -> Moments:
-    """Mean and standard deviation of images that do not fit into memory: decodes them all, and keeps none."""
+    """Measures mean and standard deviation of images that do not fit into memory: decodes all and keeps none."""
     return _moments(sum((_counts(decoded) for _, decoded in _pieces(paths, square)), start=_no_counts(square.channels)))
 
 
 def measured(images: NDArray[np.uint8]) -> Moments:
-    """Mean and standard deviation of each channel, images scaled to 0..1."""
+    """Measures mean and standard deviation of each channel, with images scaled to 0..1."""
     starts = range(0, len(images), IMAGES_PER_TASK)
     pieces = (images[start : start + IMAGES_PER_TASK] for start in starts)
     return _moments(sum((_counts(piece) for piece in pieces), start=_no_counts(images.shape[1])))
 
 
 def _counts(images: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """How often each of the 256 values is in each channel: (channels, 256)."""
+    """Counts each of the 256 values in each channel: (channels, 256)."""
     import numpy as np
 
     return np.stack([np.bincount(images[:, c].ravel(), minlength=256) for c in range(images.shape[1])])
@@ -117,7 +117,7 @@ def _no_counts(channels: int) -> NDArray[np.int64]:
 
 
 def _moments(counts: NDArray[np.int64]) -> Moments:
-    """From the counts of the 256 values, so that no array of floats is made and the order of sums decides nothing."""
+    """Computes mean and deviation from counts: needs no array of floats, and does not depend on the order of sums."""
     import numpy as np
 
     values, total = np.arange(256) / 255, counts.sum(1)
@@ -128,5 +128,5 @@ def _moments(counts: NDArray[np.int64]) -> Moments:
 
 
 def _cores() -> int:
-    """Cores that this process may use."""
+    """Returns the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -68,7 +68,7 @@ class Cifar10(EvenImages):
         return found
 
     def _files(self, split: Split) -> list[File]:
-        """As if every image were a file, named by its number: so they are split as files are."""
+        """Lists images as if each were a file named by its number, so that they are split like files."""
         labels = self._read[split].targets
         return [File(f"{split}/{number:05}", 3 * SIDE**2, int(label)) for number, label in enumerate(labels)]
 
@@ -81,7 +81,7 @@ class Cifar10(EvenImages):
         return cached_array(batches, how, shape, lambda: self._resized(files, square))
 
     def _original(self, files: Sequence[File]) -> NDArray[np.uint8]:
-        """The images (N, 32, 32, 3) of one of the authors' splits."""
+        """Returns the images (N, 32, 32, 3) of one of the authors' splits."""
         import numpy as np
 
         split = files[0].name.partition("/")[0] if files else "test"
@@ -100,7 +100,7 @@ class Cifar10(EvenImages):
 
     @cached_property
     def _read(self) -> dict[str, Any]:
-        """torchvision's data sets of both splits."""
+        """Opens torchvision's data sets of both splits."""
         from torchvision import datasets
 
         kind = getattr(datasets, self.reader)
@@ -113,7 +113,7 @@ class Cifar10(EvenImages):
 
     @cached_property
     def _checksums(self) -> list[tuple[str, str]]:
-        """The authors' files and the checksums that torchvision knows of them."""
+        """Lists the authors' files with torchvision's checksums."""
         from torchvision import datasets
 
         kind = getattr(datasets, self.reader)

@@ -93,15 +93,15 @@ class RemadeDigits(Digits):
         return train, validation, test
 
     _remade_as: ClassVar[str]
-    """What is done to the digits, in words that change when it does."""
+    """Says what is done to the digits; the text must change whenever that does, as it is part of addresses."""
 
     @abstractmethod
     def _remade(self, digits: Pictures, seed: int) -> Pictures:
-        """The digits of one split as this task has them; what is random in it is drawn from the seed."""
+        """Makes the digits of one split for this task; everything random is drawn from the seed."""
 
 
 class DigitsParity(RemadeDigits):
-    """Is the digit odd? The pixels of `digits`, two classes: even, odd."""
+    """Parity: is the digit odd? The pixels of `digits`, two classes: even, odd."""
 
     classes = 2
     _remade_as = "even or odd"
@@ -111,7 +111,7 @@ class DigitsParity(RemadeDigits):
 
 
 class DigitsTurned(RemadeDigits):
-    """How far is the digit turned? By 0, 1, 2 or 3 quarter turns counterclockwise, drawn once for each digit.
+    """Rotation: is the digit turned by 0, 1, 2 or 3 quarter turns counterclockwise? Drawn once for each digit.
 
     The task of S. Gidaris et al., Unsupervised Representation Learning by Predicting Image Rotations (ICLR 2018), with
     one turn for each image in place of all four. No model reaches 100 %: a 0 or 8 looks the same after two turns, and
@@ -130,7 +130,7 @@ class DigitsTurned(RemadeDigits):
 
 
 class DigitsInverted(RemadeDigits):
-    """Which digit is it? Dark on a white card of 8 x 8, the card anywhere on the black canvas."""
+    """Inverted digits: dark on a white card of 8 x 8, which lies anywhere on the black canvas."""
 
     _remade_as = "dark on white cards"
 

@@ -1,4 +1,4 @@
-"""Published data sets whose classes are all of one size: a part of such a one is known in advance too."""
+"""Published data sets whose classes have equal size, so that the counts of a part are known in advance."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from learngene_bench.tasks.datasets.official import OfficialImages, OfficialOpti
 
 
 class EvenOptions(OfficialOptions):
-    classes: int | None = Field(None, ge=2, description="only the first so many classes; all when absent")
+    classes: int | None = Field(None, ge=2, description="number of classes to use, the first ones; all when absent")
     images_per_class: int | None = Field(
-        None, ge=2, description="only so many training images of each class, validation included; all when absent"
+        None, ge=2, description="number of training images of each class, validation included; all when absent"
     )
 
 
@@ -44,7 +44,7 @@ class EvenImages(OfficialImages):
 
     @property
     def _all_of_a_class(self) -> int:
-        """Training images of a class as published."""
+        """Number of training images of a class as published."""
         return self.published.train // self.published.classes
 
     @property
@@ -53,7 +53,7 @@ class EvenImages(OfficialImages):
 
     @property
     def _of_each_class(self) -> int:
-        """For validation: of a part the same fraction as of all."""
+        """Number of validation images of a class: the same fraction for a part as for the whole."""
         if self.options.validation_per_class is not None:
             return self.options.validation_per_class
         return max(1, round(self.held_out * self._images_per_class / self._all_of_a_class))

@@ -19,11 +19,13 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm", ".pgm", ".tif", ".
 class ImageFolderOptions(ListedOptions):
     root: Path = Field(description="the folder that holds train/, val/ and perhaps test/")
     validation_fraction: float = Field(
-        0.1, gt=0, lt=1, description="part of train/ taken for validation when there is no test/"
+        0.1, gt=0, lt=1, description="part of train/ that is used for validation if there is no test/"
     )
-    classes: int | None = Field(None, ge=2, description="only the first classes by name; all when absent")
+    classes: int | None = Field(
+        None, ge=2, description="number of classes to use, the first ones by name; all when absent"
+    )
     images_per_class: int | None = Field(
-        None, ge=1, description="only so many images of each class of train/; all when absent"
+        None, ge=1, description="number of images of each class of train/; all when absent"
     )
 
 
@@ -41,7 +43,7 @@ class ImageFolder(ListedImages):
     options: ImageFolderOptions
 
     def label(self, name: str) -> str:
-        """The folder's name: every tree is another task."""
+        """The folder's name, as every tree is another task."""
         return self._root.resolve().name
 
     @cached_property
@@ -87,7 +89,7 @@ class ImageFolder(ListedImages):
         return classes[: self.options.classes]
 
     def _files_by_class(self, split: str) -> list[list[File]]:
-        """The image files of each class of a split folder, each class in its random order."""
+        """Lists the image files of each class of a split folder, each class in its random order."""
         found = []
         for label, name in enumerate(self._classes):
             folder = self._root / split / name
@@ -98,11 +100,11 @@ class ImageFolder(ListedImages):
         return found
 
     def _kept(self, files: list[File]) -> list[File]:
-        """What `images_per_class` leaves of a class of train/."""
+        """Keeps `images_per_class` images of a class of train/."""
         return files[: self.options.images_per_class]
 
     def _for_validation(self, files: list[File]) -> list[File]:
-        """What validation takes of a class of train/: at least one image, and never all."""
+        """Chooses the validation images of a class of train/: at least one, and never all."""
         if len(files) == 1:
             folder = self._root / "train" / self._classes[files[0].label]
             few = "its one image" if self.options.images_per_class != 1 else "images_per_class = 1"
@@ -115,12 +117,12 @@ class ImageFolder(ListedImages):
 
 
 def _folders(folder: Path) -> list[str]:
-    """Names of the folders in a folder, sorted."""
+    """Lists the names of the folders in a folder, sorted."""
     return [entry.name for entry in _entries(folder) if _is_folder(entry)]
 
 
 def image_files(folder: Path, name: str, label: int) -> Iterator[File]:
-    """The image files in a folder and in folders inside it; `name` is the folder's path within the root."""
+    """Yields the image files in a folder and its subfolders; `name` is the folder's path within the root."""
     for entry in _entries(folder):
         within = f"{name}/{entry.name}"
         if _is_folder(entry):
@@ -130,7 +132,7 @@ def image_files(folder: Path, name: str, label: int) -> Iterator[File]:
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """What a folder holds, by name, without what is hidden (macOS's `._cat.jpg` is no image)."""
+    """Lists a folder by name, without hidden entries (macOS's `._cat.jpg` is no image)."""
     with readable(folder), os.scandir(folder) as entries:
         return sorted((e for e in entries if not e.name.startswith(".")), key=lambda entry: entry.name)
 
@@ -141,7 +143,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _size(entry: os.DirEntry[str]) -> int:
-    """Bytes of a file; an error for a link that leads nowhere, which must not silently make the data set smaller."""
+    """Returns the size of a file. A link that leads nowhere is an error: it must not silently shrink the data set."""
     with readable(entry):
         size = entry.stat().st_size
     return checked_size(entry, size)

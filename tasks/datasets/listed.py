@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Mean and standard deviation of ImageNet's training images, as everybody rounds them."""
+"""Mean and standard deviation of ImageNet's training images, rounded as usual."""
 
 
 class ListedOptions(Section):
@@ -42,15 +42,17 @@ class ListedOptions(Section):
     )
     training_view: Literal["square", "whole"] = Field(
         "square",
-        description="what random_crop crops: the centre square of image_size, or the whole image, which is streamed",
+        description="input of random_crop: the centre square of image_size, or the whole image, which is streamed",
     )
     normalization: Literal["measured", "imagenet"] = Field(
         "measured", description="mean and standard deviation of these training images, or those of ImageNet"
     )
-    memory_limit_gb: float = Field(8.0, gt=0, description="more than this, decoded, is streamed, or refused")
+    memory_limit_gb: float = Field(
+        8.0, gt=0, description="largest size of all decoded images in memory; more is streamed, or refused"
+    )
     stream: Literal["auto"] | bool = Field(
         "auto",
-        description="decode images whenever they are seen, not once into memory; auto: where they exceed the limit",
+        description="decode an image each time it is used, not once into memory; auto: if memory_limit_gb is exceeded",
     )
 
     @model_validator(mode="after")
@@ -77,7 +79,7 @@ class File(NamedTuple):
 
     @property
     def place(self) -> bytes:
-        """Where the file stands in a random order that is its own, whatever other files there are."""
+        """Sort key of a random order; a file's key does not depend on the other files."""
         return hashlib.sha256(self.name.encode("utf-8", "surrogateescape")).digest()
 
 
@@ -177,7 +179,7 @@ class ListedImages(Dataset):
         return cached_array(paths, arrays.describe(square), shape, lambda: arrays.decode_all(paths, square))
 
     def _measured(self, train: Split, files: Sequence[File]) -> arrays.Moments:
-        """Of the training squares, which for files on disk takes a pass over them."""
+        """Measures the training squares; files on disk need a pass over all of them."""
         if isinstance(train, Images):
             return arrays.measured(train.images)
         return arrays.measured_on_disk(self._paths(files), self._square())
@@ -189,7 +191,7 @@ class ListedImages(Dataset):
         return [self._root / file.name for file in files]
 
     def _size_in_memory(self, listing: Listing) -> float:
-        """Gigabytes of all images, decoded."""
+        """Returns the size of all decoded images in gigabytes."""
         return sum(len(files) for files in listing) * self.options.channels * self.options.image_size**2 / 1e9
 
     def _check_memory(self, listing: Listing) -> None:
@@ -206,12 +208,12 @@ class ListedImages(Dataset):
 
 
 def in_order(classes: Iterable[Iterable[File]]) -> list[File]:
-    """The files of all classes by name, an order that says nothing about how they were split."""
+    """Sorts the files of all classes by name, an order that is independent of the split."""
     return sorted(file for files in classes for file in files)
 
 
 def file_below(root: Path, name: str, label: int) -> File:
-    """A file of which a list says that it is there; see `size_of`."""
+    """Returns a file that a list names; see `size_of`."""
     path = root / name
     with readable(path):
         size = path.stat().st_size

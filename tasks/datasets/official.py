@@ -20,7 +20,7 @@ Split = Literal["train", "test"]
 
 
 class Published(NamedTuple):
-    """What is known of a data set without having it.
+    """Facts about a published data set that are known without having it.
 
     Attributes:
         title: as it is called, for messages.
@@ -34,10 +34,12 @@ class Published(NamedTuple):
 
 
 class OfficialOptions(ListedOptions):
-    root: Path = Field(Path("data"), description="what torchvision calls root, filled by `lgbench data prepare`")
+    root: Path = Field(
+        Path("data"), description="folder of the data, as torchvision's `root`; `lgbench data prepare` fills it"
+    )
     image_size: int = Field(224, ge=1, description="side of the square images that networks see, pixels")
     validation_per_class: int | None = Field(
-        None, ge=0, description="images of each class taken off training for validation; a tenth or fewer when absent"
+        None, ge=0, description="training images of each class that are used for validation; about a tenth when absent"
     )
 
 
@@ -52,18 +54,18 @@ class OfficialImages(ListedImages):
     Options = OfficialOptions
     options: OfficialOptions
     name: ClassVar[str]
-    """What `data.name` calls it."""
+    """Value of `data.name`."""
     published: ClassVar[Published]
     held_out: ClassVar[int]
-    """Of each class for validation when the options do not say: about a tenth, fewer where classes are small."""
+    """Default number of validation images of each class: about a tenth, fewer if classes are small."""
     archives: ClassVar[tuple[Archive, ...]] = ()
     by_hand: ClassVar[str] = ""
-    """How a person gets it, where it cannot be downloaded."""
+    """Advice on how to get the data if they cannot be downloaded."""
     origin = "download"
 
     @abstractmethod
     def _files(self, split: Split) -> list[File]:
-        """The files of a split as its authors made it."""
+        """Lists the files of one of the authors' splits."""
 
     def facts(self) -> DatasetFacts:
         known, own = self.published, self.options
@@ -82,9 +84,9 @@ class OfficialImages(ListedImages):
             )
 
     def fingerprint(self) -> str:
-        """What was published, and what is set aside of it: it stands for the data where they do not lie.
+        """Names the publication and its counts, so that it is known without the data.
 
-        So pixels are not in it. Counts are checked when the data are loaded, all else by `lgbench data verify`.
+        Pixels are not part of it. Counts are checked when the data are loaded, all else by `lgbench data verify`.
         """
         known = self.published
         return f"{known.title}, {known.train} + {known.test} images, {self._of_each_class} of each class for validation"
@@ -121,7 +123,7 @@ class OfficialImages(ListedImages):
         )
 
     def _part(self, by_class: list[list[File]]) -> list[list[File]]:
-        """The training images that are used, by class, of all of them in random order."""
+        """Chooses the training images to use, by class, from all of them in random order."""
         return by_class
 
     def check_available(self) -> None:
@@ -148,7 +150,7 @@ class OfficialImages(ListedImages):
         return found
 
     def _there(self, folder: str) -> Path:
-        """A folder or file below the root, which must be there."""
+        """Returns a folder or file below the root. Raises `UserError` if it does not exist."""
         path = self._root / folder
         if not path.exists():
             raise UserError(f"{path}: not there; {self._how_to_get_it()}")
@@ -179,7 +181,7 @@ def check_split(root: Path, known: Published, train: list[File], test: list[File
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turns whatever a reader says of a damaged list of images into a `UserError` that names the list."""
+    """Turns a reader's error about a damaged list of images into a `UserError` that names the list."""
     try:
         yield
     except UserError:
@@ -189,7 +191,7 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def files_of(root: Path, data: Any) -> list[File]:
-    """The files that one of torchvision's data sets reads; it was made with `loader=as_it_is`, so none is decoded."""
+    """Lists the files of one of torchvision's data sets, made with `loader=as_it_is` so that none is decoded."""
     return [file_below(root, Path(path).relative_to(root).as_posix(), int(label)) for path, label in _items(data)]
 
 
@@ -198,5 +200,5 @@ def _items(data: Any) -> list[tuple[Any, Any]]:
 
 
 def as_it_is(path: Any) -> Any:
-    """A loader for torchvision that leaves the decoding to others."""
+    """Returns the path itself: a loader for torchvision that does not decode."""
     return path

@@ -1,4 +1,4 @@
-"""Small pictures at random places of a larger, noisy canvas: what all embedded data sets share."""
+"""Small pictures at random places of a larger, noisy canvas: the common part of all embedded data sets."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class PlacedOptions(Section):
     # Even, as training shifts a picture equally far to both sides of the centre: an odd margin would cut some of them.
     canvas: int = Field(12, ge=SIDE, multiple_of=2, description="side of the canvas, pixels; the pictures are 8 x 8")
     noise: float = Field(0.4, ge=0, description="standard deviation of the noise, white being 1")
-    placements: int = Field(4, ge=1, description="places at which each validation and test picture is shown")
+    placements: int = Field(4, ge=1, description="number of places at which each validation and test picture is shown")
 
 
 class Pictures(NamedTuple):
@@ -34,7 +34,7 @@ class Pictures(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """How many pictures there are of each split; a validation or test picture makes `placements` images."""
+    """Numbers of pictures of each split; a validation or test picture makes `placements` images."""
 
     train: int
     validation: int
@@ -65,7 +65,7 @@ class PlacedPictures(Dataset):
 
     @abstractmethod
     def pictures(self) -> tuple[Pictures, Pictures, Pictures]:
-        """Those for training, validation and test, the same at every call; none in two of them."""
+        """Makes the pictures for training, validation and test: the same at every call, and none in two splits."""
 
     def facts(self) -> DatasetFacts:
         own, counts = self.options, self.counts
@@ -98,14 +98,14 @@ class PlacedPictures(Dataset):
         return self.options.canvas - SIDE
 
     def _shown(self, pictures: Pictures, random: np.random.Generator) -> Images:
-        """Each picture at `placements` random places, under noise."""
+        """Puts each picture at `placements` random places, under noise."""
         pixels = pictures.pixels.repeat(self.options.placements, axis=0)
         labels = pictures.labels.repeat(self.options.placements)
         corners = random.integers(0, self._margin + 1, size=(len(pixels), 2))
         return Images(self._disturb(self._place(pixels, corners), random), labels)
 
     def _disturb(self, images: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:
-        """Adds noise and clips to what an image can hold, as training batches are (`augment.py`)."""
+        """Adds noise and clips to what an image can hold, as training batches are (`batch_augment.py`)."""
         import numpy as np
 
         noisy = images / 255.0 + self.options.noise * random.standard_normal(images.shape)

@@ -14,17 +14,19 @@ if TYPE_CHECKING:
 
 SHAPES = ("disc", "ring", "block", "frame", "diamond", "triangle", "plus", "cross")
 FINENESS = 4
-"""Samples of a shape to a pixel in each direction: edges are grey, as if photographed."""
+"""Samples of a shape in a pixel, in each direction: edges are grey, as in a photograph."""
 
 
 class ShapesOptions(PlacedOptions):
-    train_shapes: int = Field(800, ge=10 * len(SHAPES), description="pictures to train on, as many of every class")
+    train_shapes: int = Field(
+        800, ge=10 * len(SHAPES), description="number of training pictures, equally many of each class"
+    )
     validation_shapes: int = Field(160, ge=len(SHAPES))
     test_shapes: int = Field(360, ge=len(SHAPES))
 
 
 class Shapes(PlacedPictures):
-    """Which of eight shapes is it? Drawn at random sizes, places, brightnesses and slightly turned, no real image.
+    """Eight shapes, drawn at random sizes, places and brightnesses and slightly turned; no real images.
 
     A shape's half width is 2 to 3.5 pixels, its brightness 0.6 to 1, and it is turned by at most 20 degrees, so that a
     block stays a block and no diamond, and a plus no cross.
@@ -47,7 +49,7 @@ class Shapes(PlacedPictures):
 
 
 def _drawn(count: int, seed: int) -> Pictures:
-    """So many pictures, the shapes in turn."""
+    """Draws `count` pictures, the shapes in turn."""
     import numpy as np
 
     random = np.random.default_rng(seed)
@@ -66,7 +68,7 @@ def _drawn(count: int, seed: int) -> Pictures:
 def _picture(
     shape: str, centre: NDArray[np.float64], radius: float, angle: float, brightness: float
 ) -> NDArray[np.uint8]:
-    """One shape as 8 x 8 pixels; lengths in pixels, the angle in radians."""
+    """Draws one shape as 8 x 8 pixels; lengths in pixels, the angle in radians."""
     import numpy as np
 
     samples = (np.arange(SIDE * FINENESS) + 0.5) / FINENESS
@@ -77,7 +79,7 @@ def _picture(
 
 
 def _inside(shape: str, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Whether points lie in a shape that fills -1..1, `y` pointing down.
+    """Tests if points lie in a shape that fills -1..1, `y` pointing down.
 
     Corners of a turned block would reach out of its 8 x 8 pixels, so block and frame are smaller by as much.
     """

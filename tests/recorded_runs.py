@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import copy
-import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from records import IMAGES, PROVENANCE, cell_record, points, sha256
+
 from learngene_bench.planning.plan import Plan, Stage
 from learngene_bench.planning.planner import make_plan
 from learngene_bench.planning.request import build_request
 from learngene_bench.plugins.registry import Registry
-from learngene_bench.runs.manifest import about, write_manifest
+from learngene_bench.runs.manifest import describe_cell, planned_cell, write_manifest
 from learngene_bench.runs.store import Runs
+from learngene_bench.schema.base import write
+from learngene_bench.schema.cost import AncestorCost, CellCost, Cost, GeneCost
+from learngene_bench.schema.metric import TOP1
+from learngene_bench.schema.provenance import Provenance
+from learngene_bench.schema.record import AncestorRecord, CellRecord, Evaluation, GeneRecord, Tensors
+from learngene_bench.schema.stage import Execution
+from learngene_bench.schema.subject import CellDescription, PlannedCell
 
-IMAGES = 1440
-PROVENANCE = {
-    "command": ["lgbench", "run", "--grid", "depth"],
-    "versions": {"python": "3.11.7", "learngene-bench": "0.1.0", "torch": "2.15.0", "timm": "1.0.31"},
-    "hardware": {"device": "cpu", "accelerator": None, "cpu": "a | <processor>", "cores": 2, "system": "Linux x86_64"},
-    "git": {"commit": "c0ffee" * 6 + "c0ff", "dirty": False},
-    "started": "2026-11-20T12:00:00Z",
-    "finished": "2026-11-20T12:00:07Z",
-}
 ACCURACIES = {"he": 700, "wave": 1200}
 
 
@@ -44,7 +42,7 @@ class RecordedRuns:
         return [stage for stage in self.plan.stages.values() if stage.kind == kind]
 
     def file(self, stage: Stage, name: str = "result.json") -> Path:
-        return self.runs.of(stage).path / name
+        return self.runs.stage_dir(stage).path / name
 
     def change(self, path: Path, edit: Callable[[dict[str, Any]], object]) -> None:
         """Edits a JSON file in place."""
@@ -69,58 +67,52 @@ def recorded(
     overrides = ["grid.depths=[4,6]", *settings]
     plan = make_plan(build_request(methods, "depth", "digits", seeds, overrides, Registry(plugins), False))
     made = RecordedRuns(folder, plan)
-    manifest = write_manifest(plan, made.runs, PROVENANCE["command"])
+    manifest = write_manifest(plan, made.runs, list(PROVENANCE.command))
     made.change(manifest, lambda content: content.update(created=created))
-    cells = {cell.address: about(cell, plan) for cell in plan.cells}
-    for stage in plan.stages.values():
-        execution = {
-            "command": PROVENANCE["command"],
-            "device": "auto",
-            "checkpoint_seconds": 5.0,
-            "data": plan.preset.data,
-            "files": {},
-            "about": cells.get(stage.address),
-        }
-        made.runs.enter(stage, execution)
-        record = _cell(stage, cells[stage.address]) if stage.kind == "cell" else _input(stage)
-        made.file(stage).write_text(json.dumps(record, indent=1) + "\n")
+    descriptions = {cell.address: describe_cell(cell, plan) for cell in plan.cells}
+    cells = {cell.address: planned_cell(cell, plan) for cell in plan.cells}
+    for address, stage in plan.stages.items():
+        execution = Execution(
+            command=PROVENANCE.command,
+            checkpoint_seconds=5.0,
+            data=dict(plan.preset.data),
+            description=descriptions.get(address),
+        )
+        stage_folder = made.runs.write_config(stage, execution)
+        provenance = PROVENANCE.model_copy(update={"data": stage.config.data})
+        if address in cells:
+            write(stage_folder.result, _cell(stage, cells[address], descriptions[address], provenance))
+        else:
+            write(stage_folder.result, _input(stage, provenance))
     return made
 
 
-def _common(stage: Stage) -> dict[str, Any]:
-    return {
-        "schema_version": 1,
-        "protocol": stage.config["protocol"],
-        "kind": stage.kind,
+def _cell(stage: Stage, cell: PlannedCell, description: CellDescription, provenance: Provenance) -> CellRecord:
+    right = ACCURACIES.get(cell.method, 900) + int(cell.target["depth"] or 0) + 7 * cell.seed % 100
+    curve = points((0.0, 0, None, 100.0 * 144 / IMAGES), (5.0, 95, 1.25, 100.0 * right / IMAGES))
+    spent = Cost(epochs=5.0, iterations=95, images=6080, flops=1e9, seconds=1.5 + cell.seed)
+    cost = CellCost(ancestors=spent, prepare=spent, initialize=spent, finetune=spent)
+    return cell_record(cell, description, curve, cost=cost, inputs=stage.inputs, provenance=provenance)
+
+
+def _input(stage: Stage, provenance: Provenance) -> AncestorRecord | GeneRecord:
+    tensors = Tensors(sha256=sha256(f"tensors {stage.address}"), bytes=4096)
+    head: dict[str, Any] = {
+        "protocol": stage.config.protocol,
         "address": stage.address,
         "inputs": dict(stage.inputs),
-        "provenance": {**copy.deepcopy(PROVENANCE), "data": stage.config["data"]},
+        "provenance": provenance,
+        "tensors": tensors,
     }
-
-
-def _cell(stage: Stage, facts: dict[str, Any]) -> dict[str, Any]:
-    seed, method = facts["cell"]["seed"], facts["cell"]["method"]
-    right = ACCURACIES.get(method, 900) + facts["cell"]["target"]["depth"] + 7 * seed % 100
-    curve = [
-        {"epoch": 0.0, "iterations": 0, "loss": None, "top1": 100.0 * 144 / IMAGES},
-        {"epoch": 5.0, "iterations": 95, "loss": 1.25, "top1": 100.0 * right / IMAGES},
-    ]
-    spent = {"epochs": 5.0, "iterations": 95, "images": 6080, "flops": 1e9, "seconds": 1.5 + seed}
-    return {
-        **_common(stage),
-        **facts,
-        "metrics": {"top1": curve[-1]["top1"], "top1_initial": curve[0]["top1"]},
-        "curve": curve,
-        "cost": dict.fromkeys(("ancestors", "prepare", "initialize", "tune"), spent),
-        "initial_weights": {"sha256": _hash("initial", stage)},
-        "model": {"sha256": _hash("model", stage), "mean": [0.5], "std": [0.5]},
-        "evaluation": {"split": "test", "images": IMAGES},
-    }
-
-
-def _input(stage: Stage) -> dict[str, Any]:
-    return {**_common(stage), "metrics": {}, "curve": [], "tensors": {"sha256": _hash("tensors", stage), "bytes": 4096}}
-
-
-def _hash(name: str, stage: Stage) -> str:
-    return hashlib.sha256(f"{name} {stage.address}".encode()).hexdigest()
+    if stage.kind == "gene":
+        return GeneRecord(**head, curve={}, cost=GeneCost())
+    return AncestorRecord(
+        **head,
+        metrics={"top1": 90.0},
+        metric_specs={"top1": TOP1},
+        primary_metric="top1",
+        evaluation=Evaluation(split="validation", images=IMAGES),
+        curve=(),
+        cost=AncestorCost(train=Cost()),
+        forward_flops=1e6,
+    )

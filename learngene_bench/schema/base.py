@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -170,4 +171,10 @@ def problem(error: ValidationError) -> str:
     if first["type"] == "json_invalid":
         return f"it is not JSON, {first['msg'].removeprefix('Invalid JSON: ')}"
     message = first["msg"].removeprefix("Value error, ")
-    return f"{place!r}: {message[0].lower()}{message[1:]}" if place else f"{message[0].lower()}{message[1:]}"
+    message = f"{message[0].lower()}{message[1:]}"
+    if first["type"] == "value_error" or not place:
+        return f"{place!r}: {message}" if place else message
+    given = f"{place!r} is {reprlib.repr(first['input'])}"
+    if message.startswith("input should be "):
+        return f"{given}, not {message.removeprefix('input should be ')}"
+    return f"{given}: {message}"

@@ -7,9 +7,9 @@ Everything that decides a result is a field of its configuration; what does not 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from learngene_bench.config.preset import BaseInitialization, Compute, Teacher
 from learngene_bench.config.recipe import Recipe
@@ -157,6 +157,14 @@ class CellConfig(StageConfig):
 
 
 Config: TypeAlias = TeacherConfig | AncestorConfig | GeneConfig | CellConfig
+"""The configuration of a stage of any kind."""
+
+
+def _kind_of_config(config: Any) -> str:
+    """Tells configurations apart by a field that only one kind has, so that an error is that of the right kind."""
+    fields = config if isinstance(config, Mapping) else getattr(config, "__dict__", {})
+    kinds = {"teacher": "teacher", "target": "cell", "method": "gene"}
+    return next((kind for field, kind in kinds.items() if field in fields), "ancestor")
 
 
 def stage_address(kind: StageKind, config: StageConfig, inputs: Mapping[str, str]) -> str:
@@ -203,12 +211,21 @@ class StageFile(File):
     address: Address
     label: Text
     kind: StageKind
-    config: Config
+    config: Annotated[
+        Annotated[TeacherConfig, Tag("teacher")]
+        | Annotated[AncestorConfig, Tag("ancestor")]
+        | Annotated[GeneConfig, Tag("gene")]
+        | Annotated[CellConfig, Tag("cell")],
+        Discriminator(_kind_of_config),
+    ]
     inputs: dict[str, Address]
     execution: Execution
 
     @model_validator(mode="after")
     def _of_its_address(self) -> StageFile:
+        kind = "ancestor" if isinstance(self.config, TeacherConfig) else _kind_of_config(self.config)
+        if kind != self.kind:
+            raise ValueError(f"the configuration of a stage of kind {kind}, not {self.kind}")
         if stage_address(self.kind, self.config, self.inputs) != self.address:
             raise ValueError("changed since it was written")
         return self

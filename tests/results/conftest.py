@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -11,8 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from records import cell_record, planned_stage, points, sha256, without_address
 
 from learngene_bench.results.plots.page import Page
+from learngene_bench.schema.constants import SCHEMA_VERSION
+from learngene_bench.schema.cost import CellCost, Cost
+from learngene_bench.schema.record import Failure
+from learngene_bench.schema.subject import CellDescription, Parameters, PlannedCell
+from learngene_bench.version import PROTOCOL
 
 GROUPS = {
     **dict.fromkeys(("he", "mimetic", "timm"), "direct"),
@@ -33,16 +38,31 @@ TITLES = {
     "direct-pt": "Direct PT",
 }
 WIDTHS = {"micro": 48, "mini": 96}
-NO_COST = {"epochs": 0.0, "iterations": 0, "images": 0, "flops": 0.0, "seconds": 0.0}
-PROVENANCE = {
-    "command": ["lgbench", "run", "--grid", "depth"],
-    "versions": {"python": "3.11.7", "torch": "2.15.0"},
-    "hardware": {"device": "cpu", "accelerator": None, "cpu": "a processor", "cores": 2, "threads": 1},
-    "git": {"commit": "c0ffee" * 6 + "c0ff", "dirty": False},
-    "started": "2026-11-20T12:00:00Z",
-    "finished": "2026-11-20T12:00:07Z",
-    "data": {"name": "digits", "canvas": 12},
-}
+NO_COST = Cost().model_dump()
+SETTING = "5d1e" * 16
+
+
+SAMPLE = PlannedCell(
+    address=sha256("a cell"),
+    method="he",
+    version="1",
+    variant="",
+    title="He-Init",
+    group="direct",
+    size="micro",
+    task="digits",
+    source="digits",
+    target={"family": "vit", "depth": 4, "width": 48},
+    seed=0,
+    parameters=Parameters(stored=0, model=320_000),
+    prepare_epochs=None,
+)
+DESCRIPTION = CellDescription(
+    preset="digits",
+    setting=SETTING,
+    setting_description="digits, finetuning.epochs=2",
+    cell=without_address(SAMPLE),
+)
 
 
 class Runs:
@@ -56,12 +76,11 @@ class Runs:
     def cell(self, method: str, depth: int = 4, seed: int = 0, version: int = 0, **changes: Any) -> dict[str, Any]:
         """A cell of a manifest; the version stands for whatever else decides the address."""
         subject = self._subject(method, depth, changes)
-        address = hashlib.sha256(json.dumps([subject, seed, version]).encode()).hexdigest()
+        address = sha256(json.dumps([subject, seed, version]))
         stored = {"direct": 0, "pre-training": 350_000}.get(subject["group"], 61_234)
         return {
             **subject,
             "address": address,
-            "source": "digits",
             "seed": seed,
             "parameters": {"stored": stored, "model": 80_000 * depth},
             "prepare_epochs": {"wave": 40.0, "direct-pt": 150.0}.get(method),
@@ -72,85 +91,78 @@ class Runs:
 
     def _subject(self, method: str, depth: int, changes: dict[str, Any]) -> dict[str, Any]:
         size = changes.get("size", "micro")
-        target = {"depth": depth, "width": WIDTHS.get(size, 48), "heads": 3, "classes": 10, **changes.pop("target", {})}
+        target = {
+            "family": "vit",
+            "depth": depth,
+            "width": WIDTHS.get(size, 48),
+            "heads": 3,
+            "classes": 10,
+            **changes.pop("target", {}),
+        }
         subject = {
             "method": method,
+            "version": "1",
             "variant": "",
             "title": TITLES.get(method, method),
             "group": GROUPS.get(method, "other"),
             "size": size,
             "task": "digits",
+            "source": "digits",
             "target": target,
         }
         return {**subject, **changes}
 
     def record(self, cell: dict[str, Any], top1: float, top1_initial: float = 10.0, **changes: Any) -> dict[str, Any]:
-        fitting = {**NO_COST, "iterations": 150, "seconds": 1.5 + cell["seed"]} if cell["method"] == "wave" else NO_COST
-        prepared = {**NO_COST, "epochs": cell["prepare_epochs"] or 0.0}
-        about = {key: value for key, value in cell.items() if key not in ("address", "parameters", "prepare_epochs")}
-        return {
-            "schema_version": 1,
-            "protocol": 1,
-            "kind": "cell",
-            "address": cell["address"],
-            "cell": about,
-            "preset": "digits",
-            "setting": "5d1e" * 16,
-            "setting_description": "digits, tuning.epochs=2",
-            "metrics": {"top1": top1, "top1_initial": top1_initial},
-            "curve": [
-                {"epoch": 0.0, "iterations": 0, "loss": None, "top1": top1_initial},
-                {"epoch": 1.0, "iterations": 19, "loss": 1.5, "top1": (top1_initial + top1) / 2},
-                {"epoch": 2.0, "iterations": 38, "loss": 1.25, "top1": top1},
-            ],
-            "parameters": cell["parameters"],
-            "prepare_epochs": cell["prepare_epochs"],
-            "cost": {
-                "ancestors": prepared if cell["group"] == "pre-training" else NO_COST,
-                "prepare": NO_COST if cell["group"] == "pre-training" else prepared,
-                "initialize": fitting,
-                "tune": {**NO_COST, "epochs": 2.0, "seconds": 4.0},
-            },
-            "initial_weights": {"sha256": "0" * 64},
-            "model": {"sha256": "1" * 64, "mean": [0.5], "std": [0.5]},
-            "evaluation": {"split": "test", "images": 1440},
-            "inputs": {},
-            "provenance": PROVENANCE,
-            **changes,
-        }
+        fitting = Cost(iterations=150, seconds=1.5 + cell["seed"]) if cell["method"] == "wave" else Cost()
+        prepared = Cost(epochs=cell["prepare_epochs"] or 0.0)
+        is_trained = cell["group"] == "pre-training"
+        cost = CellCost(
+            ancestors=prepared if is_trained else Cost(),
+            prepare=Cost() if is_trained else prepared,
+            initialize=fitting,
+            finetune=Cost(epochs=2.0, seconds=4.0),
+        )
+        curve = points((0.0, 0, None, top1_initial), (1.0, 19, 1.5, (top1_initial + top1) / 2), (2.0, 38, 1.25, top1))
+        record = cell_record(SAMPLE, DESCRIPTION, curve, cost=cost).model_dump(mode="json")
+        cell, address = dict(cell), cell["address"]
+        del cell["address"]
+        return {**record, "address": address, "cell": cell, **changes}
 
     def done(self, cell: dict[str, Any], top1: float, top1_initial: float = 10.0, **changes: Any) -> dict[str, Any]:
         self.write(self.path(cell), json.dumps(self.record(cell, top1, top1_initial, **changes)))
         return cell
 
     def failed(self, cell: dict[str, Any], error: str) -> dict[str, Any]:
-        self.write(self.path(cell).with_name("failed.json"), json.dumps({"error": error, "traceback": "", "label": ""}))
+        failure = Failure(address=cell["address"], label=f"{cell['method']} seed {cell['seed']}", error=error)
+        self.write(self.path(cell).with_name("failed.json"), failure.model_dump_json())
         return cell
 
     def plan(self, cells: list[dict[str, Any]], dashes: list[dict[str, Any]] | None = None, **changes: Any) -> Path:
         methods = list(dict.fromkeys(item["method"] for item in [*cells, *(dashes or [])]))
         manifest = {
-            "schema_version": 1,
-            "protocol": 1,
+            "schema_version": SCHEMA_VERSION,
+            "protocol": PROTOCOL,
+            "title": "Depth",
             "created": "2026-11-20T12:00:00Z",
             "command": ["lgbench", "run"],
             "preset": "digits",
             "grid": "depth",
             "axis": "depth",
-            "setting": "5d1e" * 16,
-            "setting_description": "digits, tuning.epochs=2",
+            "setting": SETTING,
+            "setting_description": "digits, finetuning.epochs=2",
+            "equal_budget": None,
             "cells": cells,
-            "dashes": dashes or [],
+            "unsupported": dashes or [],
             "methods": methods,
-            "stages": [{"address": cell["address"], "kind": "cell", "inputs": {}} for cell in cells],
+            "stages": [planned_stage(cell["address"]) for cell in cells],
             **changes,
         }
         text = json.dumps(manifest)
-        return self.write(self.folder / "plans" / f"{hashlib.sha256(text.encode()).hexdigest()[:20]}.json", text)
+        return self.write(self.folder / "plans" / f"{sha256(text)[:20]}.json", text)
 
     def gene(self, name: str, size: int) -> str:
         """A gene of so many bytes; its address, to stand in the inputs of records."""
-        address = hashlib.sha256(name.encode()).hexdigest()
+        address = sha256(name)
         folder = self.folder / "gene" / address[:20]
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "tensors.safetensors").write_bytes(bytes(size))

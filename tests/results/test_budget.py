@@ -98,7 +98,7 @@ def test_several_siblings_have_a_column_each(runs: Any) -> None:
     assert "| Mean | Mean =245 | Mean =500 |" in render.markdown(make_tables(results))
 
 
-@pytest.mark.parametrize("other", [{"protocol": 2}, {"axis": "width"}])
+@pytest.mark.parametrize("other", [{"protocol": 9}, {"axis": "width"}])
 def test_protocols_and_axes_are_no_siblings(runs: Any, other: dict[str, Any]) -> None:
     runs.plan([runs.done(runs.cell("he"), 80.0)])
     runs.plan([runs.cell("he", version=1)], **BUDGET, **other)
@@ -106,9 +106,9 @@ def test_protocols_and_axes_are_no_siblings(runs: Any, other: dict[str, Any]) ->
 
 
 def test_the_sibling_stands_after_its_table_whatever_came_first(own_budgets: Any) -> None:
-    own_budgets.plan([own_budgets.cell("he", version=5)], setting="0000", created="2026-11-01T00:00:00Z")
+    own_budgets.plan([own_budgets.cell("he", version=5)], setting="0" * 64, created="2026-11-01T00:00:00Z")
     settings = [table.setting for table in make_tables(load([own_budgets.folder]))]
-    assert settings == ["0000", ORDINARY, EQUAL]  # by its own age the sibling would be the second
+    assert settings == ["0" * 64, ORDINARY, EQUAL]  # by its own age the sibling would be the second
 
 
 def test_as_initialized_the_sibling_would_only_repeat_the_numbers(own_budgets: Any) -> None:
@@ -121,7 +121,7 @@ def test_as_initialized_the_sibling_would_only_repeat_the_numbers(own_budgets: A
 
 
 def test_of_a_setting_its_sibling_is_kept(own_budgets: Any) -> None:
-    own_budgets.plan([own_budgets.done(own_budgets.cell("he", version=5), 1.0, setting="0000")], setting="0000")
+    own_budgets.plan([own_budgets.done(own_budgets.cell("he", version=5), 1.0, setting="0" * 64)], setting="0" * 64)
     results = load([own_budgets.folder]).of_setting(ORDINARY)
     assert {manifest.setting for manifest in results.manifests} == {ORDINARY, EQUAL}
     assert {cell.folder for manifest in results.manifests for cell in manifest.cells} >= set(results.records)
@@ -172,9 +172,9 @@ def test_no_width_cuts_a_mean(runs: Any) -> None:
 @pytest.mark.parametrize(
     ("budget", "reason"),
     [
-        (3, "equal_budget is a number or truth value, not an object"),
+        (3, "'equal_budget' is 3, not an object"),
         ({"iterations": 245}, "lacks 'equal_budget.of'"),
-        ({"iterations": "245", "of": ""}, "'equal_budget.iterations' is '245', not a whole number"),
+        ({"iterations": "245", "of": ""}, "'equal_budget.iterations' is '245', not a valid integer"),
         ({"iterations": 245, "of": ORDINARY}, "'equal_budget.of' is its own setting"),
     ],
 )

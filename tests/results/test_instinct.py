@@ -20,7 +20,7 @@ NOTHING = {"epochs": 0.0, "iterations": 0, "images": 0, "flops": 0.0, "seconds":
 def curve(accuracies: Sequence[float], step: float = 1.0) -> list[dict[str, Any]]:
     """One measurement for each epoch, the first as initialized."""
     return [
-        {"epoch": number * step, "iterations": number, "loss": 1.0 if number else None, "top1": accuracy}
+        {"epoch": number * step, "iterations": number, "loss": 1.0 if number else None, "metrics": {"top1": accuracy}}
         for number, accuracy in enumerate(accuracies)
     ]
 
@@ -117,13 +117,13 @@ def test_longer_tuning_has_its_end_beside_the_first_epochs(runs: Any) -> None:
 
 
 def test_a_damaged_curve_is_named(runs: Any) -> None:
-    with pytest.raises(DamagedFile, match=r"result\.json is damaged .*'curve\[0\]\.epoch' is 'x', not a number"):
-        plan(runs, {"he": [[10.0, 20.0]]}, curve=[{"epoch": "x", "iterations": 0, "loss": None, "top1": 1.0}])
+    with pytest.raises(DamagedFile, match=r"result\.json is damaged .*'curve\.0\.epoch' is 'x', not a valid number"):
+        plan(runs, {"he": [[10.0, 20.0]]}, curve=[{"epoch": "x", "iterations": 0, "loss": None, "metrics": None}])
 
 
 def test_the_speed_up_over_pre_training(runs: Any) -> None:
     """By hand: direct-pt trains for 150 epochs and ends at 75; one gene of 40 epochs serves both depths of a seed."""
-    untrained = dict.fromkeys(("ancestors", "prepare", "initialize", "tune"), NOTHING)
+    untrained = dict.fromkeys(("ancestors", "prepare", "initialize", "finetune"), NOTHING)
     fitted = {**untrained, "initialize": {**NOTHING, "epochs": 8.0}, "prepare": {**NOTHING, "epochs": 40.0}}
     pretrained = {**untrained, "ancestors": {**NOTHING, "epochs": 150.0}}
     done = []
@@ -155,7 +155,7 @@ def test_the_speed_up_over_pre_training(runs: Any) -> None:
 
 def test_who_shares_a_gene_is_known_only_when_all_are_done(runs: Any) -> None:
     gene = {"gene": runs.gene("wave", 10)}
-    untrained = dict.fromkeys(("ancestors", "prepare", "initialize", "tune"), NOTHING)
+    untrained = dict.fromkeys(("ancestors", "prepare", "initialize", "finetune"), NOTHING)
     pretrained = {**untrained, "ancestors": {**NOTHING, "epochs": 150.0}}
     reference = learned(runs, "direct-pt", 4, 0, [75.0], cost=pretrained)
     tuned = [learned(runs, "wave", 4, 0, [60.0, 80.0], cost=untrained, inputs=gene), reference]

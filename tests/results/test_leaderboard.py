@@ -90,7 +90,7 @@ def test_what_only_one_machine_understands_stays_there(offered: RecordedRuns, bo
         for name in ("log.txt", "tensors.safetensors", "owner-000001.json"):
             offered.file(stage, name).write_text(here)
     offered.file(failed).unlink()
-    offered.runs.of(failed).fail(failed.label, "ValueError: no", f'File "{here}/mine.py", line 3')
+    offered.runs.stage_dir(failed).fail(failed.label, "ValueError: no", f'File "{here}/mine.py", line 3')
     assert manage.add(board, offered.folder)[1:] == [f"failed, as the tables say: 1 ({failed.label})"]
     assert [name for name, content in contents(board).items() if here.encode() in content] == []
     assert str(offered.folder).encode() not in b"".join(contents(board).values())
@@ -168,7 +168,7 @@ def other_plan(offered: RecordedRuns) -> Path:
 
 def no_gene(offered: RecordedRuns) -> Path:
     gene = offered.stages("gene")[0]
-    shutil.rmtree(offered.runs.of(gene).path)
+    shutil.rmtree(offered.runs.stage_dir(gene).path)
     return offered.file(next(stage for stage in offered.stages("cell") if stage.inputs.get("gene") == gene.address))
 
 
@@ -252,9 +252,9 @@ def test_a_failed_input_is_a_failure_of_all_that_need_it(offered: RecordedRuns, 
     teacher = offered.stages("ancestor")[0]
     for stage in offered.plan.stages.values():
         if stage.kind != "cell" or "gene" in stage.inputs:
-            shutil.rmtree(offered.runs.of(stage).path)
+            shutil.rmtree(offered.runs.stage_dir(stage).path)
     offered.runs.enter(teacher, {"data": {}})
-    offered.runs.of(teacher).fail(teacher.label, "ValueError: no convergence", "")
+    offered.runs.stage_dir(teacher).fail(teacher.label, "ValueError: no convergence", "")
     manage.add(board, offered.folder)
     assert "ValueError: no convergence" in (board / "README.md").read_text()
     assert manage.difference(board) is None
@@ -315,7 +315,7 @@ def test_records_that_no_plan_asks_for_are_left_out_and_said(
     offered: RecordedRuns, tmp_path: Path, board: Path
 ) -> None:
     other = recorded(tmp_path / "other", "timm", seeds=1)
-    stray = other.runs.of(other.stages("cell")[0]).path
+    stray = other.runs.stage_dir(other.stages("cell")[0]).path
     shutil.copytree(stray, offered.folder / "cell" / stray.name)
     assert f"left out, as no plan asks for them: 1 ({stray.name})" in manage.add(board, offered.folder)
     assert stray.name not in str(list(board.rglob("*")))

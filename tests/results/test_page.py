@@ -191,7 +191,7 @@ def test_a_number_opens_its_records(example: Any, visit: Visit) -> None:
     number(page, "WAVE", "4").click()
     dialog = page.get_by_role("dialog", name="WAVE")
     assert page.url.endswith(f"#{folders[0]}")
-    assert "micro, depth 4 · digits, tuning.epochs=2 (setting 5d1e5d1e, protocol 1)" in dialog.inner_text()
+    assert "micro, depth 4 · digits, finetuning.epochs=2 (setting 5d1e5d1e, protocol 2)" in dialog.inner_text()
     assert words(dialog.get_by_role("table", name="Accuracy (%)")) == [
         ["seed", "0", "93.00", "74.00"],
         ["seed", "1", "93.30", "75.00"],
@@ -289,7 +289,8 @@ def test_learning_curves(example: Any, visit: Visit) -> None:
 
 def test_long_curves_are_thinned_evenly(runs: Any, visit: Visit) -> None:
     curve = [
-        {"epoch": float(epoch), "iterations": epoch, "loss": None, "top1": 10 + epoch / 10} for epoch in range(301)
+        {"epoch": float(epoch), "iterations": epoch, "loss": None, "metrics": {"top1": 10 + epoch / 10}}
+        for epoch in range(301)
     ]
     runs.plan([runs.done(runs.cell("he"), 40.0, curve=curve)])
     page = visit(page_of(runs))
@@ -335,17 +336,17 @@ def test_hostile_names_are_names(runs: Any, visit: Visit) -> None:
             "command": ["lgbench", name],
             "versions": facts,
             "hardware": facts,
-            "git": {"commit": name, "dirty": True},
-            "started": name,
-            "finished": name,
-            "data": {**facts, "nested": {name: [name]}},
+            "git": {"commit": "c0ffee" * 6 + "c0ff", "dirty": True},
+            "started": "2026-11-20T12:00:00Z",
+            "finished": "2026-11-20T12:00:07Z",
+            "data": {"name": name, "fingerprint": name, **facts, "nested": {name: [name]}},
         }
         if index:
-            runs.done(cell, 50.0 + index, provenance=provenance, setting=name, setting_description=name, preset=name)
+            runs.done(cell, 50.0 + index, provenance=provenance, setting_description=name, preset=name)
         else:
             runs.failed(cell, name)
     dashes = [runs.dash(f"no {name}", 8, name, size=name, task=name, title=name) for name in HOSTILE]
-    about = {"setting": HOSTILE[2], "setting_description": HOSTILE[0], "preset": HOSTILE[1], "grid": HOSTILE[3]}
+    about = {"setting_description": HOSTILE[0], "preset": HOSTILE[1], "grid": HOSTILE[3]}
     runs.plan(cells, dashes, **about)
     page = visit(html(items(runs), load([runs.folder]), title=HOSTILE[2]))
 

@@ -31,9 +31,14 @@ def costly(runs: Any) -> Any:
         gene = {"gene": runs.gene(f"wave {seed}", 10)}
         for depth in (4, 6):
             nothing = spend(0, 0)
-            once = {"ancestors": spend(400), "prepare": spend(600), "initialize": spend(100, 150), "tune": spend(100)}
+            once = {
+                "ancestors": spend(400),
+                "prepare": spend(600),
+                "initialize": spend(100, 150),
+                "finetune": spend(100),
+            }
             cells.append(runs.done(runs.cell("wave", depth, seed), 88.0 + depth + seed, 70.0, cost=once, inputs=gene))
-            each = {"ancestors": nothing, "prepare": nothing, "initialize": nothing, "tune": spend(100)}
+            each = {"ancestors": nothing, "prepare": nothing, "initialize": nothing, "finetune": spend(100)}
             cells.append(runs.done(runs.cell("he", depth, seed), 40.0 + depth, 10.0 + seed, cost=each))
     runs.plan(cells)
     return runs
@@ -51,12 +56,12 @@ def test_the_same_results_give_the_same_bytes(costly: Any, tmp_path: Path, kind:
 
 def test_files_are_named_by_what_they_show(example: Any, tmp_path: Path) -> None:
     assert [path.name for path in plots.accuracy(load([example.folder]), tmp_path)] == [
-        "accuracy-depth-digits-5d1e5d1e-protocol1.png",
-        "accuracy-depth-digits-5d1e5d1e-protocol1.pdf",
+        "accuracy-depth-digits-5d1e5d1e-protocol2.png",
+        "accuracy-depth-digits-5d1e5d1e-protocol2.pdf",
     ]
     assert [path.name for path in plots.curves(load([example.folder]), tmp_path)][::2] == [
-        "curves-depth-micro-digits-5d1e5d1e-protocol1.png",
-        "curves-depth-mini-digits-5d1e5d1e-protocol1.png",
+        "curves-depth-micro-digits-5d1e5d1e-protocol2.png",
+        "curves-depth-mini-digits-5d1e5d1e-protocol2.png",
     ]
 
 
@@ -105,7 +110,7 @@ def test_losses_are_those_of_training(costly: Any, pages: list[Page], tmp_path: 
 
 
 def test_what_is_not_tuned_is_a_level(costly: Any, pages: list[Page], tmp_path: Path) -> None:
-    start = [{"epoch": 0.0, "iterations": 0, "loss": None, "top1": 93.0}]
+    start = [{"epoch": 0.0, "iterations": 0, "loss": None, "metrics": {"top1": 93.0}}]
     costly.plan([costly.done(costly.cell("direct-pt", 4), 93.0, 93.0, curve=start)])
     plots.curves(load([costly.folder]), tmp_path)
     level = pages[0].figure.axes[0].lines[-1]

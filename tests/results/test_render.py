@@ -129,12 +129,12 @@ def test_json_is_json(hostile: Any) -> None:
 def test_computed_tables_of_hostile_names(runs: Any, name: str) -> None:
     names = {"title": HOSTILE, "task": HOSTILE, "size": HOSTILE, "group": "pre-training"}
     cells = [
-        runs.done(runs.cell(method, depth, seed, **{**names, **group}), 40.0 + seed**2 + 9 * depth, setting=HOSTILE)
+        runs.done(runs.cell(method, depth, seed, **{**names, **group}), 40.0 + seed**2 + 9 * depth)
         for method, group in (("he", {}), ("=evil", {"group": "other"}), ("|evil", {"group": "other"}))
         for depth in (4, 6)
         for seed in range(3)
     ]
-    runs.plan(cells, setting_description=HOSTILE, preset=HOSTILE, grid=HOSTILE, setting=HOSTILE)
+    runs.plan(cells, setting_description=HOSTILE, preset=HOSTILE, grid=HOSTILE)
     made = reporting.make(load([runs.folder]), name)
     blocks = [block.splitlines() for block in reporting.markdown(made).split("\n\n") if block.startswith("|")]
     assert blocks

@@ -5,12 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from records import planned_stage
 
 from learngene_bench.results import load, make_tables
 from learngene_bench.results.formats import render
 from learngene_bench.results.records.selection import of_grid
 from learngene_bench.results.tables import tidy
 from learngene_bench.results.tables.table import Entry, Mean, Table
+from learngene_bench.schema.base import write
+from learngene_bench.schema.record import Failure
 from learngene_bench.util.errors import DamagedFile, UserError
 
 
@@ -51,18 +54,18 @@ def test_a_metric_that_is_no_percentage_is_a_missing_seed_with_a_footnote(runs: 
     runs.plan([runs.done(runs.cell("wave", seed=0), 90.0), runs.done(runs.cell("wave", seed=1), accuracy)])
     table = only(runs)
     assert (entry(table, "WAVE").state, entry(table, "WAVE").footnotes) == ("incomplete", (1,))
-    assert table.footnotes == (f"top1 is {accuracy}, which is no accuracy",)
+    assert table.footnotes == (f"top1 is {accuracy}, which is not a valid top-1",)
     assert entry(only(runs, "top1_initial"), "WAVE").state == "done"
 
 
 def test_a_cell_whose_gene_cannot_be_made_has_failed(runs: Any) -> None:
     cell = runs.cell("wave")
     gene, ancestor = "a" * 64, "b" * 64
-    needs = {cell["address"]: {"gene": gene}, gene: {"teacher": ancestor}, ancestor: {}}
-    runs.plan([cell], stages=[{"address": address, "inputs": inputs} for address, inputs in needs.items()])
+    stages = [planned_stage(ancestor, "ancestor"), planned_stage(gene, "gene", {"teacher": ancestor})]
+    runs.plan([cell], stages=[*stages, planned_stage(cell["address"], "cell", {"gene": gene})])
     folder = runs.folder / "ancestor" / ancestor[:20]
     folder.mkdir(parents=True)
-    (folder / "failed.json").write_text('{"label": "teacher regnet", "error": "no weights"}')
+    write(folder / "failed.json", Failure(address=ancestor, label="teacher regnet", error="no weights"))
     table = only(runs)
     assert entry(table, "WAVE").state == "failed"
     assert table.footnotes == ("failed: teacher regnet: no weights",)
@@ -79,7 +82,7 @@ def test_plans_of_one_setting_share_a_table_across_folders(runs: Any, tmp_path: 
     assert entry(table, "WAVE", 1).state == "not planned"
 
 
-@pytest.mark.parametrize("difference", [{"protocol": 2}, {"setting": "ffff"}, {"grid": "components"}])
+@pytest.mark.parametrize("difference", [{"protocol": 9}, {"setting": "f" * 64}, {"grid": "components"}])
 def test_protocols_settings_and_grids_never_share_a_table(runs: Any, difference: dict[str, Any]) -> None:
     runs.plan([runs.done(runs.cell("he"), 80.0)])
     runs.plan([runs.done(runs.cell("wave"), 90.0, **difference)], created="2026-12-01T00:00:00Z", **difference)
@@ -198,10 +201,10 @@ def test_tasks_have_a_mean_beside_them(runs: Any) -> None:
 def test_protocols_say_that_they_stand_apart(runs: Any) -> None:
     runs.plan([runs.done(runs.cell("he"), 80.0)])
     assert "protocol versions" not in render.markdown(make_tables(load([runs.folder])))
-    runs.plan([runs.done(runs.cell("he", version=1), 90.0, protocol=2)], protocol=2)
+    runs.plan([runs.done(runs.cell("he", version=1), 90.0, protocol=9)], protocol=9)
     first, second = render.markdown(make_tables(load([runs.folder]))).split("###")[1:]
-    assert "other protocol versions (here: 2) cannot be compared" in first
-    assert "other protocol versions (here: 1) cannot be compared" in second
+    assert "other protocol versions (here: 9) cannot be compared" in first
+    assert "other protocol versions (here: 2) cannot be compared" in second
 
 
 def test_columns_and_rows_can_always_be_told_apart(runs: Any) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+import include_examples
 import pytest
 import typer
 
@@ -111,7 +112,7 @@ def test_what_would_be_run_can_be_planned(page: Path, tmp_path: Path, monkeypatc
     planned = {option.name: option.opts[0] for option in parse(["plan"]).command.params}
     for words in commands(page):
         if words[0] not in ("run", "plan") or any(
-            re.search(r"\$|\.(py|toml|safetensors)|data\b.*name", w) for w in words
+            re.search(r"\$|\.(py|toml|safetensors)|data\b.*name|model\.family", w) for w in words
         ):
             continue
         arguments = []
@@ -154,3 +155,9 @@ def test_python_examples_import_what_there_is(page: Path) -> None:
         imports = [node for node in ast.walk(ast.parse(block)) if isinstance(node, ast.Import | ast.ImportFrom)]
         for node in imports:
             exec(compile(ast.Module([node], []), str(page), "exec"), {})
+
+
+def test_the_examples_are_the_tested_plugins() -> None:
+    assert include_examples.PAGE.read_text(encoding="utf-8") == include_examples.page(), (
+        "run: python tools/include_examples.py"
+    )

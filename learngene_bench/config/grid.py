@@ -14,9 +14,9 @@ class Grid(Section):
 
     renamed: ClassVar = {"tuning_factor": "finetuning_factor"}
 
-    name: str = Field(description="what `--grid` takes")
+    name: str = Field(description="name for `--grid`")
     title: str = Field(description="title of its tables")
-    axis: Literal["depth", "width", "task"] = Field(description="what a table's columns differ in")
+    axis: Literal["depth", "width", "task"] = Field(description="difference between the columns of a table")
     depths: list[int] = Field(min_length=1, description="numbers of layers")
     width_factors: list[Annotated[float, Field(ge=1)]] = Field(
         [1.0], min_length=1, description="widths over the size's own; rounded up to whole heads"
@@ -25,7 +25,7 @@ class Grid(Section):
         "all", description="names of the preset's sizes; or its middle one by width"
     )
     tasks: list[str] | None = Field(
-        None, min_length=1, description="of axis 'task': names of the preset's downstream tasks; all when absent"
+        None, min_length=1, description="names of the preset's downstream tasks, if the axis is 'task'; all when absent"
     )
     methods: str | None = Field(None, description="the rows when --method is not given, written like it")
     finetuning_factor: float = Field(1.0, gt=0, description="multiplies the number of fine-tuning epochs of the preset")

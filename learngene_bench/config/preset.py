@@ -37,7 +37,7 @@ class Teacher(Section):
     pretrained: bool = Field(False, description="load timm's pretrained weights instead of training")
     checkpoint: Path | None = Field(None, description="load this file (safetensors or weights-only) instead")
     seed: int = Field(0, description="seed of its training, whatever the seed of the cells")
-    recipe: Recipe | None = Field(None, description="how it is trained when nothing is loaded")
+    recipe: Recipe | None = Field(None, description="training recipe, if nothing is loaded")
 
     @model_validator(mode="after")
     def _can_be_made(self) -> Teacher:
@@ -52,7 +52,7 @@ class Size(Section):
     """One model size. Each recipe field overrides the preset's recipe for this size."""
 
     width: int = Field(ge=1, description="embedding dimension of its models")
-    recipes: dict[str, dict[str, Any]] = Field({}, description="what differs from the preset's recipes, by name")
+    recipes: dict[str, dict[str, Any]] = Field({}, description="changes to the preset's recipes, by name")
 
     @model_validator(mode="before")
     @classmethod
@@ -103,7 +103,7 @@ class DownstreamTask(Section):
     """A task that targets are fine-tuned on after they were initialized from what was learned on the source task."""
 
     data: dict[str, Any] = Field(description="`name` of the data set, and that data set's own options")
-    recipe: dict[str, Any] = Field({}, description="what differs from the downstream recipe")
+    recipe: dict[str, Any] = Field({}, description="changes to the downstream recipe")
 
 
 class Downstream(Section):
@@ -129,7 +129,7 @@ class Preset(Section):
 
     renamed: ClassVar = {"tuning": "recipes.finetuning"}
 
-    name: str = Field(description="what tables call it")
+    name: str = Field(description="name in tables and for `--preset`")
     title: str = Field(description="one line for `lgbench list`")
     data: dict[str, Any] = Field(description="`name` of the data set, and that data set's own options")
     model: dict[str, Any] = Field(
@@ -139,7 +139,9 @@ class Preset(Section):
     base: BaseInitialization = BaseInitialization()
     teacher: Teacher
     ancestor: AncestorSource = AncestorSource()
-    recipes: dict[str, Recipe] = Field(description=f"by name: {', '.join(RECIPES)}, and those that methods declare")
+    recipes: dict[str, Recipe] = Field(
+        description=f"recipes by name: {', '.join(RECIPES)}, and those that methods declare"
+    )
     downstream: Downstream | None = Field(None, description="absent where transfer is not measured")
     evaluation_split: Literal["test", "validation"] = Field("test", description="images that metrics are measured on")
     compute: Compute = Compute()

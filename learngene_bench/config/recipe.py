@@ -1,4 +1,4 @@
-"""How a network is trained: length, batches, rates, regularization, augmentation."""
+"""Training recipes: length, batches, rates, regularization, augmentation."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class Augmentation(Section):
 
 
 class Recipe(Section):
-    """How a network is trained. Either `epochs` or `iterations` is given."""
+    """A recipe to train a network. Either `epochs` or `iterations` is given."""
 
     renamed: ClassVar = {"clip_gradient": "grad_clip_norm", "networks": "meta_batch_size"}
 

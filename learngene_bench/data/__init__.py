@@ -1,1 +1,1 @@
-"""From decoded images to augmented batches."""
+"""Decodes, caches and augments images, and makes batches of them."""

@@ -125,7 +125,7 @@ class DeviceImages(SplitImages):
 
 @dataclass(frozen=True)
 class Move:
-    """Where the images of a batch are shifted and flipped to.
+    """Shifts and flips of the images of a batch.
 
     Attributes:
         margin: largest shift in pixels.

@@ -38,7 +38,7 @@ CHUNK = 32
 PREFETCH = 8
 """Chunks that each process may be ahead of training."""
 PR_SET_PDEATHSIG = 1
-"""From linux/prctl.h."""
+"""Constant of linux/prctl.h."""
 
 
 class StreamedImages(SplitImages):

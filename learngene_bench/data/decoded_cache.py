@@ -45,7 +45,7 @@ READERS = 8
 
 
 def cache_folder() -> Path | None:
-    """Where the cache lies; None if there is to be none, or whoever runs this has no home."""
+    """Returns the folder of the cache; None if it is switched off, or if the user has no home folder."""
     given = os.environ.get(VARIABLE)
     if given == "":
         return None
@@ -57,7 +57,7 @@ def cache_folder() -> Path | None:
 def cached_array(
     files: Sequence[Path], how: str, shape: tuple[int, ...], make: Callable[[], NDArray[np.uint8]]
 ) -> NDArray[np.uint8]:
-    """What `make` returns, a uint8 array of this shape, from the cache if it was made before.
+    """Returns the array that `make` makes, uint8 of this shape; takes it from the cache if it was made before.
 
     Args:
         files: all that the array is made from, in the order that it depends on.
@@ -88,7 +88,7 @@ def cached_array(
 
 
 def _written(write: Callable[[], object]) -> bool:
-    """Whether the cache took it; a warning where not."""
+    """Writes to the cache and returns True; warns and returns False if that fails."""
     try:
         write()
     except UserError as error:

@@ -1,1 +1,1 @@
-"""From methods, a grid and a preset to cells and the stages that they need."""
+"""Plans a run: which cells and stages follow from methods, a grid and a preset."""

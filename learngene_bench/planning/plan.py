@@ -87,7 +87,7 @@ class UnsupportedCell:
 
 @dataclass
 class Plan:
-    """What a run does.
+    """The cells and stages of a run.
 
     Attributes:
         stages: by address, every stage after those it needs.

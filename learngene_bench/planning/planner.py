@@ -1,4 +1,4 @@
-"""From a request to a plan: which cells there are, which stages they need, what cannot exist."""
+"""Makes a plan from a request: the cells, the stages that they need, and the cells that cannot exist."""
 
 from __future__ import annotations
 

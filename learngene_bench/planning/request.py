@@ -1,4 +1,4 @@
-"""What a run is asked for: methods, a grid, a preset and what the user sets."""
+"""The request for a run: methods, a grid, a preset and the user's settings."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def build_request(
 
 @dataclass
 class _Overrides:
-    """What `--set` sets, by what it belongs to."""
+    """The settings of `--set`, by the part that they belong to."""
 
     preset: dict[str, Any] = field(default_factory=dict)
     grid: dict[str, Any] = field(default_factory=dict)

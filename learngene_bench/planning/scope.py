@@ -23,7 +23,7 @@ def recipe_of_method(preset: Preset, method: Initializer | type[Initializer], na
 
 
 class Scope:
-    """What a request measures.
+    """The targets and tasks that a request measures.
 
     Attributes:
         source: the task on which ancestors are trained and genes are made.

@@ -122,7 +122,7 @@ def dataset_names() -> list[str]:
 
 
 def converter(method: str) -> Converter:
-    """What reads the published files of this method: an entry point in `learngene_bench.converters`.
+    """Finds the function that reads the published files of a method, in the group `learngene_bench.converters`.
 
     Raises:
         UserError: it has none.

@@ -20,7 +20,7 @@ GROUPS: tuple[Group, ...] = get_args(Group)
 
 Axis = Literal["depth", "width", "task"]
 AXES: tuple[Axis, ...] = get_args(Axis)
-"""What the columns of a table can differ in."""
+"""Axes of tables: the possible differences between columns."""
 
 Phase = Literal["ancestors", "prepare", "initialize", "finetune"]
 PHASES: tuple[Phase, ...] = get_args(Phase)

@@ -1,4 +1,4 @@
-"""What work cost, and by which phases."""
+"""Costs of work, by phase."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from learngene_bench.schema.constants import PHASES, Phase
 
 
 class Cost(Document):
-    """What some work cost.
+    """Cost of some work.
 
     Attributes:
         epochs: passes over the training split.
@@ -37,7 +37,7 @@ class Cost(Document):
 
 
 class AncestorCost(Document):
-    """What an ancestor cost.
+    """Cost of an ancestor.
 
     Attributes:
         train: its training; nothing where it was loaded.
@@ -47,7 +47,7 @@ class AncestorCost(Document):
 
 
 class GeneCost(Document):
-    """What a gene cost.
+    """Cost of a gene.
 
     Attributes:
         ancestors: training the ancestors that it draws from.
@@ -59,7 +59,7 @@ class GeneCost(Document):
 
 
 class CellCost(GeneCost):
-    """What a cell cost, its gene included.
+    """Cost of a cell, its gene included.
 
     Attributes:
         initialize: the method's `initialize`.

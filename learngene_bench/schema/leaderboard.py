@@ -44,7 +44,7 @@ class PublishedStage(File):
 
     @property
     def label(self) -> str:
-        """What a person calls the stage."""
+        """Name of the stage for people."""
         named = self.config or self.failure
         return named.label if named else self.address
 

@@ -27,7 +27,7 @@ class PlannedStage(Document):
 
 
 class Manifest(File, Setting):
-    """What one run intended. Cells of several manifests with one setting and grid belong into one table.
+    """The intention of one run. Cells of several manifests with one setting and grid belong into one table.
 
     Attributes:
         protocol: version of the suite's protocol.

@@ -8,7 +8,7 @@ from learngene_bench.schema.base import Document, Text
 
 
 class MetricSpec(Document):
-    """What a metric is, so that a table can print it without knowing it.
+    """Description of a metric, with which a table can print any metric.
 
     Attributes:
         name: key of the metric in records, such as `top1`.

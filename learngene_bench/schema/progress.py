@@ -9,7 +9,7 @@ from learngene_bench.schema.base import Document
 
 
 class Progress(Document):
-    """How far one training is.
+    """State of one training run.
 
     Attributes:
         phase: name of the recipe that is trained by.
@@ -33,4 +33,4 @@ class Progress(Document):
 
 
 ProgressCallback: TypeAlias = Callable[[Progress], None]
-"""Where a training reports how far it is; called at most a few times a second."""
+"""Function to which a training run reports its progress, at most a few times a second."""

@@ -1,4 +1,4 @@
-"""Where a record comes from: command, code, versions, machine, data."""
+"""Origin of a record: command, code, versions, machine, data."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class TaskData(Document):
 
 
 class Provenance(Document):
-    """Where a record comes from.
+    """Origin of a record.
 
     Attributes:
         command: the command as typed, word by word.

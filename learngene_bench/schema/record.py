@@ -15,7 +15,7 @@ from learngene_bench.schema.subject import CellDescription
 
 
 class Result(File):
-    """What the record of any stage begins with.
+    """Common part of the records of all stages.
 
     Attributes:
         protocol: version of the suite's protocol.

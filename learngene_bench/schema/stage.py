@@ -29,7 +29,7 @@ from learngene_bench.util.files import address_of
 
 
 class StageConfig(Document):
-    """What decides the result of any stage.
+    """Common part of the configurations of all stages: everything here decides the result.
 
     Attributes:
         protocol: version of the suite's protocol.
@@ -63,7 +63,7 @@ class TeacherConfig(StageConfig):
 
 
 class LoadedWeights(Document):
-    """Where the weights of an ancestor come from that is not trained; one of the two is given.
+    """Source of the weights of an ancestor that is not trained; one of the two is given.
 
     Attributes:
         timm: name of a timm model.
@@ -97,7 +97,7 @@ class AncestorConfig(StageConfig):
 
 
 class MethodIdentity(Document):
-    """What tells a method's numbers apart.
+    """Identity of a method, as far as it decides numbers.
 
     Attributes:
         name: name of the method.
@@ -173,7 +173,7 @@ def stage_address(kind: StageKind, config: StageConfig, inputs: Mapping[str, str
 
 
 class Execution(Document):
-    """What a worker needs to know but results do not depend on.
+    """Information that a worker needs and that results do not depend on.
 
     Attributes:
         command: the command that asked for the stage, word by word.

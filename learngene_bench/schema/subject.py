@@ -1,4 +1,4 @@
-"""What is measured: a method on a target and a task, with a seed a cell; and what cannot be measured."""
+"""Subjects and cells: a method on a target and a task; with a seed it is a cell; also cells that cannot exist."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class EqualBudget(Document):
 
 
 class Setting(Document):
-    """What the cells of one table share, whatever their method and target.
+    """Properties that the cells of one table share, whatever their method and target.
 
     Attributes:
         preset: name of the preset.
@@ -120,7 +120,7 @@ class Setting(Document):
 
 
 class CellDescription(Setting):
-    """What a record says of its cell beside its numbers.
+    """Description of a cell in its record, beside the numbers.
 
     Attributes:
         cell: the cell.

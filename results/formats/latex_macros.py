@@ -17,7 +17,7 @@ from learngene_bench.results.tables.report_table import NOTHING, ReportCell, Rep
 _DIGITS = ("Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")
 
 _MISSING = r"\textbf{??}"
-"""As LaTeX prints a reference to nothing: a number that is not there must not look like one."""
+"""Text for a missing number: looks like an undefined reference, not like a number."""
 
 
 def macros(tables: Sequence[ReportTable]) -> str:

@@ -1,4 +1,4 @@
-"""What the leaderboard's script knows of the records: little enough that ten thousand of them fit into one page.
+"""Prepares the records for the leaderboard's script, small enough that one page holds ten thousand of them.
 
 The CSV of all cells is there once, to be downloaded and to be read: column by column, as what stands in a column packs
 well. What it does not have of a record is beside it in rows of the same order; what is the same for many records
@@ -28,7 +28,7 @@ from learngene_bench.schema.provenance import Provenance
 from learngene_bench.schema.subject import PlannedCell
 
 _POINTS = 40
-"""Of a learning curve; a screen shows no more of it."""
+"""Largest number of points of a learning curve; a screen cannot show more."""
 
 _CSV_FIELD = re.compile(r'(?:^|,)((?:"[^"]*")+|[^,]*)')
 
@@ -49,11 +49,11 @@ class PageData:
 
     @property
     def records(self) -> int:
-        """How many there are; one that stands in the tables of two settings counts once."""
+        """Number of records; a record in the tables of two settings counts once."""
         return len({row["address"] for row in self._rows if row["state"] == "done"})
 
     def content(self) -> dict[str, Any]:
-        """JSON: `rows`, the lists that the numbers in them refer to, names that belong to columns of the CSV."""
+        """Returns the JSON content: `rows`, the lists that their numbers refer to, names for columns of the CSV."""
         shared: dict[str, dict[str, int]] = {"settings": {}, "cells": {}, "runs": {}, "epochs": {}}
         rows = [self._row(row, shared) for row in self._rows]
         lists = {name: [json.loads(text) for text in texts] for name, texts in shared.items()}
@@ -122,7 +122,7 @@ def _cell(cell: PlannedCell) -> dict[str, Any]:
 
 
 def _run(record: Record, provenance: Provenance) -> dict[str, Any]:
-    """What the records of one run on one machine have in common."""
+    """Returns what the records of one run on one machine have in common."""
     return {
         "command": shlex.join(provenance.command),
         "suite": {"commit": provenance.git.commit, "uncommitted_changes": provenance.git.dirty},

@@ -38,7 +38,7 @@ _File = TypeVar("_File", bound=File)
 
 @dataclass(frozen=True)
 class Content:
-    """What a leaderboard holds, or would hold of a runs folder.
+    """Content of a leaderboard, or of a runs folder that is to become one.
 
     Attributes:
         plans: by name.

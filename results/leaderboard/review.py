@@ -1,4 +1,4 @@
-"""What a reviewer should know of records that come to a leaderboard, and the conflicts that keep them out."""
+"""Reviews records that are to be added to a leaderboard: remarks for a reviewer, and conflicts that keep them out."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def texts(name: str, results: Results) -> dict[str, str]:
 
 
 def _head(name: str, results: Results) -> Iterator[str]:
-    """What this is, and where its numbers come from."""
+    """Says what the page is, and where its numbers come from."""
     yield f"# {name}"
     yield ""
     yield (
@@ -57,7 +57,7 @@ def _head(name: str, results: Results) -> Iterator[str]:
 
 
 def _origin(provenance: Provenance) -> tuple[str, ...]:
-    """What records of one run on one machine have in common."""
+    """Returns what records of one run on one machine have in common."""
     commit = provenance.git.commit[:8] if provenance.git.commit else "installed package"
     hardware = provenance.hardware
     machine = [hardware.get("accelerator") or hardware.get("cpu"), hardware.get("system")]

@@ -71,7 +71,7 @@ class Fields:
         return value
 
     def amount(self, key: str) -> float:
-        """Of something that is spent or counted: finite, and not below zero."""
+        """Reads an amount: finite, and not below zero."""
         value = self.number(key)
         if not 0 <= value <= sys.float_info.max:
             raise self._wrong(key, value, "an amount")

@@ -35,7 +35,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Repetition:
-    """What two records of one configuration have in common.
+    """Comparison of two records of one configuration.
 
     Attributes:
         numbers: what was computed.
@@ -49,7 +49,7 @@ class Repetition:
 
     @property
     def same(self) -> bool:
-        """Whether all numbers are."""
+        """True if all numbers are the same."""
         return all(line.same for line in self.numbers)
 
 
@@ -151,7 +151,7 @@ def _code(provenance: Provenance) -> str | None:
 
 
 def _obstacles(surroundings: tuple[Line, ...]) -> Iterator[str]:
-    """Why not all is as it was: one kind of CPU, the same versions and the same code give the same bits."""
+    """Yields reasons why bits may differ: only the same kind of CPU, versions and code give the same bits."""
     by_name = {line.name: line for line in surroundings}
     if by_name["device"].recorded != "cpu":
         yield "GPUs do not add in one order"

@@ -1,4 +1,4 @@
-"""Which cells belong into one table: those that plans with one protocol, setting, grid and axis ask for.
+"""Selects the cells of one table: those of all plans with the same protocol, setting, grid and axis.
 
 A table is the union of such plans, so methods run on different days stand side by side. Where two plans ask for
 different cells (another address) at the same place and seed, as after a change of a method, the newer plan decides
@@ -71,11 +71,11 @@ class Grid:
 
     @property
     def iterations(self) -> int:
-        """Those of an equal budget; none where it is not equal."""
+        """Iterations of an equal budget; 0 if budgets are not equal."""
         return self.equal_budget.iterations if self.equal_budget else 0
 
     def is_sibling_of(self, other: Grid) -> bool:
-        """Whether this is the other at equal budget."""
+        """True if this is the other grid at equal budget."""
         mine = self.equal_budget and (self.protocol, self.name, self.axis, self.equal_budget.of)
         return mine == (other.protocol, other.name, other.axis, other.setting)
 
@@ -116,7 +116,7 @@ def planned_cells(results: Results) -> dict[str, PlannedCell]:
 
 
 def of_grid(results: Results, name: str) -> Results:
-    """What plans of one grid ask for, and nothing else.
+    """Keeps the results that plans of one grid ask for, and nothing else.
 
     Raises:
         UserError: there is no such plan.
@@ -223,7 +223,7 @@ def _reading_order(record: Record) -> tuple[object, ...]:
 
 
 def _varying_axis(subjects: Iterable[Subject]) -> Axis:
-    """What a grid of these subjects seems to be about: the tasks, else the width at one depth, else the depth."""
+    """Guesses the axis of a grid of these subjects: task, else width at one depth, else depth."""
     subjects = list(subjects)
     if len({subject.task for subject in subjects}) > 1:
         return "task"

@@ -1,4 +1,4 @@
-"""What runs folders hold, as tables read it: records, failures, plans."""
+"""Content of runs folders as tables read it: records, failures, plans."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class Results:
     gene_bytes: Mapping[str, int]
 
     def of_setting(self, setting: str) -> Results:
-        """What plans of one setting ask for, and those of the same at equal budget, and nothing else."""
+        """Keeps the results that plans of one setting ask for, and those of the same setting at equal budget."""
         manifests = tuple(
             manifest
             for manifest in self.manifests

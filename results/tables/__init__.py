@@ -1,1 +1,1 @@
-"""From records to the tables that every format renders."""
+"""Makes the tables that every format renders from records."""

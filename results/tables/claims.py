@@ -44,7 +44,7 @@ class SpeedUpClaim:
 
 @dataclass(frozen=True)
 class PublishedSavings:
-    """What a paper's table of depths says itself of one of its models.
+    """Savings of one model according to the paper's own table of depths.
 
     Attributes:
         model: name of the model.

@@ -123,7 +123,7 @@ def _notes(comparison: SizeComparison) -> Iterator[str]:
 
 
 def _nothing(comparison: SizeComparison) -> str:
-    """What stands in place of a comparison where the paper's table has none of the columns."""
+    """Words the absence of a comparison: the paper's table has none of the columns."""
     series, axis = comparison.series, comparison.table.axis
     places = dict.fromkeys(place for values in series.values.values() for place in values)
     known = [f"{place:g}" if isinstance(place, float) else str(place) for place in places]

@@ -18,7 +18,7 @@ from learngene_bench.results.tables.metric_table import MethodRow, MetricTable
 from learngene_bench.schema.constants import PHASES, Phase
 
 RESOURCES = ("flops", "epochs", "images", "seconds", "iterations")
-"""What every phase spends, each a number of its cost."""
+"""Resources of a phase's cost, by the names of their fields."""
 
 SHARED_PHASES, TARGET_PHASES = PHASES[:2], PHASES[2:]
 """Phases of the gene, which targets may share, and phases of each target."""
@@ -26,7 +26,7 @@ SHARED_PHASES, TARGET_PHASES = PHASES[:2], PHASES[2:]
 
 @dataclass(frozen=True)
 class Amount:
-    """What n targets need of one resource: `first` for one target, and `marginal` for each further one.
+    """Need of one resource for n targets: `first` for one target, and `marginal` for each further one.
 
     Attributes:
         marginal: None for a single target, because the marginal cost of a second one is then unknown.
@@ -54,7 +54,7 @@ class Amount:
 
 @dataclass(frozen=True)
 class MethodCost:
-    """What one row of a table costs at one model size, as means over its seeds.
+    """Cost of one row of a table at one model size, as means over its seeds.
 
     Attributes:
         indices: columns that the row has cells in, its targets.
@@ -111,7 +111,7 @@ class MethodCost:
 
 @dataclass(frozen=True)
 class CostTable:
-    """What the rows of a table cost at one model size.
+    """Costs of the rows of a table at one model size.
 
     Attributes:
         targets: number of columns of the size: the n of "for n targets".
@@ -206,7 +206,7 @@ def _method_cost(table: MetricTable, row: MethodRow, indices: tuple[int, ...], r
 
 
 def _spent(runs: Sequence[Sequence[Record]], resource: str, shared_phases: Sequence[Phase], results: Results) -> Amount:
-    """What n targets need of a resource; `runs` are the records of all targets with one seed each."""
+    """Sums a resource over n targets; `runs` are the records of all targets with one seed each."""
 
     def on_target(record: Record) -> float:
         return math.fsum(getattr(record.cost[phase], resource) for phase in TARGET_PHASES)
@@ -226,7 +226,7 @@ def _stored(runs: Sequence[Sequence[Record]], results: Results) -> Amount | None
 
 
 def _product(record: Record, phase: str, results: Results) -> object:
-    """What a shared phase made: the gene, or the ancestors that it draws from, of which only plans know."""
+    """Identifies the product of a shared phase: the gene, or its ancestors, which only plans know."""
     return (phase == "ancestors" and results.inputs.get(record.gene or "")) or record.gene
 
 

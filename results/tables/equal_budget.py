@@ -106,7 +106,7 @@ def _loses_lead(table: MetricTable, row: MethodRow, other: MethodRow, size: str,
 
 
 def _printed_lead(measure: Measure, row: MethodRow, other: MethodRow, size: str, position: int) -> float | None:
-    """How much better one mean is than another, to the digit that tables print."""
+    """Computes by how much one mean is better than another, to the digit that tables print."""
     first, second = (each.means[size][position].value for each in (row, other))
     if first is None or second is None:
         return None

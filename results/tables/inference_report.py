@@ -161,7 +161,7 @@ def _difference(found: Inference, pair: PairStatistics, tests: Sequence[str], im
 
 
 def _improvement(pair: PairStatistics) -> Interval | None:
-    """By whole seeds where these are enough."""
+    """Chooses the interval by whole seeds if there are enough seeds."""
     return pair.improvement_by_seeds or pair.improvement_by_runs
 
 

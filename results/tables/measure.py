@@ -15,7 +15,7 @@ from learngene_bench.results.records.types import INITIAL, Record
 from learngene_bench.schema.metric import MetricSpec
 
 UNKNOWN = MetricSpec(name="metric", title="Primary metric")
-"""What a table shows before the first record says what it holds."""
+"""Metric of a table that has no record yet."""
 
 
 @dataclass(frozen=True)

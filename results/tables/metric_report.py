@@ -42,7 +42,7 @@ def _report(table: MetricTable) -> ReportTable:
 
 
 def _trains_while_initializing(table: MetricTable) -> bool:
-    """Whether any method does, or may: a column of zeros would say nothing."""
+    """Tests if any method trains while it initializes, or may do so; otherwise its column would hold only zeros."""
     costs = [costs for row in table.rows for costs in row.costs.values()]
     return any(each.expected and each.initialize_iterations != 0 for each in costs)
 
@@ -85,7 +85,7 @@ def _cells(table: MetricTable, row: MethodRow, initialize: bool) -> Iterator[Rep
 
 
 def _epochs(row: MethodRow) -> str:
-    """From the least to the most, if the cells differ; empty where nothing is prepared."""
+    """Formats the epochs of the cells, as a range if they differ; empty if nothing is prepared."""
     return "–".join(f"{end:g}" for end in dict.fromkeys([*row.prepare_epochs[:1], *row.prepare_epochs[-1:]]))
 
 

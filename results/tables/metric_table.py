@@ -47,7 +47,7 @@ class TargetColumn:
 
 @dataclass(frozen=True)
 class Entry:
-    """What stands where a row and a column meet.
+    """Entry of a row in a column.
 
     Attributes:
         state: "incomplete" has some of its seeds, "failed" and "pending" none; "dash" is not supported by the method;
@@ -93,7 +93,7 @@ class SizeMean:
 
 @dataclass(frozen=True)
 class SizeCosts:
-    """What a row costs at one model size, as means over targets and seeds.
+    """Cost of a row at one model size, as means over targets and seeds.
 
     Attributes:
         stored_parameters: parameters that are stored and inherited; None where nothing is planned.
@@ -186,7 +186,7 @@ class MetricTable:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What the numbers are comparable within, the first columns of every CSV and the head of every JSON table."""
+        """Facts that all comparable numbers share: the first columns of every CSV, the head of every JSON table."""
         return {
             "protocol": self.protocol,
             "setting": self.setting,

@@ -51,7 +51,7 @@ class Series:
     variants: Mapping[tuple[str, str], Mapping[object, float | None]] = field(default_factory=dict)
 
     def of(self, method: str, variant: str) -> Mapping[object, float | None] | None:
-        """What the paper prints of a method, or of a variant of it; None if nothing.
+        """Returns the paper's numbers of a method or a variant; None if it prints none.
 
         Its GHN-3 has the authors' weights, which here are a variant of the one that is trained here.
         """

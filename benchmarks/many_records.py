@@ -138,7 +138,7 @@ class Samples:
         weights = read_json(done["cell"].with_name("initial_weights.json"), "statistics")
         self.statistics = next(iter(weights.values()))
         self.failure = read_json(next(runs.glob("cell/*/failed.json")), "failure")
-        where = {"phase": "tuning", "step": 40, "steps": 95, "epoch": 2.1, "epochs": 5.0, "top1": 20.0}
+        where = {"phase": "finetuning", "step": 40, "steps": 95, "epoch": 2.1, "epochs": 5.0, "top1": 20.0}
         self.progress = {**where, "time": time.time()}
 
     def stage(self, stage: Stage) -> dict[str, Any]:

@@ -126,7 +126,7 @@ def directly(plan: Plan) -> Curve:
     Registry().get(METHOD).create({}).initialize(model, cell.target, None, context)
     held_out = plain_images(splits.test, splits, device)
     phase = TrainingRun(
-        name="tuning",
+        name="finetuning",
         streams=RngStreams(cell.seed),
         compute=preset.compute,
         classes=facts.classes,

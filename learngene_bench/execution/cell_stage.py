@@ -83,7 +83,7 @@ class CellStage(Stage[CellRecord]):
         # Where the gene is the finished model, it is measured as it is.
         recipe = self.config.finetuning or Recipe(iterations=0, batch_size=1, learning_rate=1.0)
         run = TrainingRun(
-            name="tuning",
+            name="finetuning",
             streams=RngStreams(self.seed),
             compute=self.compute_settings,
             classes=kind.outputs(facts),
@@ -91,7 +91,7 @@ class CellStage(Stage[CellRecord]):
             evaluate=partial(evaluate, data=held_out, compute=self.compute_settings, metrics=metrics),
             evaluate_every=recipe.evaluate_every,
             measure_start=True,
-            checkpoint=self.folder.checkpoints / "tuning.pt",
+            checkpoint=self.folder.checkpoints / "finetuning.pt",
             forward_flops=self.target.forward_flops(),
             progress=self.progress,
         )

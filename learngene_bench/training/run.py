@@ -16,13 +16,16 @@ from learngene_bench.util.rng import RngStreams
 Evaluate = Callable[[nn.Module], dict[str, float]]
 """Measures a network: value by metric, the primary metric first."""
 
+FORMER_STREAMS = {"finetuning": "tuning"}
+"""Random streams that keep the former name of their training run: a name is a seed, so another would change numbers."""
+
 
 @dataclass
 class TrainingRun:
     """Everything that one training needs beside network, data and recipe.
 
     Attributes:
-        name: names the run's random streams and its checkpoint: `condensation`, `inheritance`, ...
+        name: what people call the run, and its checkpoint: `condensation`, `inheritance`, `finetuning`, ...
         classes: outputs of the network's head, and the length of mixed labels.
         kind: task kind of the data, which has the loss.
         evaluate: measures the network; None to measure nothing.
@@ -51,3 +54,8 @@ class TrainingRun:
     forward_flops: float = 0.0
     step_flops: float = 0.0
     progress: Callable[[Progress], None] | None = None
+
+    @property
+    def stream(self) -> str:
+        """Name of the run's random streams."""
+        return FORMER_STREAMS.get(self.name, self.name)

@@ -289,11 +289,11 @@ def test_with_random_numbers_of_their_own_processes_learn_as_much(trained_togeth
 
 @pytest.mark.slow
 def test_killed_processes_are_continued_by_as_many(tmp_path: Path) -> None:
-    checkpoint = tmp_path / "tuning.pt"
+    checkpoint = tmp_path / "finetuning.pt"
     done = processes(2, "kill", checkpoint)
     assert "SIGKILL" in done.stderr
     assert torch.load(checkpoint)["step"] == 7
-    with pytest.raises(UserError, match=r"tuning.pt: saved by 2 processes, and now there are 1; run with --processes"):
+    with pytest.raises(UserError, match=r"finetuning.pt: saved by 2 processes, and now there are 1; run with --proc"):
         run("uneven shards", checkpoint)
     done = processes(2, "continue", checkpoint)
     assert done.returncode == 0, done.stderr
@@ -302,7 +302,7 @@ def test_killed_processes_are_continued_by_as_many(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_what_the_loss_does_not_depend_on_is_refused(trained_together: Path) -> None:
-    error = "tuning: the loss does not depend on network.unused, which is to be trained; with several processes "
+    error = "finetuning: the loss does not depend on network.unused, which is to be trained; with several processes "
     assert (trained_together / "unused.txt").read_text().startswith(error)
 
 
@@ -325,7 +325,7 @@ def train_all(folder: Path, device: str = "cpu") -> None:
     for scenario in SCENARIOS:
         torch.save(run(scenario, device=device), folder / f"{scenario}.{distributed.world().rank}.pt")
     with pytest.raises(MethodFailure) as failure:
-        train(Exact(Unused()), some_images(40), recipe(), phase("tuning"))
+        train(Exact(Unused()), some_images(40), recipe(), phase("finetuning"))
     (folder / "unused.txt").write_text(str(failure.value))
 
 

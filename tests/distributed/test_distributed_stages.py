@@ -141,7 +141,7 @@ def long_cell(tmp_path: Path, plugin: Path) -> tuple[Runs, Stage]:
 @contextmanager
 def launched(runs: Runs, cell: Stage, plugin: Path) -> Iterator[list[dict[str, Any]]]:
     """While two processes train, from where there is a checkpoint; then the answer is in the list."""
-    needed = runs.of(cell).progress, runs.of(cell).checkpoints / "tuning.pt"
+    needed = runs.of(cell).progress, runs.of(cell).checkpoints / "finetuning.pt"
     answers: list[dict[str, Any]] = []
     arguments = (2, runs.root, cell.kind, cell.address, [plugin])
     thread = threading.Thread(target=lambda: answers.append(launch(*arguments)))
@@ -188,10 +188,10 @@ def test_processes_stop_when_asked_and_end_with_any_of_them_and_with_their_paren
         assert folder.state() is State.INTERRUPTED
 
     with launched(runs, cell, plugin) as answers:
-        reached = torch.load(folder.checkpoints / "tuning.pt")["step"]
+        reached = torch.load(folder.checkpoints / "finetuning.pt")["step"]
         interrupt.ask()
     assert answers == [{"state": "stopped"}]
-    assert torch.load(folder.checkpoints / "tuning.pt")["step"] > reached
+    assert torch.load(folder.checkpoints / "finetuning.pt")["step"] > reached
     assert folder.state() is State.INTERRUPTED
 
     arguments = f"2, Path({str(runs.root)!r}), {cell.kind!r}, {cell.address!r}, [Path({str(plugin)!r})]"

@@ -74,7 +74,7 @@ def run(
 
     model.register_forward_pre_hook(lambda module, _: count_steps() if module.training else None)
     phase = TrainingRun(
-        name="tuning",
+        name="finetuning",
         streams=RngStreams(0),
         compute=Compute(**compute),
         classes=5,
@@ -91,7 +91,7 @@ def test_a_killed_run_ends_with_the_same_bits(tmp_path: Path, kill_at: int) -> N
     """Mixup, drop path, noise and all: weights and curve, killed in the middle of an epoch or not at all."""
     recipe = Recipe(epochs=3, **EVERYTHING)
     expected, uninterrupted = run(recipe)
-    checkpoint = tmp_path / "checkpoints" / "tuning.pt"
+    checkpoint = tmp_path / "checkpoints" / "finetuning.pt"
     with pytest.raises(Killed):
         run(recipe, checkpoint, kill_at, checkpoint_seconds=1e-9)
     state = torch.load(checkpoint, weights_only=True)
@@ -105,7 +105,7 @@ def test_a_killed_run_ends_with_the_same_bits(tmp_path: Path, kill_at: int) -> N
 
 def test_a_finished_phase_is_not_trained_again(tmp_path: Path) -> None:
     recipe = Recipe(iterations=4, batch_size=8, learning_rate=1e-3)
-    checkpoint = tmp_path / "tuning.pt"
+    checkpoint = tmp_path / "finetuning.pt"
     expected, first = run(recipe, checkpoint)
     weights, again = run(recipe, checkpoint, kill_at=1)  # one training step would raise
     assert all(torch.equal(weights[name], expected[name]) for name in expected)
@@ -130,7 +130,7 @@ def test_every_method_sees_the_same_batches() -> None:
         model, batches = network(drop_path), []
         model.register_forward_pre_hook(lambda module, inputs, kept=batches: kept.append(inputs[0].clone()))
         recipe = Recipe(iterations=6, batch_size=8, learning_rate=1e-3, augmentation=Augmentation(shift=1, noise=0.2))
-        train(model, data(recipe.augmentation), recipe, TrainingRun("tuning", RngStreams(3), Compute(), 5))
+        train(model, data(recipe.augmentation), recipe, TrainingRun("finetuning", RngStreams(3), Compute(), 5))
         seen.append(batches)
     assert len(seen[0]) == 6
     assert all(torch.equal(a, b) for a, b in zip(*seen, strict=True))
@@ -149,7 +149,7 @@ def test_an_epoch_sees_every_image_once() -> None:
         model,
         split,
         Recipe(epochs=2, batch_size=8, learning_rate=1e-3),
-        TrainingRun("tuning", RngStreams(0), Compute(), 5),
+        TrainingRun("finetuning", RngStreams(0), Compute(), 5),
     )
     assert sorted(labels[:40]) == sorted(labels[40:]) == list(range(40))
     assert labels[:40] != labels[40:]
@@ -173,7 +173,7 @@ def test_learning_rate_warms_up_and_falls_as_a_cosine() -> None:
 
     handle = register_optimizer_step_pre_hook(remember)
     try:
-        train(model, data(), recipe, TrainingRun("tuning", RngStreams(0), Compute(), 5))
+        train(model, data(), recipe, TrainingRun("finetuning", RngStreams(0), Compute(), 5))
     finally:
         handle.remove()
     assert rates[0] == pytest.approx(1e-6)
@@ -188,7 +188,7 @@ def test_norms_biases_and_positions_are_not_decayed() -> None:
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     model.register_full_backward_pre_hook(lambda module, grads: tuple(torch.zeros_like(g) for g in grads))
     recipe = Recipe(iterations=1, batch_size=8, learning_rate=1e-2, weight_decay=0.5)
-    train(model, data(), recipe, TrainingRun("tuning", RngStreams(0), Compute(), 5))
+    train(model, data(), recipe, TrainingRun("finetuning", RngStreams(0), Compute(), 5))
     decayed = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
     assert decayed == {name for name in before if before[name].dim() > 1 and name != "pos_embed"}
 
@@ -197,12 +197,12 @@ def test_a_loss_that_is_not_finite_is_an_error() -> None:
     model = network()
     with torch.no_grad():
         model.head.weight[0, 0] = float("nan")
-    with pytest.raises(MethodFailure, match="tuning: the training loss is nan at iteration 2"):
+    with pytest.raises(MethodFailure, match="finetuning: the training loss is nan at iteration 2"):
         train(
             model,
             data(),
             Recipe(iterations=2, batch_size=8, learning_rate=1e-3),
-            TrainingRun("tuning", RngStreams(0), Compute(), 5),
+            TrainingRun("finetuning", RngStreams(0), Compute(), 5),
         )
 
 
@@ -223,9 +223,15 @@ def test_no_step_waits_for_the_gpu() -> None:
     model = network(0.1).cuda()
     recipe = Recipe(iterations=10, **EVERYTHING)
     split = data(recipe.augmentation, device="cuda")
-    phase = TrainingRun("tuning", RngStreams(0), Compute(), 5)
+    phase = TrainingRun("finetuning", RngStreams(0), Compute(), 5)
     train(model, split, recipe, phase)
     model.register_forward_pre_hook(lambda module, _: torch.cuda.set_sync_debug_mode("error"))
     model.register_full_backward_hook(lambda *_: torch.cuda.set_sync_debug_mode("default"))
     train(model, split, recipe, phase)
     torch.cuda.set_sync_debug_mode("default")
+
+
+def test_fine_tuning_keeps_its_random_streams_under_a_new_name() -> None:
+    """The streams were named `tuning` once; under another name all numbers would be others."""
+    names = {name: TrainingRun(name, RngStreams(0), Compute(), 5).stream for name in ("finetuning", "hypernetwork")}
+    assert names == {"finetuning": "tuning", "hypernetwork": "hypernetwork"}

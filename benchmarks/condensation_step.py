@@ -20,13 +20,13 @@ from timm.optim import create_optimizer_v2
 from torch import Tensor, nn
 
 from learngene_bench.config.preset import BaseInitialization
+from learngene_bench.contracts.task import task_kind
 from learngene_bench.expansion.algebra import Expansion
 from learngene_bench.expansion.materialised import ExpandedModel
 from learngene_bench.methods.wave import Layout
 from learngene_bench.models.vit import ViTSpec
 from learngene_bench.models.weights import base_weights, build_model, write_weights
 from learngene_bench.training.ancestors import ConvNet
-from learngene_bench.training.loop import distillation_loss
 from learngene_bench.util.rng import RngStreams
 
 
@@ -110,7 +110,7 @@ def _step(network: nn.Module, teacher: nn.Module, images: Tensor, labels: Tensor
         logits = network(images)
         with torch.no_grad():
             wanted = teacher(images)
-        loss = F.cross_entropy(logits, labels) + distillation_loss(logits, wanted)
+        loss = F.cross_entropy(logits, labels) + task_kind().distillation_loss(logits, wanted)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(trainable, 1.0)

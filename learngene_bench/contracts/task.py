@@ -37,12 +37,14 @@ class TaskKind(ABC):
         mixes_labels: True if labels may be mixed and smoothed, so that recipes may ask for mixup, cutmix and label
             smoothing; `loss` then gets soft labels (B, classes).
         moves_labels: True if labels are maps of the image, which `move_labels` shifts and flips with it.
+        distils: True if `distillation_loss` is there; methods that need a teacher are left out of tables otherwise.
     """
 
     name: ClassVar[str]
     primary_metric: ClassVar[str]
     mixes_labels: ClassVar[bool] = False
     moves_labels: ClassVar[bool] = False
+    distils: ClassVar[bool] = False
 
     @abstractmethod
     def loss(self, outputs: Tensor, targets: Tensor, smoothing: float) -> Tensor:
@@ -53,6 +55,15 @@ class TaskKind(ABC):
             targets: labels (B, ...), or soft labels (B, classes) where they are mixed.
             smoothing: label smoothing; 0 unless the kind mixes labels.
         """
+
+    def distillation_loss(self, outputs: Tensor, teacher: Tensor) -> Tensor:
+        """Computes what is added to the loss when a network is distilled, a mean over the images.
+
+        Args:
+            outputs: what the network gives, (B, ...).
+            teacher: what the teacher gives for the same images, (B, ...).
+        """
+        raise NotImplementedError(f"the task kind {self.name!r} has no loss for distillation")
 
     def outputs(self, facts: DatasetFacts) -> int:
         """Returns the number of outputs of a model's head, which is the `classes` of its `ModelSpec`."""

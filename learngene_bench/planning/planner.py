@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from learngene_bench.contracts.family import count
-from learngene_bench.contracts.initializer import Initializer, wrong_family
+from learngene_bench.contracts.initializer import Distiller, Initializer, wrong_family
+from learngene_bench.contracts.task import task_kind
 from learngene_bench.planning.descriptions import describe_setting, describe_variant
 from learngene_bench.planning.method_spec import MethodSpec
 from learngene_bench.planning.plan import Cell, MethodVariant, Plan, UnsupportedCell
@@ -14,6 +15,7 @@ from learngene_bench.planning.request import Request
 from learngene_bench.planning.scope import Scope, recipe_of_method
 from learngene_bench.planning.stages import StageMaker
 from learngene_bench.planning.targets import Target, model_family
+from learngene_bench.planning.tasks import Task
 from learngene_bench.util.files import address_of
 
 
@@ -29,7 +31,11 @@ def make_plan(request: Request) -> Plan:
     for spec in request.methods:
         method = spec.registered.create(dict(spec.options))
         for target in scope.targets:
-            reason = wrong_family(method, target.spec) or method.supports(target.spec, target.base)
+            reason = (
+                wrong_family(method, target.spec)
+                or method.supports(target.spec, target.base)
+                or _lacks_teacher(method, target, scope.source)
+            )
             variant = _variant(spec, method, target, scope, maker)
             if variant not in plan.methods:
                 plan.methods.append(variant)
@@ -44,6 +50,14 @@ def make_plan(request: Request) -> Plan:
                 if target.task != scope.source:
                     plan.task_data[address] = target.task.settings
     return plan
+
+
+def _lacks_teacher(method: Initializer, target: Target, source: Task) -> str | None:
+    """Returns the reason if the method distils, and models of the source task cannot be distilled."""
+    kind, request = task_kind(source.facts.kind), method.gene_request(target.spec, target.base)
+    if kind.distils or request is None or not any(isinstance(a, Distiller) for a in request.ancestors.values()):
+        return None
+    return f"it distils a teacher, and models of the task kind {kind.name!r} cannot be distilled"
 
 
 def _empty_plan(scope: Scope, maker: StageMaker) -> Plan:

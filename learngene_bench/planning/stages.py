@@ -9,6 +9,7 @@ from typing import Any
 from learngene_bench.config.recipe import Recipe
 from learngene_bench.contracts.family import ModelSpec
 from learngene_bench.contracts.initializer import Ancestor, Distiller, GeneRequest, Initializer
+from learngene_bench.contracts.task import task_kind
 from learngene_bench.planning.method_spec import MethodSpec
 from learngene_bench.planning.plan import Stage
 from learngene_bench.planning.scope import Scope, recipe_of_method
@@ -66,6 +67,7 @@ class StageMaker:
         finetuning = None
         if not (method.is_trained and at_source):
             finetuning = self.scope.finetuning(target, recipes.values())
+            task_kind(target.task.facts.kind).check_recipe(finetuning, "finetuning")
         config = CellConfig(
             **self.common,
             method=_identity(spec.registered),
@@ -112,6 +114,7 @@ class StageMaker:
         if source.is_given:
             return self._loaded_ancestor(spec)
         recipe = self.preset.recipe_of("pretraining", spec.width)
+        task_kind(self.scope.source.facts.kind).check_recipe(recipe, "pretraining")
         config = AncestorConfig(**self.common, spec=spec.as_dict(), recipe=recipe, seed=seed)
         flops = self._training_flops(spec, [recipe], self.scope.source)
         return self._add("ancestor", f"pretrained model, {spec}, seed {seed}", config, {}, flops)
@@ -137,7 +140,10 @@ class StageMaker:
         return self._add("ancestor", f"{source.timm or source.checkpoint}, {spec}", config, {})
 
     def _recipes(self, method: Initializer | type[Initializer], names: Iterable[str], width: int) -> dict[str, Recipe]:
-        return {name: recipe_of_method(self.preset, method, name, width) for name in names}
+        recipes = {name: recipe_of_method(self.preset, method, name, width) for name in names}
+        for name, recipe in recipes.items():
+            task_kind(self.scope.source.facts.kind).check_recipe(recipe, name)
+        return recipes
 
     def _options(self, method: Initializer) -> dict[str, Any]:
         """Returns a method's options as they stand in addresses: a file by its hash."""

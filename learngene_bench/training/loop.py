@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from timm.layers import convert_sync_batchnorm
 from timm.optim import create_optimizer_v2
 from timm.scheduler import CosineLRScheduler
@@ -197,7 +196,7 @@ class _TrainingLoop:
         if self.run.teacher is not None:
             with torch.no_grad():
                 wanted = self.run.teacher(images)
-            loss = loss + distillation_loss(logits, wanted)
+            loss = loss + self.run.kind.distillation_loss(logits, wanted)
         return loss
 
     def custom_loss(self, network: CustomObjective, images: Tensor, targets: Tensor, smoothing: float) -> Tensor:
@@ -345,14 +344,3 @@ class _TrainingLoop:
             torch.cuda.set_rng_state(training["cuda"], self.device)
         if self.mixup:
             self.mixup.restore(training["mixup"])
-
-
-def distillation_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """KL(teacher || student) of logits (B, classes) at temperature 1, averaged over the batch (Eq. 6).
-
-    TELG's released loss divides by batch times classes (`losses.py`), which would make this term 1000 times smaller
-    than the cross entropy on ImageNet; averaging over the batch is a choice of this suite.
-    """
-    return F.kl_div(
-        F.log_softmax(student.float(), -1), F.log_softmax(teacher.float(), -1), reduction="batchmean", log_target=True
-    )

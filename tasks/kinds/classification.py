@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from learngene_bench.contracts.dataset import DatasetFacts
 from learngene_bench.contracts.metric import Metric
 from learngene_bench.contracts.task import CLASSIFICATION, TaskKind
-from learngene_bench.schema.metric import MetricSpec
+from learngene_bench.schema.metric import TOP1, MetricSpec
 from learngene_bench.util.errors import UserError
 from learngene_bench.util.lazy import torch
 
@@ -22,9 +22,19 @@ class Classification(TaskKind):
     name = CLASSIFICATION
     primary_metric = "top1"
     mixes_labels = True
+    distils = True
 
     def loss(self, outputs: Tensor, targets: Tensor, smoothing: float) -> Tensor:
         return torch.nn.functional.cross_entropy(outputs.float(), targets, label_smoothing=smoothing)
+
+    def distillation_loss(self, outputs: Tensor, teacher: Tensor) -> Tensor:
+        """KL(teacher || student) of logits (B, classes) at temperature 1, averaged over the batch (Eq. 6).
+
+        TELG's released loss divides by batch times classes (`losses.py`), which would make this term 1000 times
+        smaller than the cross entropy on ImageNet; averaging over the batch is a choice of this suite.
+        """
+        student, wanted = (torch.nn.functional.log_softmax(logits.float(), -1) for logits in (outputs, teacher))
+        return torch.nn.functional.kl_div(student, wanted, reduction="batchmean", log_target=True)
 
     def check_labels(self, labels: NDArray[Any], facts: DatasetFacts) -> None:
         if labels.ndim != 1 or labels.dtype.kind not in "iu":
@@ -36,7 +46,7 @@ class Classification(TaskKind):
 class Top1(Metric):
     """Percentage of images whose greatest logit is that of their class."""
 
-    spec = MetricSpec(name="top1", title="top-1", unit="%", bounds=(0.0, 100.0), counts_images=True)
+    spec = TOP1
     task_kinds: ClassVar[tuple[str, ...]] = (CLASSIFICATION,)
 
     def accumulate(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -49,7 +59,9 @@ class Top1(Metric):
 class Top5(Metric):
     """Percentage of images whose class is among the five greatest logits; among all of them if there are fewer."""
 
-    spec = MetricSpec(name="top5", title="top-5", unit="%", bounds=(0.0, 100.0), counts_images=True)
+    spec = MetricSpec(
+        name="top5", title="Top-5 accuracy", unit="%", bounds=(0.0, 100.0), decimals=1, counts_images=True
+    )
     task_kinds: ClassVar[tuple[str, ...]] = (CLASSIFICATION,)
 
     def accumulate(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -65,7 +77,7 @@ class NegativeLogLikelihood(Metric):
 
     spec = MetricSpec(
         name="nll",
-        title="negative log-likelihood",
+        title="Negative log-likelihood",
         unit="nats",
         bounds=(0.0, None),
         higher_is_better=False,

@@ -20,7 +20,7 @@ from learngene_bench.data.splits import Images
 from learngene_bench.models.vit import ViTSpec
 from learngene_bench.models.weights import base_weights, build_model, write_weights
 from learngene_bench.training.evaluation import evaluate
-from learngene_bench.training.loop import distillation_loss, train
+from learngene_bench.training.loop import train
 from learngene_bench.training.run import TrainingRun
 from learngene_bench.util.errors import MethodFailure
 from learngene_bench.util.rng import RngStreams
@@ -160,7 +160,7 @@ def test_distillation_is_kl_of_teacher_to_student() -> None:
     expected = 0.0
     for s, t in zip(student.softmax(-1), teacher.softmax(-1), strict=True):
         expected += sum(float(p) * math.log(float(p) / float(q)) for p, q in zip(t, s, strict=True)) / 3
-    assert float(distillation_loss(student, teacher)) == pytest.approx(expected, rel=1e-5)
+    assert float(task_kind().distillation_loss(student, teacher)) == pytest.approx(expected, rel=1e-5)
 
 
 def test_learning_rate_warms_up_and_falls_as_a_cosine() -> None:

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from learngene_bench.schema.base import Address, File, OtherVersion, parse
+from learngene_bench.schema.base import Address, File, OtherVersion, parse, problem
 from learngene_bench.schema.constants import STAGE_KINDS, StageKind
 from learngene_bench.schema.manifest import Manifest
 from learngene_bench.schema.record import AncestorRecord, CellRecord, Failure, GeneRecord, Record
@@ -118,7 +118,10 @@ def publish_stage(
     if failure:
         failure = failure.model_copy(update={"traceback": None})
     config = config and _without_paths(config)
-    return PublishedStage(kind=kind, address=address, config=config, record=record, failure=failure)
+    try:
+        return PublishedStage(kind=kind, address=address, config=config, record=record, failure=failure)
+    except ValidationError as error:
+        raise ValueError(problem(error)) from None
 
 
 def _without_paths(config: StageFile) -> StageFile:

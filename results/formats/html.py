@@ -1,93 +1,55 @@
-"""Renders all tables as one HTML page that stands alone, the leaderboard, with every record behind its number.
+"""Renders all tables as one HTML page that stands alone, with every record behind its numbers.
 
-The page is a static document that can be read and printed as it is; its script sorts, filters and shows records. It
-asks nothing of a network, and its content security policy lets nothing run but the script that lies in `page/`.
+The page is a static document that can be read and printed as it is. Its script sorts and filters the tables and opens
+records, which the page holds as plain JSON. It asks nothing of a network, and its content security policy lets nothing
+run but the script that lies in `page/`.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import json
+import math
+import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from learngene_bench.results.formats.csv import cells_csv, csv
+from learngene_bench.results.formats.csv import csv
 from learngene_bench.results.formats.latex import floats
-from learngene_bench.results.formats.layout import superscripts
-from learngene_bench.results.formats.page_data import PageData, by_column, compact_json, packed
+from learngene_bench.results.records.details import details
 from learngene_bench.results.records.types import Results
-from learngene_bench.results.tables.report_table import Block, ReportColumn, ReportTable, group_title
-from learngene_bench.schema.constants import GROUPS
+from learngene_bench.results.tables.measure import Measure
+from learngene_bench.results.tables.report_table import ReportTable, group_title
+from learngene_bench.schema.constants import PHASES
+from learngene_bench.schema.record import CellRecord, Failure
+from learngene_bench.schema.subject import PlannedCell
 
 _PAGE = Path(__file__).parent / "page"
-
-_SCRIPTS = ("page.js", "tables.js", "curves.js", "records.js")
-
-
-@dataclass(frozen=True)
-class _Block:
-    """One block of a table; a `<table>` of its own, as wide as a screen.
-
-    Attributes:
-        facts: numbers that all of its targets have in common.
-        spans: headings above neighbouring columns, each with the number of columns and a class for the script.
-        spread: whether any cell has a standard deviation to leave room for.
-        records: positions of the records behind each cell, by label of the row, in the order of the columns.
-    """
-
-    id: str
-    block: Block
-    facts: str
-    spans: Sequence[tuple[str, int, str]]
-    spread: bool
-    records: Mapping[str, Sequence[Sequence[int]]]
-
-
-@dataclass(frozen=True)
-class _Section:
-    """A table of the page."""
-
-    id: str
-    table: ReportTable
-    blocks: Sequence[_Block]
-
-
-@dataclass(frozen=True)
-class _Filter:
-    """A choice among the tables, columns or rows; values with the words for them."""
-
-    name: str
-    title: str
-    choices: Mapping[str, str]
+_CURVE_POINTS = 40
+"""Largest number of points of a learning curve; a screen shows no more."""
 
 
 def html(tables: Sequence[ReportTable], results: Results, title: str = "Leaderboard") -> str:
-    """Returns the page, a function of the records alone: the same records give the same bytes, where zlib is the same.
+    """Returns the page; the same records give the same bytes.
 
     Args:
-        tables: the tables, from top to bottom.
-        results: the results that they were made from.
+        tables: the tables from top to bottom.
+        results: the records behind their numbers.
         title: heading of the page.
 
     Raises:
-        UserError: a record's file is gone since, or damaged.
+        UserError: a record's file has gone since it was read, or is damaged.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    page_data = PageData(results)
     latex = floats(tables)
-    sections = [_section(name, table, page_data) for name, table in zip(latex, tables, strict=True)]
+    sections = dict(zip(latex, tables, strict=True))
     files = {f"{name}.tex": text for name, text in latex.items()}
-    files |= {f"{section.id}.csv": csv([section.table]) for section in sections}
-    data = {
-        "cells": packed(by_column(cells_csv(results))),
-        "records": packed(compact_json(page_data.content())),
-        "files": {name: packed(text) for name, text in files.items()},
-    }
-    style, script = _source("leaderboard.css"), "\n".join(map(_source, _SCRIPTS))
+    files |= {f"{name}.csv": csv([table]) for name, table in sections.items()}
+    style, script = ((_PAGE / name).read_text(encoding="utf-8") for name in ("leaderboard.css", "leaderboard.js"))
+    records = _PageRecords(results)
     environment = Environment(
         loader=FileSystemLoader(_PAGE),
         autoescape=True,
@@ -96,102 +58,123 @@ def html(tables: Sequence[ReportTable], results: Results, title: str = "Leaderbo
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
     return environment.get_template("leaderboard.html.jinja").render(
         title=title,
         sections=sections,
-        summary=_summary([table for table in tables if table.kind == "metric"], page_data.records),
-        filters=_filters(tables),
+        choices=_choices(tables),
         group_title=group_title,
-        superscripts=superscripts,
+        positions=records.positions,
+        data=lambda: {**records.content(), "files": files},  # after the tables, which say what records they need
         policy=_policy(script, style),
         style=style,
         script=script,
-        data=data,
     )
 
 
-def _section(id: str, table: ReportTable, page_data: PageData) -> _Section:
-    blocks = [
-        _block(f"{id}-{place}", table, block, page_data)
-        for place, block in enumerate(table.blocks() if table.rows else [], start=1)
+def _choices(tables: Sequence[ReportTable]) -> dict[str, dict[str, str]]:
+    """Returns what the page can be filtered by: titles by value, of each kind that leaves a choice."""
+    facts = [column.facts for table in tables for column in table.columns]
+    groups = {row.group: group_title(row.group) for table in tables for row in table.rows}
+    found = {name: {str(fact[name]): str(fact[name]) for fact in facts if name in fact} for name in ("task", "size")}
+    return {name: titles for name, titles in (found | {"group": groups}).items() if len(titles) > 1}
+
+
+class _PageRecords:
+    """The records behind the numbers of a page, in the order in which the tables ask for them.
+
+    What many records have in common (the run, the machine, the target) stands in the page once, as a fact.
+    """
+
+    def __init__(self, results: Results) -> None:
+        self._results = results
+        self._cells = {cell.address: cell for manifest in results.manifests for cell in manifest.cells}
+        self._cells |= {record.address: record.planned() for record in results.records.values()}
+        self._positions: dict[str, int] = {}
+        self._facts: dict[str, int] = {}
+
+    def positions(self, addresses: Sequence[str]) -> list[int]:
+        """Returns the positions of some cells in the list of records."""
+        return [self._positions.setdefault(address, len(self._positions)) for address in addresses]
+
+    def content(self) -> dict[str, Any]:
+        """Returns all that the script knows of the records that `positions` was asked for."""
+        rows = [self._row(self._cells[address]) for address in self._positions]
+        return {"records": rows, "facts": [json.loads(fact) for fact in self._facts]}
+
+    def _row(self, cell: PlannedCell) -> dict[str, Any]:
+        facts: list[tuple[str, Mapping[str, Any]]] = [("Configuration", _configuration(cell))]
+        row: dict[str, Any] = {"address": cell.folder, "seed": cell.seed}
+        outcome = self._results.outcome(cell)
+        if isinstance(outcome, Failure):
+            row["error"] = outcome.error
+        elif outcome:
+            record = details(outcome)
+            row |= {
+                "metrics": _metrics(record),
+                "curve": _curve(record),
+                "cost": [[phase, *map(_plain, dict(record.cost[phase]).values())] for phase in PHASES],
+                "time": f"{record.provenance.started} to {record.provenance.finished}",
+            }
+            facts += _origin(record)
+        row["facts"] = [self._fact(title, values) for title, values in facts]
+        return row
+
+    def _fact(self, title: str, values: Mapping[str, Any]) -> int:
+        """Returns the position of a fact in the list of facts."""
+        fact = [title, {name: _plain(value) for name, value in values.items()}]
+        return self._facts.setdefault(json.dumps(fact, ensure_ascii=False), len(self._facts))
+
+
+def _configuration(cell: PlannedCell) -> dict[str, Any]:
+    named = {"method": cell.method, "options": cell.variant or "defaults", "task": cell.task, "source": cell.source}
+    return {**named, "size": cell.size, **cell.target, **{f"{k} parameters": n for k, n in cell.parameters}}
+
+
+def _origin(record: CellRecord) -> list[tuple[str, Mapping[str, Any]]]:
+    """Returns where a record comes from: its setting, then everything that the records of one run share."""
+    found = record.provenance
+    setting = {"setting": record.setting, "description": record.setting_description, "protocol": record.protocol}
+    run = {"command": shlex.join(found.command), "commit": found.git.commit, "uncommitted_changes": found.git.dirty}
+    data = {**found.data, f"{record.evaluation.split} images": record.evaluation.images}
+    return [
+        ("Setting", {**setting, "preset": record.preset}),
+        ("Run", run),
+        ("Hardware", found.hardware),
+        ("Versions", found.versions),
+        ("Data", data),
     ]
-    return _Section(id, table, blocks)
 
 
-def _block(id: str, table: ReportTable, block: Block, page_data: PageData) -> _Block:
-    targets = [column.facts for column in block.columns if column.facts]
-    facts = {name: {target.get(name) for target in targets} for name in ("width", "heads", "depth")}
-    spans = []
-    for (span, kind), columns in groupby(block.columns, key=lambda column: (column.span, _kind(column))):
-        title = span.capitalize() if kind == "axis" else span
-        spans.append((title or ("Task" if kind == "axis" else ""), len(list(columns)), kind))
-    return _Block(
-        id=id,
-        block=block,
-        facts=", ".join(f"{name} {value}" for name, values in facts.items() if len(values) == 1 for value in values),
-        spans=spans,
-        spread=any(cell.spread_text for row in block.rows for cell in row.cells),
-        records={
-            row.label: [page_data.positions(table.identity["setting"], cell.addresses) for cell in row.cells]
-            for row in block.rows
-        },
-    )
+def _metrics(record: CellRecord) -> list[list[Any]]:
+    """Returns heading and values (as initialized, after fine-tuning) of each metric, the primary one first."""
+    rows: list[list[Any]] = []
+    for name in dict.fromkeys([record.primary_metric, *record.metrics]):
+        spec = record.metric_specs[name]
+        values = record.initial_metrics.get(name, math.nan), record.metrics[name]
+        rows.append([Measure(spec).heading, *(f"{value:.{spec.decimals + 1}f}" for value in values)])
+    return rows
 
 
-def _kind(column: ReportColumn) -> str:
-    """The class of a heading: "axis" above targets, "mean-space" above means over them."""
-    if column.facts:
-        return "axis"
-    return "mean-space" if column.block and not column.priority else ""
+def _curve(record: CellRecord) -> list[list[Any]]:
+    """Returns (epoch, primary metric) at no more than `_CURVE_POINTS` points, evenly, with the first and the last."""
+    values = [(point.epoch, (point.metrics or {}).get(record.primary_metric, math.nan)) for point in record.curve]
+    points = [[_plain(epoch), _plain(value)] for epoch, value in values if math.isfinite(value)]
+    last = min(len(points), _CURVE_POINTS) - 1
+    return [points[round(index * (len(points) - 1) / max(1, last))] for index in range(last + 1)]
 
 
-def _filters(tables: Sequence[ReportTable]) -> list[_Filter]:
-    """The filters among whose choices there is a choice."""
-    metrics = {
-        table.identity["metric"]: table.title.partition(", by ")[0] for table in tables if table.kind == "metric"
-    }
-    groups = {row.group for table in tables for row in table.rows}
-    facts = [column.facts for table in tables for column in table.columns if column.facts]
-    filters = [
-        _Filter("metric", "Metric", metrics),
-        _Filter("task", "Task", {fact["task"]: fact["task"] for fact in facts}),
-        _Filter("size", "Size", {fact["size"]: fact["size"] for fact in facts}),
-        _Filter("family", "Family", {name: group_title(name) for name in GROUPS if name in groups}),
-    ]
-    return [choice for choice in filters if len(choice.choices) > 1]
-
-
-def _summary(tables: Sequence[ReportTable], records: int) -> list[str]:
-    """Counts what the page holds."""
-    counts: dict[str, set[Any]] = {
-        "method": {(row.facts["method"], row.facts["variant"]) for table in tables for row in table.rows},
-        "target": {
-            tuple((name, value) for name, value in sorted(column.facts.items()) if name != "size")
-            for table in tables
-            for column in table.columns
-            if column.facts
-        },
-        "setting": {(table.identity["protocol"], table.identity["setting"]) for table in tables},
-    }
-    protocols = ", ".join(str(protocol) for protocol in sorted({table.identity["protocol"] for table in tables}))
-    facts = [_counted(len(found), what) for what, found in counts.items() if found]
-    return [*facts, _counted(records, "record"), *([f"protocol {protocols}"] if protocols else [])]
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
-def _source(name: str) -> str:
-    return (_PAGE / name).read_text(encoding="utf-8")
+def _plain(value: Any) -> Any:
+    """Returns a value that JSON has: numbers of six digits, other values as text."""
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else str(value)
+    return value if value is None or isinstance(value, str | int) else json.dumps(value, ensure_ascii=False)
 
 
 def _policy(script: str, style: str) -> str:
-    """A content security policy: nothing is fetched, and nothing runs or styles but these two."""
-    script_hash, style_hash = (
-        base64.b64encode(hashlib.sha256(source.encode()).digest()).decode() for source in (script, style)
-    )
+    """Returns a content security policy: nothing is fetched, and nothing runs or styles but these two."""
+    hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (script, style)]
     return (
         "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data:; "
-        f"script-src 'sha256-{script_hash}'; style-src 'sha256-{style_hash}'"
+        f"script-src 'sha256-{hashes[0]}'; style-src 'sha256-{hashes[1]}'"
     )

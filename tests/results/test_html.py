@@ -1,46 +1,72 @@
+"""The page as text."""
+
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from learngene_bench.results import comparison_sheets, comparisons, load, make_tables
-from learngene_bench.results.formats.html import html
+from learngene_bench.results import load
+from learngene_bench.results.formats import reporting
 
 
-def page_of(runs: Any) -> str:
-    results = load([runs.folder])
-    made = make_tables(results)
-    return html([*made, *make_tables(results, "top1_initial"), *comparison_sheets(comparisons(made))], results)
+def page_of(folder: Path, **options: Any) -> str:
+    return reporting.FORMATS["html"](reporting.make(load([folder]), **options))
 
 
-def test_tables(example: Any, golden: Callable[[str, str], None]) -> None:
-    golden("leaderboard.html", re.findall(r"<body>.*</main>\n", page_of(example), re.DOTALL)[0])
+def data_of(page: str) -> Any:
+    return json.loads(re.findall(r'<script type="application/json" id="data">(.*)</script>', page)[0])
 
 
 def test_the_same_records_give_the_same_bytes(example: Any) -> None:
-    code = (
-        "from learngene_bench.results import load, make_tables; from learngene_bench.results.formats.html import html;"
-        "from pathlib import Path; import sys;"
-        "found = load([Path(sys.argv[1])]); sys.stdout.buffer.write(html(make_tables(found), found).encode())"
-    )
-    command = [sys.executable, "-c", code, str(example.folder)]
+    code = "import sys; from learngene_bench.cli.main import main; main()"
+    command = [sys.executable, "-c", code, "report", str(example.folder), "--format", "html"]
     once, again = (
         subprocess.run(command, env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, check=True).stdout
         for seed in ("1", "2")
     )
     assert once == again
+    assert once.decode().startswith("<!doctype html>")
 
 
 def test_it_refers_to_nothing_outside(budgets: Any) -> None:
-    page = page_of(budgets)
+    page = page_of(budgets.folder, compare=True)
     addresses = re.findall(r"\b(?:href|src|srcset|action|poster)=\"([^\"]*)\"", page)
     assert {address for address in addresses if not address.startswith("#")} == {"data:,"}
     assert "url(" not in page
+    assert "@import" not in page
     (policy,) = re.findall(r"http-equiv=\"Content-Security-Policy\" content=\"([^\"]*)\"", page)
     assert policy.startswith("default-src &#39;none&#39;;")
     assert "unsafe" not in policy
-    assert "@import" not in page
+
+
+def test_every_number_of_a_metric_names_its_records(example: Any) -> None:
+    page = page_of(example.folder, metric="top1")
+    records = data_of(page)["records"]
+    entries = re.findall(r'data-records="([^"]*)">', page)
+    assert sorted(int(position) for entry in entries for position in entry.split()) == list(range(len(records)))
+    cell = example.cell("wave", 4, 1)
+    (record,) = (record for record in records if record["address"] == cell["address"][:20])
+    assert record["metrics"] == [["Top-1 accuracy (%)", "75.00", "93.30"]]
+    assert record["curve"] == [[0, 75], [1, 84.15], [2, 93.3]]
+    assert record["cost"][2] == ["initialize", 0, 150, 0, 0, 2.5]
+    (failed,) = (record for record in records if "error" in record)
+    assert failed["error"] == "FloatingPointError: the loss is nan at iteration 17"
+
+
+def test_ten_thousand_records_are_a_few_megabytes(runs: Any) -> None:
+    """What records have in common is in the page once, so a hundredth of them tells the size."""
+    curve = [
+        {"epoch": float(epoch), "iterations": epoch, "loss": 1.0, "metrics": {"top1": 10 + epoch * 0.123}}
+        for epoch in range(301)
+    ]
+    cells = [runs.done(runs.cell("he", depth, seed), 46.9, curve=curve) for depth in range(2, 22) for seed in range(5)]
+    runs.plan(cells)
+    data = data_of(page_of(runs.folder))
+    assert [len(record["curve"]) for record in data["records"]] == [40] * 100
+    assert data["records"][0]["curve"][-1] == [300, 46.9]
+    assert len(json.dumps(data["records"], separators=(",", ":"))) < 100 * 900

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -14,23 +13,32 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import records
 from recorded_runs import RecordedRuns, recorded
 
 from learngene_bench.baselines.he import He
 from learngene_bench.cli.main import run_command
-from learngene_bench.planning import planner
+from learngene_bench.planning import stages as planned_stages
 from learngene_bench.results import load
 from learngene_bench.results.leaderboard import manage
 from learngene_bench.results.tables import tidy
 from learngene_bench.runs import manifest
+from learngene_bench.schema.stage import Execution
 from learngene_bench.util.errors import UserError
+from learngene_bench.version import PROTOCOL
 
 REPOSITORY = Path(__file__).parents[2]
+FILES = {"records.jsonl", "plans.jsonl", "README.md", "cells.csv", "tables.tex"}
 
 
 def contents(folder: Path) -> dict[str, bytes]:
     """All files of a folder."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def lines(board: Path) -> list[dict[str, Any]]:
+    """All stages that a leaderboard holds."""
+    return [json.loads(line) for line in (board / "records.jsonl").read_text().splitlines()]
 
 
 def lgbench(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
@@ -69,21 +77,23 @@ def test_a_leaderboard_reports_what_the_runs_folder_does(offered: RecordedRuns, 
     rows = tidy.rows(load([board]))
     assert rows == tidy.rows(load([offered.folder]))
     assert {row["stored_bytes"] for row in rows} == {0, 4096}
-    kept = contents(board)
-    records = {name for name in contents(offered.folder) if name.endswith("result.json")}
-    assert all(kept[name] == (offered.folder / name).read_bytes() for name in records)
-    made = {
-        name for name in kept if not re.match(r"(plans/|(cell|gene|ancestor)/[0-9a-f]{20}/(config|result).json)", name)
-    }
-    assert made == {"README.md", "cells.csv", "tables.tex"}
-    assert "WAVE" in kept["README.md"].decode()
+    assert contents(board).keys() == FILES
+    stages = lines(board)
+    assert [stage["record"] for stage in stages] == [
+        json.loads(offered.file(offered.plan.stages[stage["address"]]).read_text()) for stage in stages
+    ]
+    order = [("ancestor", "gene", "cell").index(stage["kind"]) for stage in stages]
+    assert order == sorted(order)
+    assert len(stages) == len(offered.plan.stages)
+    assert "WAVE" in (board / "README.md").read_text()
 
 
 def test_what_only_one_machine_understands_stays_there(offered: RecordedRuns, board: Path) -> None:
     here = "/home/ada"
     failed = offered.stages("cell")[0]
     for stage in offered.plan.stages.values():
-        execution = {"data": {"name": "digits", "root": f"{here}/data"}, "files": {"f" * 64: f"{here}/weights"}}
+        data = {"name": "digits", "folder": f"{here}/data"}
+        execution = {"data": data, "files": {"f" * 64: f"{here}/weights"}}
         offered.change(
             offered.file(stage, "config.json"), lambda config, new=execution: config["execution"].update(new)
         )
@@ -102,7 +112,7 @@ def test_places_that_stay_in_records_are_said(offered: RecordedRuns, board: Path
     for stage in offered.stages("cell"):
         offered.change(offered.file(stage), lambda record: record["provenance"].update(command=command))
     said = manage.add(board, offered.folder)
-    assert said[-1].endswith("and will be read: /home/ada/runs, ~/mine.py")
+    assert said[-1] == "paths of a machine that are published, as in commands: /home/ada/runs, ~/mine.py"
 
 
 def test_the_origin_of_numbers_is_said(offered: RecordedRuns, board: Path) -> None:
@@ -155,7 +165,7 @@ def set_in(*keys: Any, to: Any) -> Callable[[dict[str, Any]], None]:
 
 def metrics_and_curve(accuracy: float) -> Callable[[dict[str, Any]], None]:
     def change(record: dict[str, Any]) -> None:
-        record["metrics"]["top1"] = record["curve"][-1]["top1"] = accuracy
+        record["metrics"]["top1"] = record["curve"][-1]["metrics"]["top1"] = accuracy
 
     return change
 
@@ -183,30 +193,36 @@ def no_config(offered: RecordedRuns) -> Path:
     [
         (edit(set_in("config", "seed", to=7), name="config.json"), "changed since it was written"),
         (edit(set_in("address", to="0" * 64), kind="gene"), f"'address' is {'0' * 64}, not "),
-        (edit(set_in("schema_version", to=2)), "has schema version 2"),
-        (edit(set_in("protocol", to=2), kind="ancestor"), "'protocol' is another than in config.json"),
-        (edit(set_in("inputs", "gene", to="1" * 64)), "'inputs' are others than in config.json"),
-        (edit(set_in("metrics", "top1", to=math.nan)), "'metrics.top1' is nan, not a percentage"),
-        (edit(metrics_and_curve(100.5)), "'metrics.top1' is 100.5, not a percentage"),
-        (edit(set_in("metrics", "top1", to=99.0)), "'metrics.top1' is 99.0, but the learning curve ends with 83."),
-        (edit(metrics_and_curve(99.99)), "the accuracy 99.99 is not that of any number of 1440 images"),
+        (edit(set_in("schema_version", to=99)), "has schema version 99"),
+        (edit(set_in("protocol", to=99), kind="ancestor"), "'record.protocol' is not that of the configuration"),
+        (edit(set_in("inputs", "gene", to="1" * 64)), "'record.inputs' are not those of the configuration"),
+        (edit(set_in("metrics", "top1", to=math.nan)), "'metrics.top1' is nan, not a number from 0 to 100"),
+        (edit(metrics_and_curve(100.5)), "'metrics.top1' is 100.5, not a number from 0 to 100"),
+        (edit(set_in("metrics", "top1", to=90.0)), "'metrics.top1' is 90.0, but the learning curve ends with 83."),
+        (edit(metrics_and_curve(99.99)), "99.99, which is not the percentage of any number of 1440 images"),
+        (edit(set_in("initial_metrics", to={})), "'initial_metrics' are not those that 'metric_specs' describe"),
         (edit(set_in("curve", 1, "loss", to=math.inf)), "the learning curve has the loss inf"),
+        (
+            edit(set_in("curve", 1, "metrics", "made_up", to=1.0)),
+            "the learning curve has a metric that nothing describes",
+        ),
         (edit(set_in("curve", to=[])), "there is no learning curve"),
         (edit(set_in("evaluation", "images", to=720)), "was measured on 720 test images"),
         (edit(set_in("evaluation", "split", to="validation")), "measured on validation images"),
-        (edit(set_in("initial_weights", "sha256", to="ABC")), "'initial_weights.sha256' is no SHA-256"),
-        (edit(set_in("tensors", "sha256", to="0" * 63), kind="gene"), "'tensors.sha256' is no SHA-256"),
-        (edit(set_in("parameters", "model", to=1)), "'parameters.model' is not "),
+        (edit(set_in("metric_specs", "top1", "title", to="Top 1")), "describe the metric 'top1' differently"),
+        (edit(set_in("initial_weights", "sha256", to="ABC")), "'initial_weights.sha256'"),
+        (edit(set_in("tensors", "sha256", to="0" * 63), kind="gene"), "'tensors.sha256'"),
+        (edit(set_in("cell", "parameters", "model", to=1)), "'cell.parameters.model' is 1, not "),
         (edit(set_in("cell", "method", to="sws")), "planned"),
         (edit(lambda record: record.pop("provenance")), "lacks 'provenance'"),
         (edit(set_in("provenance", "command", to=[])), "'provenance.command' is empty"),
         (edit(set_in("provenance", "versions", to={"python": "3.11"})), "'provenance.versions' lacks 'torch'"),
-        (edit(set_in("provenance", "git", "commit", to="main")), "'provenance.git.commit' is no commit"),
-        (edit(set_in("provenance", "started", to="yesterday")), "'provenance.started' is no time"),
-        (edit(set_in("provenance", "data", "noise", to=0.0)), "'provenance.data' is another than in config.json"),
+        (edit(set_in("provenance", "git", "commit", to="main")), "'provenance.git.commit'"),
+        (edit(set_in("provenance", "started", to="yesterday")), "'provenance.started'"),
+        (edit(set_in("provenance", "data", "noise", to=0.0)), "'provenance.data' is not that of the configuration"),
         (other_plan, "changed since it was written"),
         (no_gene, "there is no record of its input"),
-        (no_config, "without it nobody can repeat the record"),
+        (no_config, "without which nobody can repeat the record"),
     ],
 )
 def test_what_breaks_a_rule_is_refused_by_name(
@@ -228,10 +244,10 @@ def test_a_leaderboard_has_one_protocol(
     offered: RecordedRuns, tmp_path: Path, board: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manage.add(board, offered.folder)
-    for module in (planner, manifest):
-        monkeypatch.setattr(module, "PROTOCOL", 2)
+    for module in (planned_stages, manifest, records):
+        monkeypatch.setattr(module, "PROTOCOL", PROTOCOL + 1)
     later = recorded(tmp_path / "later", "timm")
-    with pytest.raises(UserError, match=r"is of protocol 1, .* is of protocol 2: a leaderboard has one protocol"):
+    with pytest.raises(UserError, match=r"is of protocol \d+, .* is of protocol \d+: a leaderboard has one protocol"):
         manage.add(board, later.folder)
 
 
@@ -253,7 +269,8 @@ def test_a_failed_input_is_a_failure_of_all_that_need_it(offered: RecordedRuns, 
     for stage in offered.plan.stages.values():
         if stage.kind != "cell" or "gene" in stage.inputs:
             shutil.rmtree(offered.runs.stage_dir(stage).path)
-    offered.runs.enter(teacher, {"data": {}})
+    execution = Execution(command=("lgbench",), checkpoint_seconds=5.0, data={})
+    offered.runs.write_config(teacher, execution)
     offered.runs.stage_dir(teacher).fail(teacher.label, "ValueError: no convergence", "")
     manage.add(board, offered.folder)
     assert "ValueError: no convergence" in (board / "README.md").read_text()
@@ -261,7 +278,7 @@ def test_a_failed_input_is_a_failure_of_all_that_need_it(offered: RecordedRuns, 
     again = recorded(board.parent / "again")
     assert manage.add(board, again.folder)[0] == "records added: 4; already there with the same numbers: 4"
     assert "no convergence" not in (board / "README.md").read_text()
-    assert not list(board.glob("*/*/failed.json"))
+    assert all(stage["failure"] is None for stage in lines(board))
 
 
 def test_one_configuration_with_two_results_is_refused_with_both(
@@ -274,9 +291,9 @@ def test_one_configuration_with_two_results_is_refused_with_both(
     with pytest.raises(UserError) as error:
         manage.add(board, offered.folder)
     message = str(error.value)
-    assert "top-1 90 (as initialized 10) in" in message
-    assert "top-1 83." in message
-    assert "different accuracies, learning curves); so have 2 more cells" in message
+    assert "Top-1 accuracy 90 (as initialized 10) in" in message
+    assert "Top-1 accuracy 83." in message
+    assert "different metrics, learning curves); 2 more cells have two results as well" in message
     assert contents(board.parent) == before
 
 
@@ -288,10 +305,10 @@ def test_a_gene_computed_elsewhere_is_no_contradiction(offered: RecordedRuns, tm
     other.change(other.file(teacher), set_in("tensors", "sha256", to="e" * 64))
     said = manage.add(board, other.folder)
     assert said[0] == "records added: 4; already there with the same numbers: 0"
-    assert said[1].startswith("of other weights than in the leaderboard")
+    assert said[1].startswith("with other weights than in the leaderboard")
     assert teacher.label in said[1]
-    kept = board / other.file(teacher).relative_to(other.folder)
-    assert kept.read_bytes() == offered.file(teacher).read_bytes()
+    (kept,) = (stage for stage in lines(board) if stage["address"] == teacher.address)
+    assert kept["record"] == json.loads(offered.file(teacher).read_text())
 
 
 def test_a_newer_version_of_a_method_takes_the_place_of_the_older(
@@ -305,7 +322,7 @@ def test_a_newer_version_of_a_method_takes_the_place_of_the_older(
         said = manage.add(board, second.folder)
         what = "replaced by newer ones" if first is offered else "left out, as the leaderboard has newer ones"
         assert [line for line in said if line.startswith(f"{what}: 4 (")]
-        versions = [json.loads(path.read_text())["config"]["method"] for path in board.glob("cell/*/config.json")]
+        versions = [stage["config"]["config"]["method"] for stage in lines(board) if stage["kind"] == "cell"]
         assert {method["version"] for method in versions if method["name"] == "he"} == {2}
         assert len(versions) == 8
         assert manage.difference(board) is None
@@ -318,59 +335,13 @@ def test_records_that_no_plan_asks_for_are_left_out_and_said(
     stray = other.runs.stage_dir(other.stages("cell")[0]).path
     shutil.copytree(stray, offered.folder / "cell" / stray.name)
     assert f"left out, as no plan asks for them: 1 ({stray.name})" in manage.add(board, offered.folder)
-    assert stray.name not in str(list(board.rglob("*")))
+    assert stray.name not in (board / "records.jsonl").read_text()
     shutil.rmtree(offered.folder / "plans")
     with pytest.raises(UserError, match="no plan, so nobody can tell what is missing"):
         manage.add(board, offered.folder)
 
 
-KILL = """
-import os, sys
-from pathlib import Path
-from learngene_bench.results.leaderboard import manage
-moment = int(sys.argv[1])
-def killed(kind, original):
-    def call(*arguments, **options):
-        global moment
-        moment -= 1
-        if moment == 0:
-            os._exit(9)
-        return original(*arguments, **options)
-    return call
-Path.write_bytes = killed("write", Path.write_bytes)
-Path.rename = killed("rename", Path.rename)
-manage.shutil.rmtree = killed("remove", manage.shutil.rmtree)
-manage.add(Path(sys.argv[2]), Path(sys.argv[3]))
-print(moment)
-"""
-
-
-def test_killed_at_any_moment_it_is_the_old_one_or_the_new_one(
-    offered: RecordedRuns, tmp_path: Path, board: Path
-) -> None:
-    manage.add(board, recorded(tmp_path / "before", "timm").folder)
-    before = contents(board)
-    manage.add(tmp_path / "whole" / "digits", tmp_path / "before")
-    manage.add(tmp_path / "whole" / "digits", offered.folder)
-    after = contents(tmp_path / "whole" / "digits")
-
-    def add(moment: int) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-c", KILL, str(moment), str(board), str(offered.folder)]
-        return subprocess.run(command, capture_output=True, text=True)
-
-    steps = 10_000 - int(add(10_000).stdout)
-    assert contents(board) == after
-    for moment in (1, 3, 4, steps // 2, *range(steps - 4, steps + 1)):
-        shutil.rmtree(board)
-        manage.add(board, tmp_path / "before")
-        assert add(moment).returncode == 9
-        assert not board.exists() or contents(board) in (before, after)
-        manage.add(board, offered.folder)
-        assert contents(board) == after
-        assert [path.name for path in board.parent.iterdir()] == ["digits"]
-
-
-def test_a_full_disk_leaves_the_old_one(
+def test_a_full_disk_leaves_whole_files(
     offered: RecordedRuns, tmp_path: Path, board: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manage.add(board, recorded(tmp_path / "before", "timm").folder)
@@ -385,6 +356,71 @@ def test_a_full_disk_leaves_the_old_one(
     assert contents(board.parent) == before
 
 
+def test_files_that_have_not_changed_are_not_written(offered: RecordedRuns, board: Path) -> None:
+    manage.add(board, offered.folder)
+    before = {path: path.stat().st_ino for path in board.iterdir()}
+    manage.build(board)
+    manage.add(board, offered.folder)
+    assert {path: path.stat().st_ino for path in board.iterdir()} == before
+
+
+def add_metrics(record: dict[str, Any], top5: float = 95.0, spread: float = 2.25) -> None:
+    """Adds a percentage of images, and a metric that no installed package knows."""
+    record["metric_specs"]["top5"] = {**record["metric_specs"]["top1"], "name": "top5", "title": "Top-5 accuracy"}
+    record["metric_specs"]["spread"] = {
+        "name": "spread", "title": "Spread of logits", "unit": "nat", "bounds": [0.0, None],
+        "higher_is_better": False, "decimals": 2, "counts_images": False,
+    }  # fmt: skip
+    for values in (record["metrics"], record["initial_metrics"], *(point["metrics"] for point in record["curve"])):
+        values |= {"top5": top5, "spread": spread}
+
+
+def test_other_metrics_are_added_checked_and_printed(
+    offered: RecordedRuns, board: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for stage in offered.stages("cell"):
+        offered.change(offered.file(stage), add_metrics)
+    assert manage.add(board, offered.folder) == ["records added: 8; already there with the same numbers: 0"]
+    assert manage.difference(board) is None
+    for metric, title, value in (("top5", "Top-5 accuracy (%) after", "95.0"), ("spread", "Spread of logits", "2.25")):
+        assert run_command(["report", str(board), "--metric", metric]) == 0
+        text = capsys.readouterr().out
+        assert title in text
+        assert value in text
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"top5": 95.01}, "'initial_metrics.top5' is 95.01, which is not the percentage of any number of 1440 images"),
+        ({"top5": 101.0}, "'initial_metrics.top5' is 101.0, not a number from 0 to 100"),
+        ({"spread": -1.0}, "'initial_metrics.spread' is -1.0, not a number from 0"),
+    ],
+)
+def test_other_metrics_keep_to_their_own_description(
+    offered: RecordedRuns, board: Path, values: dict[str, float], reason: str
+) -> None:
+    offered.change(offered.file(offered.stages("cell")[0]), lambda record: add_metrics(record, **values))
+    with pytest.raises(UserError) as error:
+        manage.add(board, offered.folder)
+    assert reason in str(error.value)
+
+
+def test_a_record_of_more_metrics_replaces_one_of_fewer(offered: RecordedRuns, tmp_path: Path, board: Path) -> None:
+    other = tmp_path / "other" / "digits"
+    shutil.copytree(offered.folder, tmp_path / "more")
+    more = RecordedRuns(tmp_path / "more", offered.plan)
+    for stage in more.stages("cell"):
+        more.change(more.file(stage), add_metrics)
+    manage.add(board, offered.folder)
+    said = manage.add(board, more.folder)
+    assert said[0] == "records added: 0; already there with the same numbers: 8"
+    assert said[1].startswith("replaced by records of more metrics: 8 (")
+    manage.add(other, more.folder)
+    manage.add(other, offered.folder)
+    assert contents(board) == contents(other)
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [
@@ -394,7 +430,6 @@ def test_a_full_disk_leaves_the_old_one(
             "cells.csv, line 6",
         ),
         (lambda board: (board / "tables.tex").unlink(), "tables.tex is missing"),
-        (lambda board: (board / "cell" / "notes.txt").write_text(""), "notes.txt belongs to no cell of the tables"),
     ],
 )
 def test_check_names_the_first_file_that_differs(
@@ -411,15 +446,38 @@ def test_check_names_the_first_file_that_differs(
     assert contents(board) == whole
 
 
+def test_a_file_of_something_else_is_named(
+    offered: RecordedRuns, board: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manage.add(board, offered.folder)
+    (board / "notes.txt").touch()
+    status, text, _ = lgbench(capsys, "check", "--folder", str(board.parent))
+    assert (status, text.count("\n")) == (1, 1)
+    assert f"{board / 'notes.txt'} does not belong to a leaderboard" in text
+
+
 def test_check_refuses_a_record_that_was_made_better(
     offered: RecordedRuns, board: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     manage.add(board, offered.folder)
-    record = next(board.glob("cell/*/result.json"))
-    offered.change(record, set_in("metrics", "top1", to=99.0))
+    stages = lines(board)
+    stages[-1]["record"]["metrics"]["top1"] = 99.0
+    (board / "records.jsonl").write_text("".join(json.dumps(stage) + "\n" for stage in stages))
     status, _, error = lgbench(capsys, "check", "--folder", str(board.parent))
     assert status == 2
-    assert str(record) in error
+    assert f"{board / 'records.jsonl'} ({stages[-1]['config']['label']})" in error
+
+
+def test_a_changed_configuration_is_refused(
+    offered: RecordedRuns, board: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manage.add(board, offered.folder)
+    path = board / "records.jsonl"
+    path.write_text(path.read_text().replace('"seed":1', '"seed":2', 1))
+    status, _, error = lgbench(capsys, "check", "--folder", str(board.parent))
+    assert status == 2
+    assert "is damaged" in error
+    assert "changed since it was written" in error
 
 
 def test_the_same_bytes_in_another_environment_and_nothing_heavy(offered: RecordedRuns, board: Path) -> None:

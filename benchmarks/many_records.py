@@ -89,7 +89,7 @@ def main() -> None:
             return
         folders = [runs.of(stage) for stage in plan.stages.values()]
         for folder in [folder for folder in folders if folder.state() is State.INTERRUPTED][:RUNNING]:
-            claims.enter_context(folder.claim())
+            claims.enter_context(folder.acquire())
         print(about_the_machine())
         print(about_the_records(runs, plan))
         measure(runs, options.command or default_commands(asked), Path(temporary) / "nothing")

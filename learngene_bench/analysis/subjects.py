@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from learngene_bench.contracts.family import ModelSpec, spec_from_dict
-from learngene_bench.runs.lookup import cell_labels, label_fits
-from learngene_bench.runs.store import Runs, State
+from learngene_bench.runs.listing import find_finished
+from learngene_bench.runs.store import Runs
 from learngene_bench.schema.record import CellRecord
 from learngene_bench.schema.stage import StageFile
-from learngene_bench.util.errors import UserError, nearest
+from learngene_bench.util.errors import UserError
 
 MOST = 8
 """Largest number of cells side by side; more would be too small to see."""
@@ -52,7 +52,9 @@ class Subject:
     def again(self) -> str:
         """Advice on how to make missing files again."""
         root, place = self.runs.root, f"reruns/{self.address[:20]}"
-        return f'`lgbench rerun "{self.full_label}" {root}` computes it again, for `lgbench analyze --runs {place}`'
+        return (
+            f'`lgbench rerun "{self.full_label}" --runs {root}` computes it again, for `lgbench analyze --runs {place}`'
+        )
 
     def check_files(self, weights: Sequence[str]) -> None:
         """Raises `UserError` if what its model is read or made from is not there.
@@ -74,46 +76,25 @@ class Subject:
 
 
 def choose(runs: Runs, queries: Sequence[str], most: int = MOST) -> list[Subject]:
-    """Finds the finished cells that the queries mean, in the order of the queries.
+    """Finds finished cells, in the order of the queries.
 
     Args:
-        queries: each the beginning of an address, or words of labels in their order; all cells if there are none.
-        most: how many may be meant.
+        queries: see `runs.lookup`; all cells if there are none.
+        most: number of cells that may be found.
 
     Raises:
-        UserError: nothing fits a query, what fits is not done, or too much does.
+        UserError: nothing fits a query, what fits is not finished, or too much does.
     """
-    labels = cell_labels(runs)
-    chosen: dict[str, None] = {}
-    for query in queries or [""]:
-        fitting = [address for address, label in labels.items() if label_fits(query, address, label)]
-        if not fitting:
-            raise UserError(_no_cell(query, labels))
-        done = [address for address in fitting if runs.folder("cell", address).state() is State.DONE]
-        if not done:
-            state = runs.folder("cell", fitting[0]).state()
-            raise UserError(f"{labels[fitting[0]]}: not done ({state}), so there is no model to look at yet")
-        chosen.update(dict.fromkeys(sorted(done, key=lambda address: _order(labels[address]))))
+    found = {folder.address: None for query in queries or [""] for folder in find_finished(runs, query)}
+    chosen = [_subject(runs, address) for address in found]
     if len(chosen) > most:
-        names = "; ".join(f'"{labels[address]}"' for address in list(chosen)[:SHOWN])
+        names = "; ".join(f'"{subject.full_label}"' for subject in chosen[:SHOWN])
         room = f"at most {most} fit beside each other" if most > 1 else "one is needed"
         raise UserError(
-            f"{len(chosen)} cells are meant, {room}: choose by words of their labels, each choice in quotes (there are "
-            f"{names}{', ...' if len(chosen) > SHOWN else ''})"
+            f"{len(chosen)} cells fit, {room}: name more of their fields, each cell in quotes (there are {names}"
+            f"{', ...' if len(chosen) > SHOWN else ''})"
         )
-    return _named([_subject(runs, address) for address in chosen])
-
-
-def _order(label: str) -> tuple[tuple[int, str], ...]:
-    """Makes a sort key that compares numbers by value."""
-    return tuple((int(word), "") if word.isdigit() else (0, word) for word in label.split())
-
-
-def _no_cell(query: str, labels: Mapping[str, str]) -> str:
-    near = nearest(query, labels.values())
-    hint = f"did you mean {' or '.join(repr(name) for name in near)}?" if near else "there are "
-    listing = "" if near else "; ".join(list(labels.values())[:SHOWN]) + (", ..." if len(labels) > SHOWN else "")
-    return f"no cell fits {query!r}: {hint}{listing}"
+    return _named(chosen)
 
 
 def _subject(runs: Runs, address: str) -> Subject:

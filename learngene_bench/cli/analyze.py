@@ -51,13 +51,7 @@ def analyze(
             "layers), attention-maps (where models look), or similarity (of initial and trained weights)."
         ),
     ],
-    cells: Annotated[
-        list[str] | None,
-        typer.Argument(
-            help='Cells, each in quotes: words of labels in their order ("wave depth 6 seed 0"; "depth 6" is all '
-            "of that depth), or the beginning of an address. Default: all."
-        ),
-    ] = None,
+    cells: common.CellsArgument = None,
     runs: common.RunsOption = Path("runs"),
     output: Annotated[Path, typer.Option("-o", "--output", help="The folder for PNG, PDF and CSV.")] = Path("analysis"),
     weights: Annotated[

@@ -1,14 +1,17 @@
-"""What several verbs share: their options, and from options to a request."""
+"""Options and arguments that several verbs have."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+
+from learngene_bench.util.errors import UserError
 
 
 class Format(StrEnum):
@@ -21,13 +24,26 @@ MethodOption = Annotated[
     typer.Option(
         "--method",
         "-m",
-        help="Names separated by commas, 'all', or NAME:OPTION=VALUE for a variant. By default what the grid names.",
+        help="Methods, separated by commas; 'all'; or NAME:OPTION=VALUE for a variant. Default: those of the grid.",
     ),
 ]
-GridOption = Annotated[str, typer.Option("--grid", "-g", help="Which targets: a name or a TOML file.")]
-PresetOption = Annotated[str, typer.Option("--preset", "-p", help="At which scale: a name or a TOML file.")]
-SeedsOption = Annotated[int, typer.Option("--seeds", min=1, help="Paired repetitions, condensation included.")]
-RunsOption = Annotated[Path, typer.Option("--runs", help="Folder of all results.")]
+GridOption = Annotated[str, typer.Option("--grid", "-g", help="Models and tasks to measure: a name or a TOML file.")]
+PresetOption = Annotated[
+    str, typer.Option("--preset", "-p", help="Data set, model sizes and recipes: a name or a TOML file.")
+]
+SeedsOption = Annotated[
+    int,
+    typer.Option(
+        "--seeds", min=1, help="Number of seeds. Each seed repeats condensation, initialization and fine-tuning."
+    ),
+]
+RunsOption = Annotated[Path, typer.Option("--runs", help="Folder of all results: a runs folder or a leaderboard.")]
+RunsOptions = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--runs", help="Folder of results: a runs folder or a leaderboard. Several are merged. Default: runs."
+    ),
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -37,12 +53,53 @@ SetOption = Annotated[
 PluginOption = Annotated[
     list[Path] | None, typer.Option("--plugin", help="A Python file that defines initializers of your own.")
 ]
-QuickOption = Annotated[bool, typer.Option("--quick", help="A few steps of everything on two targets: does it run?")]
+QuickOption = Annotated[
+    bool, typer.Option("--quick", help="Train for a few steps on two targets, to see whether everything runs.")
+]
 EqualBudgetOption = Annotated[
     bool,
-    typer.Option("--equal-budget", help="Take what a method trains while initializing off its tuning, for all alike."),
+    typer.Option(
+        "--equal-budget",
+        help="Give every method the same number of iterations: those of its initialization are subtracted from "
+        "fine-tuning.",
+    ),
 ]
-FormatOption = Annotated[Format, typer.Option("--format", help="For people or for programs.")]
+FormatOption = Annotated[Format, typer.Option("--format", help="Output for people or for programs.")]
+
+NAMING = (
+    "by fields (method=wave depth=6 seed=0), by words (wave depth 6 seed 0), or by the beginning of an address (3f9a)"
+)
+StageArgument = Annotated[list[str], typer.Argument(metavar="CELL", help=f"A cell, gene or ancestor, {NAMING}.")]
+CellArgument = Annotated[list[str], typer.Argument(metavar="CELL", help=f"A cell, {NAMING}.")]
+StagesArgument = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[CELL]...", help=f"Cells, genes or ancestors, each in quotes, {NAMING}. Default: all."),
+]
+CellsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[CELL]...", help=f"Cells, each in quotes, {NAMING}; 'depth 6' is all of them. Default: all."
+    ),
+]
+NoFolders = Annotated[list[Path] | None, typer.Argument(hidden=True)]
+"""Takes folders in the place where earlier versions had them, so that `refuse_folders` can name the option."""
+
+
+def query_of(words: Sequence[str]) -> str:
+    """Joins the words of a look-up.
+
+    Raises:
+        UserError: the last one is a folder, which earlier versions took there.
+    """
+    if len(words) > 1 and ("/" in words[-1] or Path(words[-1]).is_dir()):
+        raise UserError(f"{words[-1]}: the runs folder is an option: --runs {words[-1]}")
+    return " ".join(words)
+
+
+def refuse_folders(folders: Sequence[Path] | None) -> None:
+    """Raises `UserError` if folders are given as earlier versions took them."""
+    if folders:
+        raise UserError(f"{folders[0]}: the runs folder is an option: {' '.join(f'--runs {path}' for path in folders)}")
 
 
 def console() -> Console:
@@ -50,10 +107,10 @@ def console() -> Console:
 
 
 def joined(methods: list[str] | None) -> str | None:
-    """What was given with `--method`, once or several times."""
+    """Joins the values of `--method`, which may be given several times."""
     return ",".join(methods) if methods else None
 
 
 def command_line() -> list[str]:
-    """The command as typed, to stand in records."""
+    """Returns the command as typed, for records."""
     return ["lgbench", *sys.argv[1:]]

@@ -1,4 +1,4 @@
-"""Live progress of a run: a redrawn panel on a terminal, plain lines elsewhere. Read from files, like `status`."""
+"""Live progress of a run: a redrawn panel on a terminal, plain lines elsewhere. It reads files, like `status`."""
 
 from __future__ import annotations
 
@@ -12,101 +12,121 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from learngene_bench.execution.local import Execution
-from learngene_bench.planning.plan import Stage
-from learngene_bench.runs.store import Runs
+from learngene_bench.contracts.executor import RunState, StageInfo
+from learngene_bench.runs.store import Runs, StageFolder
 from learngene_bench.schema.progress import Progress
 from learngene_bench.schema.record import AncestorRecord, CellRecord
-
-
-def duration(seconds: float) -> str:
-    """A duration as one says it: 40 s, 12 min, 3.5 h."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    if seconds < 100 * 60:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h" if seconds < 100 * 3600 else f"{seconds / 86400:.0f} days"
+from learngene_bench.util.durations import duration
 
 
 class Display:
-    """Shows an execution while it goes on."""
+    """Shows the state of a run while it goes on.
 
-    def __init__(self, stages: Mapping[str, Stage], runs: Runs, console: Console) -> None:
-        self.stages, self.runs, self.console = stages, runs, console
-        self.live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
+    Args:
+        plain: True for lines instead of a panel, also on a terminal.
+        debug: True to show the traceback of every stage that fails.
+    """
+
+    def __init__(
+        self, stages: Mapping[str, StageInfo], runs: Runs, console: Console, *, plain: bool = False, debug: bool = False
+    ) -> None:
+        self.stages, self.runs, self.console, self.debug = stages, runs, console, debug
+        on_terminal = console.is_terminal and not plain
+        self.live = Live(console=console, auto_refresh=False, transient=True) if on_terminal else None
         self.started = time.monotonic()
-        self.told: set[str] = set()
+        self.reported: set[str] = set()
         self.stopping = False
         self.work = {address: stage.flops or 1e9 for address, stage in stages.items()}
 
     def __enter__(self) -> Display:
-        if self.live:
-            self.live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         if self.live:
             self.live.stop()
 
-    def update(self, execution: Execution) -> None:
-        for address in [*execution.done, *execution.failed]:
-            if address not in self.told and address not in execution.reused:
-                self._tell(self.stages[address], execution)
-            self.told.add(address)
-        if execution.stopping and not self.stopping and not self.live:
-            self.console.print("stopping: workers save where they are (Ctrl-C again: at once)")
-        self.stopping = execution.stopping
+    def update(self, state: RunState) -> None:
+        """Prints a line for every stage that ended since the last call, and redraws the panel."""
         if self.live:
-            self.live.update(self._panel(execution), refresh=True)
+            self.live.start()  # not before: an executor may have something to say first
+        for address in [*state.done, *state.failed]:
+            if address not in self.reported and address not in state.reused:
+                self._report(self.stages[address], state)
+            self.reported.add(address)
+        if state.stopping and not self.stopping and not self.live:
+            self.console.print("stopping: workers save checkpoints (Ctrl-C again: at once)")
+        self.stopping = state.stopping
+        if self.live:
+            self.live.update(self._panel(state), refresh=True)
 
-    def _tell(self, stage: Stage, execution: Execution) -> None:
-        """A line for a stage that ended."""
-        finished = len(execution.done) + len(execution.failed)
+    def _report(self, stage: StageInfo, state: RunState) -> None:
+        """Prints a line for a stage that ended."""
+        finished = len(state.done) + len(state.failed)
         count = f"[dim]{finished:>{len(str(len(self.work)))}}/{len(self.work)}[/]"
-        if stage.address in execution.failed:
-            error = execution.failed[stage.address]
+        if stage.address in state.failed:
+            error = state.failed[stage.address]
             self.console.print(f"{count} [red]failed[/] {escape(stage.label)}: {escape(error)}")
+            if self.debug and self._folder(stage).failed.exists():
+                self.console.print(self._folder(stage).read_failure().traceback or "", markup=False)
             return
         self.console.print(f"{count} {escape(stage.label)}{self._measured(stage)}")
 
-    def _measured(self, stage: Stage) -> str:
-        """The primary metric of a stage that is done, in words."""
-        folder = self.runs.stage_dir(stage)
+    def _measured(self, stage: StageInfo) -> str:
+        """Formats the primary metric of a finished stage."""
+        folder = self._folder(stage)
         if stage.kind == "cell":
             cell = folder.read_record(CellRecord)
             spec = cell.metric_specs[cell.primary_metric]
             before, after = cell.initial_metrics[spec.name], cell.metrics[spec.name]
-            return f"  {spec.title} {before:.1f} -> {after:.1f}"
+            return f"  {spec.title} {before:.{spec.decimals}f} -> {after:.{spec.decimals}f}"
         if stage.kind == "ancestor":
             ancestor = folder.read_record(AncestorRecord)
             spec = ancestor.metric_specs[ancestor.primary_metric]
-            return f"  {spec.title} {ancestor.metrics[spec.name]:.1f} (validation)"
+            return f"  {spec.title} {ancestor.metrics[spec.name]:.{spec.decimals}f} (validation)"
         return ""
 
-    def _panel(self, execution: Execution) -> Group:
+    def _panel(self, state: RunState) -> Group:
         table = Table.grid(padding=(0, 1))
         table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
         table.add_column(no_wrap=True)
         table.add_column(width=12)
         running = 0.0
-        for address in sorted(execution.running):
+        for address in sorted(state.running):
             stage = self.stages[address]
-            progress = self.runs.stage_dir(stage).read_progress()
+            progress = self._folder(stage).read_progress()
             share = progress.step / max(1, progress.steps) if progress else 0.0
             running += share * self.work[address]
             table.add_row(Text(stage.label), _epochs(progress), ProgressBar(total=1.0, completed=share, width=12))
         table.expand = True
-        new = [address for address in execution.done if address not in execution.reused]
+        new = [address for address in state.done if address not in state.reused]
         computed = sum(self.work[address] for address in new) + running
-        settled = execution.reused | execution.failed.keys() | execution.blocked
+        settled = state.reused | state.failed.keys() | state.blocked
         left = sum(work for address, work in self.work.items() if address not in settled) - computed
         elapsed = time.monotonic() - self.started
-        summary = f"{len(execution.done)} of {len(self.work)} stages, {duration(elapsed)}"
-        if execution.stopping:
-            summary += ", stopping: workers save where they are (Ctrl-C again: at once)"
+        summary = f"{len(state.done)} of {len(self.work)} stages, {duration(elapsed)}"
+        if state.stopping:
+            summary += ", stopping: workers save checkpoints (Ctrl-C again: at once)"
         elif computed > 0.02 * (computed + left) and elapsed > 5:
             summary += f", about {duration(elapsed * left / computed)} left"
         return Group(table, Text(summary, style="dim"))
+
+    def _folder(self, stage: StageInfo) -> StageFolder:
+        return self.runs.folder(stage.kind, stage.address)
+
+
+def print_failures(state: RunState, console: Console) -> int:
+    """Prints the stages that failed at the end of a run, and returns the exit status of the command."""
+    for address, error in state.failed.items():
+        console.print(f"[red]failed[/]    {escape(state.stages[address].label)}: {escape(error)}", soft_wrap=True)
+    if state.blocked:
+        console.print(f"not run   {len(state.blocked)} stages whose input failed")
+    if state.failed:
+        console.print(
+            "run again with --retry-failed to try once more (crashed stages are tried again without it); "
+            "failed.json and log.txt tell more",
+            soft_wrap=True,
+        )
+    return 1 if state.failed else 0
 
 
 def _epochs(progress: Progress | None) -> str:

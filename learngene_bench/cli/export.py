@@ -14,8 +14,8 @@ from learngene_bench.cli import common
 from learngene_bench.contracts.family import family_of, spec_from_dict
 from learngene_bench.plugins.registry import Registry
 from learngene_bench.runs.leaderboard import open_runs
-from learngene_bench.runs.lookup import cell_labels, label_fits
-from learngene_bench.runs.store import Runs, StageFolder, State
+from learngene_bench.runs.listing import find_one_finished
+from learngene_bench.runs.store import Runs, StageFolder
 from learngene_bench.schema.record import CellRecord
 from learngene_bench.schema.stage import StageFile
 from learngene_bench.util.errors import DamagedFile, MethodFailure, UserError
@@ -23,7 +23,7 @@ from learngene_bench.util.files import file_hash, write_json, write_whole
 
 
 def export(
-    cell: Annotated[list[str], typer.Argument(help="The beginning of its address, or words of its label, in order.")],
+    cell: common.CellArgument,
     output: Annotated[Path, typer.Option("-o", "--output", help="The file of weights; must end in .safetensors.")],
     runs: common.RunsOption = Path("runs"),
     initial: Annotated[
@@ -34,7 +34,7 @@ def export(
     """Write a cell's model as safetensors, and beside it, as JSON, how timm.create_model loads it."""
     if output.suffix != ".safetensors":
         raise UserError(f"{output}: timm knows the format by the name, which must end in .safetensors")
-    folder = find_cell(open_runs(runs), " ".join(cell))
+    folder = find_one_finished(open_runs(runs), common.query_of(cell))
     stage, record = folder.read_config(), folder.read_record(CellRecord)
     target = spec_from_dict(record.cell.target)
     kept = folder.model
@@ -51,30 +51,6 @@ def export(
     console = common.console()
     console.print(Text(f"{stage.label}, {'initial' if initial else 'tuned'} weights: {output}"), soft_wrap=True)
     console.print(Text(f"how timm loads it: {description}"), soft_wrap=True)
-
-
-def find_cell(runs: Runs, query: str) -> StageFolder:
-    """The one finished cell that is meant.
-
-    Args:
-        query: the beginning of an address, at least 4 digits; or words that its label has in this order.
-
-    Raises:
-        UserError: no cell or several fit, or the one that does is not done.
-    """
-    labels = cell_labels(runs)
-    fitting = [address for address, label in labels.items() if label_fits(query, address, label)]
-    states = {address: runs.folder("cell", address).state() for address in fitting}
-    done = [address for address in fitting if states[address] is State.DONE]
-    if len(done) == 1:
-        return runs.folder("cell", done[0])
-    shown = "; ".join(f"{address[:8]} {labels[address]}" for address in (done or list(labels))[:6])
-    more = ", ..." if len(done or labels) > 6 else ""
-    if done:
-        raise UserError(f"{query!r} fits {len(done)} cells, give more words or an address: {shown}{more}")
-    if fitting:
-        raise UserError(f"{labels[fitting[0]]}: not done ({states[fitting[0]]}), so there is no model yet")
-    raise UserError(f"no cell fits {query!r}; there are: {shown}{more}")
 
 
 def _copy(kept: Path, expected: str, output: Path) -> None:

@@ -17,8 +17,9 @@ FOLDER = Path("results/leaderboards")
 
 @app.command()
 def add(
-    runs: Annotated[Path, typer.Argument(help="The runs folder to take the records from.")],
-    name: Annotated[str, typer.Option("--name", help="Of the leaderboard; one that is not there is begun.")],
+    name: Annotated[str, typer.Option("--name", help="Name of the leaderboard; a new name begins a new one.")],
+    folders: common.NoFolders = None,
+    runs: common.RunsOption = Path("runs"),
     folder: FolderOption = FOLDER,
     allow_incomplete: Annotated[
         bool, typer.Option("--allow-incomplete", help="Also if planned cells have no result yet.")
@@ -27,6 +28,7 @@ def add(
     """Check all that a runs folder holds, take it into a leaderboard, and make the tables anew."""
     from learngene_bench.results.leaderboard import manage
 
+    common.refuse_folders(folders)
     there = manage.folder_of(folder, name)
     console = common.console()
     for line in manage.add(there, runs, allow_incomplete=allow_incomplete):

@@ -1,40 +1,34 @@
-"""`lgbench logs`: what a stage printed, how it failed, what its job said."""
+"""`lgbench logs`: output of a stage, its failure, and the output of its jobs."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
 from rich.console import Console
 
 from learngene_bench.cli import common
-from learngene_bench.cli.choice import choose_one
-from learngene_bench.cli.status import planned_stages
-from learngene_bench.execution.slurm import submissions
-from learngene_bench.execution.status import situations
-from learngene_bench.runs.store import Runs
+from learngene_bench.execution.executors import job_logs
+from learngene_bench.execution.status import planned_stages, stage_statuses
+from learngene_bench.runs.leaderboard import open_runs
+from learngene_bench.runs.listing import list_stages
+from learngene_bench.runs.lookup import find_one
 
 
-def logs(
-    cell: Annotated[str, typer.Argument(metavar="CELL", help="The beginning of an address, or words of the label.")],
-    runs: common.RunsOption = Path("runs"),
-) -> None:
-    """Print what a cell, gene or ancestor left: its output, its failure, the output of its job."""
-    folder = Runs(runs)
-    one = choose_one(situations(folder, planned_stages(folder)), cell)
-    stage = folder.folder(one.kind, one.address)
+def logs(cell: common.StageArgument, runs: common.RunsOption = Path("runs")) -> None:
+    """Print the output of a cell, gene or ancestor, its failure, and the output of its jobs."""
+    store = open_runs(runs)
+    address = find_one(list_stages(store), common.query_of(cell)).address
+    (status,) = (one for one in stage_statuses(store, planned_stages(store)) if one.address == address)
+    folder = store.folder(status.kind, address)
     console = common.console()
-    console.print(f"{one.label}: {one.standing}{f', {one.remark}' if one.remark else ''}", markup=False, soft_wrap=True)
-    _print(console, stage.log)
-    if stage.failed.exists():
-        console.print(f"[dim]{stage.failed}[/]", soft_wrap=True)
-        console.print(stage.read_failure().traceback or "", markup=False, soft_wrap=True)
-    for submission in submissions.read(folder):
-        for job, addresses in submission.jobs.items():
-            if one.address in addresses:
-                for path in submission.output(job):
-                    _print(console, path)
+    message = f", {status.message}" if status.message else ""
+    console.print(f"{status.label}: {status.state}{message}", markup=False, soft_wrap=True)
+    _print(console, folder.log)
+    if folder.failed.exists():
+        console.print(f"[dim]{folder.failed}[/]", soft_wrap=True)
+        console.print(folder.read_failure().traceback or "", markup=False, soft_wrap=True)
+    for path in job_logs(runs, address):
+        _print(console, path)
 
 
 def _print(console: Console, path: Path) -> None:

@@ -13,15 +13,15 @@ from rich.table import Table
 from rich.text import Text
 
 from learngene_bench.cli import common
-from learngene_bench.cli.display import duration
-from learngene_bench.execution.estimate import longest_chain, rate
-from learngene_bench.execution.resources import local_device, slots
+from learngene_bench.execution.estimate import estimate_rate, longest_chain
+from learngene_bench.execution.resources import device_kind_here, worker_slots
 from learngene_bench.planning.plan import Cell, MethodVariant, Plan, UnsupportedCell
 from learngene_bench.planning.planner import make_plan
 from learngene_bench.planning.request import build_request
 from learngene_bench.plugins.registry import Registry
 from learngene_bench.runs.manifest import planned_cell
 from learngene_bench.runs.store import Runs, State
+from learngene_bench.util.durations import duration
 
 WIDE = 25, 7
 """Columns of a terminal that a table without costs takes at most, and that each of its places takes."""
@@ -42,7 +42,7 @@ def plan(
     """Print what `run` with the same options would do, without doing it."""
     registry = Registry(plugin or [])
     request = build_request(common.joined(method), grid, preset, seeds, settings, registry, quick, equal_budget)
-    made = make_plan(replace(request, device=local_device(request.preset.compute)))
+    made = make_plan(replace(request, device=device_kind_here(request.preset.compute)))
     states = {address: Runs(runs).stage_dir(stage).state() for address, stage in made.stages.items()}
     estimate = _estimate(made, Runs(runs), states)
     if format is common.Format.JSON:
@@ -55,18 +55,18 @@ def _estimate(plan: Plan, runs: Runs, states: dict[str, State]) -> dict[str, Any
     """Operations and seconds of what is not done; the rate from finished stages of this plan where there are any."""
     left = sum(stage.flops for address, stage in plan.stages.items() if states[address] is not State.DONE)
     compute = plan.preset.compute
-    places = slots(compute, workers=None)
-    found = rate(plan, runs, states, compute, on_gpu=bool(places[0].gpus))
+    slots = worker_slots(compute, workers=None)
+    rate = estimate_rate(plan.stages, runs, states, compute, on_gpu=bool(slots[0].gpus))
     waiting = sum(state is not State.DONE for state in states.values())
     # The longest chain cannot be shared between workers.
-    most = max(left / len(places), longest_chain(plan, states))
+    most = max(left / len(slots), longest_chain(plan.stages, states))
     return {
         "stages": waiting,
         "flops": left,
-        "seconds": most / found.flops if waiting else 0.0,
-        "workers": len(places),
-        "rate": found.flops,
-        "rate_from": found.source,
+        "seconds": most / rate.flops if waiting else 0.0,
+        "workers": len(slots),
+        "rate": rate.flops,
+        "rate_from": rate.source,
     }
 
 

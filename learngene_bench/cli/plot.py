@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from learngene_bench.cli import common
 from learngene_bench.util.errors import UserError, unknown
 
 
@@ -18,9 +19,8 @@ def plot(
             "(cost against their number), ranks (with critical differences), profile, differences, or all."
         ),
     ],
-    runs: Annotated[
-        list[Path] | None, typer.Argument(help="Runs folders or leaderboards; several are merged. Default: runs.")
-    ] = None,
+    folders: common.NoFolders = None,
+    runs: common.RunsOptions = None,
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Output folder; every figure is a PNG and a PDF.")
     ] = Path("figures"),
@@ -31,6 +31,7 @@ def plot(
     """Draw figures of the results in runs folders."""
     from learngene_bench import results
 
+    common.refuse_folders(folders)
     kinds = results.plots.KINDS
     if kind not in (*kinds, "all"):
         raise unknown("kind of figure", kind, (*kinds, "all"))

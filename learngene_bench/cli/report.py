@@ -30,7 +30,8 @@ class Reference(StrEnum):
 
 
 def report(
-    runs: Annotated[list[Path] | None, typer.Argument(help="Runs folders to merge. Default: runs.")] = None,
+    folders: common.NoFolders = None,
+    runs: common.RunsOptions = None,
     table: Annotated[
         str | None,
         typer.Option("--table", help="Name of a grid; or of tables that are computed: cost, instinct, statistics."),
@@ -68,6 +69,7 @@ def report(
     from learngene_bench.results.formats import reporting
     from learngene_bench.results.tables.measure import INITIAL
 
+    common.refuse_folders(folders)
     if table in reporting.COMPUTED and (compare or statistics):
         raise UserError(f"--compare and --statistics are for tables of metrics, not for --table {table}")
     if metric and metric.endswith(INITIAL) and (statistics or table in reporting.COMPUTED):

@@ -1,4 +1,4 @@
-"""`lgbench rerun`: a record computed once more from its configuration, and the difference."""
+"""`lgbench rerun`: computes a record once more from its configuration and prints the difference."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ from rich.table import Table
 from rich.text import Text
 
 from learngene_bench.cli import common
-from learngene_bench.cli.choice import choose_one
-from learngene_bench.cli.run import compute
-from learngene_bench.cli.status import planned_stages
-from learngene_bench.execution.pool import Crew
+from learngene_bench.cli.display import Display
+from learngene_bench.contracts.executor import StageInfo
+from learngene_bench.execution.local import LocalExecutor, LocalOptions
 from learngene_bench.execution.rerun import RerunPlan, parse_local_paths
-from learngene_bench.execution.resources import slots
-from learngene_bench.execution.status import Scheduler, situations
+from learngene_bench.execution.work import StageWork
 from learngene_bench.plugins.registry import Registry
 from learngene_bench.runs.leaderboard import open_runs
+from learngene_bench.runs.listing import find_one_finished
 from learngene_bench.runs.store import Runs, State
 from learngene_bench.schema.record import CellRecord
 from learngene_bench.schema.stage import StageFile
@@ -31,28 +30,29 @@ if TYPE_CHECKING:
 
 
 def rerun(
-    cell: Annotated[str, typer.Argument(metavar="CELL", help="The beginning of an address, or words of the label.")],
-    runs: Annotated[Path, typer.Argument(help="A runs folder or a leaderboard.")] = Path("runs"),
+    cell: common.CellArgument,
+    runs: common.RunsOption = Path("runs"),
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="The fresh folder. Default: reruns/ADDRESS.")
+        Path | None, typer.Option("-o", "--output", help="New folder for the result. Default: reruns/ADDRESS.")
     ] = None,
     keep_inputs: Annotated[
-        bool, typer.Option("--keep-inputs", help="Take its gene as it is there, instead of making it again too.")
+        bool, typer.Option("--keep-inputs", help="Use the recorded gene instead of computing it again too.")
     ] = False,
     workers: Annotated[
-        int | None, typer.Option("--workers", min=1, help="Processes; by default as many as fit on this machine.")
+        int | None,
+        typer.Option("--workers", min=1, help="Number of worker processes; by default as many as fit on this machine."),
     ] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Where the data lie here: data.root=FOLDER.")
+        list[str] | None, typer.Option("--set", help="Location of the data on this machine: data.root=FOLDER.")
     ] = None,
     checkpoint: Annotated[
-        list[Path] | None, typer.Option("--checkpoint", help="A file of weights that the record begins with.")
+        list[Path] | None, typer.Option("--checkpoint", help="File of weights that the record starts from.")
     ] = None,
     plugin: common.PluginOption = None,
 ) -> int:
-    """Compute a record once more and compare: exit status 0 if all numbers are the same, 1 if not."""
+    """Compute a record once more and compare. Exit status 0 if all numbers are the same, 1 if not."""
     source = open_runs(runs)
-    address = _find(source, cell)
+    address = find_one_finished(source, common.query_of(cell)).address
     paths = parse_local_paths(settings or [], checkpoint or [])
     repeat = RerunPlan(source, address, paths, common.command_line(), keep_inputs=keep_inputs)
     repeat.check(Registry(plugin or []))
@@ -61,18 +61,27 @@ def rerun(
         raise UserError(f"{fresh.root} holds this cell already: delete it, or name another folder with --output")
     fresh.check_writable()
     repeat.copy_kept(fresh)
-    place = repeat.cell.compute
+
+    def begin(stages: Sequence[StageInfo]) -> None:
+        for stage in stages:
+            repeat.write_config(repeat.stages[stage.address], fresh)
+
     console = common.console()
-    execution = compute(
-        repeat.to_compute(),
-        fresh,
-        Crew(slots(place, workers), place.threads),
-        console,
-        enter=lambda stage: repeat.write_config(repeat.stages[stage.address], fresh),
-        plugins=plugin or [],
-        retry="failed",
-    )
-    if execution.failed:
+    options = LocalOptions(workers=workers, processes_per_model=repeat.cell.config.processes)
+    stages: dict[str, StageInfo] = dict(repeat.to_compute())
+    with Display(stages, fresh, console) as display:
+        state = LocalExecutor(options).run(
+            StageWork(
+                stages=stages,
+                runs=fresh.root,
+                compute=repeat.cell.compute,
+                plugins=plugin or [],
+                retry="all",
+                on_begin=begin,
+                on_change=display.update,
+            )
+        )
+    if state.failed:
         console.print("failed this time: failed.json and log.txt tell more")
         return 1
     computed = [stage for address, stage in repeat.stages.items() if address not in repeat.kept]
@@ -80,19 +89,6 @@ def rerun(
     console.print(Text(f"\n{repeat.cell.label} ({address[:8]}), repeated in {fresh.root}"), soft_wrap=True)
     _print(repetition, console)
     return 0 if repetition.same else 1
-
-
-def _find(source: Runs, text: str) -> str:
-    """The address of the cell that is meant.
-
-    Raises:
-        UserError: none or several, or it has no record.
-    """
-    cells = [stage for stage in planned_stages(source) if stage.kind == "cell"]
-    one = choose_one(situations(source, cells, Scheduler()), text)
-    if source.folder("cell", one.address).state() is not State.DONE:
-        raise UserError(f"{one.label}: there is no record of it to repeat ({one.standing})")
-    return one.address
 
 
 def _compare(source: Runs, fresh: Runs, stages: Sequence[StageFile]) -> Repetition:

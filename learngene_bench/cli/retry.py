@@ -1,50 +1,49 @@
-"""`lgbench retry`: what failed or was lost, once more, by the commands that asked for it."""
+"""`lgbench retry`: computes failed and lost stages again, from their configurations, as they were computed before."""
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
 from learngene_bench.cli import common
-from learngene_bench.cli.choice import choose
-from learngene_bench.cli.status import planned_stages
-from learngene_bench.execution.status import Standing, situations
-from learngene_bench.runs.manifest import read_manifests
+from learngene_bench.cli.display import Display, print_failures
+from learngene_bench.execution.executors import make_executor
+from learngene_bench.execution.retry import batches, stages_to_retry
+from learngene_bench.execution.status import planned_stages, stage_statuses
+from learngene_bench.execution.work import StageWork
+from learngene_bench.runs.listing import list_stages
+from learngene_bench.runs.lookup import find
 from learngene_bench.runs.store import Runs
 from learngene_bench.util.errors import UserError
 
-RETRIED = (Standing.FAILED, Standing.LOST, Standing.CANCELLED, Standing.INTERRUPTED)
 
-
-def retry(
-    cells: Annotated[
-        list[str] | None, typer.Argument(metavar="[CELL]...", help="Addresses, or words of labels. Default: all.")
-    ] = None,
-    runs: common.RunsOption = Path("runs"),
-) -> int:
-    """Run again the commands that asked for what failed, was lost, cancelled or interrupted."""
-    from learngene_bench.cli.main import run_command
-
-    folder = Runs(runs.resolve())
-    found = situations(folder, planned_stages(folder))
-    wanted = choose(found, cells) if cells else found
-    again = {one.address: one for one in wanted if one.standing in RETRIED}
-    if not again:
-        raise UserError(
-            f"{runs}: nothing of that failed or was lost (lgbench status --runs {runs} tells how it stands)"
-        )
-    for one in again.values():
-        if one.standing is Standing.FAILED:
-            folder.folder(one.kind, one.address).clear_failure()
-    status = 0
-    for manifest in read_manifests(folder):
-        if again.keys() & {stage.address for stage in manifest.stages}:
-            common.console().print(" ".join(manifest.command), style="dim", markup=False, soft_wrap=True)
-            os.chdir(manifest.folder or ".")
-            sys.argv = list(manifest.command)  # what its records name as their command
-            status = max(status, run_command(list(manifest.command[1:])))
-    return status
+def retry(context: typer.Context, cells: common.StagesArgument = None, runs: common.RunsOption = Path("runs")) -> int:
+    """Compute stages again that failed, or were lost, cancelled or interrupted, and those that need them."""
+    store = Runs(runs)
+    planned, stages = planned_stages(store), list_stages(store)
+    wanted = {stage.address for query in cells for stage in find(stages, query)} if cells else None
+    picked = stages_to_retry(planned, stage_statuses(store, planned), wanted)
+    if not picked:
+        raise UserError(f"{runs}: nothing of that failed or was lost (lgbench status --runs {runs} shows all stages)")
+    exit_status, console = 0, common.console()
+    for batch in batches(store, picked):
+        executor = make_executor(batch.executor, batch.executor_options, use_site_file=False)
+        with Display(batch.stages, store, console, plain=executor.shares_terminal, debug=bool(context.obj)) as display:
+            work = StageWork(
+                stages=dict(batch.stages),
+                runs=runs,
+                compute=batch.compute,
+                plugins=batch.plugins,
+                retry="crashed",
+                command_line=batch.command,
+                on_change=display.update,
+            )
+            for planned_stage in picked:
+                if planned_stage.address in work.stages:
+                    work.clear_failure(work.stages[planned_stage.address])
+            state = executor.run(work)
+        if not state.handed_over:
+            exit_status = max(exit_status, print_failures(state, console))
+    console.print(f"tables: lgbench report --runs {runs}", soft_wrap=True)
+    return exit_status

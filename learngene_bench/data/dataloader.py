@@ -31,7 +31,7 @@ from learngene_bench.data.image_transforms import EvalDataset, ImageRequest, Tra
 from learngene_bench.data.sampler import AugmentationRng, ScheduledBatch
 from learngene_bench.util.errors import UserError
 from learngene_bench.util.hardware import cores_per_worker
-from learngene_bench.util.signals import IGNORED, held_back, ignore_all_but_the_parents
+from learngene_bench.util.signals import IGNORED, blocked, ignore_all_but_parent
 
 CHUNK = 32
 """Images that a process loads at a time. A batch is loaded by all processes together, also in small epochs."""
@@ -114,7 +114,7 @@ class StreamedImages(SplitImages):
             generator=torch.Generator(),  # else it draws from the global one, which is drop path's
         )
         with translate_loader_errors():
-            with held_back(IGNORED):  # until `_start_worker` says what becomes of them
+            with blocked(IGNORED):  # until `_start_worker` says what becomes of them
                 iterator = iter(loader)
             yield map(_images_or_error, iterator)
 
@@ -146,7 +146,7 @@ def _start_worker(_: int) -> None:
     torch's own watchdog looks for the parent only while the queue of requests is empty, every five seconds. A process
     that is decoding, or that waits to hand over a chunk, would outlive a killed parent.
     """
-    ignore_all_but_the_parents()
+    ignore_all_but_parent()
     sys.excepthook = _ignore_lost_parent
     with suppress(AttributeError, OSError):  # Linux only
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -85,7 +85,7 @@ class Coordination:
             return work()
         except Exception as error:
             self._report(error)
-            all_ended = self._wait(self._others("ended"), GRACE, interrupt.asked)
+            all_ended = self._wait(self._others("ended"), GRACE, interrupt.stop_requested)
             first = json.loads(self.store.get("error"))
             place = f"process {first['rank']} of {self.world.size}"
             if not all_ended and not first["user"]:
@@ -151,7 +151,7 @@ class Coordination:
         if failure is None:
             posted = self._wait([key], TIMEOUT.total_seconds())
         else:
-            posted = self._wait([key], GRACE, interrupt.asked)
+            posted = self._wait([key], GRACE, interrupt.stop_requested)
         if not posted:
             line = one_line(failure) if failure else "waited for it"
             raise LostProcess(f"process 0 was killed, or hangs; process {self.world.rank} of {self.world.size}: {line}")
@@ -164,8 +164,8 @@ class Coordination:
         """Returns True once all keys are posted, False when time is up.
 
         Args:
-            give_up: checked while waiting. After a failure it is `interrupt.asked`: torchrun has seen a process die
-                and ends the others.
+            give_up: checked while waiting. After a failure it is `interrupt.stop_requested`: torchrun has seen a
+                process die and ends the others.
         """
         limit = time.monotonic() + seconds
         with suppress(Exception):  # the store is gone with its host

@@ -64,7 +64,7 @@ def launch(processes: int, runs: Path, kind: str, address: str, plugins: Sequenc
         with selectors.DefaultSelector() as selector:
             selector.register(process.stdout, selectors.EVENT_READ)
             while not selector.select(TICK):
-                if interrupt.asked() and not asked:
+                if interrupt.stop_requested() and not asked:
                     asked = True
                     process.send_signal(signal.SIGTERM)
             line = process.stdout.readline()

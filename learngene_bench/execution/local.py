@@ -1,146 +1,89 @@
-"""Computing the stages of a plan on this machine, each after its inputs."""
+"""The executor `local`: a pool of worker processes on this machine."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+import signal
+from collections.abc import Iterator
 
-from learngene_bench.execution.pool import Crew, Pool
-from learngene_bench.planning.plan import Stage
-from learngene_bench.runs.store import Runs, State
-from learngene_bench.util.errors import UserError
+from pydantic import Field
+
+from learngene_bench.config.preset import Compute
+from learngene_bench.config.section import Section
+from learngene_bench.contracts.executor import Executor, Outcome, RunState, Work
+from learngene_bench.execution.pool import Pool
+from learngene_bench.execution.resources import PoolConfig, device_kind_here, worker_slots
+from learngene_bench.schema.constants import DeviceKind
 
 TICK = 0.25
-"""Seconds between two looks at the workers, and so between two calls of `watch`."""
+"""Seconds between two looks at the workers, and so between two calls of `Work.watch`."""
 
-AGAIN = 2.0
-"""Seconds until a stage that another run computes is asked for again."""
-
-GRACE = 15.0
-"""Seconds that workers have to save where they are when the run is stopped."""
-
-Retry = Literal["nothing", "died", "failed"]
+STOP_SECONDS = 15.0
+"""Time that workers have to save a checkpoint when the run is stopped."""
 
 
-@dataclass
-class Execution:
-    """How the stages of one run stand; what `watch` is shown.
+class LocalOptions(Section):
+    """Options of the executor `local`."""
 
-    Attributes:
-        reused: stages that were done before this run.
-        failed: error by address; a stage that could not be started because an input failed is in `blocked`.
-        elsewhere: stages that another run was computing when last asked for, and when they are asked for again.
-        stopping: whether the run was stopped and waits for its workers to save where they are.
-    """
+    workers: int | None = Field(
+        None, ge=1, description="number of worker processes; by default as many as fit on this machine"
+    )
+    per_gpu: int | None = Field(None, ge=1, description="number of stages that share a GPU; 1 by default")
+    processes_per_model: int = Field(
+        1, ge=1, description="number of processes, each with a GPU of its own, that train one model together with DDP"
+    )
 
-    stages: Mapping[str, Stage]
-    reused: set[str] = field(default_factory=set)
-    done: set[str] = field(default_factory=set)
-    running: set[str] = field(default_factory=set)
-    failed: dict[str, str] = field(default_factory=dict)
-    blocked: set[str] = field(default_factory=set)
-    elsewhere: dict[str, float] = field(default_factory=dict)
-    stopping: bool = False
 
-    def ready(self) -> list[Stage]:
-        """Stages that can start now: those that most work waits for first."""
-        settled = self.done | self.running | self.failed.keys() | self.blocked
-        now = time.monotonic()
-        settled |= {address for address, when in self.elsewhere.items() if now < when}
-        waiting = [stage for address, stage in self.stages.items() if address not in settled]
-        order = {"ancestor": 0, "gene": 1, "cell": 2}
-        ready = [stage for stage in waiting if all(address in self.done for address in stage.inputs.values())]
-        return sorted(ready, key=lambda stage: (stage.address in self.elsewhere, order[stage.kind], -stage.flops))
+class LocalExecutor(Executor):
+    """Computes stages side by side in worker processes, each with a GPU or a share of the cores."""
 
-    def block(self) -> None:
-        """Marks what can no longer be computed."""
-        lost = self.failed.keys() | self.blocked
-        settled = lost | self.done  # a cell may be done whose gene is computed again, as its folder was deleted
-        for address, stage in self.stages.items():  # inputs come before those that need them
-            if address not in settled and any(needed in lost for needed in stage.inputs.values()):
-                self.blocked.add(address)
-                lost.add(address)
+    name = "local"
+    title = "worker processes on this machine"
+    Options = LocalOptions
+    options: LocalOptions
 
     @property
-    def finished(self) -> bool:
-        return len(self.done) + len(self.failed) + len(self.blocked) == len(self.stages)
+    def processes(self) -> int:
+        return self.options.processes_per_model
+
+    def device_kind(self, compute: Compute) -> DeviceKind:
+        return device_kind_here(compute)
+
+    def run(self, work: Work) -> RunState:
+        options = self.options
+        slots = worker_slots(work.compute, options.workers, options.per_gpu, options.processes_per_model)
+        work.begin()
+        for number in (signal.SIGTERM, signal.SIGHUP):  # let the workers save, as Ctrl-C does
+            signal.signal(number, signal.default_int_handler)
+        return run_in_pool(work, PoolConfig(slots, options.processes_per_model))
 
 
-def execute_plan(
-    stages: Mapping[str, Stage],
-    runs: Runs,
-    crew: Crew,
-    *,
-    enter: Callable[[Stage], object] = lambda stage: None,
-    plugins: Sequence[Path] = (),
-    retry: Retry = "died",
-    watch: Callable[[Execution], None] = lambda execution: None,
-) -> Execution:
-    """Computes every stage that is not done, each after its inputs; one failure does not stop the others.
-
-    Args:
-        stages: by address, inputs before those that need them.
-        enter: called before a stage is started for the first time; writes its configuration where that is not done.
-        retry: which stages that failed in an earlier run are tried again: none, those whose process died, or all.
-        watch: called a few times a second, and once at the end.
+def run_in_pool(work: Work, config: PoolConfig) -> RunState:
+    """Computes every stage that is not done with the workers of a pool.
 
     Raises:
-        UserError: a worker met something the user must put right (a full disk, a damaged file).
-        KeyboardInterrupt: a person stopped it; the stages that were running have saved where they were.
+        UserError: a worker met something that the user must put right (a full disk, a damaged file).
+        KeyboardInterrupt: the run was stopped; the stages that were running have saved checkpoints.
     """
-    state = first_look(stages, runs, retry)
-    with Pool(runs, crew, plugins) as pool:
+    state = work.initial_state()
+    with Pool(work.runs, config, work.plugins) as pool:
         try:
             while not state.finished:
                 for stage in state.ready()[: pool.free()]:
-                    if stage.address not in state.elsewhere:
-                        enter(stage)
                     pool.start(stage)
                     state.running.add(stage.address)
-                watch(state)
-                _settle(state, pool.answers(TICK), runs)
+                work.watch(state)
+                _apply(work, state, pool.outcomes(TICK))
                 state.block()
         except KeyboardInterrupt:
             state.stopping = True
-            watch(state)
-            _settle(state, pool.stop(GRACE), runs)
-            watch(state)
+            work.watch(state)
+            _apply(work, state, pool.stop(STOP_SECONDS))
+            work.watch(state)
             raise
-    watch(state)
+    work.watch(state)
     return state
 
 
-def first_look(stages: Mapping[str, Stage], runs: Runs, retry: Retry) -> Execution:
-    """How the stages stand before anything is started."""
-    state = Execution(stages)
-    for address, stage in stages.items():
-        found = runs.stage_dir(stage).state()
-        if found is State.DONE:
-            state.done.add(address)
-        elif found is State.FAILED and retry != "failed":
-            failure = runs.stage_dir(stage).read_failure()
-            if retry == "nothing" or not failure.died:
-                state.failed[address] = failure.error
-    state.reused = set(state.done)
-    state.block()
-    return state
-
-
-def _settle(state: Execution, answers: Iterator[tuple[str, dict[str, Any]]], runs: Runs) -> None:
-    """Takes down what workers answer."""
-    for address, answer in answers:
-        state.running.discard(address)
-        if answer["state"] == "done":
-            state.done.add(address)
-        elif answer["state"] == "failed":
-            state.failed[address] = runs.stage_dir(state.stages[address]).read_failure().error
-        elif answer["state"] == "died":
-            state.failed[address] = answer["error"]
-            runs.stage_dir(state.stages[address]).fail(state.stages[address].label, answer["error"], "", died=True)
-        elif answer["state"] == "refused":
-            raise UserError(answer["error"])
-        elif answer["state"] == "busy":
-            state.elsewhere[address] = time.monotonic() + AGAIN
+def _apply(work: Work, state: RunState, outcomes: Iterator[tuple[str, Outcome]]) -> None:
+    for address, outcome in outcomes:
+        work.apply(state, address, outcome)

@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> int:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: interrupt.ask())
+        signal.signal(number, lambda *_: interrupt.request_stop())
     if options.tied:
         threading.Thread(target=_end_with_input, daemon=True).start()
     join()

@@ -195,6 +195,9 @@ class RerunPlan:
             update={
                 "command": self.command,
                 "code": SourceCode(**source_code.identity()),
+                "executor": "local",
+                "executor_options": {},
+                "plugins": (),
                 "data": settings["data"],
                 "task_data": settings.get("task.data"),
                 "files": self._files(stage),

@@ -38,7 +38,7 @@ def execute(runs: Runs, kind: str, address: str, registry: Registry, *, retry_fa
     coordination = distributed.Coordination(distributed.world())
     if not distributed.world().is_rank0:
         return coordination.run_on_others(lambda: _load(runs, kind, address, registry).compute())
-    with coordination.leading(), folder.claim() as held:
+    with coordination.leading(), folder.acquire() as held:
         if not held:
             return coordination.finish("busy")
         if folder.result.exists():

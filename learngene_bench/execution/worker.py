@@ -49,8 +49,8 @@ def main(arguments: list[str]) -> None:
                 answer = compute(request["kind"], request["address"])
         except UserError as error:
             answer = {"state": "refused", "error": str(error)}
-        if not interrupt.keeps():  # another process has that stage now
-            interrupt.forget()
+        if not interrupt.should_save():  # another process has that stage now
+            interrupt.reset()
         try:
             print(json.dumps(answer), file=answers, flush=True)
         except BrokenPipeError:  # the parent stopped meanwhile
@@ -77,7 +77,7 @@ def _read(requests: queue.Queue[dict[str, Any]]) -> None:
     for line in os.fdopen(os.dup(0)):
         request = json.loads(line)
         if "stop" in request:
-            interrupt.ask()
+            interrupt.request_stop()
         else:
             requests.put(request)
     os._exit(0)

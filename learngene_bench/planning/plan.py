@@ -17,7 +17,7 @@ from learngene_bench.config.grid import Grid
 from learngene_bench.config.preset import Preset
 from learngene_bench.contracts.family import ModelSpec
 from learngene_bench.schema.constants import Group, StageKind
-from learngene_bench.schema.stage import Config, stage_address
+from learngene_bench.schema.stage import AncestorConfig, CellConfig, Config, TeacherConfig, stage_address
 
 if TYPE_CHECKING:
     from learngene_bench.planning.tasks import Task
@@ -42,6 +42,16 @@ class Stage:
     @cached_property
     def address(self) -> str:
         return stage_address(self.kind, self.config, self.inputs)
+
+    @property
+    def group(self) -> tuple[str, ...]:
+        """Kind, method and width: stages of one group cost about the same."""
+        config = self.config
+        if isinstance(config, TeacherConfig):
+            return self.kind, "", ""
+        method = "" if isinstance(config, AncestorConfig) else config.method.name
+        model = config.target if isinstance(config, CellConfig) else config.spec
+        return self.kind, method, f"width{model['width']}"
 
 
 @dataclass(frozen=True)

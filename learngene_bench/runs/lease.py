@@ -1,13 +1,15 @@
-"""Who computes a stage: a claim with an owner and a heartbeat, on any file system that several machines share.
+"""Lease of a stage: one process at a time computes it, on any file system that several machines share.
 
-    owner-000003.json    who took the stage last; the file's time is its latest heartbeat
+    owner-000003.json    the process that took the stage last; the file's time is its latest heartbeat
 
-A claim is taken by making the file with the next number, which a file system lets one process do. That is allowed
-when the last owner released it, is dead, or has shown no heartbeat for `STALE` seconds: killed with its machine, or
-cut off from the files. The highest number is never deleted before the stage is done, so that two processes cannot
-break the same claim. An owner that finds a higher number than its own has lost the stage and stops.
+A process takes the lease by creating the file with the next number, which a file system lets one process do. It may do
+so if the last owner has released the lease, is dead, or has shown no heartbeat for `STALE_SECONDS`: killed with its
+machine, or cut off from the files. The highest number is never deleted before the stage is done, so that two processes
+cannot both replace the same owner. An owner that finds a higher number than its own has lost the lease, and stops.
 
-File locks are not used: on network file systems they fail in ways that differ from site to site.
+Libraries fall short in one way each. File locks fail on network file systems, differently at every site. `flufl.lock`,
+a lease with a lifetime, does not see that an owner on this machine is dead: every run after a kill would wait out the
+lifetime first, and status would call a dead process running.
 """
 
 from __future__ import annotations
@@ -15,7 +17,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import secrets
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -24,15 +25,19 @@ from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 
+from learngene_bench.contracts.executor import JOB_VARIABLE
 from learngene_bench.util import interrupt
 from learngene_bench.util.files import unwritable, write_json
 
-BEAT = 10.0
-"""Seconds between two heartbeats."""
-STALE = 120.0
-"""Seconds without one after which an owner on another machine counts as dead: above what clients cache file times."""
+HEARTBEAT_SECONDS = 10.0
+"""Time between two heartbeats."""
+STALE_SECONDS = 120.0
+"""Time without a heartbeat after which an owner on another machine counts as dead.
 
-_PATTERN = "owner-"
+Longer than clients of a network file system cache file times, and than clocks of one cluster differ.
+"""
+
+_PREFIX = "owner-"
 
 
 @dataclass(frozen=True)
@@ -40,62 +45,63 @@ class Owner:
     """A process that computes a stage.
 
     Attributes:
-        processes: names the set of process ids that `process` is one of: a boot of a machine, and a container on it.
-        born: when the process started, in that machine's ticks: ids are used again.
-        job: of the scheduler, if there is one.
+        pid_namespace: the set of process ids that `pid` is one of: one boot of one machine, one container on it.
+        start_ticks: start of the process, in its machine's ticks, as process ids are used again.
+        job: id of the scheduler's job that it works for, if any.
     """
 
     host: str
-    processes: str
-    process: int
-    born: str
-    job: str | None
-    token: str
+    pid_namespace: str
+    pid: int
+    start_ticks: str
+    job: str | None = None
     released: bool = False
 
     def is_dead(self) -> bool | None:
-        """Whether its process is gone; None where this process cannot see."""
-        if self.processes != _processes():
+        """Returns None if this machine cannot see the process."""
+        if self.pid_namespace != _pid_namespace():
             return None
-        return _born(self.process) != self.born
+        return _start_ticks(self.pid) != self.start_ticks
 
     @property
     def place(self) -> str:
-        return f"process {self.process} on {self.host}" + (f", job {self.job}" if self.job else "")
+        """Names the process for people."""
+        return f"process {self.pid} on {self.host}" + (f", job {self.job}" if self.job else "")
 
 
 @dataclass(frozen=True)
-class Claim:
-    """The last claim on a stage, as its files say."""
+class Lease:
+    """The last lease of a stage, as its file says.
+
+    Attributes:
+        owner: None if the file cannot be read.
+        heartbeat: time of the last heartbeat, seconds since 1970.
+    """
 
     path: Path
     owner: Owner | None
-    beat: float
+    heartbeat: float
 
     @property
     def number(self) -> int:
-        return int(self.path.stem.removeprefix(_PATTERN))
+        return int(self.path.stem.removeprefix(_PREFIX))
 
-    def holds(self) -> bool:
-        """Whether its owner is still at work, as far as can be told."""
+    def is_held(self) -> bool:
+        """Returns True if the owner is at work, as far as this machine can tell."""
         if self.owner and self.owner.released:
             return False
         dead = self.owner.is_dead() if self.owner else None
-        if dead is not None:
-            return not dead
-        if 0 <= time.time() - self.beat < STALE / 2:  # young by this machine's clock: no need to ask the files' own
-            return True
-        return _time_of(self.path.parent) - self.beat < STALE
+        return time.time() - self.heartbeat < STALE_SECONDS if dead is None else not dead
 
 
-def last_claim(folder: Path, names: Sequence[str] | None = None) -> Claim | None:
-    """The claim with the highest number.
+def current_lease(folder: Path, names: Sequence[str] | None = None) -> Lease | None:
+    """Reads the lease with the highest number.
 
     Args:
-        names: what the folder holds, if that is known already.
+        names: the folder's files, if they are known already.
     """
     try:
-        numbered = [name for name in (os.listdir(folder) if names is None else names) if name.startswith(_PATTERN)]
+        numbered = [name for name in (os.listdir(folder) if names is None else names) if name.startswith(_PREFIX)]
     except FileNotFoundError:
         return None
     if not numbered:
@@ -103,77 +109,76 @@ def last_claim(folder: Path, names: Sequence[str] | None = None) -> Claim | None
     path = folder / max(numbered)
     try:
         with path.open(encoding="utf-8") as stream:  # opening makes a network file system ask for the time anew
-            beat = os.fstat(stream.fileno()).st_mtime
-            return Claim(path, Owner(**json.load(stream)), beat)
-    except FileNotFoundError:  # it was released with the stage done, or a newer one took its place
+            heartbeat = os.fstat(stream.fileno()).st_mtime
+            return Lease(path, Owner(**json.load(stream)), heartbeat)
+    except FileNotFoundError:  # released with the stage done, or replaced by a newer one
         return None
     except (ValueError, TypeError):
-        return Claim(path, None, beat)
+        return Lease(path, None, heartbeat)
 
 
 @contextmanager
-def claimed(folder: Path) -> Iterator[bool]:
-    """Claims the stage of this folder for this process; yields False if another one has it."""
+def acquire(folder: Path) -> Iterator[bool]:
+    """Takes the lease of this folder's stage for the `with` block; yields False if another process holds it.
+
+    Raises:
+        UserError: the folder cannot be written to.
+    """
     path = _take(folder)
     if path is None:
         yield False
         return
-    heart = _Heart(path)
-    heart.start()
+    heartbeat = _Heartbeat(path)
+    heartbeat.start()
     try:
         yield True
     finally:
-        heart.stop()
-        if not heart.lost:
+        heartbeat.stop()
+        if not heartbeat.lost:
             _release(path)
 
 
 def _take(folder: Path) -> Path | None:
-    last = last_claim(folder)
-    if last is not None and last.holds():
+    last = current_lease(folder)
+    if last is not None and last.is_held():
         return None
-    path = folder / f"{_PATTERN}{(last.number if last else 0) + 1:06}.json"
-    me = folder / f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
+    path = folder / f"{_PREFIX}{(last.number if last else 0) + 1:06}.json"
     try:
-        me.write_text(json.dumps(asdict(_me())), encoding="utf-8")
-        with suppress(FileNotFoundError):  # who just finished the stage cleans up
-            os.link(me, path)  # whole, and for one process only
+        with path.open("x", encoding="utf-8") as stream:
+            json.dump(asdict(_this_process()), stream)
     except FileExistsError:
         return None
     except OSError as error:
         raise unwritable(path, error) from error
-    finally:
-        with suppress(OSError):
-            me.unlink(missing_ok=True)
     if last is not None:
         last.path.unlink(missing_ok=True)
-    return path if path.exists() else None
+    return path if path.exists() else None  # the process that just finished the stage deletes all leases
 
 
 def _release(path: Path) -> None:
-    """Gives the claim back; nothing is left of it where the stage is done."""
+    """Gives the lease back; no file is left where the stage is done."""
     if (path.parent / "result.json").exists():
-        for old in path.parent.glob(f"{_PATTERN}*.json"):
+        for old in path.parent.glob(f"{_PREFIX}*.json"):
             old.unlink(missing_ok=True)
     else:
-        with suppress(Exception):  # a full disk: the process is dead soon, which says the same
-            write_json(path, asdict(replace(_me(), released=True)))
+        with suppress(Exception):  # a full disk: the process ends soon, which says the same
+            write_json(path, asdict(replace(_this_process(), released=True)))
 
 
-class _Heart(threading.Thread):
-    """Keeps a claim's file young, and stops this process's work if another process took the claim."""
+class _Heartbeat(threading.Thread):
+    """Keeps the lease's file young, and stops this process's work if another process has taken the lease."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(daemon=True, name="heartbeat")
         self.path, self.over, self.lost = path, threading.Event(), False
 
     def run(self) -> None:
-        while not self.over.wait(BEAT):
+        while not self.over.wait(HEARTBEAT_SECONDS):
             with suppress(OSError):  # a file system that is away for a moment
                 names = os.listdir(self.path.parent)
-                if max((name for name in names if name.startswith(_PATTERN)), default="") != self.path.name:
+                if max((name for name in names if name.startswith(_PREFIX)), default="") != self.path.name:
                     self.lost = True
-                    interrupt.ask(keep=False)
+                    interrupt.request_stop(save=False)
                     return
                 os.utime(self.path)
 
@@ -182,21 +187,13 @@ class _Heart(threading.Thread):
         self.join()
 
 
-def _me() -> Owner:
-    array, job = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_JOB_ID")
-    if array:
-        job = f"{array}_{os.environ.get('SLURM_ARRAY_TASK_ID')}"
-    me = os.getpid()
-    return Owner(platform.node(), _processes(), me, _born(me) or "", job, _token())
+def _this_process() -> Owner:
+    pid = os.getpid()
+    return Owner(platform.node(), _pid_namespace(), pid, _start_ticks(pid) or "", os.environ.get(JOB_VARIABLE))
 
 
 @cache
-def _token() -> str:
-    return secrets.token_hex(8)
-
-
-@cache
-def _processes() -> str:
+def _pid_namespace() -> str:
     """Tells process ids of this boot of this machine, and of this container, from all others."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -205,31 +202,18 @@ def _processes() -> str:
         return platform.node()
 
 
-def _born(process: int) -> str | None:
-    """When a process of this machine started; None if there is none, or it is dead and not yet collected."""
+def _start_ticks(pid: int) -> str | None:
+    """Returns the start of a process of this machine; None if there is none, or it is a zombie."""
     try:
-        state, *fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         return None if state in "ZX" else fields[18]
     except OSError:
         if Path("/proc/self").exists():
             return None
-    try:  # no /proc, as on macOS: an id that is used again is taken for the same process
-        os.kill(process, 0)
+    try:  # macOS has no /proc: a process id that is used again is taken for the same process
+        os.kill(pid, 0)
     except ProcessLookupError:
         return None
     except PermissionError:
         pass
     return ""
-
-
-def _time_of(folder: Path) -> float:
-    """The present time by the clock that gives files in this folder theirs, which may be another machine's."""
-    probe = folder / f".time.{os.getpid()}.{secrets.token_hex(4)}.tmp"
-    try:
-        probe.touch()
-        return probe.stat().st_mtime
-    except OSError:
-        return time.time()
-    finally:
-        with suppress(OSError):
-            probe.unlink(missing_ok=True)

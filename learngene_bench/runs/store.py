@@ -10,7 +10,7 @@
         failed.json       the error of the last attempt
         log.txt           what the worker printed
 
-State is never asked of a scheduler. A stage that runs is claimed by its process (`claims.py`).
+State is never asked of a scheduler. The process that computes a stage holds its lease (`lease.py`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from learngene_bench.planning.plan import Stage
-from learngene_bench.runs.lease import Claim, claimed, last_claim
+from learngene_bench.runs.lease import Lease, acquire, current_lease
 from learngene_bench.schema.base import read, write
 from learngene_bench.schema.constants import FOLDER_DIGITS, StageKind
 from learngene_bench.schema.manifest import Manifest
@@ -103,21 +103,21 @@ class StageFolder:
             return State.DONE
         if self.config.name not in names:
             return State.WAITING
-        last = last_claim(self.path, names)
-        if last and last.holds():
+        last = current_lease(self.path, names)
+        if last and last.is_held():
             return State.RUNNING
         if self.failed.name in names:
             return State.FAILED
         begun = {self.checkpoints.name, self.progress.name} & set(names)
         return State.INTERRUPTED if begun else State.WAITING
 
-    def claim(self) -> AbstractContextManager[bool]:
-        """Holds the stage for this process; gives False if another process holds it."""
-        return claimed(self.path)
+    def acquire(self) -> AbstractContextManager[bool]:
+        """Takes the stage for this process; yields False if another process holds it."""
+        return acquire(self.path)
 
-    def current_lease(self) -> Claim | None:
+    def current_lease(self) -> Lease | None:
         """Returns the lease of the process that computes the stage, or computed it last."""
-        return last_claim(self.path)
+        return current_lease(self.path)
 
     def read_config(self) -> StageFile:
         """Raises `DamagedFile` if the configuration is not of the address that it names."""

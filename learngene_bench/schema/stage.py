@@ -178,6 +178,9 @@ class Execution(Document):
     Attributes:
         command: the command that asked for the stage, word by word.
         code: code of the suite that asked for it; null where it is not known.
+        executor: name of the executor that was asked to compute it.
+        executor_options: options of the executor, except defaults.
+        plugins: files with initializers that were given as `--plugin`.
         checkpoint_seconds: seconds between two checkpoints.
         num_workers: processes that load images, beside each that trains; null for its cores.
         data: settings of the source task's data set, with where it lies.
@@ -188,6 +191,9 @@ class Execution(Document):
 
     command: tuple[Text, ...]
     code: SourceCode | None = None
+    executor: Text = "local"
+    executor_options: dict[str, Any] = Field(default_factory=dict)
+    plugins: tuple[str, ...] = ()
     checkpoint_seconds: float
     num_workers: int | None = None
     data: dict[str, Any]

@@ -153,7 +153,7 @@ class _TrainingLoop:
             seconds = min(SYNC_SECONDS, self.run.compute.checkpoint_seconds)
             next_sync = self.step + max(1, int(seconds / self.seconds_per_step())) if self.world.is_rank0 else 0
         stop, lost, due, self.next_sync = self.world.all_reduce_max(
-            interrupt.asked(), not interrupt.keeps(), due, next_sync
+            interrupt.stop_requested(), not interrupt.should_save(), due, next_sync
         )
         if stop:
             # The work is left for another process, or for this one later.

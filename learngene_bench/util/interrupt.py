@@ -1,45 +1,45 @@
-"""A polite stop: something asks for it, and training stops between two steps, its checkpoint written.
+"""A flag that asks this process to stop: training then ends between two steps, with a checkpoint written.
 
-A person presses Ctrl-C, a scheduler announces the end of a job, another process took the stage over: all of them set
-one flag of this process.
+Ctrl-C, the announced end of a SLURM job and the loss of a stage's lease all set it.
 """
 
 from __future__ import annotations
 
 import threading
 
-_asked = threading.Event()
-_lost = threading.Event()
+_requested = threading.Event()
+_lease_lost = threading.Event()
 
 
 class Stopped(BaseException):
-    """Raised at the next safe point after a stop was asked for.
+    """Raised at the next safe point after a stop was requested.
 
     Not an Exception: a method's own `except Exception` must not take it for an error of its work.
     """
 
 
-def ask(*, keep: bool = True) -> None:
+def request_stop(*, save: bool = True) -> None:
     """Asks this process to stop at its next safe point.
 
     Args:
-        keep: whether what was computed so far is still this process's to save.
+        save: False if another process holds the stage by now, and this one must not write to it any more.
     """
-    if not keep:
-        _lost.set()
-    _asked.set()
+    if not save:
+        _lease_lost.set()
+    _requested.set()
 
 
-def asked() -> bool:
-    return _asked.is_set()
+def stop_requested() -> bool:
+    """Returns True after `request_stop`, until `reset`."""
+    return _requested.is_set()
 
 
-def keeps() -> bool:
-    """Whether a process that stops saves where it is."""
-    return not _lost.is_set()
+def should_save() -> bool:
+    """Returns False if a process that stops must not write a checkpoint."""
+    return not _lease_lost.is_set()
 
 
-def forget() -> None:
-    """Takes the request back: the process goes on with other work."""
-    _asked.clear()
-    _lost.clear()
+def reset() -> None:
+    """Clears the request: the process goes on with other work."""
+    _requested.clear()
+    _lease_lost.clear()

@@ -1,4 +1,4 @@
-"""The signals that end programs, as processes meet them that only work for another one."""
+"""Signal handling for worker processes, which leave termination to their parent."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2)
-"""Signals that schedulers send to every process of a job: the parent hears them too, and tells its workers."""
+"""Signals that schedulers send to every process of a job: the parent receives them too, and tells its workers."""
 
 
 @contextmanager
-def held_back(numbers: Iterable[signal.Signals]) -> Iterator[None]:
-    """Holds signals back until the end, also from a process started meanwhile: until it lets them through itself."""
+def blocked(numbers: Iterable[signal.Signals]) -> Iterator[None]:
+    """Blocks signals until the end of the `with` block.
+
+    A process that is started meanwhile has them blocked until it unblocks them itself, so none is lost before it has
+    installed its handlers.
+    """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     try:
         yield
@@ -23,22 +27,22 @@ def held_back(numbers: Iterable[signal.Signals]) -> Iterator[None]:
 
 
 def ignore(numbers: Iterable[signal.Signals] = IGNORED) -> None:
-    """Ignores them from now on, and lets those through that the parent held back until here."""
+    """Ignores signals from now on, and unblocks those that the parent had blocked."""
     for number in numbers:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
 
 
-def ignore_all_but_the_parents() -> None:
-    """Ignores them, but for the SIGTERM by which `multiprocessing` ends its processes: that one ends this process."""
+def ignore_all_but_parent() -> None:
+    """Ignores the signals, except a SIGTERM from the parent, by which `multiprocessing` ends its processes."""
     ignore(set(IGNORED) - {signal.SIGTERM})
-    if hasattr(signal, "sigwaitinfo"):  # where it is not (macOS), everybody's SIGTERM ends it
-        threading.Thread(target=_heed_the_parent, daemon=True).start()
+    if hasattr(signal, "sigwaitinfo"):  # on macOS, which has none, a SIGTERM from anybody ends the process
+        threading.Thread(target=_exit_on_parent_sigterm, daemon=True).start()
     else:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 
-def _heed_the_parent() -> None:
+def _exit_on_parent_sigterm() -> None:
     while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
         pass
     os._exit(0)

@@ -1,4 +1,9 @@
-"""Which code computes: its commit, a hash of its text, and a frozen copy for jobs that start long after."""
+"""Identity of the code that computes (commit, hash of its files), and a frozen copy for jobs that start later.
+
+`submitit.helpers.RsyncSnapshot` copies a git checkout, needs git and rsync, and changes the current folder. The suite
+may be installed as a wheel, its packages lie in several folders of the checkout, and plugin files lie elsewhere; so
+this copies the files that Python imports.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +23,7 @@ _PARTS = ("learngene_bench", *(f"learngene_bench.{part}" for part in ("methods",
 
 @cache
 def identity() -> dict[str, Any]:
-    """Commit and dirtiness, where it is a checkout, and a hash of all files that numbers depend on, as found now."""
+    """Returns commit and dirtiness, where it is a checkout, and a hash of all files that numbers depend on."""
     digest = hashlib.sha256()
     for name, path in _files():
         if name.startswith("learngene_bench/results/") or path.suffix not in (".py", ".toml"):
@@ -28,8 +33,8 @@ def identity() -> dict[str, Any]:
     return {**provenance.git(), "sha256": digest.hexdigest()}
 
 
-def differs(submitted: dict[str, Any] | None) -> bool:
-    """Whether this code is other than that which a job was submitted with."""
+def has_changed(submitted: dict[str, Any] | None) -> bool:
+    """Returns True if this is not the code that a job was submitted with."""
     return submitted is not None and submitted["sha256"] != identity()["sha256"]
 
 
@@ -52,7 +57,7 @@ def snapshot(folder: Path, plugins: Sequence[Path]) -> tuple[Path, list[Path]]:
 
 
 def _files() -> Iterator[tuple[str, Path]]:
-    """Every file of an installed suite, by its place there, in a fixed order."""
+    """Yields every file of the suite with its path in an installed one, in a fixed order."""
     for part in _PARTS:
         found = importlib.util.find_spec(part)
         assert found is not None

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from learngene_bench.cli.export import find_cell
 from learngene_bench.cli.main import run_command
+from learngene_bench.runs.listing import find_one_finished
 from learngene_bench.runs.store import Runs, StageFolder
 
 pytestmark = pytest.mark.slow
@@ -60,7 +60,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 
 def cell(runs: Path, query: str) -> StageFolder:
-    return find_cell(Runs(runs), query)
+    return find_one_finished(Runs(runs), query)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -140,12 +140,12 @@ def test_what_is_meant_is_not_there(trained: Path, capsys: pytest.CaptureFixture
         return failure(capsys, trained, *arguments)
 
     assert "did you mean 'attention-maps'" in said("attention-map")
-    assert "no cell fits 'tleg micro depth 4 seed 0': did you mean 'telg micro depth 4 seed 0'" in said(
+    assert "no cell fits 'tleg micro depth 4 seed 0': unknown word 'tleg': did you mean 'telg'" in said(
         "similarity", "tleg micro depth 4 seed 0"
     )
     assert "--reference is for similarity" in said("attention-maps", "he", "--reference", "he")
     assert "--weights is not for similarity" in said("similarity", "he", "--weights", "both")
-    assert "2 cells are meant, one is needed" in said("similarity", "telg depth 4", "--reference", "he")
+    assert "2 cells fit, one is needed" in said("similarity", "telg depth 4", "--reference", "he")
     assert "their weights have other shapes" in said("similarity", "telg depth 4", "--reference", "he depth 5")
     assert "at least 4 images" in said("similarity", "he depth 4", "--images", "3")
 
@@ -160,9 +160,7 @@ def test_no_more_cells_than_can_be_seen(trained: Path, capsys: pytest.CaptureFix
             for name in ("config.json", "result.json"):
                 text = (copy / name).read_text().replace(one.address, address)
                 (copy / name).write_text(text)
-    assert "12 cells are meant, at most 8 fit beside each other" in failure(
-        capsys, tmp_path / "runs", "attention-structure"
-    )
+    assert "12 cells fit, at most 8 fit beside each other" in failure(capsys, tmp_path / "runs", "attention-structure")
 
 
 def test_files_that_are_gone_or_damaged(own: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -170,7 +168,7 @@ def test_files_that_are_gone_or_damaged(own: Path, capsys: pytest.CaptureFixture
     Runs(own).folder("gene", telg.read_config()["inputs"]["gene"]).tensors.unlink()
     error = failure(capsys, own, "attention-structure", "telg depth 4")
     assert "it was initialized from a gene whose file is gone" in error
-    assert f'`lgbench rerun "telg micro depth 4 seed 0" {own}` computes it again' in error
+    assert f'`lgbench rerun "telg micro depth 4 seed 0" --runs {own}` computes it again' in error
     assert analyze(own, tmp_path / "tuned", "attention-structure", "telg depth 4", "--weights", "tuned") == 0
 
     content = (he.path / "model.safetensors").read_bytes()

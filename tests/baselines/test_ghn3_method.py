@@ -303,7 +303,7 @@ def test_a_run_with_weights_from_a_file(weights: Path, tmp_path: Path) -> None:
     config = json.loads(path.read_text())
     (found,) = config["config"]["files"].values()
     assert config["execution"]["files"][found] == str(weights)
-    rerun = ["rerun", record["address"][:8], str(tmp_path / "runs"), "--output"]
+    rerun = ["rerun", record["address"][:8], "--runs", str(tmp_path / "runs"), "--output"]
     assert run_command([*rerun, str(tmp_path / "again")]) == 0
     save_file({name: tensor + 1 for name, tensor in load_file(weights).items()}, weights)
     assert run_command([*rerun, str(tmp_path / "of-another-file")]) == 2

@@ -12,9 +12,9 @@ import timm
 import torch
 from torch import nn
 
-from learngene_bench.cli.export import find_cell
 from learngene_bench.cli.main import run_command
 from learngene_bench.plugins.registry import dataset
+from learngene_bench.runs.listing import find_one_finished
 from learngene_bench.runs.store import Runs
 from learngene_bench.util.errors import UserError
 from learngene_bench.util.files import read_json
@@ -38,7 +38,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def record_of(runs: Path, query: str) -> dict[str, Any]:
-    return find_cell(Runs(runs), query).read_result()
+    return json.loads(find_one_finished(Runs(runs), query).result.read_text())
 
 
 def address_of(runs: Path, method: str, **target: object) -> str:
@@ -75,19 +75,19 @@ def test_timm_measures_what_the_record_says(
 ) -> None:
     address = address_of(runs, method, depth=5, **target)
     record = record_of(runs, address[:12])
-    before = sorted(path.name for path in find_cell(Runs(runs), address).path.iterdir())
+    before = sorted(path.name for path in find_one_finished(Runs(runs), address).path.iterdir())
     path = tmp_path / "model.safetensors"
     initial = ["--initial"] * (weights == "initial")
     assert run_command(["export", address[:12], "--runs", str(runs), "-o", str(path), *initial]) == 0
     model, description = loaded_by_timm(path)
     assert description["cell"]["weights"] == weights
-    expected = record["metrics"]["top1_initial" if initial else "top1"]
+    expected = record["initial_metrics" if initial else "metrics"]["top1"]
     assert accuracy(model, description) == pytest.approx(expected)
     # The line that a user copies.
     copied = eval(description["python"].replace('"model.safetensors"', repr(str(path))), {"timm": timm}).eval()
     images = torch.randn(3, 1, 12, 12)
     torch.testing.assert_close(copied(images), model(images), rtol=0, atol=0)
-    assert sorted(path.name for path in find_cell(Runs(runs), address).path.iterdir()) == before
+    assert sorted(path.name for path in find_one_finished(Runs(runs), address).path.iterdir()) == before
 
 
 def test_initial_weights_are_those_of_the_record(
@@ -102,20 +102,22 @@ def test_initial_weights_are_those_of_the_record(
     assert capsys.readouterr().err == ""
     described = describe(load_file(path))
     assert described["sha256"] == record_of(runs, "wave depth 4")["initial_weights"]["sha256"]
-    assert described["tensors"] == read_json(find_cell(Runs(runs), "wave depth 4").initial_weights, "statistics")
+    assert described["tensors"] == read_json(
+        find_one_finished(Runs(runs), "wave depth 4").initial_weights, "statistics"
+    )
 
 
 def test_cells_are_found_by_words_and_addresses(runs: Path) -> None:
-    folder = find_cell(Runs(runs), "wave micro depth 5 seed 0")
-    assert find_cell(Runs(runs), folder.address[:6]) == folder
-    assert find_cell(Runs(runs), "wave 5") == folder
+    folder = find_one_finished(Runs(runs), "wave micro depth 5 seed 0")
+    assert find_one_finished(Runs(runs), folder.address[:6]) == folder
+    assert find_one_finished(Runs(runs), "wave 5") == folder
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["wave"], "'wave' fits 2 cells, give more words or an address: "),
-        (["ligo"], "no cell fits 'ligo'; there are: "),
+        (["wave"], "'wave' fits 2 cells, which differ in depth (4 or 5): "),
+        (["ligo"], "no cell fits 'ligo': unknown word 'ligo': (valid: cell, digits, he, micro, wave)"),
         (
             ["wave", "4", "-o", "model.pt"],
             "model.pt: timm knows the format by the name, which must end in .safetensors",
@@ -139,11 +141,13 @@ def test_mistakes(
 
 
 def test_a_cell_that_is_not_done(runs: Path, tmp_path: Path) -> None:
-    unfinished = tmp_path / "cell" / find_cell(Runs(runs), "wave 4").path.name
+    unfinished = tmp_path / "cell" / find_one_finished(Runs(runs), "wave 4").path.name
     unfinished.mkdir(parents=True)
-    (unfinished / "config.json").write_text((find_cell(Runs(runs), "wave 4").path / "config.json").read_text())
-    with pytest.raises(UserError, match=r"wave micro depth 4 seed 0: not done \(waiting\), so there is no model yet"):
-        find_cell(Runs(tmp_path), "wave")
+    (unfinished / "config.json").write_text((find_one_finished(Runs(runs), "wave 4").path / "config.json").read_text())
+    with pytest.raises(
+        UserError, match=r"wave micro depth 4 seed 0: not done \(waiting\), so there is no record or model of it yet"
+    ):
+        find_one_finished(Runs(tmp_path), "wave")
 
 
 def test_irpe_is_told(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -156,7 +160,7 @@ def test_irpe_is_told(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
 
 
 def test_a_damaged_model_is_named(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    kept = find_cell(Runs(runs), "wave 4").path / "model.safetensors"
+    kept = find_one_finished(Runs(runs), "wave 4").path / "model.safetensors"
     content = kept.read_bytes()
     try:
         kept.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))

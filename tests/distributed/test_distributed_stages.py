@@ -153,9 +153,9 @@ def launched(runs: Runs, cell: Stage, plugin: Path) -> Iterator[list[dict[str, A
         thread.join(timeout=60)
         assert answers, "the processes have not ended"
     finally:
-        interrupt.ask()
+        interrupt.request_stop()
         thread.join()
-        interrupt.forget()
+        interrupt.reset()
 
 
 def wait_until(condition: Callable[[], Any], seconds: float = 60) -> None:
@@ -180,7 +180,7 @@ def test_processes_stop_when_asked_and_end_with_any_of_them_and_with_their_paren
     for victim in ("follower", "leader"):
         with launched(runs, cell, plugin) as answers:
             assert execute(runs, cell.kind, cell.address, Registry([plugin])) == "busy"
-            leader = folder.claimant().owner.process
+            leader = folder.current_lease().owner.pid
             (follower,) = set(processes_of(runs)) - {leader}
             os.kill(follower if victim == "follower" else leader, signal.SIGKILL)
         assert answers[0]["state"] == "died"
@@ -189,7 +189,7 @@ def test_processes_stop_when_asked_and_end_with_any_of_them_and_with_their_paren
 
     with launched(runs, cell, plugin) as answers:
         reached = torch.load(folder.checkpoints / "finetuning.pt")["step"]
-        interrupt.ask()
+        interrupt.request_stop()
     assert answers == [{"state": "stopped"}]
     assert torch.load(folder.checkpoints / "finetuning.pt")["step"] > reached
     assert folder.state() is State.INTERRUPTED

@@ -1,22 +1,30 @@
-"""How a run keeps its books, without computing anything."""
+"""The state of a run, without computing anything."""
 
 from __future__ import annotations
 
-from learngene_bench.execution.local import Execution
-from learngene_bench.planning.plan import Stage
+from fake_stages import FakeStage
+
+from learngene_bench.contracts.executor import Outcome, RunState
 
 
 def test_a_failure_blocks_what_needs_it_and_is_not_done() -> None:
     """A cell may be done although its gene is computed again: someone deleted the gene's folder."""
-    ancestor = Stage("ancestor", "ancestor", {}, {})
-    gene = Stage("gene", "gene", {}, {"teacher": ancestor.address})
-    cells = [Stage("cell", f"cell {seed}", {"seed": seed}, {"gene": gene.address}) for seed in range(3)]
-    direct = Stage("cell", "direct", {}, {})
+    ancestor = FakeStage("ancestor", "ancestor")
+    gene = FakeStage("gene", "gene", {"teacher": ancestor.address})
+    cells = [FakeStage("cell", f"cell {seed}", {"gene": gene.address}) for seed in range(3)]
+    direct = FakeStage("cell", "direct")
     stages = {stage.address: stage for stage in (ancestor, gene, *cells, direct)}
-    execution = Execution(stages, done={cells[0].address}, failed={ancestor.address: "no such file"})
-    execution.block()
-    assert execution.blocked == {gene.address, cells[1].address, cells[2].address}
-    assert execution.ready() == [direct]
-    assert not execution.finished
-    execution.done.add(direct.address)
-    assert execution.finished
+    state = RunState(stages, done={cells[0].address}, failed={ancestor.address: "no such file"})
+    state.block()
+    assert state.blocked == {gene.address, cells[1].address, cells[2].address}
+    assert state.ready() == [direct]
+    assert not state.finished
+    state.done.add(direct.address)
+    assert state.finished
+
+
+def test_what_a_process_prints_is_an_outcome_or_it_died() -> None:
+    assert Outcome.read('{"state": "done"}\n') == Outcome("done")
+    assert Outcome.read('{"state": "refused", "error": "no space"}') == Outcome("refused", "no space")
+    for text in ("", "Killed", '{"stat": "done"}', "[]", "3"):
+        assert Outcome.read(text).state == "died"

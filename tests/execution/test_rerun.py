@@ -55,18 +55,18 @@ def test_a_record_of_a_leaderboard_comes_out_the_same(
     """From configurations alone: teacher, gene and cell are computed again."""
     board = tmp_path / "leaderboards" / "quick"
     assert "of mine, a plugin file without which nobody can repeat them: 1" in manage.add(board, runs)
-    status, text, error = rerun(capsys, "wave", board, "--workers", 1)
+    status, text, error = rerun(capsys, "wave", "--runs", board, "--workers", 1)
     assert (status, error) == (0, "")
     lines = [line for line in text.splitlines() if line.rstrip().endswith("same")]
     assert len(lines) == 7  # teacher, gene, two accuracies, curve, weights as initialized and as tuned
     assert "All numbers are the same." in text
     (folder,) = Path("reruns").iterdir()
     assert len(list(folder.glob("*/*/result.json"))) == 3
-    assert rerun(capsys, "wave", board)[::2] == (
+    assert rerun(capsys, "wave", "--runs", board)[::2] == (
         2,
         f"lgbench: {folder} holds this cell already: delete it, or name another folder with --output\n",
     )
-    assert "--keep-inputs: " in rerun(capsys, "wave", board, "--keep-inputs", "-o", "kept")[2]
+    assert "--keep-inputs: " in rerun(capsys, "wave", "--runs", board, "--keep-inputs", "-o", "kept")[2]
     assert not Path("kept").exists() or not list(Path("kept").glob("*/*"))
 
 
@@ -81,7 +81,7 @@ def test_a_record_that_was_changed_does_not_come_out(
     record["metrics"]["top1"] += 100 / 1440
     record["curve"][-1]["top1"] += 100 / 1440
     path.write_text(json.dumps(record))
-    status, text, _ = rerun(capsys, "wave", copied, "--keep-inputs", "--workers", 1)
+    status, text, _ = rerun(capsys, "wave", "--runs", copied, "--keep-inputs", "--workers", 1)
     assert status == 1
     assert re.search(r"top-1 after tuning .* -0\.0694 points", text)
     assert re.search(r"learning curve .* 0\.0694 points of top-1, 0 of loss at most", " ".join(text.split()))
@@ -94,11 +94,11 @@ def test_a_record_that_was_changed_does_not_come_out(
 @pytest.mark.slow
 def test_a_method_of_a_file_needs_that_file(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plugin = runs.with_name("mine.py")
-    assert f"--plugin FILE with SHA-256 {file_hash(plugin)}" in rerun(capsys, "mine", runs)[2]
+    assert f"--plugin FILE with SHA-256 {file_hash(plugin)}" in rerun(capsys, "mine", "--runs", runs)[2]
     other = tmp_path / "mine.py"
     other.write_text(plugin.read_text() + "\n")
-    assert "recorded with another mine than this" in rerun(capsys, "mine", runs, "--plugin", other)[2]
-    assert rerun(capsys, "mine", runs, "--plugin", plugin, "--workers", 1)[0] == 0
+    assert "recorded with another mine than this" in rerun(capsys, "mine", "--runs", runs, "--plugin", other)[2]
+    assert rerun(capsys, "mine", "--runs", runs, "--plugin", plugin, "--workers", 1)[0] == 0
 
 
 @pytest.fixture
@@ -115,9 +115,9 @@ def test_what_cannot_be_repeated_is_one_line(
         return error
 
     he, gene = offered.stages("cell")[-1], offered.stages("gene")[0]
-    assert "may mean several: " in refused("he")
-    assert "no stage has an address that begins so" in refused("sws")
-    assert "reruns: no runs here" in refused("he", "reruns")
+    assert "'he' fits 2 cells, which differ in depth (4 or 6)" in refused("he")
+    assert "no cell fits 'sws': unknown word 'sws': (valid: " in refused("sws")
+    assert "reruns: no cells here" in refused("he", "--runs", "reruns")
     assert "only data.KEY=VALUE" in refused("he depth 6", "--set", "finetuning.epochs=3")
     assert "--checkpoint none.pt: No such file" in refused("he depth 6", "--checkpoint", "none.pt")
     with monkeypatch.context() as patch:
@@ -130,7 +130,7 @@ def test_what_cannot_be_repeated_is_one_line(
     offered.file(gene, "config.json").unlink()
     assert "config.json is missing: it says how this" in refused("wave depth 6")
     offered.file(he).unlink()
-    assert "there is no record of it to repeat (waiting)" in refused("he depth 6")
+    assert "not done (waiting), so there is no record or model of it yet" in refused("he depth 6")
     assert not Path("reruns").exists()
 
 

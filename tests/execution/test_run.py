@@ -122,7 +122,7 @@ def test_a_worker_that_dies_is_a_failure_of_its_stage_alone(preset: Path, tmp_pa
     plugin.write_text(PLUGIN.format(body="import os; os._exit(7)"))
     done = run(preset, tmp_path / "runs", "-m", "mine,he", "--plugin", str(plugin), "--workers", "1", status=1)
     assert "its worker ended with exit status 7" in done.stdout
-    assert done.stdout.count("top-1") == 3  # he at both depths, mine at the depth where it lives
+    assert done.stdout.count(" -> ") == 3  # he at both depths, mine at the depth where it lives
     assert (
         "failed       mine micro depth 6 seed 0: its worker ended"
         in lgbench("status", "--runs", str(tmp_path / "runs")).stdout
@@ -139,7 +139,7 @@ def test_a_method_that_fails_stops_nobody_else(preset: Path, tmp_path: Path) -> 
     assert "mine micro depth 6 seed 0: ValueError: six is" in first.stdout
     assert "Traceback" not in first.stdout + first.stderr
     assert "ValueError: six is\ntoo deep" in json.loads(next(runs.glob("cell/*/failed.json")).read_text())["traceback"]
-    table = lgbench("report", str(runs)).stdout
+    table = lgbench("report", "--runs", str(runs)).stdout
     assert "Mine [x]" in table
     assert "0/1" in table
     again = run(preset, runs, *arguments, status=1)
@@ -147,7 +147,10 @@ def test_a_method_that_fails_stops_nobody_else(preset: Path, tmp_path: Path) -> 
     assert run(preset, runs, *arguments, "--retry-failed", status=1).stdout.count("failed") >= 2
     said = lgbench("logs", "mine 6", "--runs", str(runs)).stdout
     assert "ValueError: six is\ntoo deep" in said
-    assert "may mean several" in lgbench("logs", "micro", "--runs", str(runs), status=2).stderr
+    assert (
+        "fits 4 stages, which differ in method (he or mine) and depth (4 or 6)"
+        in lgbench("logs", "micro", "--runs", str(runs), status=2).stderr
+    )
     assert "1 failed" in lgbench("status", "--runs", str(runs)).stdout
     assert "failed    mine micro depth 6" in lgbench("retry", "--runs", str(runs), status=1).stdout
     assert "nothing of that failed" in lgbench("retry", "he 4", "--runs", str(runs), status=2).stderr
@@ -172,7 +175,7 @@ def copy(reference: Path, tmp_path: Path) -> Path:
 def test_a_damaged_record_is_named(preset: Path, copy: Path) -> None:
     record = next(copy.glob("cell/*/result.json"))
     record.write_bytes(record.read_bytes()[:100])
-    for verb in (["report", str(copy)], command(preset, copy, "-m", "wave,he,direct-pt")[len(LGBENCH) :]):
+    for verb in (["report", "--runs", str(copy)], command(preset, copy, "-m", "wave,he,direct-pt")[len(LGBENCH) :]):
         error = lgbench(*verb, status=2).stderr
         assert str(record) in error
         assert len(error.splitlines()) == 1

@@ -1,4 +1,4 @@
-"""What is submitted to a cluster: arrays, dependencies, limits; without one."""
+"""Arrays of jobs, their dependencies and limits, without a cluster."""
 
 from __future__ import annotations
 
@@ -6,26 +6,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_stages import FakeStage
 
 from learngene_bench.execution.estimate import Rate
-from learngene_bench.execution.slurm.layout import SAFETY, START, Array, arrange
+from learngene_bench.execution.executors import make_executor
+from learngene_bench.execution.slurm.layout import SAFETY, START, Array, make_arrays
+from learngene_bench.execution.slurm.options import SlurmOptions, minutes_of
 from learngene_bench.execution.slurm.scheduler import Limits
-from learngene_bench.execution.slurm.settings import SlurmSettings, minutes_of, slurm_settings
-from learngene_bench.planning.plan import Stage
 from learngene_bench.util.errors import UserError
 
 RATE = Rate(1e9, measured=True)
 SITE = Limits(1001, None)
 
 
-def stage(kind: Any, method: str, number: int, *inputs: Stage, width: int = 48, seconds: float = 60) -> Stage:
-    shape = {"ancestor": "spec", "gene": "family", "cell": "target"}[kind]
-    config = {shape: {"width": width}, "number": number} | ({"method": {"name": method}} if method else {})
+def stage(kind: Any, method: str, number: int, *inputs: FakeStage, seconds: float = 60) -> FakeStage:
     needs = {str(i): needed.address for i, needed in enumerate(inputs)}
-    return Stage(kind, f"{kind} {method} {number}", config, needs, flops=1e9 * seconds)
+    return FakeStage(kind, f"{kind} {method} {number}", needs, 1e9 * seconds, (kind, method, "width48"))
 
 
-def plan(seeds: int = 2) -> dict[str, Stage]:
+def plan(seeds: int = 2) -> dict[str, FakeStage]:
     """A teacher, a gene of two methods for each seed, three cells from each gene and of a method without one."""
     teacher = stage("ancestor", "", 0)
     stages = [teacher]
@@ -38,24 +37,24 @@ def plan(seeds: int = 2) -> dict[str, Stage]:
 
 
 def lay_out(
-    stages: dict[str, Stage],
+    stages: dict[str, FakeStage],
     *,
     done: set[str] = frozenset(),  # type: ignore[assignment]
     live: dict[str, str] | None = None,
-    side_by_side: int = 1,
+    concurrent_stages: int = 1,
     limits: Limits = SITE,
-    **settings: Any,
+    **options: Any,
 ) -> list[Array]:
     live = live or {}
-    return arrange(
-        stages, stages.keys() - done - live.keys(), live, RATE, SlurmSettings(**settings), limits, side_by_side
+    return make_arrays(
+        stages, stages.keys() - done - live.keys(), live, RATE, SlurmOptions(**options), limits, concurrent_stages
     )
 
 
-def check(arrays: list[Array], stages: dict[str, Stage], live: dict[str, str]) -> None:
+def check(arrays: list[Array], stages: dict[str, FakeStage], live: dict[str, str]) -> None:
     """Every stage once, and whatever a stage needs has ended before its array starts, or is done."""
-    placed = {a: (n, t) for n, array in enumerate(arrays) for t, task in enumerate(array.tasks) for a in task.stages}
-    assert sum(len(task.stages) for array in arrays for task in array.tasks) == len(placed)
+    placed = {a: (n, t) for n, array in enumerate(arrays) for t, job in enumerate(array.jobs) for a in job.stages}
+    assert sum(len(job.stages) for array in arrays for job in array.jobs) == len(placed)
     for address, (number, _) in placed.items():
         ended: set[tuple[int, int | None]] = set()
         waiting = [number]
@@ -74,7 +73,7 @@ def test_one_array_for_each_kind_and_method_each_after_what_it_needs() -> None:
     stages = plan()
     arrays = lay_out(stages)
     check(arrays, stages, {})
-    assert {array.name: len(array.tasks) for array in arrays} == {
+    assert {array.name: len(array.jobs) for array in arrays} == {
         "ancestor-width48": 1,
         "gene-wave-width48": 2,
         "gene-telg-width48": 2,
@@ -102,7 +101,7 @@ def test_arrays_keep_to_the_site_and_the_cap(size: int, cap: int | None) -> None
     stages = plan(seeds=9)
     arrays = lay_out(stages, limits=Limits(size, None), max_parallel=cap, cells_per_job=2)
     check(arrays, stages, {})
-    assert max(len(array.tasks) for array in arrays) <= size
+    assert max(len(array.jobs) for array in arrays) <= size
     assert all(array.parallel == cap for array in arrays)
     if cap:  # only one array at a time, so that the cap of each is the cap of all
         assert [array.after for array in arrays] == [(), *(((number, None),) for number in range(len(arrays) - 1))]
@@ -113,7 +112,7 @@ def test_ten_thousand_cells_in_few_calls() -> None:
     stages = plan(seeds=1111)
     arrays = lay_out(stages)
     check(arrays, stages, {})
-    assert sum(len(array.tasks) for array in arrays) == 1 + 1111 * (2 + 9)
+    assert sum(len(array.jobs) for array in arrays) == 1 + 1111 * (2 + 9)
     assert len(arrays) <= 1 + 2 * 2 + 3 * 4
 
 
@@ -123,8 +122,8 @@ def test_time_limits_come_from_the_work() -> None:
     assert one_each.minutes == SAFETY * 60 + START
     (together,) = lay_out(stages, cells_per_job=2)
     assert together.minutes == SAFETY * 90 + START
-    (side_by_side,) = lay_out(stages, side_by_side=2)
-    assert (len(side_by_side.tasks), side_by_side.minutes) == (1, SAFETY * 60 + START)
+    (concurrent,) = lay_out(stages, concurrent_stages=2)
+    assert (len(concurrent.jobs), concurrent.minutes) == (1, SAFETY * 60 + START)
     assert lay_out(stages, time="1:00:00")[0].minutes == 60
     assert lay_out(stages, limits=Limits(1001, 30), time="1:00:00")[0].minutes == 30
     unknown = stage("ancestor", "", 0, seconds=0)
@@ -150,7 +149,9 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_command_line_over_the_site_file(site: Path) -> None:
     site.write_text('[slurm]\npartition = "gpu"\ngpus_per_node = 4\n[slurm.set]\nconstraint = "a100"\nqos = "long"\n')
-    found = slurm_settings({"partition": "debug", "gpus_per_node": None}, ["qos=short", "exclusive=true"])
+    given = {"partition": "debug", "set": {"qos": "short", "exclusive": True}}
+    found = make_executor("slurm", given).options
+    assert isinstance(found, SlurmOptions)
     assert (found.partition, found.gpus_per_node) == ("debug", 4)
     assert found.set == {"constraint": "a100", "qos": "short", "exclusive": True}
 
@@ -160,11 +161,11 @@ def test_the_command_line_over_the_site_file(site: Path) -> None:
     [
         ("[slurm]\npartitoin = 'gpu'", r"site.toml \[slurm\]: unknown key 'partitoin': did you mean 'partition'"),
         ("[slurm]\ntime = 'tomorrow'", r"site.toml \[slurm\]: time: a time is written like 24:00:00 or 1-12:00"),
-        ("[slrum]\n", r"site.toml: unknown key 'slrum': did you mean 'slurm'"),
+        ("[slrum]\n", r"site.toml: unknown executor 'slrum': did you mean 'slurm'"),
         ("[slurm", "site.toml: not valid TOML"),
     ],
 )
 def test_a_wrong_site_file_is_named(site: Path, text: str, message: str) -> None:
     site.write_text(text)
     with pytest.raises(UserError, match=message):
-        slurm_settings({}, [])
+        make_executor("slurm", {})

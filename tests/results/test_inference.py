@@ -210,7 +210,7 @@ def test_a_sample_holds_every_run_in_its_place(runs: Any) -> None:
 
 def test_the_command_adds_them_to_the_tables(budgets: Any, capsys: pytest.CaptureFixture[str]) -> None:
     def report(*arguments: str) -> tuple[int, str, str]:
-        status = run_command(["report", str(budgets.folder), *arguments])
+        status = run_command(["report", "--runs", str(budgets.folder), *arguments])
         return status, *capsys.readouterr()
 
     expected = sheet_markdown(statistics_sheets(make_tables(load([budgets.folder]))))

@@ -255,7 +255,7 @@ def test_what_is_missing_is_named(offered: RecordedRuns, board: Path, capsys: py
     unfinished = offered.stages("cell")[:2]
     for stage in unfinished:
         offered.file(stage).unlink()
-    arguments = ("add", str(offered.folder), "--name", "digits", "--folder", str(board.parent))
+    arguments = ("add", "--runs", str(offered.folder), "--name", "digits", "--folder", str(board.parent))
     status, _, error = lgbench(capsys, *arguments)
     assert status == 2
     assert f"2 of 8 planned cells have no result yet ({unfinished[0].label}, {unfinished[1].label})" in error
@@ -501,7 +501,7 @@ def test_names_never_leave_the_folder(
 ) -> None:
     before = contents(tmp_path)
     status, _, error = lgbench(
-        capsys, "add", str(offered.folder), f"--name={name}", "--folder", str(tmp_path / "boards")
+        capsys, "add", "--runs", str(offered.folder), f"--name={name}", "--folder", str(tmp_path / "boards")
     )
     assert status == 2
     assert "a name is lower-case letters, digits and single hyphens" in error
@@ -520,4 +520,7 @@ def test_what_is_not_there_is_said(tmp_path: Path, board: Path, capsys: pytest.C
         2,
         f"lgbench: no leaderboard digits in {root} (there: none)\n",
     )
-    assert "no runs folder" in lgbench(capsys, "add", str(tmp_path / "none"), "--name", "digits", "--folder", root)[2]
+    assert (
+        "no runs folder"
+        in lgbench(capsys, "add", "--runs", str(tmp_path / "none"), "--name", "digits", "--folder", root)[2]
+    )

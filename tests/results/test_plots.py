@@ -166,7 +166,9 @@ def test_names_at_the_line_ends_keep_apart() -> None:
 
 
 def test_plot_writes_what_it_prints(costly: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_command(["plot", "front", str(costly.folder), "-o", str(tmp_path / "new"), "--columns", "1"]) == 0
+    assert (
+        run_command(["plot", "front", "--runs", str(costly.folder), "-o", str(tmp_path / "new"), "--columns", "1"]) == 0
+    )
     printed = capsys.readouterr().out.split()
     assert sorted(printed) == sorted(map(str, (tmp_path / "new").iterdir()))
 
@@ -182,5 +184,5 @@ def test_plot_says_what_it_cannot_do(
     runs: Any, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     runs.plan([runs.cell("wave")])
-    assert run_command(["plot", *arguments, str(runs.folder)]) == 2
+    assert run_command(["plot", *arguments, "--runs", str(runs.folder)]) == 2
     assert message in capsys.readouterr().err

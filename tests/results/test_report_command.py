@@ -37,30 +37,32 @@ def two_grids(runs: Any) -> Any:
 
 def test_the_comparison_stands_after_the_tables(budgets: Any, capsys: pytest.CaptureFixture[str]) -> None:
     for extra in ((), ("--format", "markdown")):
-        _, plain, _ = report(capsys, str(budgets.folder), *extra)
-        status, compared, error = report(capsys, str(budgets.folder), "--compare", "published", *extra)
+        _, plain, _ = report(capsys, "--runs", str(budgets.folder), *extra)
+        status, compared, error = report(capsys, "--runs", str(budgets.folder), "--compare", "published", *extra)
         assert (status, error) == (0, "")
         assert compared.startswith(plain)
         assert "beside the paper" in compared[len(plain) :]
 
 
 def test_csv_holds_the_comparison_instead(budgets: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    _, text, _ = report(capsys, str(budgets.folder), "--compare", "published", "--format", "csv")
+    _, text, _ = report(capsys, "--runs", str(budgets.folder), "--compare", "published", "--format", "csv")
     found = [row for row in csv.DictReader(io.StringIO(text)) if (row["method"], row["size"]) == ("he", "micro")]
     assert [row["equal_budget_iterations"] for row in found] == ["", "245"]
     assert [float(row["mean"]) for row in found] == pytest.approx([83.2, 86.2])
 
 
 def test_json_holds_it_as_well(budgets: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    _, text, _ = report(capsys, str(budgets.folder), "--compare", "published", "--format", "json")
+    _, text, _ = report(capsys, "--runs", str(budgets.folder), "--compare", "published", "--format", "json")
     document = json.loads(text)
     assert [item["size"] for item in document.pop("comparisons")] == ["micro", "s", "micro", "s"]
-    report(capsys, str(budgets.folder), "--format", "json", "-o", str(tmp_path / "plain.json"))
+    report(capsys, "--runs", str(budgets.folder), "--format", "json", "-o", str(tmp_path / "plain.json"))
     assert json.loads((tmp_path / "plain.json").read_text()) == document
 
 
 def test_the_paper_has_no_accuracies_as_initialized(budgets: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    status, _, error = report(capsys, str(budgets.folder), "--compare", "published", "--metric", "top1_initial")
+    status, _, error = report(
+        capsys, "--runs", str(budgets.folder), "--compare", "published", "--metric", "top1_initial"
+    )
     assert status == 2
     assert len(error.splitlines()) == 1
     assert "--metric top1" in error
@@ -71,7 +73,7 @@ def test_only_the_comparison_loads_scipy(budgets: Any, arguments: list[str], hea
     code = (
         "import sys\n"
         "from learngene_bench.cli.main import run_command\n"
-        f"run_command(['report', {str(budgets.folder)!r}, *{arguments!r}])\n"
+        f"run_command(['report', '--runs', {str(budgets.folder)!r}, *{arguments!r}])\n"
         "print({'torch', 'numpy', 'pandas', 'scipy', 'matplotlib'} & set(sys.modules), file=sys.stderr)\n"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -80,11 +82,11 @@ def test_only_the_comparison_loads_scipy(budgets: Any, arguments: list[str], hea
 
 def test_a_table_by_its_name(two_grids: Any, capsys: pytest.CaptureFixture[str]) -> None:
     as_text = ("--metric", "top1", "--format", "markdown")
-    parts = [report(capsys, str(two_grids.folder), "--table", name, *as_text)[1] for name in GRIDS]
-    assert "\n".join(parts) == report(capsys, str(two_grids.folder), *as_text)[1]
+    parts = [report(capsys, "--runs", str(two_grids.folder), "--table", name, *as_text)[1] for name in GRIDS]
+    assert "\n".join(parts) == report(capsys, "--runs", str(two_grids.folder), *as_text)[1]
     assert "WAVE (a=1)" in parts[1]
     assert "WAVE (a=1)" not in parts[0]
-    assert report(capsys, str(two_grids.folder), "--table", "part") == (
+    assert report(capsys, "--runs", str(two_grids.folder), "--table", "part") == (
         2,
         "",
         "lgbench: unknown table 'part': did you mean 'parts'? (valid: cost, depth, instinct, parts, statistics)\n",
@@ -96,10 +98,12 @@ def test_what_is_computed_has_every_format(budgets: Any, capsys: pytest.CaptureF
     for format in ReportFormat:
         if (name, format) == ("statistics", "csv") or format in ("csv-wide", "latex-numbers"):
             continue
-        status, text, error = report(capsys, str(budgets.folder), "--table", name, "--format", format)
+        status, text, error = report(capsys, "--runs", str(budgets.folder), "--table", name, "--format", format)
         assert (status, error) == (0, "")
         assert "Auto-LG" in text
-    assert json.loads(report(capsys, str(budgets.folder), "--table", name, "--format", "json")[1])[name][0]["rows"]
+    assert json.loads(report(capsys, "--runs", str(budgets.folder), "--table", name, "--format", "json")[1])[name][0][
+        "rows"
+    ]
 
 
 def test_every_format_and_where_it_goes(example: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -107,13 +111,13 @@ def test_every_format_and_where_it_goes(example: Any, capsys: pytest.CaptureFixt
     made = reporting.make(load([example.folder]))
     for format, write in reporting.FORMATS.items():
         file = tmp_path / f"file.{format}"
-        assert report(capsys, str(example.folder), "--format", format, "-o", str(file)) == (0, "", "")
+        assert report(capsys, "--runs", str(example.folder), "--format", format, "-o", str(file)) == (0, "", "")
         assert file.read_text(encoding="utf-8") == write(made)
         if format != "table":  # on a terminal it has the terminal's width
-            assert report(capsys, str(example.folder), "--format", format)[1] == write(made)
+            assert report(capsys, "--runs", str(example.folder), "--format", format)[1] == write(made)
     for ending in ("txt", "csv", "md", "tex", "html", "json"):
         file = tmp_path / f"report.{ending}"
-        report(capsys, str(example.folder), "-o", str(file))
+        report(capsys, "--runs", str(example.folder), "-o", str(file))
         assert file.read_text(encoding="utf-8") == reporting.FORMATS[reporting.by_ending(file)](made)
 
 
@@ -130,7 +134,7 @@ def test_a_folder_gets_everything(
     ]
     runs.plan(cells)
     folder = tmp_path / "report"
-    arguments = [str(runs.folder), "--compare", "published", "-o", str(folder)]
+    arguments = ["--runs", str(runs.folder), "--compare", "published", "-o", str(folder)]
     status, text, error = report(capsys, *arguments)
     assert (status, error) == (0, "")
     files = {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
@@ -163,7 +167,9 @@ def test_two_folders_are_one_report(runs: Any, tmp_path: Path, capsys: pytest.Ca
     other = type(runs)(tmp_path / "other")
     runs.plan([runs.done(runs.cell("he"), 80.0)])
     other.plan([other.done(other.cell("wave"), 90.0)], created="2026-12-01T00:00:00Z")
-    _, text, _ = report(capsys, str(runs.folder), str(other.folder), "--metric", "top1", "--format", "markdown")
+    _, text, _ = report(
+        capsys, "--runs", str(runs.folder), "--runs", str(other.folder), "--metric", "top1", "--format", "markdown"
+    )
     assert text.count("###") == 1
     assert "He-Init" in text
     assert "WAVE" in text
@@ -175,7 +181,7 @@ def test_a_narrow_terminal_cuts_nothing(
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(width))
     for name in ("depth", "instinct", "cost", "statistics"):
-        _, text, _ = report(capsys, str(budgets.folder), "--table", name)
+        _, text, _ = report(capsys, "--runs", str(budgets.folder), "--table", name)
         assert "…" not in text
         assert max(map(cell_len, text.splitlines())) <= width
 
@@ -196,12 +202,12 @@ def test_a_narrow_terminal_cuts_nothing(
 def test_mistakes_are_one_line(
     budgets: Any, capsys: pytest.CaptureFixture[str], arguments: list[str], reason: str
 ) -> None:
-    status, text, error = report(capsys, str(budgets.folder), *arguments)
+    status, text, error = report(capsys, "--runs", str(budgets.folder), *arguments)
     assert (status, text, error.count("\n")) == (2, "", 1)
     assert reason in error
 
 
 def test_a_runs_folder_with_nothing_in_it(runs: Any, capsys: pytest.CaptureFixture[str]) -> None:
     for arguments in ([], ["--format", "json"], ["--table", "cost"]):
-        status, _, error = report(capsys, str(runs.folder), *arguments)
+        status, _, error = report(capsys, "--runs", str(runs.folder), *arguments)
         assert (status, error) == (2, "lgbench: nothing to report: no plan and no record; `lgbench run` makes both\n")

@@ -42,7 +42,7 @@ def the_cell(runs: Path, method: str, task: str) -> Path:
 
 def test_all_methods_stand_in_the_table_of_every_grid(runs: Path) -> None:
     assert not list(runs.glob("*/*/failed.json"))
-    report = json.loads(lgbench("report", str(runs), "--format", "json").stdout)
+    report = json.loads(lgbench("report", "--runs", str(runs), "--format", "json").stdout)
     tables = {table["grid"]: table for table in report["tables"] if table["metric"] == "top1"}
     assert tables.keys() == set(shipped_files("grid"))
     for table in tables.values():
@@ -74,7 +74,9 @@ def test_a_downstream_target_is_measured_on_its_own_test_images(runs: Path) -> N
 
 def test_a_downstream_record_can_be_computed_again(runs: Path, tmp_path: Path) -> None:
     cell = "telg micro depth 6 on digits-parity seed 0"
-    lgbench("rerun", cell, str(runs), "--keep-inputs", "-o", str(tmp_path / "again"))  # status 1 if a number differs
+    lgbench(
+        "rerun", cell, "--runs", str(runs), "--keep-inputs", "-o", str(tmp_path / "again")
+    )  # status 1 if a number differs
 
 
 def test_analyses_look_at_the_images_of_the_task(runs: Path, tmp_path: Path) -> None:

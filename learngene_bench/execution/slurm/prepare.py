@@ -1,35 +1,33 @@
-"""From a plan to what would be submitted: what is left to do, what earlier jobs do already, in which arrays."""
+"""Prepares a submission: what is left to do, what earlier jobs do already, in which arrays."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from learngene_bench.config.preset import Compute
-from learngene_bench.execution.estimate import rate
-from learngene_bench.execution.local import Retry, first_look
+from learngene_bench.contracts.executor import Work
+from learngene_bench.execution.estimate import estimate_rate
 from learngene_bench.execution.slurm import scheduler, submissions, submit
-from learngene_bench.execution.slurm.job import Job
-from learngene_bench.execution.slurm.layout import Array, arrange
-from learngene_bench.execution.slurm.settings import SlurmSettings
-from learngene_bench.planning.plan import Plan, Stage
+from learngene_bench.execution.slurm.job import StagesJob
+from learngene_bench.execution.slurm.layout import Array, make_arrays
+from learngene_bench.execution.slurm.options import SlurmOptions
 from learngene_bench.runs.store import Runs, State
 from learngene_bench.util import source_code
 from learngene_bench.util.errors import UserError
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """What a submission would be.
+class PreparedSubmission:
+    """A submission before it is made.
 
     Attributes:
-        live: stages that jobs of earlier submissions will compute, with the identity of the job.
-        running: stages that a run on some machine computes just now.
-        failed: error by address, of stages that are not tried again.
-        blocked: stages whose input is among those.
-        side_by_side: stages that one job computes at the same time.
+        done: number of stages that are done.
+        live: ids of the jobs of earlier submissions, by the address of a stage that they will compute.
+        running: addresses of stages that another run computes now.
+        failed: error messages by address, of stages that are not tried again.
+        blocked: addresses of stages whose input is among those.
+        concurrent_stages: number of stages that one job computes at the same time.
     """
 
     arrays: list[Array]
@@ -38,112 +36,83 @@ class Prepared:
     running: set[str]
     failed: dict[str, str]
     blocked: set[str]
-    side_by_side: int
+    concurrent_stages: int
 
 
 def prepare(
-    plan: Plan,
-    runs: Runs,
-    settings: SlurmSettings,
-    limits: scheduler.Limits,
-    *,
-    retry: Retry,
-    cluster: bool = True,
-) -> Prepared:
-    """Looks at the files and the scheduler; changes nothing.
+    work: Work, options: SlurmOptions, limits: scheduler.Limits, *, ask_cluster: bool = True
+) -> PreparedSubmission:
+    """Looks at the files and asks the scheduler for jobs; changes nothing.
 
     Args:
-        cluster: whether to ask the scheduler which jobs there are.
+        ask_cluster: False where there is no cluster.
 
     Raises:
         UserError: the resources of a job do not fit together, or the scheduler does not answer.
     """
-    side_by_side = _side_by_side(plan.preset.compute, settings)
-    earlier = submissions.read(runs)
-    queued = {job for user in submissions.users(earlier) for job in scheduler.queue(user)} if cluster else set()
+    concurrent = concurrent_stages(work.compute, options)
+    earlier = submissions.read(work.runs)
+    queued = {job for user in submissions.users(earlier) for job in scheduler.queue(user)} if ask_cluster else set()
     live = {address: job for address, job in submissions.job_of_stage(earlier).items() if job in queued}
-    look = first_look(plan.stages, runs, retry)
-    settled = look.done | look.failed.keys() | look.blocked
-    left = {address for address in plan.stages if address not in settled}
+    state = work.initial_state()
+    settled = state.done | state.failed.keys() | state.blocked
+    left = {address for address in work.stages if address not in settled}
+    runs = Runs(work.runs)
     running = {
-        address for address in left - live.keys() if runs.stage_dir(plan.stages[address]).state() is State.RUNNING
+        address
+        for address in left - live.keys()
+        if runs.folder(work.stages[address].kind, address).state() is State.RUNNING
     }
-    states = {address: State.DONE if address in look.done else State.WAITING for address in plan.stages}
-    arrays = arrange(
-        plan.stages,
-        left - live.keys() - running,
-        live,
-        rate(plan, runs, states, plan.preset.compute, on_gpu=settings.gpus_per_node > 0),
-        settings,
-        limits,
-        side_by_side,
-    )
+    states = {address: State.DONE if address in state.done else State.WAITING for address in work.stages}
+    rate = estimate_rate(work.stages, runs, states, work.compute, on_gpu=options.gpus_per_node > 0)
+    arrays = make_arrays(work.stages, left - live.keys() - running, live, rate, options, limits, concurrent)
     mine = {address: job for address, job in live.items() if address in left}
-    return Prepared(arrays, len(look.done), mine, running, look.failed, look.blocked, side_by_side)
+    return PreparedSubmission(arrays, len(state.done), mine, running, state.failed, state.blocked, concurrent)
 
 
-def hand_over(
-    plan: Plan,
-    runs: Runs,
-    prepared: Prepared,
-    settings: SlurmSettings,
-    enter: Callable[[Stage], object],
-    *,
-    plugins: Sequence[Path],
-    command: list[str],
-    snapshot: bool,
-) -> submissions.Submission:
-    """Writes the configurations of all stages, then submits.
+def submit_prepared(work: Work, prepared: PreparedSubmission, options: SlurmOptions) -> None:
+    """Submits the arrays; stages that failed before are tried again.
 
-    Args:
-        enter: writes the configuration of a stage.
-        snapshot: whether the jobs run a frozen copy of the code.
+    Raises:
+        UserError: the scheduler refuses one.
     """
-    folder = submissions.new_folder(runs)
-    code_folder, files = None, [Path(plugin).resolve() for plugin in plugins]
-    if snapshot:
-        code_folder, files = source_code.snapshot(folder / "code", files)
+    folder = submissions.new_folder(work.runs)
+    code_folder, plugins = None, [Path(plugin).resolve() for plugin in work.plugins]
+    if options.snapshot:
+        code_folder, plugins = source_code.snapshot(folder / "code", plugins)
     for array in prepared.arrays:
-        for task in array.tasks:
-            for address in task.stages:
-                stage = plan.stages[address]
-                enter(stage)
-                if runs.stage_dir(stage).failed.exists():
-                    runs.stage_dir(stage).clear_failure()
+        for job in array.jobs:
+            for address in job.stages:
+                work.clear_failure(work.stages[address])
 
-    def make_job(stages: tuple[str, ...]) -> Job:
-        return Job(
-            runs=runs.root.resolve(),
-            stages=[(plan.stages[address].kind, address) for address in stages],
-            plugins=files,
-            compute=plan.preset.compute,
-            workers=prepared.side_by_side,
-            per_gpu=settings.per_gpu,
-            processes=settings.processes_per_model,
+    def make_job(stages: tuple[str, ...]) -> StagesJob:
+        return StagesJob(
+            runs=work.runs.resolve(),
+            stages=[(work.stages[address].kind, address) for address in stages],
+            plugins=plugins,
+            compute=work.compute,
+            workers=prepared.concurrent_stages,
+            per_gpu=options.per_gpu,
+            processes=options.processes_per_model,
             code=source_code.identity(),
         )
 
-    made: list[dict[str, Any]] = submit.submit(
-        folder,
-        prepared.arrays,
-        settings,
-        make_job,
-        command=command,
-        code=source_code.identity(),
-        code_folder=code_folder,
-    )
-    return submissions.Submission(folder, {"arrays": made})
+    submit.submit(folder, prepared.arrays, options, make_job, command=work.command_line, code_folder=code_folder)
 
 
-def _side_by_side(compute: Compute, settings: SlurmSettings) -> int:
-    """How many stages one job computes at the same time: one for each GPU, or as many as its cores hold."""
-    processes, nodes, gpus = settings.processes_per_model, settings.nodes, settings.gpus_per_node
+def concurrent_stages(compute: Compute, options: SlurmOptions) -> int:
+    """Counts the stages that one job computes at the same time: one for each GPU, or as many as its cores hold.
+
+    Raises:
+        UserError: nodes, processes, GPUs and threads do not fit together.
+    """
+    processes, nodes, gpus = options.processes_per_model, options.nodes, options.gpus_per_node
     if nodes > 1 and processes == 1:
         raise UserError(f"--nodes {nodes} needs --processes-per-model: one process does not span nodes")
     if processes % nodes:
         raise UserError(f"{processes} processes for one model do not spread evenly over {nodes} nodes")
-    if settings.cpus_per_task < compute.threads:
-        raise UserError(f"--cpus-per-task {settings.cpus_per_task}: the preset computes with {compute.threads} threads")
+    if options.cpus_per_task < compute.threads:
+        raise UserError(f"--cpus-per-task {options.cpus_per_task}: the preset computes with {compute.threads} threads")
     if processes > 1:
         if gpus and gpus * nodes != processes:
             raise UserError(
@@ -151,5 +120,5 @@ def _side_by_side(compute: Compute, settings: SlurmSettings) -> int:
             )
         return 1
     if gpus and compute.device != "cpu":
-        return gpus * settings.per_gpu
-    return settings.cpus_per_task // compute.threads
+        return gpus * options.per_gpu
+    return options.cpus_per_task // compute.threads

@@ -1,4 +1,4 @@
-"""What SLURM's own commands say and do: squeue, sacct, scontrol, sinfo, scancel."""
+"""Runs SLURM's own commands and reads their answers: squeue, sacct, scontrol, sinfo, scancel."""
 
 from __future__ import annotations
 
@@ -7,34 +7,20 @@ import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from learngene_bench.execution.slurm.settings import minutes_of
+from learngene_bench.contracts.executor import JobStatus
+from learngene_bench.execution.slurm.options import minutes_of
 from learngene_bench.util.errors import UserError
 
 TIMEOUT = 60
-"""Seconds that a command of the scheduler may take."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """A job, or a task of an array, as the scheduler sees it.
-
-    Attributes:
-        identity: 123, or 123_4 of an array.
-        state: PENDING, RUNNING, FAILED, ...
-        reason: why it waits.
-    """
-
-    identity: str
-    state: str
-    reason: str = ""
+"""Time that a command of the scheduler may take, seconds."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a site allows.
+    """Limits that a site sets.
 
     Attributes:
-        array_size: tasks of one array.
+        array_size: jobs of one array.
         minutes: the longest time of a job in the partition; None for no limit.
     """
 
@@ -42,13 +28,13 @@ class Limits:
     minutes: int | None
 
 
-def is_there() -> bool:
-    """Whether a SLURM controller answers; the commands alone may be installed without a cluster."""
+def answers() -> bool:
+    """Returns True if a SLURM controller answers; the commands alone may be installed without a cluster."""
     return _ask(["sinfo", "-h", "-o", "%P"]) is not None
 
 
 def limits(partition: str | None) -> Limits:
-    """Raises `UserError` if no controller answers, or it has no such partition."""
+    """Asks for the limits of a partition. Raises `UserError` if no controller answers, or it has no such partition."""
     partitions = _ask(["sinfo", "-h", "-o", "%P|%l"])
     if partitions is None:
         raise UserError("--executor slurm: no SLURM controller answers here (sinfo fails); is this a login node?")
@@ -63,49 +49,47 @@ def limits(partition: str | None) -> Limits:
     return Limits(int(size[1]) if size else 1001, min(minutes, default=None))
 
 
-def queue(user: str) -> dict[str, Job]:
-    """Jobs of a user that wait, run or end just now, by identity, tasks of arrays one by one.
+def queue(user: str) -> dict[str, JobStatus]:
+    """Lists the jobs of a user that wait, run or end just now, by id (123, or 123_4 of an array).
 
     Raises:
-        UserError: the scheduler does not answer: nobody can say which jobs there are.
+        UserError: the scheduler does not answer, so nobody knows which jobs there are.
     """
     answer = _ask(["squeue", "-h", "-r", "-u", user, "-o", "%i|%T|%r"])
     if answer is None:
         raise UserError("squeue does not answer; try again when the scheduler is back")
-    jobs = (Job(*line.split("|", 2)) for line in answer.splitlines())
-    return {job.identity: job for job in jobs}
+    jobs = (JobStatus(*line.split("|", 2)) for line in answer.splitlines())
+    return {job.id: job for job in jobs}
 
 
-def history(arrays: Iterable[str]) -> dict[str, Job]:
-    """What accounting knows of jobs and arrays of jobs, by identity; nothing where there is no accounting."""
+def history(arrays: Iterable[str]) -> dict[str, JobStatus]:
+    """Asks accounting for jobs and arrays of jobs, by id; finds nothing where there is no accounting."""
     wanted = sorted(set(arrays))
-    found: dict[str, Job] = {}
+    found: dict[str, JobStatus] = {}
     for first in range(0, len(wanted), 500):
         listed = ",".join(wanted[first : first + 500])
         answer = _ask(["sacct", "-n", "-P", "-X", "-o", "JobID,State", "-j", listed]) or ""
         for line in answer.splitlines():
-            identity, _, state = line.partition("|")
+            id, _, state = line.partition("|")
             words = state.split()  # "CANCELLED by 0"
-            for task in _expanded(identity):
-                found[task] = Job(task, words[0] if words else "UNKNOWN")
+            for task in _expanded(id):
+                found[task] = JobStatus(task, words[0] if words else "UNKNOWN")
     return found
 
 
-def cancel(identities: Sequence[str]) -> None:
-    """Raises `UserError` with what scancel says."""
-    for first in range(0, len(identities), 500):
-        done = subprocess.run(
-            ["scancel", *identities[first : first + 500]], capture_output=True, text=True, timeout=TIMEOUT
-        )
+def cancel(ids: Sequence[str]) -> None:
+    """Ends jobs. Raises `UserError` with what scancel says."""
+    for first in range(0, len(ids), 500):
+        done = subprocess.run(["scancel", *ids[first : first + 500]], capture_output=True, text=True, timeout=TIMEOUT)
         if done.returncode:
             raise UserError(f"scancel: {' '.join(done.stderr.split())}")
 
 
-def _expanded(identity: str) -> list[str]:
-    """12_[3-5,8%2] is 12_3, 12_4, 12_5 and 12_8, as accounting lists tasks that never started."""
-    match = re.fullmatch(r"(\d+)_\[([\d,\-:]+)(?:%\d+)?\]", identity)
+def _expanded(id: str) -> list[str]:
+    """Expands 12_[3-5,8%2] into 12_3, 12_4, 12_5 and 12_8; accounting lists jobs that never started in this way."""
+    match = re.fullmatch(r"(\d+)_\[([\d,\-:]+)(?:%\d+)?\]", id)
     if match is None:
-        return [identity]
+        return [id]
     numbers: list[int] = []
     for first, last in re.findall(r"(\d+)(?:-(\d+))?", match[2]):
         numbers += range(int(first), int(last or first) + 1)
@@ -113,7 +97,7 @@ def _expanded(identity: str) -> list[str]:
 
 
 def _ask(command: Sequence[str]) -> str | None:
-    """What a command prints; None if it is not there, fails, or takes too long."""
+    """Returns what a command prints; None if it is not there, fails, or takes too long."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT)
     except (OSError, subprocess.TimeoutExpired):

@@ -1,89 +1,119 @@
-"""What was submitted from a runs folder: files that say which job computes which stage.
+"""Records of submissions: files that say which job computes which stage.
 
 runs/slurm/<time and a random part>/
     submission.json   arrays of jobs, their stages, the code, the command
     jobs/             submitit's own files, and what the jobs printed
+    other-code/       a file for each job that ran other code than was submitted
     code/             the frozen copy, with --snapshot
 """
 
 from __future__ import annotations
 
-import getpass
 import os
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from learngene_bench.runs.store import Runs
-from learngene_bench.schema.constants import SCHEMA_VERSION
+from learngene_bench.schema import base
+from learngene_bench.schema.base import Address, Document, File, Text
+from learngene_bench.schema.provenance import SourceCode
 from learngene_bench.util import source_code
-from learngene_bench.util.files import read_json, write_json
+from learngene_bench.util.files import write_json
+
+
+class SubmittedArray(Document):
+    """One call of sbatch.
+
+    Attributes:
+        name: its name.
+        minutes: time limit of each job; null for the partition's own.
+        jobs: id of each job, 123_4.
+        stages: addresses of the stages of each job.
+    """
+
+    name: Text
+    minutes: int | None
+    jobs: tuple[Text, ...]
+    stages: tuple[tuple[Address, ...], ...]
+
+
+class SubmissionFile(File):
+    """submission.json: the jobs of one `lgbench run --executor slurm`.
+
+    Attributes:
+        command: the command, word by word.
+        user: the user who submitted.
+        code: the code that was submitted.
+        arrays: what was submitted so far.
+    """
+
+    command: tuple[Text, ...]
+    user: Text
+    code: SourceCode
+    arrays: tuple[SubmittedArray, ...]
 
 
 @dataclass(frozen=True)
 class Submission:
-    """One `lgbench run --executor slurm`.
-
-    Attributes:
-        values: the content of its file.
-    """
+    """The folder of one `lgbench run --executor slurm`, and its submission file."""
 
     folder: Path
-    values: Mapping[str, Any]
+    content: SubmissionFile
 
     @cached_property
-    def jobs(self) -> dict[str, list[str]]:
-        """Identity of each job, 123 or 123_4, to the addresses of the stages that it computes."""
+    def jobs(self) -> dict[str, tuple[Address, ...]]:
+        """Addresses of the stages that each job computes, by the job's id."""
         return {
-            job: task
-            for array in self.values["arrays"]
-            for job, task in zip(array["jobs"], array["tasks"], strict=True)
+            job: stages for array in self.content.arrays for job, stages in zip(array.jobs, array.stages, strict=True)
         }
 
     def output(self, job: str) -> list[Path]:
-        """What a job printed, the tries of it one after the other."""
+        """Lists the files that hold what a job printed, one for each time it was started."""
         return sorted((self.folder / "jobs").glob(f"{job}_*_log.out"))
 
 
-def new_folder(runs: Runs) -> Path:
-    """A folder for one submission: fresh, since submitit would take results of old jobs with the same number."""
+def new_folder(runs: Path) -> Path:
+    """Names a fresh folder for one submission: in an old one submitit would find results of jobs with the same id."""
     moment = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    return runs.root.resolve() / "slurm" / f"{moment}-{secrets.token_hex(2)}"
+    return runs.resolve() / "slurm" / f"{moment}-{secrets.token_hex(2)}"
 
 
-def write(folder: Path, command: list[str], code: Mapping[str, Any], arrays: list[dict[str, Any]]) -> None:
-    """Writes what was submitted so far; called after each array, as a later one may be refused."""
-    body = {"schema_version": SCHEMA_VERSION, "command": command, "user": getpass.getuser(), "code": code}
-    write_json(folder / "submission.json", {**body, "arrays": arrays})
+def write(folder: Path, content: SubmissionFile) -> None:
+    """Writes the submission file; called after each array, as the scheduler may refuse a later one."""
+    base.write(folder / "submission.json", content)
 
 
-def read(runs: Runs) -> list[Submission]:
-    """All submissions of a runs folder, oldest first."""
-    paths = sorted((runs.root / "slurm").glob("*/submission.json"))
-    return [Submission(path.parent, read_json(path, "submission")) for path in paths]
+def read(runs: Path) -> list[Submission]:
+    """Reads all submissions of a runs folder, oldest first."""
+    paths = sorted((runs / "slurm").glob("*/submission.json"))
+    return [Submission(path.parent, base.read(SubmissionFile, path)) for path in paths]
 
 
 def job_of_stage(submissions: Iterable[Submission]) -> dict[str, str]:
-    """By address, the job that was to compute the stage, the latest where there were several."""
+    """Maps the address of each stage to the latest job that was to compute it."""
     return {address: job for one in submissions for job, stages in one.jobs.items() for address in stages}
 
 
 def users(submissions: Iterable[Submission]) -> set[str]:
-    return {str(submission.values["user"]) for submission in submissions}
+    """Returns the names of the users who submitted."""
+    return {submission.content.user for submission in submissions}
 
 
-def note_other_code(folder: Path, submitted: Mapping[str, Any]) -> None:
-    """Called in a job whose code is not what its submission had."""
-    job = os.environ.get("SLURM_ARRAY_JOB_ID", os.environ["SLURM_JOB_ID"])
-    task = os.environ.get("SLURM_ARRAY_TASK_ID")
-    name = f"{job}_{task}" if task else job
-    write_json(folder / "other-code" / f"{name}.json", {"submitted": submitted, "found": source_code.identity()})
+def record_code_mismatch(folder: Path, job: str, submitted: dict[str, Any]) -> None:
+    """Records that a job runs other code than was submitted."""
+    write_json(folder / "other-code" / f"{job}.json", {"submitted": submitted, "found": source_code.identity()})
 
 
-def jobs_of_other_code(made: Iterable[Submission]) -> list[str]:
-    """Jobs that computed with other code than was submitted."""
-    return sorted(path.stem for one in made for path in (one.folder / "other-code").glob("*.json"))
+def jobs_of_other_code(submissions: Iterable[Submission]) -> list[str]:
+    """Lists the jobs that ran other code than was submitted."""
+    return sorted(path.stem for one in submissions for path in (one.folder / "other-code").glob("*.json"))
+
+
+def current_job_id() -> str:
+    """Returns the id of the job that this process runs in. No other code reads SLURM's environment variables."""
+    array, element = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    return f"{array}_{element}" if array else os.environ["SLURM_JOB_ID"]

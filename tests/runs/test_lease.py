@@ -1,4 +1,4 @@
-"""Claims on a stage: one process at a time, whoever dies, on whatever machine."""
+"""Lease of a stage: one process at a time, whichever process dies, on any machine."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from pathlib import Path
 import pytest
 
 from learngene_bench.runs import lease
-from learngene_bench.runs.lease import claimed, last_claim
+from learngene_bench.runs.lease import acquire, current_lease
 from learngene_bench.util import interrupt
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from learngene_bench.runs.lease import claimed
-with claimed(Path(sys.argv[1])) as held:
+from learngene_bench.runs.lease import acquire
+with acquire(Path(sys.argv[1])) as held:
     print(held, flush=True)
     if held:
         time.sleep(600)
@@ -39,16 +39,16 @@ def answer(process: subprocess.Popen[str]) -> bool:
 
 
 @pytest.fixture(autouse=True)
-def asked_for_nothing() -> Iterator[None]:
+def no_request_left() -> Iterator[None]:
     yield
-    interrupt.forget()
+    interrupt.reset()
 
 
 def elsewhere(folder: Path, age: float, number: int = 1) -> Path:
-    """A claim of a process that this machine cannot see, whose last heartbeat is `age` seconds old."""
+    """A lease of a process that this machine cannot see, whose last heartbeat is `age` seconds old."""
     path = folder / f"owner-{number:06}.json"
-    owner = {"host": "node17", "processes": "of another machine", "process": 4242, "born": "1", "job": "12_3"}
-    path.write_text(json.dumps({**owner, "token": "abc", "released": False}))
+    owner = {"host": "node17", "pid_namespace": "of another machine", "pid": 4242, "start_ticks": "1"}
+    path.write_text(json.dumps({**owner, "job": "12_3", "released": False}))
     os.utime(path, (time.time() - age, time.time() - age))
     return path
 
@@ -61,10 +61,10 @@ def test_one_of_many_gets_it_and_a_dead_one_loses_it_at_once(tmp_path: Path) -> 
     got = [process for process in many if answer(process)]
     try:
         assert len(got) == 1
-        claim = last_claim(tmp_path)
-        assert claim
-        assert claim.holds()
-        assert (claim.number, claim.owner and claim.owner.process) == (2, got[0].pid)
+        last = current_lease(tmp_path)
+        assert last
+        assert last.is_held()
+        assert (last.number, last.owner and last.owner.pid) == (2, got[0].pid)
         assert [path.name for path in tmp_path.iterdir()] == ["owner-000002.json"]
     finally:
         for process in [dead, *many]:
@@ -72,41 +72,41 @@ def test_one_of_many_gets_it_and_a_dead_one_loses_it_at_once(tmp_path: Path) -> 
             process.wait()
 
 
-def test_another_machine_is_believed_while_its_heart_beats(tmp_path: Path) -> None:
-    elsewhere(tmp_path, age=0.5 * lease.STALE)
-    with claimed(tmp_path) as held:
+def test_another_machine_is_believed_while_there_are_heartbeats(tmp_path: Path) -> None:
+    elsewhere(tmp_path, age=0.5 * lease.STALE_SECONDS)
+    with acquire(tmp_path) as held:
         assert not held
-    elsewhere(tmp_path, age=1.5 * lease.STALE)
-    with claimed(tmp_path) as held:
+    elsewhere(tmp_path, age=1.5 * lease.STALE_SECONDS)
+    with acquire(tmp_path) as held:
         assert held
-        with claimed(tmp_path) as again:
+        with acquire(tmp_path) as again:
             assert not again
 
 
-def test_a_claim_that_cannot_be_read_is_old_or_young_like_others(tmp_path: Path) -> None:
+def test_a_lease_that_cannot_be_read_is_old_or_young_like_others(tmp_path: Path) -> None:
     elsewhere(tmp_path, age=0).write_text("{")
-    with claimed(tmp_path) as held:
+    with acquire(tmp_path) as held:
         assert not held
     os.utime(tmp_path / "owner-000001.json", (1, 1))
-    with claimed(tmp_path) as held:
+    with acquire(tmp_path) as held:
         assert held
 
 
 def test_who_lost_it_stops_and_leaves_the_new_owner_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lease, "BEAT", 0.01)
-    with claimed(tmp_path) as held:
+    monkeypatch.setattr(lease, "HEARTBEAT_SECONDS", 0.01)
+    with acquire(tmp_path) as held:
         assert held
         other = elsewhere(tmp_path, age=0, number=2)  # took it over while this machine was cut off
-        (heart,) = (thread for thread in threading.enumerate() if thread.name == "heartbeat")
-        heart.join(20)
-        assert interrupt.asked()
-        assert not interrupt.keeps()
+        (heartbeat,) = (thread for thread in threading.enumerate() if thread.name == "heartbeat")
+        heartbeat.join(20)
+        assert interrupt.stop_requested()
+        assert not interrupt.should_save()
     assert json.loads(other.read_text())["released"] is False
 
 
-def test_a_heart_beats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lease, "BEAT", 0.01)
-    with claimed(tmp_path):
+def test_the_heartbeat_keeps_the_file_young(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "HEARTBEAT_SECONDS", 0.01)
+    with acquire(tmp_path):
         path = tmp_path / "owner-000001.json"
         os.utime(path, (1, 1))
         limit = time.monotonic() + 20
@@ -116,12 +116,12 @@ def test_a_heart_beats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_released_it_is_free_and_done_it_leaves_nothing(tmp_path: Path) -> None:
-    with claimed(tmp_path) as held:
+    with acquire(tmp_path) as held:
         assert held
-    last = last_claim(tmp_path)
+    last = current_lease(tmp_path)
     assert last
-    assert not last.holds()
-    with claimed(tmp_path) as held:
+    assert not last.is_held()
+    with acquire(tmp_path) as held:
         assert held
         (tmp_path / "result.json").write_text("{}")
     assert [path.name for path in tmp_path.iterdir()] == ["result.json"]

@@ -1,0 +1,101 @@
+"""Makes executors from what the user asks for, and asks those that have jobs in a runs folder.
+
+~/.config/lgbench/site.toml holds defaults for every run of a user: a table for each executor, with its options.
+
+    [slurm]
+    partition = "gpu"
+    setup = ["module load cuda"]
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from learngene_bench.config.loader import build_options
+from learngene_bench.contracts.executor import Executor, JobReport
+from learngene_bench.plugins.executors import executor_class, executor_names
+from learngene_bench.util.errors import UserError, unknown
+
+
+def make_executor(name: str, given: Mapping[str, Any], *, use_site_file: bool = True) -> Executor:
+    """Makes an executor.
+
+    Args:
+        given: its options; they come before those of the site file.
+
+    Raises:
+        UserError: an unknown executor, a wrong option, a damaged site file.
+    """
+    kind = executor_class(name)
+    values: dict[str, Any] = {}
+    if use_site_file:
+        values = _site_table(name)
+        build_options(kind.Options, values, f"{site_file()} [{name}]")
+    for option, value in given.items():
+        known = values.get(option)
+        values[option] = {**known, **value} if isinstance(known, dict) and isinstance(value, Mapping) else value
+    return kind(build_options(kind.Options, values, f"--executor {name}"))
+
+
+def site_file() -> Path:
+    """Returns the path of the user's defaults for executors."""
+    home = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return Path(home) / "lgbench" / "site.toml"
+
+
+def _site_table(name: str) -> dict[str, Any]:
+    path = site_file()
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not valid TOML: {error}") from error
+    for table, values in tables.items():
+        if table not in executor_names():
+            raise UserError(f"{path}: {unknown('executor', table, executor_names())}")
+        if not isinstance(values, dict):
+            raise UserError(f"{path}: [{table}] is a table of options")
+    return dict(tables.get(name, {}))
+
+
+def executors_of(runs: Path) -> list[type[Executor]]:
+    """Lists the executors that have jobs in a runs folder, or had: those with a folder of their name in it."""
+    return [executor_class(name) for name in executor_names() if (runs / name).is_dir()]
+
+
+def ask_for_jobs(runs: Path, unfinished: Collection[str]) -> JobReport:
+    """Joins what all executors of a runs folder say of their jobs."""
+    reports = [kind.status(runs, unfinished) for kind in executors_of(runs)]
+    return JobReport(
+        job_of={address: job for report in reports for address, job in report.job_of.items()},
+        live={job: status for report in reports for job, status in report.live.items()},
+        ended={job: status for report in reports for job, status in report.ended.items()},
+        notes=[note for report in reports for note in report.notes],
+        error="; ".join(report.error for report in reports if report.error),
+    )
+
+
+def cancel_jobs(runs: Path, jobs: Iterable[str]) -> None:
+    """Ends jobs, each by the executor that it belongs to.
+
+    Raises:
+        UserError: a scheduler refuses.
+    """
+    left = set(jobs)
+    for kind in executors_of(runs):
+        live = left & kind.status(runs, ()).live.keys()
+        if live:
+            kind.cancel(runs, sorted(live))
+        left -= live
+
+
+def job_logs(runs: Path, address: str) -> list[Path]:
+    """Lists the files that hold what the jobs of a stage printed, of all executors."""
+    return [path for kind in executors_of(runs) for path in kind.logs(runs, address)]

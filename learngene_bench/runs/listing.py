@@ -1,0 +1,108 @@
+"""Lists the stages of a runs folder or a leaderboard with what they are called, for the look-up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from learngene_bench.runs.lookup import NamedStage, find, find_one
+from learngene_bench.runs.manifest import read_manifests
+from learngene_bench.runs.store import Runs, StageFolder, State
+from learngene_bench.schema.base import read
+from learngene_bench.schema.stage import StageFile
+from learngene_bench.schema.subject import Cell, PlannedCell
+from learngene_bench.util.errors import UserError
+
+
+def list_stages(runs: Runs) -> list[NamedStage]:
+    """Lists all stages of the plans of a runs folder, each once.
+
+    Raises:
+        UserError: there are none.
+    """
+    found: dict[str, NamedStage] = {}
+    cells: dict[str, PlannedCell] = {}
+    for manifest in read_manifests(runs):
+        cells |= {cell.address: cell for cell in manifest.cells}
+        for stage in manifest.stages:
+            fields = {"kind": stage.kind, **_of_label(stage.label)}
+            found.setdefault(stage.address, NamedStage(stage.address, stage.label, fields))
+    if not found:
+        raise UserError(f"{runs.root}: no runs here (lgbench run --runs {runs.root} starts one)")
+    return [
+        _named_cell(address, stage.label, cells[address]) if address in cells else stage
+        for address, stage in found.items()
+    ]
+
+
+def list_cells(runs: Runs) -> list[NamedStage]:
+    """Lists all cells of a runs folder: those of its plans, and those whose folders are there without a plan.
+
+    Raises:
+        UserError: there are none.
+    """
+    found: dict[str, NamedStage] = {}
+    if read_manifests(runs):
+        found = {stage.address: stage for stage in list_stages(runs) if stage.fields["kind"] == "cell"}
+    known = {runs.folder("cell", address).path.name for address in found}
+    for path in sorted((runs.root / "cell").glob("*/config.json")):
+        if path.parent.name not in known:
+            file = read(StageFile, path)
+            description = file.execution.description
+            named = _named_cell(file.address, file.label, description.cell) if description else None
+            found[file.address] = named or NamedStage(
+                file.address, file.label, {"kind": "cell", **_of_label(file.label)}
+            )
+    if not found:
+        raise UserError(f"{runs.root}: no cells here (lgbench run --runs {runs.root} makes some)")
+    return list(found.values())
+
+
+def find_finished(runs: Runs, query: str) -> list[StageFolder]:
+    """Finds all finished cells that a query fits, sorted by their fields.
+
+    Raises:
+        UserError: no cell fits, or none that does is finished.
+    """
+    return [runs.folder("cell", stage.address) for stage in _finished(runs, query)]
+
+
+def find_one_finished(runs: Runs, query: str) -> StageFolder:
+    """Finds the only finished cell that a query fits.
+
+    Raises:
+        UserError: no cell or several fit, or the one that does is not finished.
+    """
+    return runs.folder("cell", find_one(_finished(runs, query), query, "cell").address)
+
+
+def _finished(runs: Runs, query: str) -> Sequence[NamedStage]:
+    found = find(list_cells(runs), query, "cell")
+    states = {stage.address: runs.folder("cell", stage.address).state() for stage in found}
+    if done := [stage for stage in found if states[stage.address] is State.DONE]:
+        return done
+    raise UserError(
+        f"{found[0].label}: not done ({states[found[0].address]}), so there is no record or model of it yet"
+    )
+
+
+def _named_cell(address: str, label: str, cell: Cell) -> NamedStage:
+    fields = {
+        "kind": "cell",
+        "method": cell.method,
+        "size": cell.size,
+        "width": str(cell.target["width"]),
+        "depth": str(cell.target["depth"]),
+        "task": cell.task,
+        "seed": str(cell.seed),
+    }
+    pairs = [part.split("=", 1) for part in cell.variant.split(", ") if "=" in part]
+    options = {name if "." in name else f"{cell.method}.{name}": value for name, value in pairs}
+    return NamedStage(address, label, fields, options)
+
+
+def _of_label(label: str) -> dict[str, str]:
+    """Reads the fields that a label states: `gene of wave, width 48, seed 0`."""
+    words = label.replace(",", "").split()
+    pairs = {"of": "method", "width": "width", "depth": "depth", "seed": "seed"}
+    return {pairs[name]: value for name, value in pairwise(words) if name in pairs}

@@ -56,7 +56,7 @@ class AncestorRecord(Result, Measured):
     """Record of an ancestor.
 
     Attributes:
-        evaluation: images that metrics were measured on.
+        evaluation: images that metrics were measured on; null in records of protocol 1, which did not count them.
         curve: learning curve; empty where it was loaded.
         cost: what training it cost.
         forward_flops: floating-point operations of one image's forward pass.
@@ -66,7 +66,7 @@ class AncestorRecord(Result, Measured):
     """
 
     kind: Literal["ancestor"] = "ancestor"
-    evaluation: Evaluation
+    evaluation: Evaluation | None = None
     curve: tuple[CurvePoint, ...]
     cost: AncestorCost
     forward_flops: float

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from learngene_bench.results.statistics.paired import RankCorrelation, mean, rank_correlation, ranks
+from learngene_bench.results.tables.measure import UNKNOWN
 from learngene_bench.results.tables.metric_table import Entry, MethodRow, MetricTable
 from learngene_bench.results.tables.numbers import on_axis
 from learngene_bench.results.tables.published import METRIC, Series, series
@@ -90,8 +91,9 @@ class SizeComparison:
 
 
 def comparisons(tables: Sequence[MetricTable]) -> list[SizeComparison]:
-    """Compares every size of every table of the metric that the paper prints, after fine-tuning."""
-    return [_comparison(table, size) for table in tables if table.measure.name == METRIC for size in table.sizes()]
+    """Compares every size of every table of the metric that the paper prints, or whose metric is not known yet."""
+    comparable = [table for table in tables if table.measure.name in (METRIC, UNKNOWN.name)]
+    return [_comparison(table, size) for table in comparable for size in table.sizes()]
 
 
 def _comparison(table: MetricTable, size: str) -> SizeComparison:

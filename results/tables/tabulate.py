@@ -143,7 +143,7 @@ def _entry(grid: Grid, place: Place, results: Results, measure: Measure, footnot
             if value is not None and measure.usable(value):
                 values[seed] = value
             else:
-                errors.append(f"{measure.name} is {value}, which is not a valid {measure.spec.title}")
+                errors.append(f"{measure.name} is {value}, which is not a valid value")
     state: EntryState = "done" if len(values) == len(cells) else "incomplete"
     if not values:
         state = "failed" if errors else "pending"

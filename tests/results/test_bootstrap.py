@@ -10,10 +10,10 @@ from scipy import stats
 
 from learngene_bench.results.statistics.bootstrap import (
     DRAWS,
+    design_effect,
     draws_of_runs,
     draws_of_seeds,
     mean_intervals,
-    seeds_together,
 )
 from learngene_bench.results.statistics.profiles import improvement_intervals, improvements, profile, profile_band
 
@@ -78,15 +78,15 @@ def test_whole_seeds_are_needed_where_the_runs_of_a_seed_are_off_together() -> N
     assert covered["seeds"] > 80
 
 
-def test_how_much_seeds_go_together() -> None:
+def test_the_design_effect() -> None:
     generator = np.random.default_rng(0)
-    independent = [seeds_together(generator.normal(0, 1, size=(10, 30)).tolist()) for _ in range(50)]
+    independent = [design_effect(generator.normal(0, 1, size=(10, 30)).tolist()) for _ in range(50)]
     assert np.mean([ratio for ratio in independent if ratio]) == pytest.approx(1, abs=0.1)
     off_together = generator.normal(0, 1, size=30) + np.arange(10)[:, None]
-    assert seeds_together(off_together.tolist()) == pytest.approx(10)
-    assert seeds_together([[1.0, 2.0]]) is None
-    assert seeds_together([[1.0], [2.0]]) is None
-    assert seeds_together([[1.0, 1.0], [2.0, 2.0]]) is None
+    assert design_effect(off_together.tolist()) == pytest.approx(10)
+    assert design_effect([[1.0, 2.0]]) is None
+    assert design_effect([[1.0], [2.0]]) is None
+    assert design_effect([[1.0, 1.0], [2.0, 2.0]]) is None
 
 
 def test_improvement_is_the_mean_of_mann_whitneys_statistics() -> None:

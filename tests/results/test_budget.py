@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +9,11 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from learngene_bench.results import load, make_tables, plots
-from learngene_bench.results.formats import render
+from learngene_bench.results import load, make_tables, markdown, metric_reports, plots
+from learngene_bench.results.formats import reporting
+from learngene_bench.results.formats.terminal import terminal
 from learngene_bench.results.plots.page import Page
-from learngene_bench.results.tables.table import Mean, Table
+from learngene_bench.results.tables.metric_table import MetricTable, SizeMean
 from learngene_bench.results.tables.tidy import to_frame
 from learngene_bench.util.errors import DamagedFile
 
@@ -21,28 +21,19 @@ ORDINARY, EQUAL = "5d1e" * 16, "ba1a" * 16
 BUDGET = {"setting": EQUAL, "equal_budget": {"iterations": 245, "of": ORDINARY}}
 
 
-def means(table: Table, label: str, size: str = "micro") -> tuple[Mean, ...]:
+def means(table: MetricTable, label: str, size: str = "micro") -> tuple[SizeMean, ...]:
     (row,) = [row for row in table.rows if row.label == label]
     return row.means[size]
 
 
-def values(table: Table, label: str, size: str = "micro") -> list[float | None]:
+def values(table: MetricTable, label: str, size: str = "micro") -> list[float | None]:
     return [mean.value for mean in means(table, label, size)]
 
 
 def printed(results: Any, width: int) -> str:
     output = io.StringIO()
-    render.terminal(make_tables(results), Console(file=output, width=width))
+    terminal(metric_reports(make_tables(results)), Console(file=output, width=width))
     return "\n".join(line.rstrip() for line in output.getvalue().splitlines()) + "\n"
-
-
-@pytest.mark.parametrize("width", [110, 80, 60])
-def test_terminal(budgets: Any, golden: Callable[[str, str], None], width: int) -> None:
-    golden(f"budget-{width}.txt", printed(load([budgets.folder]), width))
-
-
-def test_markdown(budgets: Any, golden: Callable[[str, str], None]) -> None:
-    golden("budget.md", render.markdown(make_tables(load([budgets.folder]))))
 
 
 def test_the_ordinary_table_has_the_means_of_its_sibling(budgets: Any) -> None:
@@ -52,7 +43,7 @@ def test_the_ordinary_table_has_the_means_of_its_sibling(budgets: Any) -> None:
     assert equal.title.endswith("at equal budget (245 iterations)")
     assert values(ordinary, "He-Init") == pytest.approx([82.7, 85.7])
     assert values(ordinary, "WAVE") == pytest.approx([92.7, 92.7])
-    assert means(ordinary, "Auto-LG") == (Mean(None, 7, 8), Mean(None, 7, 8))
+    assert means(ordinary, "Auto-LG") == (SizeMean(None, 7, 8), SizeMean(None, 7, 8))
     assert not any(row.means for row in equal.rows)
 
 
@@ -73,19 +64,19 @@ def test_a_mean_at_equal_budget_is_over_the_same_targets_and_seeds(runs: Any) ->
     more = [(depth, seed) for depth in (4, 6, 8) for seed in range(3)]
     runs.plan([runs.done(runs.cell("he", *place, version=1), 82.0 + place[1]) for place in more], **BUDGET)
     table, _ = make_tables(load([runs.folder]))
-    assert means(table, "He-Init") == (Mean(80.5, 4, 4), Mean(82.5, 4, 4))
+    assert means(table, "He-Init") == (SizeMean(80.5, 4, 4), SizeMean(82.5, 4, 4))
     fewer = [runs.done(runs.cell("he", *place, version=2), 82.0) for place in more[:4]]  # of depth 6 one seed only
     runs.plan(fewer, **BUDGET, created="2027-01-01T00:00:00Z")
     table, _ = make_tables(load([runs.folder]))
-    assert means(table, "He-Init") == (Mean(80.5, 4, 4), Mean(None, 3, 4))
+    assert means(table, "He-Init") == (SizeMean(80.5, 4, 4), SizeMean(None, 3, 4))
 
 
 def test_what_has_no_plan_has_no_mean(runs: Any) -> None:
     runs.plan([runs.done(runs.cell("he", size="mini"), 80.0), runs.done(runs.cell("wave"), 90.0)])
     runs.plan([runs.done(runs.cell("wave", version=1), 90.0)], **BUDGET)
     table, _ = make_tables(load([runs.folder]))
-    assert means(table, "He-Init", "mini") == (Mean(80.0, 1, 1), Mean(None, 0, 0))
-    assert means(table, "He-Init", "micro") == (Mean(None, 0, 0), Mean(None, 0, 0))
+    assert means(table, "He-Init", "mini") == (SizeMean(80.0, 1, 1), SizeMean(None, 0, 0))
+    assert means(table, "He-Init", "micro") == (SizeMean(None, 0, 0), SizeMean(None, 0, 0))
 
 
 def test_several_siblings_have_a_column_each(runs: Any) -> None:
@@ -95,7 +86,7 @@ def test_several_siblings_have_a_column_each(runs: Any) -> None:
         runs.plan([runs.done(runs.cell("he", version=version), 80.0 + version)], **budget)
     results = load([runs.folder])
     assert values(make_tables(results)[0], "He-Init") == [80.0, 81.0, 82.0]
-    assert "| Mean | Mean =245 | Mean =500 |" in render.markdown(make_tables(results))
+    assert "| Mean | Mean =245 | Mean =500 |" in markdown(metric_reports(make_tables(results)))
 
 
 @pytest.mark.parametrize("other", [{"protocol": 9}, {"axis": "width"}])
@@ -188,8 +179,8 @@ def test_a_damaged_budget_is_named(runs: Any, budget: Any, reason: str) -> None:
 
 def test_json_has_the_means(budgets: Any) -> None:
     results = load([budgets.folder])
-    ordinary, equal = json.loads(render.json(make_tables(results), results))["tables"]
-    assert ordinary["budgets"] == [245]
-    assert equal["equal_budget"] == {"iterations": 245, "of": ORDINARY}
-    row = ordinary["rows"][0]
-    assert [mean["value"] for mean in row["means"]["micro"]] == pytest.approx([82.7, 85.7])
+    ordinary, equal = json.loads(reporting.FORMATS["json"](reporting.make(results, metric="top1")))["tables"]
+    assert [table["identity"]["equal_budget_iterations"] for table in (ordinary, equal)] == [None, 245]
+    means = [place for place, column in enumerate(ordinary["columns"]) if column["span"] == "Mean"]
+    he = ordinary["rows"][0]["cells"]
+    assert [he[place]["value"] for place in means[:2]] == pytest.approx([82.7, 85.7])

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import random
-from collections.abc import Callable
 from itertools import combinations
 from math import sqrt
 from typing import Any
@@ -14,45 +13,29 @@ from rich.cells import cell_len
 from rich.console import Console
 from scipy import stats
 
-from learngene_bench.results import comparison_json, comparison_sheets, comparisons, load, make_tables
-from learngene_bench.results.formats import render
+from learngene_bench.results import comparison_reports, comparisons, load, make_tables, markdown
+from learngene_bench.results.formats.csv import csv as data_csv
+from learngene_bench.results.formats.json import json as report_json
+from learngene_bench.results.formats.terminal import terminal
 from learngene_bench.results.statistics.paired import rank_correlation, ranks
 from learngene_bench.results.tables import published
-from learngene_bench.results.tables.comparison import ComparedRow, Comparison
+from learngene_bench.results.tables.comparison import ComparedRow, SizeComparison
 
 HOSTILE = "=1+1 [red]|`x`*_<script>$&\\\x1b[31m\n2"
 
 
-def compared(runs: Any) -> list[Comparison]:
+def compared(runs: Any) -> list[SizeComparison]:
     return comparisons(make_tables(load([runs.folder])))
 
 
-def rows(comparison: Comparison) -> dict[str, ComparedRow]:
+def rows(comparison: SizeComparison) -> dict[str, ComparedRow]:
     return {row.row.label: row for row in comparison.rows}
 
 
-def printed(found: list[Comparison], width: int) -> str:
+def printed(found: list[SizeComparison], width: int) -> str:
     output = io.StringIO()
-    render.sheet_terminal(comparison_sheets(found), Console(file=output, width=width))
+    terminal(comparison_reports(found), Console(file=output, width=width))
     return "\n".join(line.rstrip() for line in output.getvalue().splitlines()) + "\n"
-
-
-@pytest.mark.parametrize("width", [110, 60, 45])
-def test_terminal(budgets: Any, golden: Callable[[str, str], None], width: int) -> None:
-    golden(f"comparison-{width}.txt", printed(compared(budgets), width))
-
-
-def test_markdown(budgets: Any, golden: Callable[[str, str], None]) -> None:
-    golden("comparison.md", render.sheet_markdown(comparison_sheets(compared(budgets))))
-
-
-def test_csv(budgets: Any, golden: Callable[[str, str], None]) -> None:
-    golden("comparison.csv", render.sheet_csv(comparison_sheets(compared(budgets))))
-
-
-def test_json(budgets: Any, golden: Callable[[str, str], None]) -> None:
-    text = json.dumps(comparison_json(compared(budgets)), indent=1, allow_nan=False) + "\n"
-    golden("comparison.json", text)
 
 
 def test_means_are_over_the_depths_that_both_have(budgets: Any) -> None:
@@ -160,7 +143,7 @@ def test_nothing_measured_yet(runs: Any) -> None:
     (found,) = compared(runs)
     assert {row.remarks for row in found.rows} == {("without depth 4: incomplete here",)}
     assert "fewer than three methods (n = 0 methods)" in printed([found], 110)
-    assert render.sheet_csv(comparison_sheets([found])).count("\n") == 3
+    assert data_csv(comparison_reports([found])).count("\n") == 3
 
 
 def test_no_depth_in_common(runs: Any) -> None:
@@ -168,9 +151,7 @@ def test_no_depth_in_common(runs: Any) -> None:
     (found,) = compared(runs)
     sentence = "Table 1 of the WAVE paper (arXiv 2406.17503) has depth 4, 6, 8, 10, 12 and this table depth 2, 3."
     assert sentence in printed([found], 140)
-    assert sentence.replace("(", "").split("arXiv")[0] in render.sheet_markdown(comparison_sheets([found])).replace(
-        "(", ""
-    )
+    assert sentence.replace("(", "").split("arXiv")[0] in markdown(comparison_reports([found])).replace("(", "")
     assert found.correlations[0].ranks.n == 0
 
 
@@ -226,16 +207,16 @@ def test_hostile_names(runs: Any) -> None:
     cells = [runs.done(runs.cell(method, depth, **names), 50.0) for method in ("wave", "evil\x1b|") for depth in (4, 5)]
     runs.plan(cells, setting_description=HOSTILE, preset=HOSTILE)
     found = compared(runs)
-    text = render.sheet_markdown(comparison_sheets(found))
+    text = markdown(comparison_reports(found))
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert len({line.replace("\\\\", "").replace("\\|", "").count("|") for line in lines}) == 1
     assert "<script>" not in text.replace("\\<", "")
     assert "\x1b" not in text + printed(found, 200)
     assert "[red]|`x`*_<script>$&\\" in printed(found, 200)
-    csv_rows = list(csv.DictReader(io.StringIO(render.sheet_csv(comparison_sheets(found)))))
+    csv_rows = list(csv.DictReader(io.StringIO(data_csv(comparison_reports(found)))))
     assert len(csv_rows) == 2
     assert not any(text.startswith(("=", "+", "@")) for row in csv_rows for text in row.values())
-    json.dumps(comparison_json(found), allow_nan=False)
+    json.loads(report_json(comparison_reports(found), []))
 
 
 @pytest.mark.parametrize("width", [110, 60, 40])

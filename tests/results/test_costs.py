@@ -4,18 +4,17 @@ import csv
 import io
 import itertools
 import random
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 from records import planned_stage
-from rich.console import Console
 
-from learngene_bench.results import load, make_tables
-from learngene_bench.results.formats import render
-from learngene_bench.results.tables.cost_sheets import cost_sheets
+from learngene_bench.results import load, make_tables, markdown, metric_reports
+from learngene_bench.results.formats.csv import csv as data_csv
+from learngene_bench.results.tables.cost_report import cost_reports
 from learngene_bench.results.tables.costs import Amount, CostTable, MethodCost, cost_tables
-from learngene_bench.results.tables.leads import Lead, lost_leads
+from learngene_bench.results.tables.equal_budget import lost_leads
+from learngene_bench.results.tables.report_table import ReportTable
 from learngene_bench.util.errors import DamagedFile
 
 DEPTHS, SEEDS = (2, 4, 6), (0, 1)
@@ -65,8 +64,14 @@ def methods(table: CostTable) -> dict[str, MethodCost]:
 
 
 def only_table(runs: Any) -> CostTable:
-    (table,) = cost_tables(load([runs.folder]))
+    results = load([runs.folder])
+    (table,) = cost_tables(make_tables(results), results)
     return table
+
+
+def reports(runs: Any) -> list[ReportTable]:
+    results = load([runs.folder])
+    return cost_reports(make_tables(results), results)
 
 
 def flops(method: MethodCost, *targets: int) -> list[float | None]:
@@ -98,14 +103,14 @@ def test_savings_are_over_pre_training_the_same_targets(costly: Any) -> None:
     wave = found["wave"]
     assert wave.saving("flops", 1) == pytest.approx(600 / 660)
     assert wave.saving("flops", 3) == pytest.approx(1800 / 780)
-    assert wave.saving("flops", 3, given=True) == pytest.approx(1800 / 680)
+    assert wave.saving("flops", 3, given_ancestors=True) == pytest.approx(1800 / 680)
     assert wave.saving("epochs", 3) == pytest.approx(180 / 78)
     assert wave.stored_saving(1) == pytest.approx(2000 / 1000)
     assert wave.stored_saving(3) == pytest.approx((1000 + 2000 + 3000) / 1000)
     assert found["telg"].stored_saving(3) == pytest.approx(6000 / 600)
     assert found["he"].stored_saving(3) is None  # it stores nothing
     assert found["direct-pt"].saving("flops", 3) is None
-    assert (found["he"].pays_from, found["telg"].pays_from, wave.pays_from) == (1, 1, 2)
+    assert (found["he"].break_even, found["telg"].break_even, wave.break_even) == (1, 1, 2)
 
 
 def test_a_method_without_some_targets_is_measured_against_the_same_others(costly: Any) -> None:
@@ -118,12 +123,12 @@ def test_a_method_without_some_targets_is_measured_against_the_same_others(costl
     assert ligo.saving("flops", 2) == pytest.approx((600 + 900) / 600)
     assert ligo.saving("flops", 3) == pytest.approx((600 + 900 + 750) / 900)  # a third target, like these
     # Better than all, but nobody knows at what accuracy at depth 2.
-    assert ligo not in table.front(3)
+    assert ligo not in table.pareto_front(3)
 
 
 def test_the_front_is_what_nothing_beats_at_its_price(costly: Any) -> None:
     table = only_table(costly)
-    labels = {n: [method.row.method for method in table.front(n)] for n in (1, 3)}
+    labels = {n: [method.row.method for method in table.pareto_front(n)] for n in (1, 3)}
     # For one target, telg (340 FLOPs) and direct-pt (600) come before wave (660); for three direct-pt costs most.
     assert labels == {1: ["he", "telg", "direct-pt", "wave"], 3: ["he", "telg", "wave"]}
 
@@ -133,9 +138,9 @@ def test_what_is_incomplete_has_no_cost(costly: Any) -> None:
     costly.done(pending[0], 80.0)
     costly.plan(pending)
     sws = methods(only_table(costly))["sws"]
-    assert (sws.done, sws.expected, dict(sws.amounts), sws.accuracy) == (1, 3, {}, None)
-    (line,) = [line for line in cost_sheets(load([costly.folder]))[0].lines if line.label == "SWS"]
-    assert line.cells[:4] == ("—", "1/3", "1/3", "1/3")
+    assert (sws.done, sws.expected, dict(sws.amounts), sws.mean) == (1, 3, {}, None)
+    (row,) = [row for row in reports(costly)[0].rows if row.label == "SWS"]
+    assert [cell.text for cell in row.cells[:4]] == ["—", "1/3", "1/3", "1/3"]
 
 
 def test_a_gene_that_is_not_there_leaves_its_size_open(costly: Any) -> None:
@@ -153,18 +158,17 @@ def test_of_one_target_nothing_is_said_of_others(runs: Any) -> None:
     assert flops(wave, 1, 2) == [10.0, None]
 
 
-def test_pays_from_is_the_first_of_all_further_counts_at_which_it_is_no_dearer() -> None:
+def test_break_even_is_the_first_of_all_further_counts_at_which_it_is_no_dearer() -> None:
     draw = random.Random(0)
     for _ in range(300):
         first, second = (Amount(float(draw.randint(0, 40)), float(draw.randint(0, 9))) for _ in range(2))
         cheaper = [first.total(n) <= second.total(n) for n in range(1, 60)]  # type: ignore[operator]
         lasting = sum(1 for _ in itertools.takewhile(bool, reversed(cheaper)))
-        assert first.pays_from(second) == (60 - lasting if lasting else None)
+        assert first.break_even(second) == (60 - lasting if lasting else None)
 
 
-def test_the_data_of_the_summary_are_those_of_all_sheets(costly: Any) -> None:
-    sheets = cost_sheets(load([costly.folder]))
-    rows = list(csv.DictReader(io.StringIO(render.sheet_csv(sheets))))
+def test_the_data_of_the_summary_are_those_of_all_tables(costly: Any) -> None:
+    rows = list(csv.DictReader(io.StringIO(data_csv(reports(costly)))))
     assert [row["method"] for row in rows] == ["he", "wave", "telg", "direct-pt"]
     wave = rows[1]
     numbers = {
@@ -173,32 +177,25 @@ def test_the_data_of_the_summary_are_those_of_all_sheets(costly: Any) -> None:
     assert numbers == pytest.approx(
         {"prepare_flops": 500, "finetune_images": 800, "n_targets_flops": 780, "saving_n_flops": 1800 / 780}
     )
-    assert (wave["n"], wave["pays_from"], wave["on_front"]) == ("3", "2", "True")
+    assert (wave["n"], wave["breaks_even"], wave["on_front"]) == ("3", "2", "True")
 
 
 def test_the_papers_claim_beside_its_own_table_and_what_was_measured(costly: Any) -> None:
-    (claims,) = [sheet for sheet in cost_sheets(load([costly.folder])) if sheet.name == "cost-claims"]
-    cells: Mapping[str, tuple[str, ...]] = {line.label: line.cells for line in claims.lines}
+    (claims,) = [table for table in reports(costly) if table.kind == "cost-claims"]
+    cells = {row.label: tuple(cell.text for cell in row.cells) for row in claims.rows}
     # 5 times 150 epochs against 150 and 5 times 10; 4.0 M parameters against 1.3 M; means of five depths.
     assert cells["Table 1, DeiT-Ti"] == ("5", "3.8×", "—", "—", "—", "3.1×", "15×", "+3.1")
     assert cells["here, micro"] == ("3", "2.3×", "2.3×", "2.6×", "2.3×", "2.0×", "6.0×", "+1.0")
 
 
-def test_terminal(costly: Any, golden: Callable[[str, str], None]) -> None:
-    output = io.StringIO()
-    render.sheet_terminal(cost_sheets(load([costly.folder])), Console(file=output, width=110))
-    golden("costs-110.txt", "\n".join(line.rstrip() for line in output.getvalue().splitlines()) + "\n")
-
-
 def test_leads_that_equal_budgets_take_away(budgets: Any) -> None:
     ordinary, equal = make_tables(load([budgets.folder]))
     # SWS goes from 91.2 to 94.2 with as many iterations as WAVE, which has 92.7; the others stay behind it.
-    assert lost_leads(ordinary, "micro") == [Lead("WAVE", 245, ("SWS",))]
-    assert lost_leads(ordinary, "s") == [Lead("WAVE", 245, ("Auto-LG",))]
+    only = "only with more iterations, not where all have 245."
+    assert lost_leads(ordinary, "micro") == [f"micro: WAVE is ahead of SWS {only}"]
+    assert lost_leads(ordinary, "s") == [f"s: WAVE is ahead of Auto-LG {only}"]
     assert lost_leads(equal, "micro") == []
-    assert "micro: WAVE is ahead of SWS only with more iterations, not where all have 245." in render.markdown(
-        [ordinary]
-    )
+    assert lost_leads(ordinary, "micro")[0] in markdown(metric_reports([ordinary]))
 
 
 @pytest.mark.parametrize("amount", [float("nan"), float("inf"), -1.0, 10**400])

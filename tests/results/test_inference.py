@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
-from io import StringIO
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
-from rich.console import Console
 from scipy import stats
 
 from learngene_bench.cli.main import run_command
-from learngene_bench.results import load, make_tables
-from learngene_bench.results.formats.sheet_formats import sheet_csv, sheet_markdown, sheet_terminal
+from learngene_bench.results import load, make_tables, markdown, statistics_reports
 from learngene_bench.results.statistics.testing import holm
 from learngene_bench.results.tables.inference import Inference, inference
-from learngene_bench.results.tables.inference_sheets import statistics_sheets, thresholds
+from learngene_bench.results.tables.inference_report import thresholds
+from learngene_bench.results.tables.metric_table import MetricTable
 from learngene_bench.results.tables.samples import samples
-from learngene_bench.results.tables.table import Table
 
 MEANS = {"he": 70.0, "mimetic": 72.0, "sws": 85.0, "wave": 86.0}
 
 
-def table(runs: Any, seeds: int, depths: Sequence[int] = (2, 4, 6, 8), ligo: bool = False) -> Table:
+def table(runs: Any, seeds: int, depths: Sequence[int] = (2, 4, 6, 8), ligo: bool = False) -> MetricTable:
     """Made up: a method's mean, growing with the depth, off by something for each seed and a little for each run."""
     generator = random.Random(0)
     cells = []
@@ -40,18 +37,18 @@ def table(runs: Any, seeds: int, depths: Sequence[int] = (2, 4, 6, 8), ligo: boo
     return made
 
 
-def of(table: Table) -> Inference:
+def of(table: MetricTable) -> Inference:
     (sample,) = samples(table)
     found = inference(sample)
     assert found is not None
     return found
 
 
-def test_rows_with_anything_missing_are_left_out_by_name(example: Any) -> None:
+def test_rows_with_anything_missing_are_excluded_by_name(example: Any) -> None:
     (made,) = make_tables(load([example.folder]))
     everywhere, common = samples(made)
     assert [row.label for row in everywhere.rows] == ["He-Init"]
-    assert dict(everywhere.left_out) == {
+    assert dict(everywhere.excluded) == {
         "Mimetic": "not run: micro depth 6",
         "LiGO": "not supported: micro depth 2; mini depth 2",
         "WAVE": "incomplete: micro depth 6",
@@ -62,7 +59,7 @@ def test_rows_with_anything_missing_are_left_out_by_name(example: Any) -> None:
     assert [made.columns[index].label for index in common.columns] == ["4", "6", "4"]
 
 
-def test_a_row_with_fewer_seeds_is_left_out_and_one_with_more_gives_its_own_up(runs: Any) -> None:
+def test_a_row_with_fewer_seeds_is_excluded_and_one_with_more_gives_its_own_up(runs: Any) -> None:
     cells = [
         runs.done(runs.cell(method, depth, seed), 80.0 + seed)
         for method, seeds in {"he": 3, "mimetic": 3, "sws": 6, "wave": 1}.items()
@@ -73,7 +70,7 @@ def test_a_row_with_fewer_seeds_is_left_out_and_one_with_more_gives_its_own_up(r
     (sample,) = samples(*make_tables(load([runs.folder])))
     assert sample.seeds == (0, 1, 2)
     assert [row.label for row in sample.rows] == ["He-Init", "Mimetic", "SWS"]
-    assert sample.left_out == {"WAVE": "only seed 0"}
+    assert sample.excluded == {"WAVE": "only seed 0"}
 
 
 def test_equal_budget_siblings_are_apart(budgets: Any) -> None:
@@ -111,16 +108,16 @@ def test_pairs_are_those_of_scipy_on_the_seeds_means(runs: Any) -> None:
     assert len(found.pairs) == 6
 
 
-def test_standings_are_those_of_scipy(runs: Any) -> None:
+def test_statistics_of_methods_are_those_of_scipy(runs: Any) -> None:
     found = of(table(runs, seeds=5))
     values = found.sample.values
     ranks = stats.rankdata(-values.mean(axis=2), axis=0).mean(axis=1)
-    for place, standing in enumerate(found.standings):
+    for place, method in enumerate(found.methods):
         by_seed = values[place].mean(axis=0)
-        assert standing.mean == pytest.approx(values[place].mean())
-        assert standing.rank == pytest.approx(ranks[place])
+        assert method.mean == pytest.approx(values[place].mean())
+        assert method.rank == pytest.approx(ranks[place])
         reference = stats.t.interval(0.95, 4, loc=by_seed.mean(), scale=stats.sem(by_seed))
-        assert standing.by_t == pytest.approx(reference)
+        assert method.by_t == pytest.approx(reference)
     assert found.friedman.statistic == pytest.approx(stats.friedmanchisquare(*values.mean(axis=2)).statistic)
 
 
@@ -132,7 +129,7 @@ def test_an_exact_test_is_corrected_only_where_it_could_be_significant(
     found = of(table(runs, seeds))
     corrected = {pair.tests["sign_flip"].corrected for pair in found.pairs}
     assert (None in corrected) is not significant
-    text = sheet_markdown(statistics_sheets([found.sample.table]))
+    text = markdown(statistics_reports([found.sample.table]))
     said = "Too few for the sign-flip test: 7 seeds; it takes 8 for the clearest of 6 pairs to be significant"
     assert (said in text) is not significant
     assert ("p sign-flip" in text) is significant
@@ -141,8 +138,8 @@ def test_an_exact_test_is_corrected_only_where_it_could_be_significant(
 def test_one_seed_one_target_and_one_method_say_that_they_say_nothing(runs: Any) -> None:
     made = table(runs, seeds=1, depths=(4,))
     found = of(made)
-    assert {interval for row in found.standings for interval in (row.by_t, row.by_runs, row.by_seeds)} == {None}
-    text = sheet_markdown(statistics_sheets([made]))
+    assert {interval for row in found.methods for interval in (row.by_t, row.by_runs, row.by_seeds)} == {None}
+    text = markdown(statistics_reports([made]))
     assert "One seed: nothing can be said of what other seeds would give" in text
     assert "Too few for Friedman's test: 4 methods on 1 target" in text
     assert "Too few for the Wilcoxon test: 1 target" in text
@@ -151,9 +148,9 @@ def test_one_seed_one_target_and_one_method_say_that_they_say_nothing(runs: Any)
 
 def test_a_single_method_is_compared_with_nothing(runs: Any) -> None:
     runs.plan([runs.done(runs.cell("wave", depth), 80.0) for depth in (4, 6)])
-    (sheet,) = statistics_sheets(make_tables(load([runs.folder])))
-    assert "Nothing to compare: fewer than two methods have all results of micro depth 4, 6." in sheet.findings
-    assert sheet.data == ()
+    (table,) = statistics_reports(make_tables(load([runs.folder])))
+    assert "Nothing to compare: fewer than two methods have all results of micro depth 4, 6." in table.conclusions
+    assert table.data == ()
 
 
 def test_equal_methods_have_no_ranks_and_no_differences(runs: Any) -> None:
@@ -162,16 +159,16 @@ def test_equal_methods_have_no_ranks_and_no_differences(runs: Any) -> None:
     (made,) = make_tables(load([runs.folder]))
     (pair,) = of(made).pairs
     assert (pair.difference, pair.tests["t"].p, pair.tests["sign_flip"].p, pair.improvement) == (0.0, 1.0, 1.0, 0.5)
-    assert "there are no ranks" in sheet_markdown(statistics_sheets([made]))
+    assert "there are no ranks" in markdown(statistics_reports([made]))
 
 
-def test_a_name_of_a_sheet_stands_for_its_keys(budgets: Any) -> None:
-    sheets = statistics_sheets(make_tables(load([budgets.folder])))
+def test_tables_of_a_kind_have_the_same_keys(budgets: Any) -> None:
+    tables = statistics_reports(make_tables(load([budgets.folder])))
     keys: dict[str, set[tuple[str, ...]]] = {}
-    for sheet in sheets:
-        keys.setdefault(sheet.name, set()).update(tuple(row) for row in sheet.data)
-    assert {name: len(found) for name, found in keys.items()} == {"means": 1, "differences": 1, "profile": 1}
-    assert len({sheet.slug for sheet in sheets}) == len(sheets)
+    for found in tables:
+        keys.setdefault(found.kind, set()).update(tuple(row) for row in found.data)
+    assert {kind: len(found) for kind, found in keys.items()} == {"means": 1, "differences": 1, "profile": 1}
+    assert len({found.name for found in tables}) == len(tables)
 
 
 def test_thresholds_are_round_and_around_all_runs(runs: Any) -> None:
@@ -182,21 +179,8 @@ def test_thresholds_are_round_and_around_all_runs(runs: Any) -> None:
     assert above[-1] + 5 > sample.values.max()
 
 
-@pytest.mark.parametrize("seeds", [3, 8])
-def test_statistics_as_printed(runs: Any, seeds: int, golden: Callable[[str, str], None]) -> None:
-    """With three seeds, which rule most tests out, and with eight; LiGO lacks a depth and is there without it."""
-    sheets = statistics_sheets([table(runs, seeds, ligo=True)])
-    golden(f"statistics-{seeds}.md", sheet_markdown(sheets))
-    console = Console(width=80, file=StringIO())
-    sheet_terminal(sheets, console)
-    assert isinstance(console.file, StringIO)
-    text = "".join(f"{line.rstrip()}\n" for line in console.file.getvalue().splitlines())
-    golden(f"statistics-{seeds}.txt", text)
-    golden(f"statistics-{seeds}.csv", sheet_csv([sheet for sheet in sheets if sheet.name == "differences"]))
-
-
 def test_the_same_results_give_the_same_numbers(budgets: Any) -> None:
-    first, second = (sheet_markdown(statistics_sheets(make_tables(load([budgets.folder])))) for _ in range(2))
+    first, second = (markdown(statistics_reports(make_tables(load([budgets.folder])))) for _ in range(2))
     assert first == second
 
 
@@ -213,7 +197,7 @@ def test_the_command_adds_them_to_the_tables(budgets: Any, capsys: pytest.Captur
         status = run_command(["report", "--runs", str(budgets.folder), *arguments])
         return status, *capsys.readouterr()
 
-    expected = sheet_markdown(statistics_sheets(make_tables(load([budgets.folder]))))
+    expected = markdown(statistics_reports(make_tables(load([budgets.folder]))))
     _, plain, _ = report("--format", "markdown")
     assert report("--format", "markdown", "--statistics") == (0, f"{plain}\n{expected}", "")
     status, _, error = report("--statistics", "--metric", "top1_initial")

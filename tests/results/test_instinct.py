@@ -1,17 +1,13 @@
 from __future__ import annotations
 
-import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from rich.console import Console
 
-from learngene_bench.results import load
-from learngene_bench.results.formats import render
-from learngene_bench.results.tables.instinct_sheets import instinct_sheets
-from learngene_bench.results.tables.sheet import Sheet
+from learngene_bench.results import learning_reports, load, make_tables
+from learngene_bench.results.tables.report_table import ReportTable
 from learngene_bench.util.errors import DamagedFile
 
 NOTHING = {"epochs": 0.0, "iterations": 0, "images": 0, "flops": 0.0, "seconds": 0.0}
@@ -25,7 +21,12 @@ def curve(accuracies: Sequence[float], step: float = 1.0) -> list[dict[str, Any]
     ]
 
 
-def plan(runs: Any, curves: dict[str, list[list[float]]], **changes: Any) -> Sheet:
+def reports(runs: Any) -> list[ReportTable]:
+    results = load([runs.folder])
+    return learning_reports(make_tables(results), results)
+
+
+def plan(runs: Any, curves: dict[str, list[list[float]]], **changes: Any) -> ReportTable:
     """The instincts of a plan of one target for each method, with one curve for each seed."""
     cells = []
     for method, seeds in curves.items():
@@ -33,8 +34,8 @@ def plan(runs: Any, curves: dict[str, list[list[float]]], **changes: Any) -> She
             cell = runs.cell(method, seed=seed)
             cells.append(runs.done(cell, accuracies[-1], accuracies[0], **{"curve": curve(accuracies), **changes}))
     runs.plan(cells)
-    sheet, *_ = instinct_sheets(load([runs.folder]))
-    return sheet
+    table, *_ = reports(runs)
+    return table
 
 
 def learned(
@@ -45,22 +46,13 @@ def learned(
     return dict(runs.done(cell, accuracies[-1], accuracies[0], **{"curve": curve(accuracies), **changes}))
 
 
-def cells(sheet: Sheet, label: str) -> dict[str, str]:
-    (line,) = [line for line in sheet.lines if line.label == label]
-    return {heading.text: cell for heading, cell in zip(sheet.headings, line.cells, strict=True)}
-
-
-def test_terminal_and_markdown(example: Any, golden: Callable[[str, str], None]) -> None:
-    sheets = instinct_sheets(load([example.folder]))
-    output = io.StringIO()
-    render.sheet_terminal(sheets, Console(file=output, width=80))
-    golden("instinct-80.txt", "\n".join(line.rstrip() for line in output.getvalue().splitlines()) + "\n")
-    golden("instinct.md", render.sheet_markdown(sheets))
-    golden("instinct.csv", render.sheet_csv(sheets))
+def cells(table: ReportTable, label: str) -> dict[str, str]:
+    (row,) = [row for row in table.rows if row.label == label]
+    return {column.text: cell.text for column, cell in zip(table.columns, row.cells, strict=True)}
 
 
 def test_the_mean_over_seeds_reaches_the_final_accuracy_of_the_reference(runs: Any) -> None:
-    sheet = plan(
+    table = plan(
         runs,
         {
             "he": [[10, 40, 60], [10, 50, 64]],  # ends at 62
@@ -70,7 +62,7 @@ def test_the_mean_over_seeds_reaches_the_final_accuracy_of_the_reference(runs: A
             "direct-pt": [[75], [75]],
         },
     )
-    reached = {line.label: (cells(sheet, line.label)["To He-Init 4"], line.cells[-1]) for line in sheet.lines}
+    reached = {row.label: (cells(table, row.label)["To He-Init 4"], row.cells[-1].text) for row in table.rows}
     assert reached == {
         "He-Init": ("2", ">2"),
         "Mimetic": (">2", ">2"),
@@ -78,42 +70,42 @@ def test_the_mean_over_seeds_reaches_the_final_accuracy_of_the_reference(runs: A
         "WAVE": ("1", "2"),
         "Direct PT": ("—", "—"),  # it is trained already
     }
-    assert [cells(sheet, "WAVE")[f"Epoch {epoch}"] for epoch in range(3)] == ["54.0", "63.0", "75.0"]
-    assert cells(sheet, "WAVE")["Init. epochs"] == "0"
-    assert cells(sheet, "Direct PT")["Epoch 0"] == "75.0"
-    rows = [row for row in sheet.data if row["method"] == "wave"]
-    assert [(row["epoch"], row["top1"]) for row in rows] == [(0, 54), (1, 63), (2, 75)]
+    assert [cells(table, "WAVE")[f"Epoch {epoch}"] for epoch in range(3)] == ["54.0", "63.0", "75.0"]
+    assert cells(table, "WAVE")["Init. epochs"] == "0"
+    assert cells(table, "Direct PT")["Epoch 0"] == "75.0"
+    rows = [row for row in table.data if row["method"] == "wave"]
+    assert [(row["epoch"], row["mean"]) for row in rows] == [(0, 54), (1, 63), (2, 75)]
     assert {(row["epochs_to_he"], row["epochs_to_direct_pt"], row["seeds"]) for row in rows} == {(1, 2, 2)}
 
 
 def test_epochs_that_not_all_seeds_have_do_not_count(runs: Any) -> None:
-    sheet = plan(runs, {"he": [[10, 20, 30]], "wave": [[10, 90, 40], [10, math.nan, 42]]})
-    assert cells(sheet, "WAVE")["Epoch 1"] == ""
-    assert cells(sheet, "WAVE")["To He-Init 4"] == "2"
+    table = plan(runs, {"he": [[10, 20, 30]], "wave": [[10, 90, 40], [10, math.nan, 42]]})
+    assert cells(table, "WAVE")["Epoch 1"] == ""
+    assert cells(table, "WAVE")["To He-Init 4"] == "2"
 
 
 def test_what_is_missing_is_said_and_not_averaged(runs: Any) -> None:
     done = [runs.done(runs.cell(method, depth), 50.0) for method in ("he", "wave") for depth in (4, 6)]
     runs.plan([*done, runs.cell("wave", 4, 1), runs.cell("he", 6, 1)], [runs.dash("ligo", 4, "too small")])
-    (sheet,) = instinct_sheets(load([runs.folder]))
-    wave, ligo = cells(sheet, "WAVE"), cells(sheet, "LiGO")
+    (table,) = reports(runs)
+    wave, ligo = cells(table, "WAVE"), cells(table, "LiGO")
     assert (wave["Epoch 0"], wave["To He-Init 4"]) == ("2/3", "1/2")
     assert wave["To He-Init 6"] == "—"  # where He-Init ends is not known
     assert (ligo["Epoch 0"], ligo["To He-Init 4"], ligo["To He-Init 6"]) == ("—", "—", "")
 
 
 def test_means_over_some_columns_say_so(example: Any) -> None:
-    micro, *_ = instinct_sheets(load([example.folder]))
-    (label,) = [line.label for line in micro.lines if line.label.startswith("LiGO")]
-    assert label == "LiGO¹"
+    micro, *_ = reports(example)
+    (ligo,) = [row for row in micro.rows if row.label == "LiGO"]
+    assert ligo.footnotes == (1,)
     assert micro.footnotes[0] == "means over depth 4, 6 only"
 
 
 def test_longer_tuning_has_its_end_beside_the_first_epochs(runs: Any) -> None:
     accuracies = [10.0, 20, 30, 40, 50, 60, 70, 80.0]
-    sheet = plan(runs, {"he": [accuracies]})
-    assert list(cells(sheet, "He-Init")) == ["Init. epochs", *(f"Epoch {n}" for n in range(6)), "Final", "To He-Init 4"]
-    assert (cells(sheet, "He-Init")["Epoch 5"], cells(sheet, "He-Init")["Final"]) == ("60.0", "80.0")
+    table = plan(runs, {"he": [accuracies]})
+    assert list(cells(table, "He-Init")) == ["Init. epochs", *(f"Epoch {n}" for n in range(6)), "Final", "To He-Init 4"]
+    assert (cells(table, "He-Init")["Epoch 5"], cells(table, "He-Init")["Final"]) == ("60.0", "80.0")
 
 
 def test_a_damaged_curve_is_named(runs: Any) -> None:
@@ -136,11 +128,11 @@ def test_the_speed_up_over_pre_training(runs: Any) -> None:
             done.append(learned(runs, "share", depth, seed, [75.0, 75.0, 75.0], cost=untrained))
             done.append(learned(runs, "direct-pt", depth, seed, [75.0], cost=pretrained))
     runs.plan(done)
-    accuracies_of_all, speeds = instinct_sheets(load([runs.folder]))
-    assert [line.label for line in speeds.lines] == ["He-Init", "Share", "WAVE"]
+    by_epoch, speeds = reports(runs)
+    assert [row.label for row in speeds.rows] == ["He-Init", "Share", "WAVE"]
     assert cells(speeds, "WAVE") == {
-        "Tuning alone 4": "75.0",  # 150 / 2
-        "Tuning alone 6": "∞",
+        "Fine-tuning alone 4": "75.0",  # 150 / 2
+        "Fine-tuning alone 6": "∞",
         "With init. 4": "15.0",  # 150 / (2 + 8)
         "With init. 6": "18.8",  # 150 / 8
         "With gene share 4": "5.0",  # 150 / (2 + 8 + 40 / 2)
@@ -148,8 +140,8 @@ def test_the_speed_up_over_pre_training(runs: Any) -> None:
     }
     assert set(cells(speeds, "He-Init").values()) == {"<75.0"}
     assert set(cells(speeds, "Share").values()) == {"∞"}
-    rows = [row for row in accuracies_of_all.data if (row["method"], row["column"]) == ("wave", "4")]
-    assert {(row["direct_pt_epochs"], row["speedup_tuning"]) for row in rows} == {(150, 75)}
+    rows = [row for row in by_epoch.data if (row["method"], row["column"]) == ("wave", "4")]
+    assert {(row["reference_epochs"], row["speedup_finetuning"]) for row in rows} == {(150, 75)}
     assert {(row["speedup_initialize"], row["speedup_gene"]) for row in rows} == {(15, 5)}
 
 
@@ -160,7 +152,7 @@ def test_who_shares_a_gene_is_known_only_when_all_are_done(runs: Any) -> None:
     reference = learned(runs, "direct-pt", 4, 0, [75.0], cost=pretrained)
     tuned = [learned(runs, "wave", 4, 0, [60.0, 80.0], cost=untrained, inputs=gene), reference]
     runs.plan([*tuned, runs.cell("wave", 6), runs.cell("direct-pt", 6)])
-    _, speeds = instinct_sheets(load([runs.folder]))
+    _, speeds = reports(runs)
     wave = cells(speeds, "WAVE")
     assert (wave["With init. 4"], wave["With gene share 4"], wave["With init. 6"]) == ("150.0", "—", "0/1")
 
@@ -168,4 +160,4 @@ def test_who_shares_a_gene_is_known_only_when_all_are_done(runs: Any) -> None:
 @pytest.mark.parametrize(("axis", "methods"), [("depth", ["he", "wave"]), ("task", ["wave", "direct-pt"])])
 def test_no_speed_up_without_pre_training_or_over_other_images(runs: Any, axis: str, methods: list[str]) -> None:
     runs.plan([learned(runs, method, 4, 0, [60.0, 80.0]) for method in methods], axis=axis)
-    assert len(instinct_sheets(load([runs.folder]))) == 1
+    assert len(reports(runs)) == 1

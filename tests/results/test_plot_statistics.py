@@ -15,7 +15,7 @@ from scipy import stats
 from learngene_bench.results import load, make_tables, plots
 from learngene_bench.results.plots.page import Page
 from learngene_bench.results.tables.inference import Inference, inferences
-from learngene_bench.results.tables.inference_wording import significant
+from learngene_bench.results.tables.inference_notes import significant
 
 MEANS = {"he": 60.0, "mimetic": 61.0, "share": 80.0, "sws": 85.0, "wave": 86.0, "telg": 86.2}
 
@@ -48,7 +48,7 @@ def test_ranks_stand_where_they_are_and_bars_over_what_is_alike(
     drawn = sorted(
         line.get_xdata()[0] for line in axes.lines if len(line.get_xdata()) == 1 and line.get_clip_on() is False
     )
-    ranks = sorted(standing.rank for standing in found.standings)
+    ranks = sorted(method.rank for method in found.methods)
     assert [rank for rank in drawn if rank in ranks] == pytest.approx(ranks)
     assert found.critical_difference is not None
     bars = [line.get_xdata() for line in axes.lines if line.get_linewidth() > 2]
@@ -56,9 +56,9 @@ def test_ranks_stand_where_they_are_and_bars_over_what_is_alike(
         assert worst - best <= found.critical_difference
     apart = {(one, other) for one in ranks for other in ranks if other - one > found.critical_difference}
     assert not any(best <= one and other <= worst for best, worst in bars for one, other in apart)
-    alike = [(one, other) for one in ranks for other in ranks if 0 < other - one <= found.critical_difference]
-    assert alike
-    assert all(any(best <= one and other <= worst for best, worst in bars) for one, other in alike)
+    near = [(one, other) for one in ranks for other in ranks if 0 < other - one <= found.critical_difference]
+    assert near
+    assert all(any(best <= one and other <= worst for best, worst in bars) for one, other in near)
     assert f"critical difference {found.critical_difference:.2f}" in [text.get_text() for text in axes.texts]
 
 

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from learngene_bench.results.statistics.ranking import (
-    alike,
+    cliques,
     critical_difference,
     friedman,
     mean_ranks,
@@ -66,7 +66,7 @@ def test_critical_differences_are_those_of_demsars_table_5(methods: int, q: floa
     assert critical_difference(methods, blocks=14) == pytest.approx(expected, rel=1e-3)
 
 
-def test_methods_within_the_distance_are_alike() -> None:
-    assert alike([3.0, 1.0, 2.0, 6.0, 6.5], distance=1.0) == [(1, 2), (2, 0), (3, 4)]
-    assert alike([1.0, 1.5, 2.0], distance=1.0) == [(0, 1, 2)]
-    assert alike([1.0, 3.0], distance=1.0) == []
+def test_methods_within_the_distance_are_cliques() -> None:
+    assert cliques([3.0, 1.0, 2.0, 6.0, 6.5], distance=1.0) == [(1, 2), (2, 0), (3, 4)]
+    assert cliques([1.0, 1.5, 2.0], distance=1.0) == [(0, 1, 2)]
+    assert cliques([1.0, 3.0], distance=1.0) == []

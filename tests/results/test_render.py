@@ -3,55 +3,77 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from learngene_bench.results import load, make_tables
-from learngene_bench.results.formats import render, reporting
-from learngene_bench.results.tables.tidy import COLUMNS, to_frame
+from learngene_bench.results import load, make_tables, markdown, metric_reports
+from learngene_bench.results.formats import reporting
+from learngene_bench.results.formats.csv import cells_csv
+from learngene_bench.results.formats.csv import csv as data_csv
+from learngene_bench.results.formats.terminal import terminal
+from learngene_bench.results.tables import tidy
+from learngene_bench.results.tables.report_table import ReportTable
 
 HOSTILE = "=1+1 [red]|`x`*_<script>$&\\\x1b[31m\n2"
 
 
 def printed(results: Any, width: int, **options: Any) -> str:
     output = io.StringIO()
-    render.terminal(
-        [*make_tables(results), *make_tables(results, "top1_initial")], Console(file=output, width=width, **options)
-    )
+    terminal(reporting.make(results).tables, Console(file=output, width=width, **options))
     return "\n".join(line.rstrip() for line in output.getvalue().splitlines()) + "\n"
 
 
-@pytest.mark.parametrize("width", [110, 80, 60])
-def test_terminal(example: Any, golden: Callable[[str, str], None], width: int) -> None:
-    golden(f"terminal-{width}.txt", printed(load([example.folder]), width))
+def everything(example: Any) -> reporting.Report:
+    """Every kind of table there is, from one small runs folder."""
+    return reporting.make(load([example.folder]), metric="top1", compare=True, computed=reporting.COMPUTED)
+
+
+def test_terminal_of_80_characters(example: Any, golden: Callable[[str, str], None]) -> None:
+    output = io.StringIO()
+    reporting.print_report(everything(example), Console(file=output, width=80))
+    golden("terminal-80.txt", "\n".join(line.rstrip() for line in output.getvalue().splitlines()) + "\n")
 
 
 def test_markdown(example: Any, golden: Callable[[str, str], None]) -> None:
-    golden("report.md", render.markdown(make_tables(load([example.folder]))))
+    golden("report.md", reporting.FORMATS["markdown"](everything(example)))
 
 
 def test_csv(example: Any, golden: Callable[[str, str], None]) -> None:
-    golden("cells.csv", render.csv(load([example.folder])))
+    golden("wide.csv", reporting.FORMATS["csv-wide"](reporting.make(load([example.folder]))))
 
 
-def test_wide_csv(example: Any, golden: Callable[[str, str], None]) -> None:
+def test_the_csv_of_all_cells_has_a_row_for_each(example: Any) -> None:
     results = load([example.folder])
-    golden("wide.csv", render.wide_csv([*make_tables(results), *make_tables(results, "top1_initial")]))
+    first, *rows = csv.reader(io.StringIO(cells_csv(results)))
+    assert first == tidy.columns(results)
+    assert len(rows) == len(tidy.rows(results)) == 3 * (5 * 5 - 2) + 3 + 2
 
 
 def test_wide_csv_of_hostile_names_runs_no_formula(hostile: Any) -> None:
-    first, *rows = csv.reader(io.StringIO(render.wide_csv(make_tables(hostile))))
+    first, *rows = csv.reader(io.StringIO(data_csv(metric_reports(make_tables(hostile)))))
     assert {len(row) for row in rows} == {len(first)} == {len(set(first))}
     assert not any(text.startswith(("=", "+", "-", "@")) for row in [first, *rows] for text in row)
 
 
-def test_json(example: Any, golden: Callable[[str, str], None]) -> None:
-    results = load([example.folder])
-    golden("report.json", render.json(make_tables(results), results))
+def test_json_has_every_number_of_the_tables(example: Any) -> None:
+    report = everything(example)
+    document = json.loads(reporting.FORMATS["json"](report))
+    assert document.keys() == {"schema_version", "tables", "cells"}
+    assert document["cells"] == [*tidy.rows(report.results)]
+    for found, table in zip(document["tables"], report.tables, strict=True):
+        assert found.keys() == {field.name for field in fields(ReportTable)}
+        assert found["identity"] == table.identity
+        for row, expected in zip(found["rows"], table.rows, strict=True):
+            assert len(row["cells"]) == len(found["columns"])
+            for cell, number in zip(row["cells"], expected.cells, strict=True):
+                assert (cell["text"], cell["spread"]) == (number.text, number.spread)
+                assert cell["value"] == (number.value if number.value != math.inf else None)
 
 
 def test_best_and_second_show_as_styles_where_there_are_styles(example: Any) -> None:
@@ -96,7 +118,7 @@ def hostile(runs: Any) -> Any:
 
 
 def test_markdown_of_hostile_names(hostile: Any) -> None:
-    text = render.markdown(make_tables(hostile))
+    text = markdown(metric_reports(make_tables(hostile)))
     table = [line for line in text.splitlines() if line.startswith("|")]
     assert len({line.replace("\\\\", "").replace("\\|", "").count("|") for line in table}) == 1
     assert "<script>" not in text.replace("\\<", "")
@@ -110,7 +132,7 @@ def test_terminal_of_hostile_names(hostile: Any) -> None:
 
 
 def test_csv_of_hostile_names_runs_no_formula(hostile: Any) -> None:
-    rows = list(csv.DictReader(io.StringIO(render.csv(hostile))))
+    rows = list(csv.DictReader(io.StringIO(cells_csv(hostile))))
     assert [row["state"] for row in rows] == ["done", "failed", "done", "dash"]
     assert {row["title"] for row in rows} == {"'=1+1 [red]|`x`*_<script>$&\\ [31m 2"}
     assert not any(text.startswith(("=", "+", "-", "@")) for row in rows for text in row.values())
@@ -121,7 +143,7 @@ def refuse(constant: str) -> None:
 
 
 def test_json_is_json(hostile: Any) -> None:
-    document = json.loads(render.json(make_tables(hostile), hostile), parse_constant=refuse)
+    document = json.loads(reporting.FORMATS["json"](reporting.make(hostile)), parse_constant=refuse)
     assert [cell["top1"] for cell in document["cells"]] == [50.0, None, None, None]
 
 
@@ -136,23 +158,24 @@ def test_computed_tables_of_hostile_names(runs: Any, name: str) -> None:
     ]
     runs.plan(cells, setting_description=HOSTILE, preset=HOSTILE, grid=HOSTILE)
     made = reporting.make(load([runs.folder]), name)
-    blocks = [block.splitlines() for block in reporting.markdown(made).split("\n\n") if block.startswith("|")]
+    blocks = [block.splitlines() for block in markdown(made.tables).split("\n\n") if block.startswith("|")]
     assert blocks
     for block in blocks:
         assert len({line.replace("\\\\", "").replace("\\|", "").count("|") for line in block}) == 1
     for format, write in reporting.FORMATS.items():
         if format != "csv":
             assert "\x1b" not in write(made)
-    assert "<script>" not in reporting.markdown(made).replace("\\<", "")
-    assert json.loads(reporting.json(made), parse_constant=refuse)[name]
-    for sheets in made.computed.values():
-        first, *rows = csv.reader(io.StringIO(render.sheet_csv([sheets[0]])))
+    assert "<script>" not in markdown(made.tables).replace("\\<", "")
+    assert json.loads(reporting.FORMATS["json"](made), parse_constant=refuse)["tables"]
+    for table in filter(lambda table: table.data, made.derived):
+        first, *rows = csv.reader(io.StringIO(data_csv([table])))
         assert {len(row) for row in rows} == {len(first)}
         assert not any(text.startswith(("=", "+", "@")) for row in rows for text in row)
 
 
 def test_the_data_frame_has_the_columns_of_the_csv(example: Any) -> None:
-    frame = to_frame(load([example.folder]))
-    assert tuple(frame.columns) == COLUMNS
+    results = load([example.folder])
+    frame = tidy.to_frame(results)
+    assert list(frame.columns) == tidy.columns(results)
     means = frame[(frame.method == "wave") & (frame.variant == "")].groupby(["size", "depth"]).top1.mean()
     assert means["mini", 4] == pytest.approx(94.3)

@@ -54,7 +54,9 @@ def test_csv_holds_the_comparison_instead(budgets: Any, capsys: pytest.CaptureFi
 def test_json_holds_it_as_well(budgets: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     _, text, _ = report(capsys, "--runs", str(budgets.folder), "--compare", "published", "--format", "json")
     document = json.loads(text)
-    assert [item["size"] for item in document.pop("comparisons")] == ["micro", "s", "micro", "s"]
+    compared = [table for table in document["tables"] if table["kind"] == "comparison"]
+    assert [table["identity"]["size"] for table in compared] == ["micro", "s", "micro", "s"]
+    document["tables"] = [table for table in document["tables"] if table["kind"] != "comparison"]
     report(capsys, "--runs", str(budgets.folder), "--format", "json", "-o", str(tmp_path / "plain.json"))
     assert json.loads((tmp_path / "plain.json").read_text()) == document
 
@@ -101,9 +103,9 @@ def test_what_is_computed_has_every_format(budgets: Any, capsys: pytest.CaptureF
         status, text, error = report(capsys, "--runs", str(budgets.folder), "--table", name, "--format", format)
         assert (status, error) == (0, "")
         assert "Auto-LG" in text
-    assert json.loads(report(capsys, "--runs", str(budgets.folder), "--table", name, "--format", "json")[1])[name][0][
-        "rows"
-    ]
+    assert json.loads(report(capsys, "--runs", str(budgets.folder), "--table", name, "--format", "json")[1])["tables"][
+        0
+    ]["rows"]
 
 
 def test_every_format_and_where_it_goes(example: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -145,7 +147,7 @@ def test_a_folder_gets_everything(
         assert len(files[Path(f"{kind}.csv")].splitlines()) > 3
     figures = {(path.name.split("-")[0], path.suffix) for path in files if path.parent == Path("figures")}
     assert figures >= {(kind, suffix) for kind in ("accuracy", "curves") for suffix in (".png", ".pdf")}
-    assert set(json.loads(files[Path("report.json")])) >= {"tables", "cells", "comparisons", *reporting.COMPUTED}
+    assert set(json.loads(files[Path("report.json")])) == {"schema_version", "tables", "cells"}
     monkeypatch.setattr(plots, "KINDS", {})
     report(capsys, *arguments)
     assert {name: (folder / name).read_bytes() for name in files} == files
@@ -190,8 +192,8 @@ def test_a_narrow_terminal_cuts_nothing(
     ("arguments", "reason"),
     [
         (
-            ["--table", "cost", "--metric", "top1"],
-            "are for tables of accuracies, not for --table",
+            ["--table", "cost", "--metric", "top1_initial"],
+            "only results after fine-tuning have this table: --metric top1",
         ),
         (["--table", "instinct", "--compare", "published"], "not for --table instinct"),
         (["--table", "statistics", "--format", "csv"], "(means, differences, profile) do not fit into one CSV"),

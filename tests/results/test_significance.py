@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from learngene_bench.results.statistics.paired import LEVEL, smallest_sign_flip_p
-from learngene_bench.results.statistics.testing import differences_needed, holm, sign_flip_p_values, wilcoxon_p_values
+from learngene_bench.results.statistics.testing import holm, minimum_n, sign_flip_p_values, wilcoxon_p_values
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 9])
@@ -76,6 +76,6 @@ def test_holm_rejects_what_its_definition_rejects() -> None:
 
 @pytest.mark.parametrize("pairs", [1, 2, 3, 10, 78])
 def test_one_difference_fewer_than_needed_can_never_be_significant(pairs: int) -> None:
-    needed = differences_needed(pairs)
+    needed = minimum_n(pairs)
     clearest = [holm([p, *[1.0] * (pairs - 1)])[0] for p in (smallest_sign_flip_p(n) for n in (needed - 1, needed))]
     assert clearest[1] <= LEVEL < clearest[0]

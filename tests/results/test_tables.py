@@ -7,28 +7,27 @@ from typing import Any
 import pytest
 from records import planned_stage
 
-from learngene_bench.results import load, make_tables
-from learngene_bench.results.formats import render
+from learngene_bench.results import load, make_tables, markdown, metric_reports
 from learngene_bench.results.records.selection import of_grid
 from learngene_bench.results.tables import tidy
-from learngene_bench.results.tables.table import Entry, Mean, Table
+from learngene_bench.results.tables.metric_table import Entry, MetricTable, SizeMean
 from learngene_bench.schema.base import write
 from learngene_bench.schema.record import Failure
 from learngene_bench.util.errors import DamagedFile, UserError
 
 
-def only(runs: Any, metric: str = "top1") -> Table:
+def only(runs: Any, metric: str = "top1") -> MetricTable:
     (table,) = make_tables(load([runs.folder]), metric)
     return table
 
 
-def entry(table: Table, label: str, column: int = 0) -> Entry:
+def entry(table: MetricTable, label: str, column: int = 0) -> Entry:
     (row,) = [row for row in table.rows if row.label == label]
     return row.entries[column]
 
 
-def marks(table: Table) -> dict[str, str]:
-    return {row.label: row.entries[0].mark for row in table.rows}
+def marks(table: MetricTable) -> dict[str, str]:
+    return {row.label: row.entries[0].highlight for row in table.rows}
 
 
 def test_a_mean_is_over_all_planned_seeds_or_there_is_none(runs: Any) -> None:
@@ -54,7 +53,7 @@ def test_a_metric_that_is_no_percentage_is_a_missing_seed_with_a_footnote(runs: 
     runs.plan([runs.done(runs.cell("wave", seed=0), 90.0), runs.done(runs.cell("wave", seed=1), accuracy)])
     table = only(runs)
     assert (entry(table, "WAVE").state, entry(table, "WAVE").footnotes) == ("incomplete", (1,))
-    assert table.footnotes == (f"top1 is {accuracy}, which is not a valid top-1",)
+    assert table.footnotes == (f"top1 is {accuracy}, which is not a valid value",)
     assert entry(only(runs, "top1_initial"), "WAVE").state == "done"
 
 
@@ -115,7 +114,7 @@ def test_a_newer_plan_replaces_an_older_one_and_never_mixes_with_it(runs: Any) -
         runs.plan(cells, created=f"2026-11-0{day}T00:00:00Z")
     table = only(runs)
     assert entry(table, "WAVE").values == {0: 91.0}
-    assert table.superseded == 4
+    assert table.replaced == 4
 
 
 def test_a_plan_with_two_cells_for_one_place_is_refused(runs: Any) -> None:
@@ -194,15 +193,16 @@ def test_tasks_have_a_mean_beside_them(runs: Any) -> None:
     for metric, expected in (("top1", 70.5), ("top1_initial", 10.5)):
         table = only(runs, metric)
         he, ligo = table.rows
-        assert he.means["micro"] == (Mean(expected, 4, 4),)
+        assert he.means["micro"] == (SizeMean(expected, 4, 4),)
         assert table.footnotes[ligo.means["micro"][0].footnotes[0] - 1] == "mean over cifar10 only"
 
 
 def test_protocols_say_that_they_stand_apart(runs: Any) -> None:
     runs.plan([runs.done(runs.cell("he"), 80.0)])
-    assert "protocol versions" not in render.markdown(make_tables(load([runs.folder])))
-    runs.plan([runs.done(runs.cell("he", version=1), 90.0, protocol=9)], protocol=9)
-    first, second = render.markdown(make_tables(load([runs.folder]))).split("###")[1:]
+    assert "protocol versions" not in markdown(metric_reports(make_tables(load([runs.folder]))))
+    later = {"protocol": 9, "created": "2027-01-01T00:00:00Z"}
+    runs.plan([runs.done(runs.cell("he", version=1), 90.0, protocol=9)], **later)
+    first, second = markdown(metric_reports(make_tables(load([runs.folder])))).split("###")[1:]
     assert "other protocol versions (here: 9) cannot be compared" in first
     assert "other protocol versions (here: 2) cannot be compared" in second
 
@@ -224,5 +224,6 @@ def test_rows_stand_in_the_order_of_the_longest_plan(runs: Any) -> None:
 
 
 def test_an_unknown_metric_names_the_valid_ones(runs: Any) -> None:
+    runs.plan([runs.done(runs.cell("wave"), 90.0)])
     with pytest.raises(UserError, match=r"top5.*\(valid: top1, top1_initial\)"):
         make_tables(load([runs.folder]), "top5")

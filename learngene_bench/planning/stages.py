@@ -9,7 +9,6 @@ from typing import Any
 from learngene_bench.config.recipe import Recipe
 from learngene_bench.contracts.family import ModelSpec
 from learngene_bench.contracts.initializer import Ancestor, Distiller, GeneRequest, Initializer
-from learngene_bench.contracts.task import task_kind
 from learngene_bench.planning.method_spec import MethodSpec
 from learngene_bench.planning.plan import Stage
 from learngene_bench.planning.scope import Scope, recipe_of_method
@@ -67,7 +66,7 @@ class StageMaker:
         finetuning = None
         if not (method.is_trained and at_source):
             finetuning = self.scope.finetuning(target, recipes.values())
-            task_kind(target.task.facts.kind).check_recipe(finetuning, "finetuning")
+            target.task.kind.check_recipe(finetuning, "finetuning" if at_source else f"of task {target.task.name!r}")
         config = CellConfig(
             **self.common,
             method=_identity(spec.registered),
@@ -114,13 +113,15 @@ class StageMaker:
         if source.is_given:
             return self._loaded_ancestor(spec)
         recipe = self.preset.recipe_of("pretraining", spec.width)
-        task_kind(self.scope.source.facts.kind).check_recipe(recipe, "pretraining")
+        self.scope.source.kind.check_recipe(recipe, "pretraining")
         config = AncestorConfig(**self.common, spec=spec.as_dict(), recipe=recipe, seed=seed)
         flops = self._training_flops(spec, [recipe], self.scope.source)
         return self._add("ancestor", f"pretrained model, {spec}, seed {seed}", config, {}, flops)
 
     def _teacher(self) -> str:
         teacher = self.preset.teacher
+        if teacher.recipe is not None:
+            self.scope.source.kind.check_recipe(teacher.recipe, "teacher")
         file = teacher.checkpoint and Path(self.hash_of(teacher.checkpoint))
         config = TeacherConfig(**self.common, teacher=teacher.model_copy(update={"checkpoint": file}))
         return self._add("ancestor", f"teacher {teacher.architecture}", config, {})
@@ -140,9 +141,10 @@ class StageMaker:
         return self._add("ancestor", f"{source.timm or source.checkpoint}, {spec}", config, {})
 
     def _recipes(self, method: Initializer | type[Initializer], names: Iterable[str], width: int) -> dict[str, Recipe]:
+        """Returns the recipes that a method trains by on the source task."""
         recipes = {name: recipe_of_method(self.preset, method, name, width) for name in names}
         for name, recipe in recipes.items():
-            task_kind(self.scope.source.facts.kind).check_recipe(recipe, name)
+            self.scope.source.kind.check_recipe(recipe, name)
         return recipes
 
     def _options(self, method: Initializer) -> dict[str, Any]:

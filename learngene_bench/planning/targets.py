@@ -8,9 +8,7 @@ from learngene_bench.config.grid import Grid
 from learngene_bench.config.loader import build_options
 from learngene_bench.config.preset import Preset
 from learngene_bench.config.section import Section
-from learngene_bench.contracts.dataset import DatasetFacts
 from learngene_bench.contracts.family import DEFAULT_FAMILY, FAMILIES, ModelFamily, ModelSpec, family_of
-from learngene_bench.contracts.task import task_kind
 from learngene_bench.planning.tasks import Task, tasks_of
 from learngene_bench.util.errors import UserError, unknown
 
@@ -39,7 +37,7 @@ def targets_of(preset: Preset, grid: Grid, source: Task) -> list[Target]:
     tasks = tasks_of(preset, grid, source)
     return [
         Target(size, base, _on(task, family_of(base).widened(base, factor).with_depth(depth)), task)
-        for size, base in _bases(preset, grid, source.facts).items()
+        for size, base in _bases(preset, grid, source).items()
         for factor in dict.fromkeys(grid.width_factors)
         for depth in dict.fromkeys(grid.depths)
         for task in tasks
@@ -57,7 +55,7 @@ def model_family(preset: Preset) -> tuple[ModelFamily, Section]:
     return family, build_options(family.Architecture, settings, f"model ({family.name})")
 
 
-def _bases(preset: Preset, grid: Grid, facts: DatasetFacts) -> dict[str, ModelSpec]:
+def _bases(preset: Preset, grid: Grid, source: Task) -> dict[str, ModelSpec]:
     """Returns the base model of every size that the grid asks for."""
     family, architecture = model_family(preset)
     bases = {}
@@ -66,9 +64,9 @@ def _bases(preset: Preset, grid: Grid, facts: DatasetFacts) -> dict[str, ModelSp
             bases[size] = family.base_spec(
                 architecture,
                 width=preset.sizes[size].width,
-                image_size=facts.image_size,
-                channels=facts.channels,
-                classes=task_kind(facts.kind).outputs(facts),
+                image_size=source.facts.image_size,
+                channels=source.facts.channels,
+                classes=source.outputs,
             )
         except UserError as error:
             raise UserError(f"size {size!r}: {error}") from error
@@ -89,8 +87,7 @@ def _sizes(preset: Preset, grid: Grid) -> list[str]:
 
 def _on(task: Task, spec: ModelSpec) -> ModelSpec:
     """Fits a model of the source task to the images and classes of this task."""
-    facts = task.facts
     try:
-        return replace(spec, image_size=facts.image_size, classes=task_kind(facts.kind).outputs(facts))
+        return replace(spec, image_size=task.facts.image_size, classes=task.outputs)
     except UserError as error:
         raise UserError(f"task {task.name!r}: {error}") from error

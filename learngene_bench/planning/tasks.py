@@ -11,6 +11,7 @@ from learngene_bench.config.grid import Grid
 from learngene_bench.config.preset import Preset
 from learngene_bench.config.recipe import Recipe
 from learngene_bench.contracts.dataset import Dataset, DatasetFacts
+from learngene_bench.contracts.task import TaskKind, task_kind
 from learngene_bench.plugins.registry import dataset
 from learngene_bench.util.errors import UserError, unknown
 
@@ -33,6 +34,15 @@ class Task:
     @cached_property
     def facts(self) -> DatasetFacts:
         return self.dataset.facts()
+
+    @property
+    def kind(self) -> TaskKind:
+        return task_kind(self.facts.kind)
+
+    @property
+    def outputs(self) -> int:
+        """Size of a model's head, the `classes` of its spec."""
+        return self.kind.outputs(self.facts)
 
     @cached_property
     def identity(self) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from learngene_bench.planning.method_spec import parse_methods
 from learngene_bench.plugins.registry import Registry
 
 if TYPE_CHECKING:
-    from learngene_bench.conformance.runner import Outcome, Report
+    from learngene_bench.conformance.runner import ConformanceReport, Outcome
 
 STYLES = {"passed": "green", "failed": "bold red", "note": "yellow", "skipped": "dim"}
 
@@ -49,7 +49,7 @@ def check(
     return 0 if all(report.passed for report in reports) else 1
 
 
-def _print(report: Report, console: Console, debug: bool) -> None:
+def _print(report: ConformanceReport, console: Console, debug: bool) -> None:
     options = ", ".join(f"{name}={value}" for name, value in report.options.items())
     console.print(Text(f"{report.method}{f' ({options})' * bool(options)}, from {report.origin}", style="bold"))
     for outcome in report.outcomes:
@@ -81,7 +81,7 @@ def _print_problems(outcome: Outcome, console: Console, debug: bool) -> None:
         console.print(Text(f"    and {len(outcome.problems) - 1} more like this", style="dim"))
 
 
-def _as_json(report: Report) -> dict[str, Any]:
+def _as_json(report: ConformanceReport) -> dict[str, Any]:
     return {
         "method": report.method,
         "options": dict(report.options),

@@ -1,7 +1,7 @@
-"""What `lgbench check` makes of what it saw: one function for each promise of the contract.
+"""The checks of `lgbench check`: one function for each promise of the contract, applied to the observations.
 
-Each gives the problems, and in a line what was looked at, with further lines for those who want to know more; "not
-reached" says that there was nothing to look at. A problem says where it was seen, what it is, and what to change.
+Each returns the problems, and a line that says what was looked at; further lines are for those who want to know more.
+"not reached" says that there was nothing to look at. A problem says where it was seen, what it is, and what to change.
 """
 
 from __future__ import annotations
@@ -13,130 +13,143 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from learngene_bench.conformance.instrumentation import Observed, TestDataTouched
-from learngene_bench.conformance.probe import Attempt, Evidence, same
+from learngene_bench.conformance.instrumentation import CallTrace, TestDataAccess
+from learngene_bench.conformance.probe import Observations, Trial, same
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Where something was seen, what, and what to change."""
+    """A broken promise: where it was seen, what it is, and what to change."""
 
     where: str
     what: str
     traceback: str = ""
 
 
-Judge = Callable[[Evidence], tuple[list[Problem], str]]
+Findings = tuple[list[Problem], str]
+"""Problems, and what was looked at."""
 
 
-def _answers(evidence: Evidence) -> tuple[list[Problem], str]:
+@dataclass(frozen=True)
+class Check:
+    """One promise of the contract.
+
+    Attributes:
+        promise: the promise, in words.
+        run: finds what breaks it.
+    """
+
+    name: str
+    promise: str
+    run: Callable[[Observations], Findings]
+
+
+def _answers(observed: Observations) -> Findings:
     problems, refused = [], []
-    for answers in evidence.answers:
-        where, reason = str(answers.target), answers.reason
-        if answers.error:
-            line, traceback = answers.error
+    for declared in observed.declared:
+        where, reason = str(declared.target), declared.reason
+        if declared.error:
+            line, traceback = declared.error
             advice = "return the reason as a text" if "supports" in line else "supports() accepted this target"
             problems.append(Problem(where, f"{line}; {advice}", traceback))
         elif reason is not None and not (isinstance(reason, str) and reason.strip()):
             problems.append(Problem(where, f"supports() returned {reason!r}: the reason as a text, or None"))
         elif reason is not None:
             refused.append(f"refused: {where}: {reason}")
-    supported = sum(answers.supported for answers in evidence.answers)
+    supported = sum(declared.supported for declared in observed.declared)
     if not supported and not problems:
         problems.append(Problem("every target", "supports() refuses them all, so nothing can be measured"))
-    return problems, "\n".join([f"{supported} of {len(evidence.answers)} targets supported", *refused])
+    return problems, "\n".join([f"{supported} of {len(observed.declared)} targets supported", *refused])
 
 
-def _initializes(evidence: Evidence) -> tuple[list[Problem], str]:
-    attempts = _ordinary(evidence)
+def _initializes(observed: Observations) -> Findings:
+    trials = _ordinary(observed)
     problems = [
-        Problem(attempt.where, f"{_raised(call)}; if it cannot work, let supports() return why", call.traceback)
-        for attempt in attempts
-        if (call := attempt.failed) and not _is_explained(call)
+        Problem(trial.where, f"{_raised(call)}; if it cannot work, let supports() return why", call.traceback)
+        for trial in trials
+        if (call := trial.failed) and not _is_explained(call)
     ]
-    return problems, _reached([attempt for attempt in attempts if not attempt.failed], "targets")
+    return problems, _reached([trial for trial in trials if not trial.failed], "targets")
 
 
-def _class_token(evidence: Evidence) -> tuple[list[Problem], str]:
-    answers = next(answers for answers in evidence.answers if answers.target.plain_timm)
-    if answers.reason is not None:
-        return [], f"refused: {answers.reason}"
-    if not any(not attempt.failed for attempt in _ordinary(evidence)):
+def _class_token(observed: Observations) -> Findings:
+    declared = next(declared for declared in observed.declared if declared.target.plain_timm)
+    if declared.reason is not None:
+        return [], f"refused: {declared.reason}"
+    if not any(not trial.failed for trial in _ordinary(observed)):
         return [], "not reached: no other target could be initialized"
-    for attempt in evidence.attempts:
-        if attempt.answers is not answers:
+    for trial in observed.trials:
+        if trial.declared is not declared:
             continue
-        if call := attempt.failed:
+        if call := trial.failed:
             if _is_explained(call):
                 return [], "not reached: see cost and test-data"
             advice = "position embeddings have one more row and there is cls_token"
-            return [Problem(attempt.where, f"{_raised(call)}; {advice}", call.traceback)], ""
-        if not attempt.lost and not attempt.faults and not _not_finite(attempt):
-            return _forward(attempt)
+            return [Problem(trial.where, f"{_raised(call)}; {advice}", call.traceback)], ""
+        if not trial.lost and not trial.faults and not _not_finite(trial):
+            return _forward(trial)
     return [], "not reached: see complete and parameters"
 
 
-def _forward(attempt: Attempt) -> tuple[list[Problem], str]:
-    assert attempt.model is not None
-    spec = attempt.answers.target.spec
+def _forward(trial: Trial) -> Findings:
+    assert trial.model is not None
+    spec = trial.declared.target.spec
     images = torch.zeros(2, spec.channels, spec.image_size, spec.image_size)
     try:
         with torch.no_grad():
-            logits = attempt.model.eval()(images)
+            logits = trial.model.eval()(images)
     except Exception as error:
-        return [Problem(attempt.where, f"the model's forward pass raises {type(error).__name__}: {error}")], ""
+        return [Problem(trial.where, f"the model's forward pass raises {type(error).__name__}: {error}")], ""
     if tuple(logits.shape) != (2, spec.classes) or not logits.isfinite().all():
-        return [Problem(attempt.where, "the model's forward pass gives no finite logits")], ""
+        return [Problem(trial.where, "the model's forward pass gives no finite logits")], ""
     return [], "initialized, and its forward pass is finite"
 
 
-def _complete(evidence: Evidence) -> tuple[list[Problem], str]:
-    sound = _sound(evidence)
+def _complete(observed: Observations) -> Findings:
+    sound = _sound(observed)
     problems = []
-    for attempt in sound:
-        if attempt.lost:
-            problems.append(Problem(attempt.where, f"the model has lost {_listing(attempt.lost)}"))
-        if names := _not_finite(attempt):
-            problems.append(Problem(attempt.where, f"numbers that are not finite in {_listing(names)}"))
-    return problems, "\n".join([_reached(sound, "targets"), *(_written_share(attempt) for attempt in sound[:1])])
+    for trial in sound:
+        if trial.lost:
+            problems.append(Problem(trial.where, f"the model has lost {_listing(trial.lost)}"))
+        if names := _not_finite(trial):
+            problems.append(Problem(trial.where, f"numbers that are not finite in {_listing(names)}"))
+    return problems, "\n".join([_reached(sound, "targets"), *(_written_share(trial) for trial in sound[:1])])
 
 
-def _parameters(evidence: Evidence) -> tuple[list[Problem], str]:
-    sound = _sound(evidence)
+def _parameters(observed: Observations) -> Findings:
+    sound = _sound(observed)
     problems = [
-        Problem(attempt.where, f"{name} {fault}")
-        for attempt in sound
-        for name, fault in list(attempt.faults.items())[:1]
+        Problem(trial.where, f"{name} {fault}") for trial in sound for name, fault in list(trial.faults.items())[:1]
     ]
     return problems, _reached(sound, "targets")
 
 
-def _repeats(evidence: Evidence) -> tuple[list[Problem], str]:
+def _repeats(observed: Observations) -> Findings:
     problems = []
-    for first, second in evidence.again:
+    for first, second in observed.repeated:
         advice = 'draw from context.generator("...") only'
         if call := second.failed:
             problems.append(Problem(first.where, f"worked once, then {_raised(call)}", call.traceback))
         elif first.gene and second.gene and (names := _different(first.gene.tensors, second.gene.tensors)):
             problems.append(Problem(first.where, f"prepare() made another gene: {_listing(names)} differ; {advice}"))
-        elif names := _different(first.left, second.left):
+        elif names := _different(first.after, second.after):
             problems.append(
                 Problem(first.where, f"initialize() wrote other numbers: {_listing(names)} differ; {advice}")
             )
-    return problems, _reached(evidence.again, "targets, twice")
+    return problems, _reached(observed.repeated, "targets, twice")
 
 
-def _seeds(evidence: Evidence) -> tuple[list[Problem], str]:
-    if not evidence.other_seed or evidence.other_seed[1].failed:
+def _seeds(observed: Observations) -> Findings:
+    if not observed.other_seed or observed.other_seed[1].failed:
         return [], "not reached"
-    first, second = evidence.other_seed
-    written, declared = first.written() | second.written(), evidence.registered.kind.ignores_seed
+    first, second = observed.other_seed
+    written, declared = first.written() | second.written(), observed.registered.kind.ignores_seed
     if not written:
         return [], "nothing is written, so nothing can differ"
     differ = any(
-        not same(first.left[name], second.left[name]) for name in written & first.left.keys() & second.left.keys()
+        not same(first.after[name], second.after[name]) for name in written & first.after.keys() & second.after.keys()
     )
-    where = f"{first.answers.target}, seeds 0 and 1"
+    where = f"{first.declared.target}, seeds 0 and 1"
     if differ and declared:
         return [Problem(where, "the weights differ, but the class says ignores_seed = True")], ""
     if not differ and not declared:
@@ -145,50 +158,50 @@ def _seeds(evidence: Evidence) -> tuple[list[Problem], str]:
     return [], "ignores the seed, as it says" if declared else "they differ"
 
 
-def _global_states(evidence: Evidence) -> tuple[list[Problem], str]:
+def _global_states(observed: Observations) -> Findings:
     advice = 'draw from context.generator("..."); what must use the global state goes into torch.random.fork_rng([])'
     problems = [
-        Problem(where, f"{call.phase} changed {_listing(call.disturbed)}; {advice}")
-        for where, call in _calls(evidence)
-        if call.disturbed
+        Problem(where, f"{call.phase} changed {_listing(call.changed_global_state)}; {advice}")
+        for where, call in _calls(observed)
+        if call.changed_global_state
     ]
-    return problems, _reached(_calls(evidence), "calls")
+    return problems, _reached(_calls(observed), "calls")
 
 
-def _gene(evidence: Evidence) -> tuple[list[Problem], str]:
-    if not any(answers.request for answers in evidence.answers):
+def _gene(observed: Observations) -> Findings:
+    if not any(declared.request for declared in observed.declared):
         return [], "it has none"
     problems = []
-    for attempt, loaded in evidence.reloaded:
-        gene = attempt.gene
+    for trial, loaded in observed.reloaded:
+        gene = trial.gene
         assert gene is not None
-        if gene.method != evidence.registered.kind.name:
-            problems.append(Problem(attempt.where, f"it says it is a gene of {gene.method!r}: Gene(self.name, ...)"))
+        if gene.method != observed.registered.kind.name:
+            problems.append(Problem(trial.where, f"it says it is a gene of {gene.method!r}: Gene(self.name, ...)"))
         elif bad := [name for name, tensor in gene.tensors.items() if not tensor.isfinite().all()]:
-            problems.append(Problem(attempt.where, f"numbers that are not finite in {_listing(bad)}"))
-        elif not isinstance(loaded, Attempt):
-            problems.append(Problem(attempt.where, *loaded))
+            problems.append(Problem(trial.where, f"numbers that are not finite in {_listing(bad)}"))
+        elif not isinstance(loaded, Trial):
+            problems.append(Problem(trial.where, *loaded))
         elif call := loaded.failed:
             what = f"from the loaded gene {_raised(call)}: all it needs must be in tensors and, as JSON, in facts"
-            problems.append(Problem(attempt.where, what, call.traceback))
-        elif names := _different(attempt.left, loaded.left):
+            problems.append(Problem(trial.where, what, call.traceback))
+        elif names := _different(trial.after, loaded.after):
             what = f"the loaded gene gives other weights: {_listing(names)} differ; keep all in tensors and facts"
-            problems.append(Problem(attempt.where, what))
-    return problems, _reached(evidence.reloaded, "genes saved, loaded and inherited")
+            problems.append(Problem(trial.where, what))
+    return problems, _reached(observed.reloaded, "genes saved, loaded and inherited")
 
 
-def _cost(evidence: Evidence) -> tuple[list[Problem], str]:
-    problems = [Problem(where, what) for where, call in _calls(evidence) for what in _cost_of(call)]
-    problems += [Problem(attempt.where, what) for attempt in _sound(evidence) if (what := _stored(attempt))]
-    return problems, _reached(_calls(evidence), "calls")
+def _cost(observed: Observations) -> Findings:
+    problems = [Problem(where, what) for where, call in _calls(observed) for what in _cost_of(call)]
+    problems += [Problem(trial.where, what) for trial in _sound(observed) if (what := _stored(trial))]
+    return problems, _reached(_calls(observed), "calls")
 
 
-def _cost_of(call: Observed) -> Iterator[str]:
+def _cost_of(call: CallTrace) -> Iterator[str]:
     for recipe in dict.fromkeys(call.undeclared):
         yield f"{call.phase} trains by {recipe!r}, but {call.declaration} does not name it"
     if call.backward:
         yield (
-            f"{call.phase} made {call.backward} backward passes outside context.train(), which nobody counts: "
+            f"{call.phase} made backward passes outside context.train(), which nobody counts: "
             f"train with context.train() and name its recipe in {call.declaration}"
         )
     if call.error:
@@ -209,57 +222,57 @@ def _cost_of(call: Observed) -> Iterator[str]:
         )
 
 
-def _stored(attempt: Attempt) -> str | None:
-    """What is wrong with the parameter column, as far as the gene tells."""
-    answers, gene = attempt.answers, attempt.gene
+def _stored(trial: Trial) -> str | None:
+    """Describes what is wrong with the parameter column, as far as the gene tells."""
+    declared, gene = trial.declared, trial.gene
     if gene is None:
-        return f"stored_shapes() counts {answers.stored} numbers, but there is no gene" if answers.stored else None
+        return f"stored_shapes() counts {declared.stored} numbers, but there is no gene" if declared.stored else None
     held = sum(tensor.numel() for tensor in gene.tensors.values())
-    same_width = answers.target.spec.width == answers.target.base.width
+    same_width = declared.target.spec.width == declared.target.base.width
     # weight-selection and the like count what a target receives; a wider target's own embeddings are in no gene.
-    if same_width and answers.stored > held:
-        return f"stored_shapes() counts {answers.stored} numbers, more than the {held} that the gene holds"
+    if same_width and declared.stored > held:
+        return f"stored_shapes() counts {declared.stored} numbers, more than the {held} that the gene holds"
     return None
 
 
-def _test_data(evidence: Evidence) -> tuple[list[Problem], str]:
+def _test_data(observed: Observations) -> Findings:
     advice = "a method sees data through its context only"
     problems = [
         Problem(
             where, f"{call.phase} reached for the test split by {_listing(call.test_data)}; {advice}", call.traceback
         )
-        for where, call in _calls(evidence)
+        for where, call in _calls(observed)
         if call.test_data
     ]
-    return problems, _reached(_calls(evidence), "calls")
+    return problems, _reached(_calls(observed), "calls")
 
 
-def _ordinary(evidence: Evidence) -> list[Attempt]:
-    return [attempt for attempt in evidence.attempts if not attempt.answers.target.plain_timm]
+def _ordinary(observed: Observations) -> list[Trial]:
+    return [trial for trial in observed.trials if not trial.declared.target.plain_timm]
 
 
-def _sound(evidence: Evidence) -> list[Attempt]:
-    return [attempt for attempt in evidence.attempts if not attempt.failed]
+def _sound(observed: Observations) -> list[Trial]:
+    return [trial for trial in observed.trials if not trial.failed]
 
 
-def _calls(evidence: Evidence) -> list[tuple[str, Observed]]:
+def _calls(observed: Observations) -> list[tuple[str, CallTrace]]:
     """Every call once, with a target for which it was made."""
-    calls = {id(call): (attempt.where, call) for attempt in reversed(evidence.attempts) for call in attempt.calls}
+    calls = {id(call): (trial.where, call) for trial in reversed(observed.trials) for call in trial.calls}
     return list(reversed(calls.values()))
 
 
-def _is_explained(call: Observed) -> bool:
-    """Whether another check tells why this call raised."""
-    return bool(call.undeclared) or isinstance(call.error, TestDataTouched)
+def _is_explained(call: CallTrace) -> bool:
+    """True if another check tells why this call raised."""
+    return bool(call.undeclared) or isinstance(call.error, TestDataAccess)
 
 
-def _raised(call: Observed) -> str:
+def _raised(call: CallTrace) -> str:
     lines = str(call.error).strip().splitlines() or [""]
     return f"{call.phase} raised {type(call.error).__name__}: {lines[0]}"
 
 
-def _not_finite(attempt: Attempt) -> list[str]:
-    return [name for name, tensor in attempt.left.items() if not tensor.isfinite().all()]
+def _not_finite(trial: Trial) -> list[str]:
+    return [name for name, tensor in trial.after.items() if not tensor.isfinite().all()]
 
 
 def _different(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> list[str]:
@@ -268,9 +281,9 @@ def _different(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> list[s
     ]
 
 
-def _written_share(attempt: Attempt) -> str:
-    kept = [name for name in attempt.left if name not in attempt.written()]
-    text = f"writes {len(attempt.left) - len(kept)} of {len(attempt.left)} tensors at {attempt.answers.target}"
+def _written_share(trial: Trial) -> str:
+    kept = [name for name in trial.after if name not in trial.written()]
+    text = f"writes {len(trial.after) - len(kept)} of {len(trial.after)} tensors at {trial.declared.target}"
     return text + (f", keeps the base initialization of {_listing(kept, most=8)}" if kept else "")
 
 
@@ -282,17 +295,17 @@ def _reached(things: list[Any], what: str) -> str:
     return f"{len(things)} {what}" if things else "not reached"
 
 
-JUDGES: tuple[tuple[str, str, Judge], ...] = (
-    ("answers", "supports() answers for every target, with a reason where it cannot work", _answers),
-    ("initializes", "every supported target can be initialized", _initializes),
-    ("class-token", "a plain timm DeiT with class token can be initialized", _class_token),
-    ("complete", "weights are complete and finite", _complete),
-    ("parameters", "parameters keep shape, dtype and identity, and train on", _parameters),
-    ("repeats", "the same seed gives the same weights", _repeats),
-    ("seeds", "another seed gives other weights", _seeds),
-    ("global-state", "global random states and settings are left alone", _global_states),
-    ("gene", "the gene survives saving and loading", _gene),
-    ("cost", "what it declares to train and store is what is metered", _cost),
-    ("test-data", "test data are not touched", _test_data),
+CHECKS = (
+    Check("answers", "supports() answers for every target, with a reason where it cannot work", _answers),
+    Check("initializes", "every supported target can be initialized", _initializes),
+    Check("class-token", "a plain timm DeiT with class token can be initialized", _class_token),
+    Check("complete", "weights are complete and finite", _complete),
+    Check("parameters", "parameters keep shape, dtype and identity, and train on", _parameters),
+    Check("repeats", "the same seed gives the same weights", _repeats),
+    Check("seeds", "another seed gives other weights", _seeds),
+    Check("global-state", "global random states and settings are left alone", _global_states),
+    Check("gene", "the gene survives saving and loading", _gene),
+    Check("cost", "what it declares to train and store is what is metered", _cost),
+    Check("test-data", "test data are not touched", _test_data),
 )
-"""Name, promise and judge of each check."""
+"""All checks, in the order of the report."""

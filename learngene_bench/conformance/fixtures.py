@@ -1,6 +1,6 @@
-"""The benchmark in miniature: real digits, ancestors that are really trained, targets of all kinds, in seconds.
+"""A tiny benchmark: real digits, ancestors that are really trained, targets of all kinds, in seconds.
 
-What `lgbench check` shows to a method. Numbers that come of it mean nothing; that everything fits together does.
+`lgbench check` tries methods on it. Its numbers mean nothing; it shows that everything fits together.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import timm
@@ -17,8 +18,8 @@ from torch import nn
 from learngene_bench.config.loader import load_preset
 from learngene_bench.config.preset import Preset
 from learngene_bench.config.recipe import Recipe
-from learngene_bench.contracts.family import ModelFamily, ModelSpec
-from learngene_bench.contracts.initializer import Ancestor, Distiller, GeneRequest, Pretrained
+from learngene_bench.contracts.family import DEFAULT_FAMILY, FAMILIES, ModelFamily, ModelSpec
+from learngene_bench.contracts.initializer import Ancestor, Distiller, GeneRequest, Initializer, Pretrained
 from learngene_bench.models.weights import write_weights
 from learngene_bench.plugins.registry import dataset
 from learngene_bench.training.ancestors import build_teacher, forward_flops
@@ -43,12 +44,12 @@ def _tiny_preset() -> Preset:
 
 
 @dataclass(frozen=True)
-class Target:
+class TinyTarget:
     """A model to initialize.
 
     Attributes:
         base: the 12-layer model of its size, as in `Initializer.supports`.
-        plain_timm: whether it is made by `timm.create_model` and not by the suite.
+        plain_timm: True if it is made by `timm.create_model` and not by the suite.
     """
 
     spec: ModelSpec
@@ -66,95 +67,100 @@ class Target:
         return ", ".join(parts)
 
 
-class Miniature:
-    """Data, recipes and ancestors; ancestors are trained once and then copied."""
+class TinyBenchmark:
+    """Data, recipes, targets and ancestors for methods of one family; ancestors are trained once and then copied."""
 
-    def __init__(self, family: ModelFamily, recipe_fallbacks: Mapping[str, str] | None = None) -> None:
+    def __init__(self, family: ModelFamily) -> None:
         self.family = family
-        self.recipe_fallbacks = recipe_fallbacks or {}
         self.preset: Preset = _tiny_preset()
         self.dataset = dataset(self.preset.data)
-        torch.set_num_threads(self.preset.compute.threads)  # as every stage does: sums come in one order
         self.facts, self.splits = self.dataset.facts(), self.dataset.load()
         self._ancestors: dict[tuple[Ancestor, int], tuple[nn.Module, float]] = {}
 
-    def targets(self) -> list[Target]:
-        """What the family shows of itself; a plain timm DeiT among it if timm has such models."""
+    def targets(self) -> list[TinyTarget]:
+        """Lists the family's examples; those with a class token are made by timm."""
         facts = self.facts
         pairs = self.family.example_targets(image_size=facts.image_size, channels=facts.channels, classes=facts.classes)
-        return [Target(spec, base, getattr(spec, "class_token", False)) for spec, base in pairs]
+        return [TinyTarget(spec, base, getattr(spec, "class_token", False)) for spec, base in pairs]
 
-    def model(self, target: Target, seed: int) -> nn.Module:
-        """The target at its base initialization."""
+    def model(self, target: TinyTarget, seed: int) -> nn.Module:
+        """Builds a target at its base initialization."""
+        model = new_model(target.spec, self.preset.base, seed)
         if not target.plain_timm:
-            return new_model(target.spec, self.preset.base, seed)
-        spec = target.spec
-        architecture, arguments = self.family.timm_call(spec)
+            return model
+        architecture, arguments = self.family.timm_call(target.spec)
         with torch.random.fork_rng([]):
-            model = timm.create_model(architecture, **arguments)
-        write_weights(model, dict(new_model(spec, self.preset.base, seed).named_parameters()))
-        return model
+            plain = timm.create_model(architecture, **arguments)
+        write_weights(plain, dict(model.named_parameters()))
+        return plain
 
-    def recipes(self, names: tuple[str, ...], width: int) -> dict[str, Recipe]:
-        return {name: self.preset.recipe_of(name, width, self.recipe_fallbacks) for name in names}
+    def recipes(self, names: tuple[str, ...], width: int, fallbacks: Mapping[str, str]) -> dict[str, Recipe]:
+        """Looks up recipes by name; `fallbacks` are those that the method declares."""
+        return {name: self.preset.recipe_of(name, width, fallbacks) for name in names}
 
-    def steps(self, names: tuple[Any, ...], width: int) -> int:
-        """Iterations of these recipes together."""
-        return sum(recipe.steps(self.facts.train_images) for recipe in self.recipes(names, width).values())
+    def steps(self, recipes: Mapping[str, Recipe]) -> int:
+        """Counts the iterations of these recipes together."""
+        return sum(recipe.steps(self.facts.train_images) for recipe in recipes.values())
 
     def context(
-        self, names: tuple[Any, ...], width: int, seed: int, request: GeneRequest | None = None
+        self, recipes: Mapping[str, Recipe], seed: int, ancestors: Mapping[str, Ancestor] | None = None
     ) -> MeteredContext:
-        """What a method that declares these recipes is given.
+        """Makes what a method that declares these recipes is given.
 
         Args:
-            request: whose ancestors are handed over, for `prepare`.
+            ancestors: those of a gene request, for `prepare`.
         """
-        ancestors = {
-            role: self.ancestor(wanted, seed) for role, wanted in (request.ancestors if request else {}).items()
-        }
-        recipes, cpu = self.recipes(names, width), torch.device("cpu")
+        cpu = torch.device("cpu")
+        networks = {role: self.ancestor(wanted, seed) for role, wanted in (ancestors or {}).items()}
         return MeteredContext(
             seed=seed,
             device=cpu,
             compute=self.preset.compute,
             base=self.preset.base,
             recipes=recipes,
-            ancestors={role: network for role, (network, _) in ancestors.items()},
-            ancestor_flops={role: flops for role, (_, flops) in ancestors.items()},
+            ancestors={role: network for role, (network, _) in networks.items()},
+            ancestor_flops={role: flops for role, (_, flops) in networks.items()},
             source=source_data(self.splits, self.facts.classes, recipes, cpu),
         )
 
     def ancestor(self, wanted: Ancestor, seed: int) -> tuple[nn.Module, float]:
-        """A trained network of its own for each caller, and the operations of its forward pass."""
-        if (wanted, seed) not in self._ancestors:
-            self._ancestors[wanted, seed] = self._trained(wanted, seed)
-        network, flops = self._ancestors[wanted, seed]
+        """Copies a trained network for each caller; the number is the operations of its forward pass."""
+        key = wanted, self.preset.teacher.seed if isinstance(wanted, Distiller) else seed
+        if key not in self._ancestors:
+            self._ancestors[key] = self._trained(*key)
+        network, flops = self._ancestors[key]
         return copy.deepcopy(network), flops
 
     def _trained(self, wanted: Ancestor, seed: int) -> tuple[nn.Module, float]:
         network: nn.Module
         if isinstance(wanted, Distiller):
-            teacher = self.preset.teacher
-            assert teacher.recipe is not None
-            network, recipe, seed = build_teacher(teacher, self.facts), teacher.recipe, teacher.seed
+            recipe = self.preset.teacher.recipe
+            assert recipe is not None
+            network = build_teacher(self.preset.teacher, self.facts)
             flops = float(forward_flops(network, self.facts))
         elif isinstance(wanted, Pretrained):
             recipe = self.preset.recipe_of("pretraining", wanted.spec.width)
-            network, flops = (
-                new_model(wanted.spec, self.preset.base, seed, recipe.drop_path),
-                wanted.spec.forward_flops(),
-            )
+            network = new_model(wanted.spec, self.preset.base, seed, recipe.drop_path)
+            flops = wanted.spec.forward_flops()
         else:
-            raise TypeError(f"no miniature of an ancestor of kind {type(wanted).__name__}")
-        phase = TrainingRun(
-            "pretraining", RngStreams(seed), self.preset.compute, self.facts.classes, forward_flops=flops
-        )
-        train(network, training_images(self.splits, recipe, torch.device("cpu")), recipe, phase)
+            raise TypeError(f"the tiny benchmark has no ancestor of kind {type(wanted).__name__}")
+        run = TrainingRun("pretraining", RngStreams(seed), self.preset.compute, self.facts.classes, forward_flops=flops)
+        train(network, training_images(self.splits, recipe, torch.device("cpu")), recipe, run)
         return network.eval(), flops
 
 
+def family_for(method: type[Initializer[Any, Any]]) -> ModelFamily:
+    """The family that a method is tried on: the first that it names, the default one if it works for any."""
+    return FAMILIES.get(method.families[0] if method.families else DEFAULT_FAMILY)()
+
+
+@lru_cache(maxsize=2)
+def shared_benchmark(family: str) -> TinyBenchmark:
+    """The tiny benchmark of a family, for all methods that this process checks: its ancestors take most of the time."""
+    return TinyBenchmark(FAMILIES.get(family)())
+
+
 def request_key(request: GeneRequest, seed: int) -> tuple[Any, ...]:
-    """Equal for requests that share one gene."""
+    """A key that is equal for requests that share one gene."""
     asked = tuple(request.ancestors.items()), tuple(request.files.items())
     return request.family, *asked, request.trains, canonical(dict(request.settings)), seed

@@ -1,46 +1,47 @@
-"""Watching a method at work: what it trains and reads, what it disturbs, whether it reaches for test data.
+"""Traces a call of a method: what it trains and reads, which global states it changes, whether it looks at test data.
 
-For `lgbench check`: nothing here runs in a benchmark.
+`lgbench check` uses this; nothing here runs in a benchmark.
 """
 
 from __future__ import annotations
 
 import random
-import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, fields
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
 
 from learngene_bench.contracts.context import TrainResult
 from learngene_bench.contracts.dataset import Dataset
-from learngene_bench.data.batch_augment import DeviceImages, SplitImages
+from learngene_bench.data.batch_augment import Batch, DeviceImages, SplitImages
 from learngene_bench.execution.stage_data import load_data
 from learngene_bench.schema.cost import Cost
 from learngene_bench.training.context import MeteredContext, SourceData
 
 
 @dataclass
-class Observed:
-    """What one call of `prepare` or `initialize` did.
+class CallTrace:
+    """A record of one call of `prepare` or `initialize`.
 
     Attributes:
         phase: the call, as a problem names it.
-        declared: recipes that it said it trains by, in `declaration`.
-        iterations: those of these recipes together.
+        declaration: the place where the method declares its recipes.
+        declared: recipes that the method declared to train by.
+        iterations: iterations of these recipes together.
         trained: recipes in the order of `context.train`.
-        undeclared: recipes it wanted to train by without having said so.
-        images: training images that it was given.
-        backward: backward passes outside `context.train`.
-        disturbed: states of the whole process that it changed.
-        test_data: ways in which it reached for the test split.
-        cost: what the context's meter shows.
+        undeclared: recipes that the method wanted to train by without having declared them.
+        images: training images that were handed out.
+        backward: True if there was a backward pass outside `context.train`.
+        changed_global_state: states of the whole process that the call changed.
+        test_data: ways in which the call reached for the test split.
+        cost: the reading of the context's meter after the call.
+        error: the error that the call raised.
     """
 
     phase: str
@@ -50,100 +51,106 @@ class Observed:
     trained: list[str] = field(default_factory=list)
     undeclared: list[str] = field(default_factory=list)
     images: int = 0
-    backward: int = 0
-    disturbed: list[str] = field(default_factory=list)
+    backward: bool = False
+    changed_global_state: list[str] = field(default_factory=list)
     test_data: list[str] = field(default_factory=list)
     cost: Cost = field(default_factory=Cost)
     error: BaseException | None = None
-    training: bool = False
+    hooks: saved_tensors_hooks = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        # Every backward pass unpacks the tensors that its forward pass saved.
+        self.hooks = saved_tensors_hooks(lambda tensor: tensor.detach(), self._note_backward)
 
     @property
     def traceback(self) -> str:
+        """The traceback of the error; empty without one."""
         return "".join(traceback.format_exception(self.error)) if self.error else ""
 
-    def count_images(self, number: int) -> None:
-        self.images += number
+    @contextmanager
+    def training(self) -> Iterator[None]:
+        """Leaves out backward passes of `context.train`, which counts its work itself."""
+        self.hooks.__exit__()
+        try:
+            yield
+        finally:
+            self.hooks.__enter__()
+
+    def _note_backward(self, saved: Tensor) -> Tensor:
+        self.backward = True
+        return saved
 
 
-class TestDataTouched(Exception):
+class TestDataAccess(Exception):
     """Raised in a method that reaches for the test split."""
 
     __test__ = False  # no test class, whatever pytest thinks of the name
 
 
 @contextmanager
-def watch(observed: Observed, context: MeteredContext, data: Dataset, scramble: int) -> Iterator[None]:
-    """Watches a method's call and keeps its error, if any; leaves global states as they were.
+def traced(trace: CallTrace, context: MeteredContext, data: Dataset, scramble: int) -> Iterator[None]:
+    """Traces a method's call and keeps its error, if any; leaves global states as they were.
 
     Args:
-        scramble: global random states start from this number, so that whoever draws from them is found out.
+        scramble: seed of the global random states, so that two calls that draw from them differ.
     """
     with ExitStack() as stack:
-        stack.enter_context(_global_states_watched(observed, scramble))
-        stack.enter_context(_test_data_guarded(observed, data))
-        stack.enter_context(_backward_counted(observed))
+        stack.enter_context(_global_states_compared(trace, scramble))
+        stack.enter_context(_test_data_guarded(trace, data))
+        stack.enter_context(trace.hooks)
         try:
             yield
         except (Exception, SystemExit) as error:
-            observed.error = error
-        observed.cost = context.cost
+            trace.error = error
+        trace.cost = context.cost
 
 
-class WatchedContext(MeteredContext):
-    """A context that tells what was asked of it."""
+class TracedContext(MeteredContext):
+    """A context that notes what it is asked for."""
 
-    observed: Observed
+    trace: CallTrace
 
     @staticmethod
-    def of(context: MeteredContext, observed: Observed) -> WatchedContext:
-        watched = WatchedContext(**{part.name: getattr(context, part.name) for part in fields(MeteredContext)})
-        watched.observed = observed
+    def of(context: MeteredContext, trace: CallTrace) -> TracedContext:
+        """Makes the same context with a trace."""
+        traced = TracedContext(**{part.name: getattr(context, part.name) for part in fields(MeteredContext)})
+        traced.trace = trace
         source = context.source
         if source is not None:
-            watched.source = SourceData(
-                train={name: _Counted(images, observed) for name, images in source.train.items()},
-                plain=_Counted(source.plain, observed),
+            traced.source = SourceData(
+                train={name: _CountedImages(images, trace) for name, images in source.train.items()},
+                plain=_CountedImages(source.plain, trace),
                 validation=source.validation,
                 classes=source.classes,
             )
-        return watched
+        return traced
 
-    def train(
-        self,
-        network: nn.Module,
-        recipe: str,
-        *,
-        teacher: str | None = None,
-    ) -> TrainResult:
-        observed = self.observed
-        (observed.trained if recipe in self.recipes else observed.undeclared).append(recipe)
-        observed.training = True
-        try:
+    def train(self, network: nn.Module, recipe: str, *, teacher: str | None = None) -> TrainResult:
+        (self.trace.trained if recipe in self.recipes else self.trace.undeclared).append(recipe)
+        with self.trace.training():
             return super().train(network, recipe, teacher=teacher)
-        finally:
-            observed.training = False
 
 
-class _Counted(DeviceImages):
+class _CountedImages(DeviceImages):
     """Training images that are counted as they are handed out."""
 
-    def __init__(self, images: SplitImages, observed: Observed) -> None:
-        assert isinstance(images, DeviceImages)  # as those of the miniature are
+    def __init__(self, images: SplitImages, trace: CallTrace) -> None:
+        assert isinstance(images, DeviceImages)  # as those of the tiny benchmark are
         self.__dict__.update(images.__dict__)
-        self.observed = observed
+        self.trace = trace
 
-    def batch(self, index: Tensor, generator: torch.Generator, noise: torch.Generator) -> tuple[Tensor, Tensor]:
-        self.observed.count_images(len(index))
+    def batch(self, index: Tensor, generator: torch.Generator, noise: torch.Generator) -> Batch:
+        self.trace.images += len(index)
         return super().batch(index, generator, noise)
 
-    def eval_batches(self, batch_size: int, first: int = 0, end: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+    def eval_batches(self, batch_size: int, first: int = 0, end: int | None = None) -> Iterator[Batch]:
         for images, labels in super().eval_batches(batch_size, first, end):
-            self.observed.count_images(len(labels))
+            self.trace.images += len(labels)
             yield images, labels
 
 
 @contextmanager
-def _global_states_watched(observed: Observed, scramble: int) -> Iterator[None]:
+def _global_states_compared(trace: CallTrace, scramble: int) -> Iterator[None]:
     before = _global_states()
     torch.manual_seed(scramble)
     np.random.seed(scramble)  # noqa: NPY002
@@ -151,79 +158,45 @@ def _global_states_watched(observed: Observed, scramble: int) -> Iterator[None]:
     scrambled = _global_states()
     try:
         yield
-        left = _global_states()
-        observed.disturbed = [name for name in scrambled if left[name][0] != scrambled[name][0]]
+        after = _global_states()
+        trace.changed_global_state = [name for name in scrambled if after[name][0] != scrambled[name][0]]
     finally:
         for _, restore in before.values():
             restore()
 
 
 def _global_states() -> dict[str, tuple[Any, Callable[[], object]]]:
-    """By name, a state of the whole process as something to compare, and how to come back to it."""
-    torchs, numpys, pythons = torch.get_rng_state(), np.random.get_state(legacy=False), random.getstate()  # noqa: NPY002
+    """Reads states of the whole process: each as something to compare, with a function that restores it."""
+    torch_state, python_state = torch.get_rng_state(), random.getstate()
+    numpy_state = np.random.get_state(legacy=False)  # noqa: NPY002
     dtype, gradients = torch.get_default_dtype(), torch.is_grad_enabled()
     return {
-        "torch's random state": (torchs.numpy().tobytes(), lambda: torch.set_rng_state(torchs)),
-        "numpy's random state": (repr(numpys), lambda: np.random.set_state(numpys)),  # noqa: NPY002
-        "Python's random state": (pythons, lambda: random.setstate(pythons)),
+        "torch's random state": (torch_state.numpy().tobytes(), lambda: torch.set_rng_state(torch_state)),
+        "numpy's random state": (
+            (numpy_state["state"]["key"].tobytes(), numpy_state["state"]["pos"], numpy_state["has_gauss"]),
+            lambda: np.random.set_state(numpy_state),  # noqa: NPY002
+        ),
+        "Python's random state": (python_state, lambda: random.setstate(python_state)),
         "torch's default dtype": (dtype, lambda: torch.set_default_dtype(dtype)),
         "whether torch records gradients": (gradients, lambda: torch.set_grad_enabled(gradients)),
     }
 
 
 @contextmanager
-def _backward_counted(observed: Observed) -> Iterator[None]:
-    def counting(function: Callable[..., Any]) -> Callable[..., Any]:
-        def wrapped(*arguments: Any, **keywords: Any) -> Any:
-            observed.backward += not observed.training
-            return function(*arguments, **keywords)
-
-        return wrapped
-
-    with (
-        mock.patch.object(torch.autograd, "backward", counting(torch.autograd.backward)),
-        mock.patch.object(torch.autograd, "grad", counting(torch.autograd.grad)),
-    ):
-        yield
-
-
-@contextmanager
-def _test_data_guarded(observed: Observed, data: Dataset) -> Iterator[None]:
-    """No way leads to the test split: not through the suite, and not to the file that the digits lie in."""
-
-    def touched(way: str) -> None:
-        observed.test_data.append(way)
-        raise TestDataTouched(f"{way}: the test split is not for initializers")
+def _test_data_guarded(trace: CallTrace, data: Dataset) -> Iterator[None]:
+    """Makes loading this data set an error: a method sees data through its context only."""
 
     def load(self: Dataset) -> None:
-        touched(f"{type(self).__name__}.load()")
+        way = f"{type(self).__name__}.load()"
+        trace.test_data.append(way)
+        raise TestDataAccess(f"{way}: the test split is not for initializers")
 
+    kind: Any = type(data)
+    original = kind.load
     load_data.cache_clear()
-    with mock.patch.object(type(data), "load", load), _opening_guarded("digits.csv", touched):
-        yield
-    load_data.cache_clear()
-
-
-_guards: list[tuple[str, Callable[[str], None]]] = []
-
-
-@contextmanager
-def _opening_guarded(name: str, touched: Callable[[str], None]) -> Iterator[None]:
-    if not _hooks:
-        _hooks.append(_on_open)
-        sys.addaudithook(_on_open)  # can never be removed, so there is one, and it does nothing without a guard
-    _guards.append((name, touched))
+    kind.load = load
     try:
         yield
     finally:
-        _guards.pop()
-
-
-def _on_open(event: str, arguments: tuple[Any, ...]) -> None:
-    if event == "open" and _guards:
-        for name, touched in _guards:
-            if name in str(arguments[0]):
-                touched(f"opening {name}")
-
-
-_hooks: list[Callable[..., None]] = []
+        kind.load = original
+        load_data.cache_clear()

@@ -1,6 +1,6 @@
-"""Everything that `lgbench check` looks at: a method asked about, and let loose on, every target in miniature.
+"""Observes a method: asks it about every target of the tiny benchmark, and lets it initialize those that it supports.
 
-Nothing is judged here; that is `conformance.py`.
+Nothing is judged here; `checks.py` does that.
 """
 
 from __future__ import annotations
@@ -16,160 +16,170 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from learngene_bench.conformance.fixtures import Miniature, Target, request_key
-from learngene_bench.conformance.instrumentation import Observed, WatchedContext, watch
-from learngene_bench.contracts.family import DEFAULT_FAMILY, FAMILIES, count
+from learngene_bench.config.recipe import Recipe
+from learngene_bench.conformance.fixtures import TinyTarget, family_for, request_key, shared_benchmark
+from learngene_bench.conformance.instrumentation import CallTrace, TracedContext, traced
+from learngene_bench.contracts.family import count
 from learngene_bench.contracts.gene import Gene
-from learngene_bench.contracts.initializer import GeneRequest, Initializer, wrong_family
+from learngene_bench.contracts.initializer import GeneRequest, Initializer
 from learngene_bench.plugins.registry import Registered
+from learngene_bench.util.entry_points import describe_error
 from learngene_bench.util.files import canonical
 
 
 @dataclass
-class Answers:
-    """What a method says of a target before anything is computed.
+class Declared:
+    """The declarations of a method about one target, before anything is computed.
 
     Attributes:
-        error: which question failed and the traceback.
+        reason: the answer of `supports`.
+        stored: the count of `stored_shapes`.
+        error: the question that failed and the traceback.
     """
 
-    target: Target
+    target: TinyTarget
     reason: object = None
-    trains: tuple[Any, ...] = ()
+    trains: tuple[str, ...] = ()
     request: GeneRequest | None = None
     stored: int = 0
     error: tuple[str, str] | None = None
 
     @property
     def supported(self) -> bool:
+        """True if the target can be initialized, as far as the method says."""
         return self.reason is None and self.error is None
 
 
 @dataclass
-class Attempt:
+class Trial:
     """One target initialized, or the attempt.
 
     Attributes:
-        arrived: weights before, the base initialization.
-        left: weights after, by name.
+        before: weights of the model before the call, the base initialization, by name.
+        after: weights after the call.
         faults: what is wrong with a parameter itself, by name.
         lost: names of parameters that are gone.
     """
 
-    answers: Answers
+    declared: Declared
     seed: int
-    prepared: Observed | None = None
-    initialized: Observed | None = None
+    prepared: CallTrace | None = None
+    initialized: CallTrace | None = None
     gene: Gene | None = None
     model: nn.Module | None = None
-    arrived: Mapping[str, Tensor] = field(default_factory=dict)
-    left: Mapping[str, Tensor] = field(default_factory=dict)
+    before: Mapping[str, Tensor] = field(default_factory=dict)
+    after: Mapping[str, Tensor] = field(default_factory=dict)
     faults: Mapping[str, str] = field(default_factory=dict)
     lost: list[str] = field(default_factory=list)
 
     @property
-    def calls(self) -> list[Observed]:
+    def calls(self) -> list[CallTrace]:
+        """Calls that were made, in order."""
         return [call for call in (self.prepared, self.initialized) if call]
 
     @property
-    def failed(self) -> Observed | None:
+    def failed(self) -> CallTrace | None:
         """The call that raised, if one did."""
         return next((call for call in self.calls if call.error), None)
 
     @property
     def where(self) -> str:
-        return f"{self.answers.target}, seed {self.seed}"
+        """Target and seed, as a problem names them."""
+        return f"{self.declared.target}, seed {self.seed}"
 
     def written(self) -> set[str]:
-        """Names of parameters that are not what they were when the model arrived."""
-        return {name for name, tensor in self.left.items() if not same(tensor, self.arrived[name])}
+        """Names of parameters that the call changed."""
+        return {name for name, tensor in self.after.items() if not same(tensor, self.before[name])}
 
 
 @dataclass
-class Evidence:
-    """All that was seen.
+class Observations:
+    """All that was observed of a method.
 
     Attributes:
-        attempts: every supported target with seed 0.
-        again: an attempt and the same once more, gene included.
-        other_seed: an attempt and the same with another seed, gene included.
-        reloaded: an attempt, and the same with its gene saved and loaded, or the error and traceback of that.
+        trials: every supported target with seed 0.
+        repeated: a trial and the same once more, gene included.
+        other_seed: a trial and the same with another seed, gene included.
+        reloaded: a trial, and the same with its gene saved and loaded, or the error and traceback of that.
     """
 
     registered: Registered
-    answers: list[Answers] = field(default_factory=list)
-    attempts: list[Attempt] = field(default_factory=list)
-    again: list[tuple[Attempt, Attempt]] = field(default_factory=list)
-    other_seed: tuple[Attempt, Attempt] | None = None
-    reloaded: list[tuple[Attempt, Attempt | tuple[str, str]]] = field(default_factory=list)
+    declared: list[Declared] = field(default_factory=list)
+    trials: list[Trial] = field(default_factory=list)
+    repeated: list[tuple[Trial, Trial]] = field(default_factory=list)
+    other_seed: tuple[Trial, Trial] | None = None
+    reloaded: list[tuple[Trial, Trial | tuple[str, str]]] = field(default_factory=list)
 
 
-def examine(registered: Registered, options: Mapping[str, Any]) -> Evidence:
-    """Asks and tries everything; errors of the method become part of the evidence.
+def observe(registered: Registered, options: Mapping[str, Any]) -> Observations:
+    """Asks and tries everything; errors of the method become part of the observations.
 
     Raises:
         UserError: a wrong option.
     """
     registered.create(dict(options))
-    return _Examination(registered, options).evidence()
+    return _Probe(registered, options).observations()
 
 
-class _Examination:
+class _Probe:
     def __init__(self, registered: Registered, options: Mapping[str, Any]) -> None:
         self.registered, self.options = registered, options
-        kind = registered.kind
-        family = FAMILIES.get(kind.families[0] if kind.families else DEFAULT_FAMILY)()
-        self.miniature = Miniature(family, kind.recipe_fallbacks)
-        self.genes: dict[tuple[Any, ...], tuple[Gene | None, Observed]] = {}
+        self.benchmark = shared_benchmark(family_for(registered.kind).name)
+        # As every stage does: sums come in one order.
+        torch.set_num_threads(self.benchmark.preset.compute.threads)
+        self.genes: dict[tuple[Any, ...], tuple[Gene | None, CallTrace]] = {}
         self.calls = 0
 
-    def evidence(self) -> Evidence:
-        found = Evidence(self.registered, [self.ask(target) for target in self.miniature.targets()])
-        found.attempts = [self.attempt(answers, 0) for answers in found.answers if answers.supported]
-        sound = [attempt for attempt in found.attempts if not attempt.failed]
-        grown = [attempt for attempt in sound if _is_grown(attempt.answers.target)]
-        for attempt in [*sound[:1], *grown[:1]]:
-            found.again.append((attempt, self.attempt(attempt.answers, 0, fresh_gene=True)))
+    def observations(self) -> Observations:
+        observed = Observations(self.registered, [self.ask(target) for target in self.benchmark.targets()])
+        observed.trials = [self.trial(declared, 0) for declared in observed.declared if declared.supported]
+        sound = [trial for trial in observed.trials if not trial.failed]
+        grown = [trial for trial in sound if _is_grown(trial.declared.target)]
+        for trial in [*sound[:1], *grown[:1]]:
+            observed.repeated.append((trial, self.trial(trial.declared, 0, fresh_gene=True)))
         if sound:
-            found.other_seed = (sound[0], self.attempt(sound[0].answers, 1))
+            observed.other_seed = (sound[0], self.trial(sound[0].declared, 1))
         # One target of each gene.
-        for attempt in {id(attempt.gene): attempt for attempt in reversed(sound) if attempt.gene}.values():
-            found.reloaded.append((attempt, self.reload(attempt)))
-        return found
+        for trial in {id(trial.gene): trial for trial in reversed(sound) if trial.gene}.values():
+            observed.reloaded.append((trial, self.reload(trial)))
+        return observed
 
     def method(self) -> Initializer:
-        """A new one each time, as every stage of a benchmark makes its own."""
+        """Creates the method anew, as every stage of a benchmark does."""
         return self.registered.create(dict(self.options))
 
-    def ask(self, target: Target) -> Answers:
-        answers, method = Answers(target), self.method()
+    def recipes(self, names: tuple[str, ...], width: int) -> dict[str, Recipe]:
+        return self.benchmark.recipes(names, width, self.registered.kind.recipe_fallbacks)
+
+    def ask(self, target: TinyTarget) -> Declared:
+        declared, method = Declared(target), self.method()
         question = "supports()"
         try:
-            answers.reason = wrong_family(method, target.spec) or method.supports(target.spec, target.base)
-            if answers.reason is None:
+            declared.reason = method.supports(target.spec, target.base)
+            if declared.reason is None:
                 question = "trains()"
-                answers.trains = tuple(method.trains())
-                self.miniature.recipes(answers.trains, target.base.width)
+                declared.trains = tuple(method.trains())
+                self.recipes(declared.trains, target.base.width)
                 question = "gene_request()"
-                answers.request = method.gene_request(target.spec, target.base)
-                if answers.request:
-                    request_key(answers.request, 0)
+                declared.request = method.gene_request(target.spec, target.base)
+                if declared.request:
+                    request_key(declared.request, 0)
                 question = "stored_shapes()"
-                answers.stored = count(dict(method.stored_shapes(target.spec, target.base)))
+                declared.stored = count(dict(method.stored_shapes(target.spec, target.base)))
         except Exception as error:
-            answers.error = f"{question} raised {_one_line(error)}", traceback.format_exc()
-        return answers
+            declared.error = f"{question} raised {describe_error(error)}", traceback.format_exc()
+        return declared
 
-    def attempt(self, answers: Answers, seed: int, *, fresh_gene: bool = False) -> Attempt:
-        attempt = Attempt(answers, seed)
-        if answers.request:
-            attempt.gene, attempt.prepared = self.gene(answers.request, seed, fresh_gene)
-            if attempt.prepared.error:
-                return attempt
-        self.initialize(attempt, attempt.gene)
-        return attempt
+    def trial(self, declared: Declared, seed: int, *, fresh_gene: bool = False) -> Trial:
+        trial = Trial(declared, seed)
+        if declared.request:
+            trial.gene, trial.prepared = self.gene(declared.request, seed, fresh_gene)
+            if trial.prepared.error:
+                return trial
+        self.initialize(trial, trial.gene)
+        return trial
 
-    def gene(self, request: GeneRequest, seed: int, fresh: bool) -> tuple[Gene | None, Observed]:
+    def gene(self, request: GeneRequest, seed: int, fresh: bool) -> tuple[Gene | None, CallTrace]:
         key = request_key(request, seed)
         if key not in self.genes or fresh:
             made = self.prepare(request, seed)
@@ -177,72 +187,68 @@ class _Examination:
             return made
         return self.genes[key]
 
-    def prepare(self, request: GeneRequest, seed: int) -> tuple[Gene | None, Observed]:
-        gene = None
-        width = request.family.width
-        observed = Observed(
-            "prepare()", "GeneRequest.trains", request.trains, self.miniature.steps(request.trains, width)
-        )
-        context = self.miniature.context(request.trains, width, seed, request)
-        context = WatchedContext.of(context, observed)
-        # As a stage has it, which knows the request from its file.
+    def prepare(self, request: GeneRequest, seed: int) -> tuple[Gene | None, CallTrace]:
+        gene, recipes = None, self.recipes(request.trains, request.family.width)
+        trace = CallTrace("prepare()", "GeneRequest.trains", request.trains, self.benchmark.steps(recipes))
+        context = TracedContext.of(self.benchmark.context(recipes, seed, request.ancestors), trace)
+        # The request as a stage has it, which reads it from its file.
         known = GeneRequest(
             request.family,
             settings=json.loads(canonical(dict(request.settings))),
             trains=request.trains,
             files=request.files,
         )
-        with watch(observed, context, self.miniature.dataset, self.next_call()):
+        with traced(trace, context, self.benchmark.dataset, self.next_call()):
             gene = self.registered.create({}).prepare(known, context)
             if not isinstance(gene, Gene):
                 raise TypeError(f"prepare() returned {type(gene).__name__}, not a Gene")
-        return gene, observed
+        return gene, trace
 
-    def initialize(self, attempt: Attempt, gene: Gene | None) -> None:
-        target, trains = attempt.answers.target, attempt.answers.trains
-        width = target.base.width
-        observed = Observed("initialize()", "trains()", trains, self.miniature.steps(trains, width))
-        attempt.initialized = observed
-        context = self.miniature.context(trains, width, attempt.seed)
-        context = WatchedContext.of(context, observed)
-        model = self.miniature.model(target, attempt.seed)
-        arrived = dict(model.named_parameters())
-        attempt.arrived = _copied(arrived)
-        with watch(observed, context, self.miniature.dataset, self.next_call()):
+    def initialize(self, trial: Trial, gene: Gene | None) -> None:
+        target, trains = trial.declared.target, trial.declared.trains
+        recipes = self.recipes(trains, target.base.width)
+        trace = CallTrace("initialize()", "trains()", trains, self.benchmark.steps(recipes))
+        trial.initialized = trace
+        context = TracedContext.of(self.benchmark.context(recipes, trial.seed), trace)
+        model = self.benchmark.model(target, trial.seed)
+        parameters = dict(model.named_parameters())
+        trial.before = _copied(parameters)
+        with traced(trace, context, self.benchmark.dataset, self.next_call()):
             self.method().initialize(model, target.spec, gene, context)
-        left = dict(model.named_parameters())
-        attempt.model, attempt.left = model, _copied({name: left[name] for name in left if name in arrived})
-        attempt.lost = [name for name in arrived if name not in left]
-        attempt.faults = {
+        after = dict(model.named_parameters())
+        trial.model, trial.after = model, _copied({name: after[name] for name in after if name in parameters})
+        trial.lost = [name for name in parameters if name not in after]
+        trial.faults = {
             name: fault
-            for name, parameter in left.items()
-            if (fault := _fault(parameter, arrived.get(name), attempt.arrived.get(name)))
+            for name, parameter in after.items()
+            if (fault := _fault(parameter, parameters.get(name), trial.before.get(name)))
         }
 
-    def reload(self, attempt: Attempt) -> Attempt | tuple[str, str]:
-        """The same target again, from the gene as a file keeps it."""
-        assert attempt.gene is not None
+    def reload(self, trial: Trial) -> Trial | tuple[str, str]:
+        """Initializes the same target again, from the gene as a file keeps it."""
+        assert trial.gene is not None
         try:
             with tempfile.TemporaryDirectory() as folder:
-                attempt.gene.save(Path(folder) / "gene.safetensors")
+                trial.gene.save(Path(folder) / "gene.safetensors")
                 loaded = Gene.load(Path(folder) / "gene.safetensors")
         except Exception as error:
-            return f"it cannot be saved and loaded: {_one_line(error)}", traceback.format_exc()
-        repeated = Attempt(attempt.answers, attempt.seed, attempt.prepared, gene=loaded)
+            return f"it cannot be saved and loaded: {describe_error(error)}", traceback.format_exc()
+        repeated = Trial(trial.declared, trial.seed, trial.prepared, gene=loaded)
         self.initialize(repeated, loaded)
         return repeated
 
     def next_call(self) -> int:
+        """A number that no other call has."""
         self.calls += 1
         return self.calls
 
 
-def _is_grown(target: Target) -> bool:
+def _is_grown(target: TinyTarget) -> bool:
     return target.spec.width > target.base.width
 
 
 def _fault(parameter: nn.Parameter, before: nn.Parameter | None, value: Tensor | None) -> str | None:
-    """What is wrong with a parameter beside its numbers."""
+    """Describes what is wrong with a parameter beside its numbers; None if nothing is."""
     if before is None or value is None:
         return "was not there before: initialize() writes into parameters, it adds none"
     if parameter.shape != value.shape:
@@ -265,12 +271,7 @@ def _copied(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def same(one: Tensor, other: Tensor) -> bool:
-    """Whether two tensors agree to the bit, NaN with NaN."""
+    """True if two tensors agree to the bit, NaN with NaN."""
     if one.shape != other.shape or one.dtype != other.dtype:
         return False
     return torch.equal(one.contiguous().view(torch.uint8), other.contiguous().view(torch.uint8))
-
-
-def _one_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

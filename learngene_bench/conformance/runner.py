@@ -1,10 +1,10 @@
-"""The conformance suite: whether an initializer keeps the contract of `Initializer`, one named check for each promise.
+"""The conformance suite: checks that a method keeps the contract of `Initializer`, promise by promise.
 
 >>> report = check(Registry([Path("my_init.py")]).get("my-init"))      # doctest: +SKIP
 >>> report.passed, [outcome.check for outcome in report.outcomes if outcome.problems]   # doctest: +SKIP
 
-The method meets every kind of target and ingredient in miniature (`miniature.py`), is watched (`watching.py`), and what
-was seen (`examination.py`) is judged (`verdicts.py`). A problem says where it was seen, what it is, and what to change.
+The method meets every kind of target on a tiny benchmark (`fixtures`), its calls are traced (`instrumentation`) and
+observed (`probe`), and the observations are checked (`checks`).
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from learngene_bench.conformance.checks import JUDGES, Judge, Problem
-from learngene_bench.conformance.probe import Evidence, examine
+from learngene_bench.conformance.checks import CHECKS, Check, Problem
+from learngene_bench.conformance.probe import Observations, observe
 from learngene_bench.plugins.registry import Registered
 
 
-class Status(StrEnum):
+class CheckStatus(StrEnum):
+    """The outcome of a check in one word."""
+
     PASSED = "passed"
     FAILED = "failed"
     NOTE = "note"
@@ -32,27 +34,27 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of one check.
+    """The outcome of one check.
 
     Attributes:
-        promise: what the check is about, in words.
+        promise: the promise that was checked, in words.
         detail: a line on what was looked at, or why nothing was; further lines tell more.
     """
 
     check: str
     promise: str
-    status: Status
+    status: CheckStatus
     detail: str
     problems: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True)
-class Report:
-    """Of one method.
+class ConformanceReport:
+    """The outcomes of all checks on one method.
 
     Attributes:
-        options: those that differ from the defaults.
-        origin: the package or file that it comes from.
+        options: options that differ from the defaults.
+        origin: the package or file that the method comes from.
     """
 
     method: str
@@ -63,10 +65,10 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        return all(outcome.status is not Status.FAILED for outcome in self.outcomes)
+        return all(outcome.status is not CheckStatus.FAILED for outcome in self.outcomes)
 
 
-def check(registered: Registered, options: Mapping[str, Any] | None = None) -> Report:
+def check(registered: Registered, options: Mapping[str, Any] | None = None) -> ConformanceReport:
     """Runs every check on one method, under these options.
 
     Raises:
@@ -74,9 +76,11 @@ def check(registered: Registered, options: Mapping[str, Any] | None = None) -> R
     """
     started = time.monotonic()
     options = options or {}
-    evidence = examine(registered, options)
-    outcomes = [_import(registered), *(_outcome(*judged, evidence) for judged in JUDGES)]
-    return Report(registered.kind.name, options, registered.origin, tuple(outcomes), time.monotonic() - started)
+    observed = observe(registered, options)
+    outcomes = [_check_import(registered), *(_outcome(each, observed) for each in CHECKS)]
+    return ConformanceReport(
+        registered.kind.name, options, registered.origin, tuple(outcomes), time.monotonic() - started
+    )
 
 
 _HEAVY = 3
@@ -94,23 +98,23 @@ sys.exit({_HEAVY} if "torch" in sys.modules else 0)
 """
 
 
-def _import(registered: Registered) -> Outcome:
-    """In a process of its own; only a note for a plugin file, which is one's own business."""
+def _check_import(registered: Registered) -> Outcome:
+    """Imports the method in a process of its own; a plugin file that imports torch gets no more than a note."""
     plugin = Path(registered.origin) if registered.source_hash else None
     command = [sys.executable, "-c", _PLANNING, registered.kind.name, *([str(plugin)] if plugin else [])]
     heavy = subprocess.run(command, capture_output=True).returncode == _HEAVY
     promise = "importing and planning do not import torch"
     if not heavy:
-        return Outcome("import", promise, Status.PASSED, "lgbench list and plan start at once")
+        return Outcome("import", promise, CheckStatus.PASSED, "lgbench list and plan start at once")
     advice = "it does, so lgbench list and plan start slowly; take it from learngene_bench.util.lazy"
     if plugin:
-        return Outcome("import", promise, Status.NOTE, advice)
-    return Outcome("import", promise, Status.FAILED, "", (Problem(registered.kind.__module__, advice),))
+        return Outcome("import", promise, CheckStatus.NOTE, advice)
+    return Outcome("import", promise, CheckStatus.FAILED, "", (Problem(registered.kind.__module__, advice),))
 
 
-def _outcome(name: str, promise: str, judge: Judge, evidence: Evidence) -> Outcome:
-    problems, detail = judge(evidence)
+def _outcome(check: Check, observed: Observations) -> Outcome:
+    problems, detail = check.run(observed)
     if problems:
-        return Outcome(name, promise, Status.FAILED, detail, tuple(problems))
-    status = Status.SKIPPED if detail.startswith("not reached") else Status.PASSED
-    return Outcome(name, promise, status, detail)
+        return Outcome(check.name, check.promise, CheckStatus.FAILED, detail, tuple(problems))
+    status = CheckStatus.SKIPPED if detail.startswith("not reached") else CheckStatus.PASSED
+    return Outcome(check.name, check.promise, status, detail)

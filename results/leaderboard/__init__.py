@@ -1,1 +1,1 @@
-"""Folders of records that others can check."""
+"""Leaderboards: records that others can check, with tables made from them."""

@@ -1,7 +1,7 @@
-"""The files of a leaderboard that are made from its records: the same bytes on every machine.
+"""Makes the files of a leaderboard that follow from its records: the same bytes on every machine.
 
-What needs a numerical library (tests, intervals, rank correlations) or compresses (figures, the page) is left to
-`lgbench report`: its last digits and bytes are those of the installed versions.
+Tests, intervals, rank correlations and figures are left to `lgbench report`, because their last digits and bytes depend
+on the versions of numerical libraries.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _COMPUTED = ("cost", "instinct")
 
 
 def texts(name: str, results: Results) -> dict[str, str]:
-    """Content by file name.
+    """Returns the text of each file, by name.
 
     Args:
-        name: of the leaderboard.
-        results: what its folder holds.
+        name: name of the leaderboard.
+        results: records and plans of the leaderboard.
     """
     report = reporting.make(results, computed=_COMPUTED)
     return {

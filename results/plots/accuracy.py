@@ -55,7 +55,7 @@ def _page(final: MetricTable, initial: MetricTable, columns: int) -> Page:
     beside, least = names.room(labels, _LETTERS)
     sizes = final.sizes()
     page = Page(
-        f"{style.metric_title(final)} by {final.axis}{style.conditions(final)}",
+        f"{final.measure.spec.title} by {final.axis}{style.conditions(final)}",
         _caption(final),
         count=2 * len(sizes),
         across=columns,
@@ -90,7 +90,7 @@ def _lines(axes: Axes, table: MetricTable, indices: range, looks: Mapping[str, L
             **look.markers,
         )
     axes.set_xlabel(_AXIS_TITLES[table.axis])
-    axes.set_ylabel(style.metric_label(table))
+    axes.set_ylabel(table.measure.heading)
     ticks, step = _ticks(table, indices)
     labels = [table.columns[index].label for index in indices]
     axes.set_xticks(ticks, labels, rotation=30 if table.axis == "task" else 0)

@@ -1,4 +1,4 @@
-"""Draws accuracy against cost, for one target and for many, and the growth of costs with the number of targets."""
+"""Draws a metric against cost, for one target and for many, and the growth of costs with the number of targets."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LOG_RATIO = 4.0
 
 
 def front(results: Results, folder: Path, columns: int = 2) -> list[Path]:
-    """Draws accuracy against FLOPs for one target and for all targets of a size, with the Pareto front.
+    """Draws the primary metric against FLOPs for one target and for all targets of a size, with the Pareto front.
 
     Arguments, result and errors are the same as in `accuracy`; each size of a table has two panels.
     """
@@ -62,7 +62,7 @@ def _front_page(table: MetricTable, sizes: Sequence[CostTable], columns: int) ->
     panels = [(costs, count) for costs in sizes for count in dict.fromkeys([1, costs.targets])]
     beside, least = _room([[method for method, _, _ in costs.comparable(count)] for costs, count in panels])
     page = Page(
-        f"Accuracy against cost, by {table.axis}{style.conditions(table)}",
+        f"{table.measure.spec.title} against cost, by {table.axis}{style.conditions(table)}",
         _front_caption(sizes),
         count=len(panels),
         across=columns,
@@ -90,7 +90,7 @@ def _front(axes: Axes, costs: CostTable, count: int, looks: Mapping[str, Look]) 
     x, y = [*(x for x, _ in steps), right], [*(y for _, y in steps), steps[-1][1]]
     axes.step(x, y, where="post", color=GREY, linewidth=0.8, zorder=1)
     axes.set_xlabel("FLOPs per target")
-    axes.set_ylabel(f"{style.metric_label(costs.table)}, mean")
+    axes.set_ylabel(f"{costs.table.measure.heading}, mean")
     names.write(axes, ends, _LETTERS)
 
 
@@ -98,7 +98,7 @@ def _front_caption(sizes: Sequence[CostTable]) -> str:
     sentences = [
         "Means over the targets of a size and the seeds. FLOPs: all training until the targets are fine-tuned, "
         "ancestors and genes included, divided by the number of targets. Steps: the Pareto front; a method on it is "
-        "more accurate than every cheaper method.",
+        "better than every cheaper method.",
     ]
     for costs in sizes:
         drawn = [method for method, _, _ in costs.comparable(costs.targets)]

@@ -48,7 +48,7 @@ def _metric(table: MetricTable) -> Quantity:
     return Quantity(
         kind="curves",
         title="Learning curves",
-        axis=style.metric_label(table),
+        axis=table.measure.heading,
         description=f"{name[:1].upper()}{name[1:]} on the test images",
         margin=0.5,
         value=lambda point: (point.metrics or {}).get(table.measure.spec.name),

@@ -107,7 +107,7 @@ def _triangle(axes: Axes, found: Inference, labels: Sequence[str], rotated: bool
 
 def _caption(found: Inference) -> str:
     sentences = [
-        f"Lead of the method above a column over that right of a row, in {style.metric_unit(found.sample.table)}, "
+        f"Lead of the method above a column over that right of a row, {style.metric_unit(found.sample.table)}, "
         "paired by seed.",
         f"Filled: significant (paired t-test over seeds, 5 %, Holm-corrected for all {len(found.pairs)} pairs), the "
         "darker the larger. White: not significant."

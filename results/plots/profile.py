@@ -83,7 +83,7 @@ def _profiles(axes: Axes, sample: Sample, standings: Sequence[MethodStatistics],
             axes.fill_between(above, lower, upper, step="post", color=look.color, alpha=0.12, linewidth=0)
     axes.set_xlim(above[0], above[-1])
     axes.set_ylim(-0.02, 1.02)
-    axes.set_xlabel(style.metric_label(sample.table))
+    axes.set_xlabel(sample.table.measure.heading)
     axes.set_ylabel("Fraction of runs above")
 
 

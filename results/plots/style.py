@@ -132,23 +132,14 @@ def conditions(table: MetricTable) -> str:
 
 def metric_name(table: MetricTable) -> str:
     """Returns the metric's name as it stands within a sentence: "top-1 accuracy"."""
-    title = metric_title(table)
+    title = table.measure.spec.title
     return title if title.isupper() else title[:1].lower() + title[1:]
 
 
-def metric_title(table: MetricTable) -> str:
-    """Returns the metric's title, without its unit: "Top-1 accuracy"."""
-    return table.measure.spec.title
-
-
-def metric_label(table: MetricTable) -> str:
-    """Returns the label of an axis: title and unit, "Top-1 accuracy (%)"."""
-    return table.measure.heading
-
-
 def metric_unit(table: MetricTable) -> str:
-    """Returns the unit of a difference of the metric, such as "percentage points"."""
-    return "percentage points" if table.measure.spec.unit == "%" else table.measure.spec.unit
+    """Returns the unit of differences of the metric as it stands in a sentence: "in percentage points"."""
+    unit = table.measure.spec.unit
+    return f"in {'percentage points' if unit == '%' else unit or 'units of the metric'}"
 
 
 def file_name(kind: str, table: MetricTable, *more: str) -> str:

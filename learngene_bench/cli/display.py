@@ -67,7 +67,7 @@ class Display:
             error = state.failed[stage.address]
             self.console.print(f"{count} [red]failed[/] {escape(stage.label)}: {escape(error)}")
             if self.debug and self._folder(stage).failed.exists():
-                self.console.print(self._folder(stage).read_failure().traceback or "", markup=False)
+                self.console.print(self._folder(stage).read_failure().traceback or "", markup=False, soft_wrap=True)
             return
         self.console.print(f"{count} {escape(stage.label)}{self._measured(stage)}")
 

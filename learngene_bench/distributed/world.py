@@ -139,9 +139,9 @@ def world() -> World:
 
 
 def join() -> World:
-    """Makes this process one of several, as the environment from torchrun says."""
+    """Makes this process one of several if the environment from torchrun says so."""
     global _world
-    if int(os.environ["WORLD_SIZE"]) > 1:
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         store, rank, size = next(torch.distributed.rendezvous("env://", timeout=TIMEOUT))
         store = torch.distributed.PrefixStore("learngene-bench", store)
         _world = World(rank, size, int(os.environ["LOCAL_RANK"]), store)

@@ -58,7 +58,7 @@ PARTS: dict[str, list[tuple[Any, str]]] = {
     "hash and statistics of initial weights": [(stages, "describe")],
     "checkpoints": [(loop._Run, "save")],
     "progress": [(stages, "_write_progress")],
-    "the tuned model's file and hash": [(stages, "save_tensors"), (stages, "file_hash")],
+    "the fine-tuned model's file and hash": [(stages, "save_tensors"), (stages, "file_hash")],
     "provenance": [(stages._Stage, "provenance")],
     "record": [(stages, "write_json"), (store.StageFolder, "finish")],
 }

@@ -100,7 +100,7 @@ def analyse(models: Sequence[tuple[Subject, str, nn.Module]]) -> Analysis:
     """Measures every layer and head, and draws some of them.
 
     Args:
-        models: for each, the cell, the kind of its weights ("initial" or "tuned"), and the model.
+        models: for each, the cell, the kind of its weights ("initial" or "finetuned"), and the model.
     """
     products = [products_of(*as_vit(subject, model)) for subject, _, model in models]
     rows = [

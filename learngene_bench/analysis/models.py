@@ -1,4 +1,4 @@
-"""The models of cells, as initialized and as tuned, and images for them to look at."""
+"""The models of cells, as initialized and as fine-tuned, and images for them to look at."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ def model_of(subject: Subject, weights: str, registry: Registry) -> nn.Module:
     """A cell's model on the CPU, for evaluation.
 
     Args:
-        weights: "initial", which is computed again, or "tuned", which is read.
+        weights: "initial", which is computed again, or "finetuned", which is read.
 
     Raises:
         UserError: its files or its method are not those of the record any more.
     """
-    model = _tuned(subject) if weights == "tuned" else _initial(subject, registry)
+    model = _finetuned(subject) if weights == "finetuned" else _initial(subject, registry)
     return model.eval()
 
 
-def _tuned(subject: Subject) -> nn.Module:
+def _finetuned(subject: Subject) -> nn.Module:
     path = subject.runs.folder("cell", subject.address).model
     if file_hash(path) != subject.record.model.sha256:
         raise DamagedFile(f"{path}: damaged (its hash differs); delete its folder and run again")

@@ -125,7 +125,7 @@ class Comparison:
 
     @property
     def title(self) -> str:
-        return f"{self.subject.label} to {f'trained {self.against.label}' if self.against else 'its tuned self'}"
+        return f"{self.subject.label} to {f'trained {self.against.label}' if self.against else 'its fine-tuned self'}"
 
 
 def compare(
@@ -154,7 +154,7 @@ def compare(
 
 
 def analyse(subjects: Sequence[Subject], reference: Subject | None, shown: Samples, registry: Registry) -> Analysis:
-    """Compares every cell as initialized with itself as tuned, and with the reference as tuned.
+    """Compares every cell as initialized with itself as fine-tuned, and with the reference as fine-tuned.
 
     Raises:
         UserError: the reference has weights of other shapes, or there are too few images.
@@ -167,11 +167,11 @@ def analyse(subjects: Sequence[Subject], reference: Subject | None, shown: Sampl
                 f"{subject.full_label} ({_shape(subject.target)}) cannot be compared with {reference.full_label} "
                 f"({_shape(reference.target)}): their weights have other shapes"
             )
-    final = model_of(reference, "tuned", registry) if reference else None
+    final = model_of(reference, "finetuned", registry) if reference else None
     found = []
     for subject in subjects:
-        initial, tuned = (model_of(subject, weights, registry) for weights in ("initial", "tuned"))
-        found.append(compare(subject, initial, None, tuned, shown.inputs))
+        initial, finetuned = (model_of(subject, weights, registry) for weights in ("initial", "finetuned"))
+        found.append(compare(subject, initial, None, finetuned, shown.inputs))
         if reference and final is not None and reference.address != subject.address:
             found.append(compare(subject, initial, reference, final, shown.inputs))
     rows = [row for comparison in found for row in _rows(comparison, shown)]

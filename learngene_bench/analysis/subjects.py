@@ -60,9 +60,9 @@ class Subject:
         """Raises `UserError` if what its model is read or made from is not there.
 
         Args:
-            weights: "initial" or "tuned", or both.
+            weights: "initial" or "finetuned", or both.
         """
-        if "tuned" in weights:
+        if "finetuned" in weights:
             kept = self.runs.folder("cell", self.address).model
             if not kept.is_file():
                 raise UserError(f"{self.full_label}: {kept} is not there, as in a leaderboard; {self.again}")

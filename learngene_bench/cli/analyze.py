@@ -27,7 +27,7 @@ IMAGES = {"attention-maps": 4, "similarity": 256}
 
 class Weights(StrEnum):
     INITIAL = "initial"
-    TUNED = "tuned"
+    FINETUNED = "finetuned"
     BOTH = "both"
 
 
@@ -56,7 +56,7 @@ def analyze(
     output: Annotated[Path, typer.Option("-o", "--output", help="The folder for PNG, PDF and CSV.")] = Path("analysis"),
     weights: Annotated[
         Weights,
-        typer.Option("--weights", help="As initialized (computed again), as tuned, or both; not for similarity."),
+        typer.Option("--weights", help="As initialized (computed again), as fine-tuned, or both; not for similarity."),
     ] = Weights.INITIAL,
     reference: Annotated[
         str | None,
@@ -78,13 +78,13 @@ def analyze(
     if reference is not None and kind != "similarity":
         raise UserError(f"--reference is for similarity, not for {kind}")
     if weights is not Weights.INITIAL and kind == "similarity":
-        raise UserError("--weights is not for similarity, which compares initial with tuned weights")
+        raise UserError("--weights is not for similarity, which compares initial with fine-tuned weights")
     chosen = subjects.choose(open_runs(runs), cells or [])
     registry = Registry(plugin or [])
     if kind == "similarity":
         made = _similarity(chosen, reference, split, images or IMAGES[kind], seed, registry)
     else:
-        states = ["initial", "tuned"] if weights is Weights.BOTH else [str(weights)]
+        states = ["initial", "finetuned"] if weights is Weights.BOTH else [str(weights)]
         made = _pictures(kind, chosen, states, map_, split, images or IMAGES.get(kind, 0), seed, registry)
     console = common.console()
     console.print(_table(made))
@@ -124,9 +124,9 @@ def _similarity(
 ) -> Analysis:
     against = subjects.choose(chosen[0].runs, [reference], most=1)[0] if reference else None
     for subject in chosen:
-        subject.check_files(["initial", "tuned"])
+        subject.check_files(["initial", "finetuned"])
     if against:
-        against.check_files(["tuned"])
+        against.check_files(["finetuned"])
 
     from learngene_bench.analysis import similarity
     from learngene_bench.analysis.models import samples

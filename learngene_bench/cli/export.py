@@ -27,7 +27,7 @@ def export(
     output: Annotated[Path, typer.Option("-o", "--output", help="The file of weights; must end in .safetensors.")],
     runs: common.RunsOption = Path("runs"),
     initial: Annotated[
-        bool, typer.Option("--initial", help="As the method initialized it (computed again), not as tuned.")
+        bool, typer.Option("--initial", help="As the method initialized it (computed again), not as fine-tuned.")
     ] = False,
     plugin: common.PluginOption = None,
 ) -> None:
@@ -49,7 +49,7 @@ def export(
     description = output.with_suffix(".json")
     write_json(description, _description(stage, record, timm_call, output, initial))
     console = common.console()
-    console.print(Text(f"{stage.label}, {'initial' if initial else 'tuned'} weights: {output}"), soft_wrap=True)
+    console.print(Text(f"{stage.label}, {'initial' if initial else 'finetuned'} weights: {output}"), soft_wrap=True)
     console.print(Text(f"how timm loads it: {description}"), soft_wrap=True)
 
 
@@ -90,7 +90,7 @@ def _description(
         "cell": {
             "label": stage.label,
             "address": stage.address,
-            "weights": "initial" if initial else "tuned",
+            "weights": "initial" if initial else "finetuned",
             "metrics": record.initial_metrics if initial else record.metrics,
             "split": record.evaluation.split,
         },

@@ -105,8 +105,8 @@ class Plan:
         equal_budget_of: the setting with ordinary budgets, if this plan makes the budgets equal.
         files: where files of weights lie that stages are told apart by, by their SHA-256.
         source: name of the task on which genes are made.
-        tasks: the source task and those that targets are tuned on.
-        task_data: settings of the data that cells are tuned on, by address, where these are not the source task's.
+        tasks: the source task and those that targets are fine-tuned on.
+        task_data: settings of the data that cells are fine-tuned on, by address, where these are not the source task's.
     """
 
     preset: Preset

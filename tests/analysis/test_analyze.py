@@ -109,7 +109,7 @@ def test_maps_of_initialized_and_tuned_models(trained: Path, tmp_path: Path) -> 
         options = ["--weights", "both", "--map", "rollout", "--images", "3", "--split", "validation", "--seed", seed]
         assert analyze(trained, tmp_path / seed, "attention-maps", "he depth 4", *options) == 0
     first, second = (rows(tmp_path / seed / "attention-maps-rollout.csv") for seed in ("0", "1"))
-    assert [row["weights"] for row in first] == ["initial"] * 3 + ["tuned"] * 3
+    assert [row["weights"] for row in first] == ["initial"] * 3 + ["finetuned"] * 3
     assert {row["split"] for row in first} == {"validation"}
     assert len({row["class"] for row in first}) == 3
     assert [row["image"] for row in first] != [row["image"] for row in second]
@@ -169,7 +169,7 @@ def test_files_that_are_gone_or_damaged(own: Path, capsys: pytest.CaptureFixture
     error = failure(capsys, own, "attention-structure", "telg depth 4")
     assert "it was initialized from a gene whose file is gone" in error
     assert f'`lgbench rerun "telg micro depth 4 seed 0" --runs {own}` computes it again' in error
-    assert analyze(own, tmp_path / "tuned", "attention-structure", "telg depth 4", "--weights", "tuned") == 0
+    assert analyze(own, tmp_path / "finetuned", "attention-structure", "telg depth 4", "--weights", "finetuned") == 0
 
     content = (he.path / "model.safetensors").read_bytes()
     (he.path / "model.safetensors").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))

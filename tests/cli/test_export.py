@@ -68,7 +68,7 @@ def accuracy(model: nn.Module, description: dict[str, Any]) -> float:
         return 100 * float((model(images).argmax(-1).numpy() == test.labels).mean())
 
 
-@pytest.mark.parametrize("weights", ["tuned", "initial"])
+@pytest.mark.parametrize("weights", ["finetuned", "initial"])
 @pytest.mark.parametrize(("method", "target"), [("wave", {}), ("he", {"class_token": True})])
 def test_timm_measures_what_the_record_says(
     method: str, target: dict[str, Any], weights: str, runs: Path, tmp_path: Path

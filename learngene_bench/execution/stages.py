@@ -31,7 +31,8 @@ def execute(runs: Runs, kind: str, address: str, registry: Registry, *, retry_fa
     of the method is written to the stage's folder with its traceback.
 
     Raises:
-        UserError: an input is damaged, the disk is full: nothing is recorded, as the user can put it right.
+        UserError: an input is damaged, the disk is full, there are more or fewer processes than the stage is planned
+            for: nothing is recorded, as the user can put it right.
         LostProcess: of several processes, one was killed or failed alone: nothing is recorded.
     """
     folder = runs.folder(kind, address)
@@ -48,6 +49,12 @@ def execute(runs: Runs, kind: str, address: str, registry: Registry, *, retry_fa
                 return coordination.finish("failed")
             folder.clear_failure()
         stage = _load(runs, kind, address, registry)
+        planned, found = stage.file.config.processes, distributed.world().size
+        if planned != found:
+            raise UserError(
+                f"{stage.file.label}: planned for {planned} processes, not for {found}: "
+                f"run with --processes-per-model {planned}"
+            )
         try:
             record = coordination.run_on_rank0(stage.compute)
         except Stopped:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,11 @@ from learngene_bench.planning.plan import Plan, Stage
 from learngene_bench.planning.planner import make_plan
 from learngene_bench.planning.request import build_request
 from learngene_bench.plugins.registry import Registry
+from learngene_bench.runs.manifest import describe_cell
 from learngene_bench.runs.store import Runs, State
+from learngene_bench.schema.constants import PHASES
+from learngene_bench.schema.record import CellRecord
+from learngene_bench.schema.stage import Execution
 from learngene_bench.util import interrupt
 from learngene_bench.util.errors import UserError
 from learngene_bench.util.files import read_json
@@ -64,49 +68,63 @@ def plugin(tmp_path: Path) -> Path:
     return path
 
 
-def plan_of(method: str, plugins: list[Path], *settings: str) -> Plan:
+def plan_of(method: str, plugins: list[Path], *settings: str, processes: int = 2) -> Plan:
     """One target on the digits, four iterations of everything unless settings say otherwise."""
     registry = Registry(plugins)
     changes = ["grid.depths=[4]", *settings]
-    return make_plan(build_request(method, "depth", "digits", 1, changes, registry, quick=not settings))
+    request = build_request(method, "depth", "digits", 1, changes, registry, quick=not settings)
+    return make_plan(replace(request, processes=processes))
 
 
-def enter(plan: Plan, runs: Runs) -> list[Stage]:
-    for stage in plan.stages.values():
-        how = {"command": [], "device": "cpu", "checkpoint_seconds": 0.2, "data": plan.preset.data, "files": {}}
-        runs.enter(stage, {**how, "about": {}})
+def write_configs(plan: Plan, runs: Runs) -> list[Stage]:
+    descriptions = {cell.address: describe_cell(cell, plan) for cell in plan.cells}
+    for address, stage in plan.stages.items():
+        execution = Execution(
+            command=(), checkpoint_seconds=0.2, data=dict(plan.preset.data), description=descriptions.get(address)
+        )
+        runs.write_config(stage, execution)
     return list(plan.stages.values())
 
 
 def test_a_gene_and_a_cell_have_the_files_and_the_record_of_one_process(tmp_path: Path) -> None:
     """All but the numbers that are drawn: what is written, the cost, and how good the cell is."""
     alone, together = Runs(tmp_path / "alone"), Runs(tmp_path / "together")
-    teacher, gene, cell = enter(plan_of("wave", []), alone)
-    for stage in (teacher, gene, cell):
+    stages = write_configs(plan_of("wave", [], processes=1), alone)
+    others = write_configs(plan_of("wave", []), together)
+    assert {stage.address for stage in stages}.isdisjoint(stage.address for stage in others)
+    for stage, other in zip(stages, others, strict=True):
         assert execute(alone, stage.kind, stage.address, Registry()) == "done"
-    enter(plan_of("wave", []), together)
-    shutil.copytree(alone.of(teacher).path, together.of(teacher).path, dirs_exist_ok=True)
-    for stage in (gene, cell):
-        assert launch(2, together.root, stage.kind, stage.address) == {"state": "done"}
-        assert sorted(p.name for p in together.of(stage).path.iterdir()) == sorted(
-            [*(p.name for p in alone.of(stage).path.iterdir())]
-        )
-    one, other = (runs.of(cell).read_result() for runs in (alone, together))
-    assert other["metrics"]["top1"] == pytest.approx(one["metrics"]["top1"], abs=10)
-    assert other["curve"][-1]["loss"] == pytest.approx(one["curve"][-1]["loss"], rel=0.3)
-    for phase in one["cost"]:
-        assert {**other["cost"][phase], "seconds": 0} == {**one["cost"][phase], "seconds": 0}
-    assert other["provenance"]["hardware"] == {**one["provenance"]["hardware"], "processes": 2}
-    weights, expected = (load_file(runs.of(cell).path / "model.safetensors") for runs in (together, alone))
+        assert launch(2, together.root, other.kind, other.address) == {"state": "done"}
+        names = [sorted(path.name for path in folder.iterdir()) for folder in folders(alone, stage, together, other)]
+        assert names[0] == names[1]
+    (*_, cell), (*_, cell_of_two) = stages, others
+    one, two = alone.stage_dir(cell).read_record(CellRecord), together.stage_dir(cell_of_two).read_record(CellRecord)
+    assert two.metrics["top1"] == pytest.approx(one.metrics["top1"], abs=10)
+    assert two.curve[-1].loss == pytest.approx(one.curve[-1].loss, rel=0.3)
+    for phase in PHASES:
+        assert two.cost[phase].model_copy(update={"seconds": 0}) == one.cost[phase].model_copy(update={"seconds": 0})
+    assert two.provenance.hardware == {**one.provenance.hardware, "processes": 2}
+    expected, weights = (load_file(path / "model.safetensors") for path in folders(alone, cell, together, cell_of_two))
     assert {name: weight.shape for name, weight in weights.items()} == {n: w.shape for n, w in expected.items()}
+
+
+def folders(alone: Runs, stage: Stage, together: Runs, other: Stage) -> tuple[Path, Path]:
+    return alone.stage_dir(stage).path, together.stage_dir(other).path
+
+
+def test_another_number_of_processes_than_planned_is_refused(tmp_path: Path) -> None:
+    runs = Runs(tmp_path / "runs")
+    (cell,) = write_configs(plan_of("he", []), runs)
+    with pytest.raises(UserError, match="planned for 2 processes, not for 1: run with --processes-per-model 2"):
+        execute(runs, cell.kind, cell.address, Registry())
 
 
 def test_failures_leave_processes_that_compute_the_next_stage(tmp_path: Path, plugin: Path) -> None:
     """Two tasks of one submitit job: all fail alike, one fails alone, the disk fails for rank 0, and all is well."""
     runs = Runs(tmp_path / "runs")
     methods = "awkward:how=all-fail,awkward:how=one-fails,awkward:how=no-disk,awkward"
-    stages = enter(plan_of(methods, [plugin]), runs)
-    all_fail, one_fails, no_disk, well = (runs.of(stage) for stage in stages)
+    stages = write_configs(plan_of(methods, [plugin]), runs)
+    all_fail, one_fails, no_disk, well = (runs.stage_dir(stage) for stage in stages)
     no_disk.checkpoints.write_text("not a folder")
     executor = submitit.LocalExecutor(tmp_path / "jobs")
     executor.update_parameters(tasks_per_node=2, timeout_min=5)
@@ -117,7 +135,7 @@ def test_failures_leave_processes_that_compute_the_next_stage(tmp_path: Path, pl
     assert read_json(one_fails.failed, "failure")["error"] == "ValueError: one fails alone (process 1 of 2)"
     assert 'raise ValueError("one fails alone")' in read_json(one_fails.failed, "failure")["traceback"]
     assert not no_disk.failed.exists()
-    assert well.read_result()["provenance"]["hardware"]["processes"] == 2
+    assert well.read_record(CellRecord).provenance.hardware["processes"] == 2
 
 
 def main(runs: str, plugin: str, *addresses: str) -> None:
@@ -134,18 +152,18 @@ def main(runs: str, plugin: str, *addresses: str) -> None:
 @pytest.fixture
 def long_cell(tmp_path: Path, plugin: Path) -> tuple[Runs, Stage]:
     runs = Runs(tmp_path / "runs")
-    (cell,) = enter(plan_of("awkward", [plugin], "finetuning.epochs=1000"), runs)
+    (cell,) = write_configs(plan_of("awkward", [plugin], "finetuning.epochs=1000"), runs)
     return runs, cell
 
 
 @contextmanager
 def launched(runs: Runs, cell: Stage, plugin: Path) -> Iterator[list[dict[str, Any]]]:
     """While two processes train, from where there is a checkpoint; then the answer is in the list."""
-    needed = runs.of(cell).progress, runs.of(cell).checkpoints / "finetuning.pt"
+    needed = runs.stage_dir(cell).progress, runs.stage_dir(cell).checkpoints / "finetuning.pt"
     answers: list[dict[str, Any]] = []
     arguments = (2, runs.root, cell.kind, cell.address, [plugin])
     thread = threading.Thread(target=lambda: answers.append(launch(*arguments)))
-    runs.of(cell).progress.unlink(missing_ok=True)
+    runs.stage_dir(cell).progress.unlink(missing_ok=True)
     thread.start()
     try:
         wait_until(lambda: all(path.exists() for path in needed))
@@ -176,7 +194,7 @@ def test_processes_stop_when_asked_and_end_with_any_of_them_and_with_their_paren
     plugin: Path, long_cell: tuple[Runs, Stage], capfd: pytest.CaptureFixture[str]
 ) -> None:
     runs, cell = long_cell
-    folder = runs.of(cell)
+    folder = runs.stage_dir(cell)
     for victim in ("follower", "leader"):
         with launched(runs, cell, plugin) as answers:
             assert execute(runs, cell.kind, cell.address, Registry([plugin])) == "busy"

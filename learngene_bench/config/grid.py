@@ -28,6 +28,9 @@ class Grid(Section):
         None, min_length=1, description="names of the preset's downstream tasks, if the axis is 'task'; all when absent"
     )
     methods: str | None = Field(None, description="the rows when --method is not given, written like it")
+    references: list[str] = Field(
+        [], description="names of methods whose final results the others are to reach, in tables of the first epochs"
+    )
     finetuning_factor: float = Field(1.0, gt=0, description="multiplies the number of fine-tuning epochs of the preset")
 
     @model_validator(mode="after")

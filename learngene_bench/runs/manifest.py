@@ -93,6 +93,7 @@ def make_manifest(plan: Plan, command: list[str]) -> Manifest:
         cells=tuple(planned_cell(cell, plan) for cell in plan.cells),
         unsupported=tuple(unsupported),
         methods=tuple(dict.fromkeys(row.name for row in plan.methods)),
+        references=tuple(plan.grid.references),
         stages=tuple(stages),
         created=provenance.now(),
         command=tuple(command),

@@ -37,6 +37,7 @@ class Manifest(File, Setting):
         cells: every cell.
         unsupported: the cells that cannot exist.
         methods: names of the methods, in the order of the rows within their groups.
+        references: names of the methods whose final results the others are to reach.
         stages: every stage that the cells need, inputs first.
         created: time at which the plan was made.
         command: the command, word by word.
@@ -50,6 +51,7 @@ class Manifest(File, Setting):
     cells: tuple[PlannedCell, ...]
     unsupported: tuple[UnsupportedCell, ...]
     methods: tuple[Text, ...]
+    references: tuple[Text, ...]
     stages: tuple[PlannedStage, ...]
     created: Time
     command: tuple[Text, ...]

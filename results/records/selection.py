@@ -53,6 +53,7 @@ class Grid:
     Attributes:
         subjects: for each row, what its newest plan says of it.
         methods: order of the methods within their groups.
+        references: names of the methods whose final results the others are to reach.
         superseded: the cells of older plans that are left out, by address.
     """
 
@@ -64,6 +65,7 @@ class Grid:
     name: str
     axis: str
     methods: list[str]
+    references: tuple[str, ...]
     subjects: dict[RowKey, Subject] = field(default_factory=dict)
     cells: dict[Place, dict[int, PlannedCell]] = field(default_factory=dict)
     dashes: dict[Place, UnsupportedCell] = field(default_factory=dict)
@@ -151,6 +153,7 @@ def _merged(manifests: list[Manifest]) -> Grid:
         name=newest.grid,
         axis=newest.axis,
         methods=list(dict.fromkeys(method for manifest in by_length for method in manifest.methods)),
+        references=next((manifest.references for manifest in reversed(manifests) if manifest.references), ()),
     )
     closed: set[Place] = set()
     for manifest in reversed(manifests):
@@ -212,6 +215,7 @@ def _guessed(protocol: int, setting: str, records: list[Record]) -> Manifest:
         cells=tuple(record.planned() for record in records),
         unsupported=(),
         methods=tuple(sorted({record.cell.method for record in records})),
+        references=(),
         stages=(),
     )
 

@@ -201,7 +201,7 @@ class MetricTable:
     @property
     def references(self) -> tuple[str, ...]:
         """Names of the methods whose final results others are to reach, as the grid gives them."""
-        return ("he", "direct-pt")
+        return self.source.references
 
     @property
     def subtitle(self) -> str:

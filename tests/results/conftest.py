@@ -154,6 +154,7 @@ class Runs:
             "cells": cells,
             "unsupported": dashes or [],
             "methods": methods,
+            "references": ["he", "direct-pt"],
             "stages": [planned_stage(cell["address"]) for cell in cells],
             **changes,
         }

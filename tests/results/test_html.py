@@ -24,7 +24,7 @@ def data_of(page: str) -> Any:
 
 def test_the_same_records_give_the_same_bytes(example: Any) -> None:
     code = "import sys; from learngene_bench.cli.main import main; main()"
-    command = [sys.executable, "-c", code, "report", str(example.folder), "--format", "html"]
+    command = [sys.executable, "-c", code, "report", "--runs", str(example.folder), "--format", "html"]
     once, again = (
         subprocess.run(command, env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, check=True).stdout
         for seed in ("1", "2")

@@ -383,7 +383,7 @@ def test_other_metrics_are_added_checked_and_printed(
     assert manage.add(board, offered.folder) == ["records added: 8; already there with the same numbers: 0"]
     assert manage.difference(board) is None
     for metric, title, value in (("top5", "Top-5 accuracy (%) after", "95.0"), ("spread", "Spread of logits", "2.25")):
-        assert run_command(["report", str(board), "--metric", metric]) == 0
+        assert run_command(["report", "--runs", str(board), "--metric", metric]) == 0
         text = capsys.readouterr().out
         assert title in text
         assert value in text

@@ -89,8 +89,8 @@ def test_two_lines_of_one_stage_are_refused(tmp_path: Path) -> None:
 def plan(**changes: Any) -> Manifest:
     facts: dict[str, Any] = {
         "protocol": 1, "preset": "digits", "grid": "depth", "axis": "depth", "title": "Depth", "setting": "0" * 64,
-        "setting_description": "digits", "cells": (), "unsupported": (), "methods": ("he",), "stages": (),
-        "created": "2026-11-20T12:00:00Z", "command": ("lgbench", "run"), "folder": "/home/ada",
+        "setting_description": "digits", "cells": (), "unsupported": (), "methods": ("he",), "references": (),
+        "stages": (), "created": "2026-11-20T12:00:00Z", "command": ("lgbench", "run"), "folder": "/home/ada",
     }  # fmt: skip
     return Manifest(**facts | changes)
 

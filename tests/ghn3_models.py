@@ -25,7 +25,7 @@ KINDS = {
 
 
 def small_hypernetwork() -> Hypernetwork:
-    """With weights of its own size in every layer, so that no part of the equations is too small to see."""
+    """Makes weights of another size in every layer, so that no part of the equations is too small to see."""
     torch.manual_seed(0)
     network = Hypernetwork(SMALL)
     with torch.no_grad():

@@ -25,7 +25,7 @@ CLASSES, TRAIN, TEST = 3, 5, 2
 
 
 def number_of(split: str, label: int, index: int) -> int:
-    """What an image shows: which one it is."""
+    """Draws an image that shows its number."""
     return (100 if split == "test" else 0) + 10 * label + index
 
 
@@ -125,7 +125,7 @@ def tiny_imagenet(root: Path) -> None:
 
 
 def _cifar(root: Path, kind: Any, label_key: str) -> None:
-    """As many batches as the authors have."""
+    """Writes as many batches as the authors have."""
     folder = root / kind.base_folder
     folder.mkdir(parents=True)
     for split, files in (("train", kind.train_list), ("test", kind.test_list)):

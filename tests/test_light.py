@@ -1,4 +1,4 @@
-"""What must not cost the import of torch."""
+"""Light commands do not import torch."""
 
 from __future__ import annotations
 

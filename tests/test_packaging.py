@@ -1,4 +1,4 @@
-"""What is installed holds everything: packages and the files that they read."""
+"""The installed package holds everything: packages and the files that they read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setupto
 
 
 def folder_of(package: str) -> Path:
-    """Where a package lies in the repository, as setuptools finds it."""
+    """Returns the folder of a package in the repository, as setuptools finds it."""
     places: dict[str, str] = SETTINGS["package-dir"]
     known = max((name for name in places if package == name or package.startswith(f"{name}.")), key=len)
     return ROOT / places[known] / package.removeprefix(known).strip(".").replace(".", "/")

@@ -56,7 +56,7 @@ RENAMED = {"clip_gradient": "grad_clip_norm", "networks": "meta_batch_size", "ma
 """Settings of recipes and of the base initialization that have another name now."""
 
 CELL = ("method", "variant", "size", "task", "seed")
-"""What tells the cells of a plan apart, beside their target."""
+"""Fields by which the cells of a plan differ, beside their target."""
 
 _Record = TypeVar("_Record", AncestorRecord, GeneRecord, CellRecord)
 TOP1 = METRICS.get("top1").spec

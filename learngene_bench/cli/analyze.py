@@ -56,23 +56,26 @@ def analyze(
     output: Annotated[Path, typer.Option("-o", "--output", help="The folder for PNG, PDF and CSV.")] = Path("analysis"),
     weights: Annotated[
         Weights,
-        typer.Option("--weights", help="As initialized (computed again), as fine-tuned, or both; not for similarity."),
+        typer.Option(
+            "--weights",
+            help="Initial weights (computed again), weights after fine-tuning, or both; not for similarity.",
+        ),
     ] = Weights.INITIAL,
     reference: Annotated[
         str | None,
-        typer.Option("--reference", help="similarity: a cell whose trained weights the others stand beside, too."),
+        typer.Option("--reference", help="similarity: a cell; the others are also compared with its trained weights."),
     ] = None,
     map_: Annotated[
         Map, typer.Option("--map", help="attention-maps: class activation, attention rollout, or attention received.")
     ] = Map.CAM,
-    split: Annotated[Split, typer.Option("--split", help="Which images models are shown.")] = Split.TEST,
+    split: Annotated[Split, typer.Option("--split", help="Split that images are drawn from.")] = Split.TEST,
     images: Annotated[
-        int | None, typer.Option("--images", min=1, help="How many. Default: 4, for similarity 256.")
+        int | None, typer.Option("--images", min=1, help="Number of images. Default: 4, for similarity 256.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Which images.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed that images are drawn by.")] = 0,
     plugin: common.PluginOption = None,
 ) -> None:
-    """Look into the models of a runs folder: a picture, and the numbers behind it as CSV."""
+    """Look into the models of a runs folder: a picture, and its numbers as CSV."""
     if kind not in KINDS:
         raise unknown("kind of analysis", kind, KINDS)
     if reference is not None and kind != "similarity":

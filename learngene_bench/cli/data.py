@@ -24,7 +24,7 @@ from learngene_bench.util.errors import UserError
 app = typer.Typer(no_args_is_help=True, help="List data sets, bring one to this machine, check every image of it.")
 
 NameArgument = Annotated[str, typer.Argument(help="The data set's name.")]
-RootOption = Annotated[Path | None, typer.Option("--root", help="Where it lies or is to lie, as --set data.root.")]
+RootOption = Annotated[Path | None, typer.Option("--root", help="Folder of the data, as in --set data.root.")]
 OptionsOption = Annotated[
     list[str] | None, typer.Option("--set", help="An option of the data set: image_size=32 (or data.image_size=32).")
 ]

@@ -27,11 +27,11 @@ def export(
     output: Annotated[Path, typer.Option("-o", "--output", help="The file of weights; must end in .safetensors.")],
     runs: common.RunsOption = Path("runs"),
     initial: Annotated[
-        bool, typer.Option("--initial", help="As the method initialized it (computed again), not as fine-tuned.")
+        bool, typer.Option("--initial", help="Export the initial model (computed again), not the fine-tuned one.")
     ] = False,
     plugin: common.PluginOption = None,
 ) -> None:
-    """Write a cell's model as safetensors, and beside it, as JSON, how timm.create_model loads it."""
+    """Write a cell's model as safetensors, and a JSON file that says how timm.create_model loads it."""
     if output.suffix != ".safetensors":
         raise UserError(f"{output}: timm knows the format by the name, which must end in .safetensors")
     folder = find_one_finished(open_runs(runs), common.query_of(cell))
@@ -79,7 +79,7 @@ def _write_initial(folder: StageFolder, runs: Runs, registry: Registry, record: 
 def _description(
     stage: StageFile, record: CellRecord, timm_call: tuple[str, dict[str, Any]], output: Path, initial: bool
 ) -> dict[str, Any]:
-    """What a user of the file needs to know."""
+    """Describes the model for a user of the file."""
     architecture, kwargs = timm_call
     arguments = ", ".join(f"{name}={value!r}" for name, value in kwargs.items())
     return {

@@ -26,7 +26,7 @@ def command_for(name: str) -> Callable[..., None]:
     """The command `convert-NAME`."""
 
     def convert(
-        file: Annotated[Path, typer.Argument(help="As its authors published it.")],
+        file: Annotated[Path, typer.Argument(help="The file that the authors published.")],
         trust: TrustOption = False,
         output: OutputOption = None,
     ) -> None:

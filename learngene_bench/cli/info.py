@@ -64,5 +64,5 @@ def _options(options: type[Section], section: str) -> Iterator[str]:
 
 
 def _unwrapped(text: str) -> str:
-    """Paragraphs on one line each, for the terminal to wrap at its local_files width."""
+    """Puts every paragraph on one line, for the terminal to wrap at its own width."""
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))

@@ -55,7 +55,7 @@ def _methods(registry: Registry) -> list[dict[str, Any]]:
 
 
 def _files(kind: loader.Kind) -> list[dict[str, Any]]:
-    """Those that are shipped, then those of the working folder."""
+    """Lists the shipped files, then those of the working folder."""
     return [
         {"name": name, "title": loader.title_of(path), "from": origin}
         for origin, found in (

@@ -96,7 +96,7 @@ Place = int | str
 
 
 def _place(plan: Plan, found: Cell | UnsupportedCell) -> Place:
-    """Where a cell or dash stands on the grid's axis."""
+    """Returns the place of a cell or dash on the grid's axis."""
     if plan.grid.axis == "task":
         return found.task
     return found.target.width if plan.grid.axis == "width" else found.target.depth

@@ -114,7 +114,7 @@ def _print(repetition: Repetition, console: Console) -> None:
 
 
 def _verdict(repetition: Repetition) -> str:
-    """Whether the numbers are the same, and whether that was to be expected."""
+    """Says if the numbers are the same, and if that was to be expected."""
     obstacles = "; ".join(repetition.obstacles)
     if repetition.same:
         expected = f", although the same bits were not to be expected ({obstacles})" if obstacles else ""

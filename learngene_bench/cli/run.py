@@ -35,7 +35,7 @@ ExecutorOption = Annotated[
     typer.Option(
         "--executor",
         metavar="NAME",
-        help="Where stages are computed: inline (in this process, so that breakpoint() works in a method), local "
+        help="Place where stages are computed: inline (in this process, so that breakpoint() works in a method), local "
         "(worker processes on this machine), slurm (jobs of a cluster), or another installed executor. Defaults of "
         "their options: ~/.config/lgbench/site.toml.",
     ),

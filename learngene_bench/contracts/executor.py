@@ -250,7 +250,7 @@ class Executor(ABC):
     """
 
     name: ClassVar[str]
-    """What a user types: `lgbench run --executor NAME`."""
+    """Name for users: `lgbench run --executor NAME`."""
     title: ClassVar[str]
     """A few words for the help text."""
     Options: ClassVar[type[Section]] = Section

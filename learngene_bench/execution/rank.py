@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _compute(runs: Path, kind: str, address: str, plugins: list[Path]) -> tuple[str, str]:
-    """How the stage ended, and the error if nothing was recorded."""
+    """Computes a stage; returns how it ended, and the error if nothing was recorded."""
     from learngene_bench.execution.stages import execute
     from learngene_bench.plugins.registry import Registry
     from learngene_bench.runs.store import Runs

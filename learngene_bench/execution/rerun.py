@@ -32,7 +32,7 @@ from learngene_bench.version import PROTOCOL
 
 @dataclass(frozen=True)
 class LocalPaths:
-    """Where this machine has what a record's files do not say, or say of another machine.
+    """Places of data and files on this machine, which a record does not know or knows for another machine.
 
     Attributes:
         data: options of the source task's data set that say where it lies.

@@ -1,4 +1,4 @@
-"""What the three kinds of stages have in common: configuration, data, device, and what a method is given."""
+"""The common part of the three kinds of stages: configuration, data, device, and the context of a method."""
 
 from __future__ import annotations
 

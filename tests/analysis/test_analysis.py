@@ -1,4 +1,4 @@
-"""What analyses measure, against the same computed in another way, and known cases."""
+"""Analyses give the same as other ways of computing it, and known results in known cases."""
 
 from __future__ import annotations
 
@@ -290,7 +290,7 @@ def test_alignment_of_what_is_independent_is_0_on_average() -> None:
 
 
 def test_the_estimate_is_the_mean_over_different_images() -> None:
-    """By its definition, over all pairs, triples and quadruples of different indices."""
+    """Computes it by its definition, over all pairs, triples and quadruples of different indices."""
     features = np.random.default_rng(0).normal(size=(2, 6, 3))
     k, l = (f @ f.T for f in features)  # noqa: E741
     pairs = np.mean([k[i, j] * l[i, j] for i, j in itertools.permutations(range(6), 2)])

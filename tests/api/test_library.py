@@ -142,7 +142,7 @@ def test_weight_selection_from_a_teacher() -> None:
     ],
 )
 def test_methods_that_inherit_from_a_model(method: str, role: str, depth: int, options: dict[str, Any]) -> None:
-    """From an ancestor on another task: the head is the user's own, the embeddings are the ancestor's."""
+    """An ancestor on another task: the head is the user's own, the embeddings are the ancestor's."""
     ancestor, model = small(depth, num_classes=7), small(5)
     ancestor.get_parameter("pos_embed").data.add_(1)
     head = weights(model)["head.weight"]

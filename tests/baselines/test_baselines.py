@@ -188,7 +188,7 @@ def test_weight_selection_takes_the_released_elements(
 
 
 def test_fused_queries_and_keys_pick_other_channels() -> None:
-    """From 768 to 576, 96 of 576 (noted in METHODS.md); the exact rule and float32 agree at the paper's widths."""
+    """768 to 576 channels, and 96 of 576: the exact rule and float32 agree at the paper's widths."""
     query, key, value = (selected_indices(3 * 768, 3 * 576).view(3, 576) - 768 * torch.arange(3).view(3, 1)).tolist()
     assert len(set(query) - set(key)) == len(set(value) - set(key)) == 96
     assert all(0 <= index < 768 for part in (query, key, value) for index in part)

@@ -118,7 +118,7 @@ def test_published_sizes_have_their_parameter_counts_and_the_network_has_their_n
 
 
 def test_shapes_without_an_embedding_take_the_nearest_one() -> None:
-    """As in ppuda's look-up tables, where the first of two that are as near wins."""
+    """Rounds as ppuda's look-up tables do: the first of two equally near values wins."""
     layout = PUBLISHED["T"]
     channels = {1: 1, 2: 1, 3: 3, 4: 8, 7: 8, 12: 8, 13: 16, 56: 56, 60: 56, 63: 64, 384: 384, 576: 576, 1000: 1000}
     channels |= {1152: 1152, 200: 192, 201: 208, 9000: 8192}

@@ -1,4 +1,4 @@
-"""What a user sees who makes a mistake: one line that names the valid choices or the file, exit status 2."""
+"""A user who makes a mistake sees one line that names the valid choices or the file, exit status 2."""
 
 from __future__ import annotations
 

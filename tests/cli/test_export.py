@@ -42,7 +42,7 @@ def record_of(runs: Path, query: str) -> dict[str, Any]:
 
 
 def address_of(runs: Path, method: str, **target: object) -> str:
-    """Of the cell of this method whose target is so."""
+    """Returns the address of the cell of this method with such a target."""
     for path in runs.glob("cell/*/result.json"):
         record = json.loads(path.read_text())
         cell = record["cell"]

@@ -31,7 +31,7 @@ def test_what_is_written_keeps_the_contract(name: str, capsys: pytest.CaptureFix
 
 
 def test_the_next_step_keeps_the_contract_too() -> None:
-    """With the gene of the comments, and blocks taken from it."""
+    """Adds the gene of the comments, and takes the blocks from it."""
     run_command(["new", "my-init"])
     path = Path("my_init.py")
     lines = path.read_text().splitlines()

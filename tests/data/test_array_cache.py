@@ -63,7 +63,7 @@ def bits(splits: Splits) -> list[bytes]:
 
 @pytest.fixture
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many images each call decoded."""
+    """Records how many images each call decodes."""
     counts: list[int] = []
     decode_all = arrays.decode_all
 

@@ -162,7 +162,7 @@ def test_bits_do_not_depend_on_the_number_of_loaders_or_on_a_kill(tree: Path, tm
 )
 @pytest.mark.parametrize("channels", [1, 3])
 def test_streamed_images_train_as_those_in_memory(tree: Path, augmentation: Augmentation, channels: int) -> None:
-    """What `stream = "auto"` decides is no part of an address: it may change no bit."""
+    """The decision of `stream = "auto"` is no part of an address, so it may change no bit."""
     recipe = EVERYTHING.model_copy(update={"augmentation": augmentation})
     options = {"channels": channels, "crop": 0.8}
     streamed, held = folder(tree, **options).load(), folder(tree, stream=False, **options).load()
@@ -244,13 +244,13 @@ def test_an_image_is_augmented_as_timm_does_it(tree: Path, view: str) -> None:
 
 
 def square(image: Image.Image) -> Image.Image:
-    """As timm's evaluation without a margin cuts it."""
+    """Crops as timm's evaluation does without a margin."""
     cut = create_transform(SIDE, interpolation="bicubic", crop_pct=1.0, normalize=False)(image)
     return Image.fromarray(cut.permute(1, 2, 0).numpy())
 
 
 def test_randaugment_at_its_strongest_does_not_fail() -> None:
-    """It posterizes to no bit at all, which Pillow 13 refuses; with Pillow 12 the image came out black."""
+    """timm posterizes to 0 bits, which Pillow 13 refuses; with Pillow 12 the image came out black."""
     settings = Augmentation(auto_augment="rand-m10-n1-p1-inc1")
     [transform] = timm_transforms(settings, SIDE, (0.5,) * 3)
     image, black = picture(0, SIDE, SIDE), 0

@@ -184,7 +184,7 @@ def wait_until(condition: Callable[[], Any], seconds: float = 60) -> None:
 
 
 def processes_of(runs: Runs) -> list[int]:
-    """Those that compute stages of this folder, without torchrun."""
+    """Lists the processes that compute stages of this folder, without torchrun."""
     listed = subprocess.run(["ps", "-ww", "-eo", "pid=,args="], capture_output=True, text=True).stdout.splitlines()
     mine = [line for line in listed if f"learngene_bench.execution.rank --tied {runs.root}" in line]
     return [int(line.split()[0]) for line in mine if "torch.distributed.run" not in line]

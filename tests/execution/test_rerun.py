@@ -52,7 +52,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_record_of_a_leaderboard_comes_out_the_same(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """From configurations alone: teacher, gene and cell are computed again."""
+    """Teacher, gene and cell are computed again from configurations alone."""
     board = tmp_path / "leaderboards" / "quick"
     assert "of mine, a plugin file without which nobody can repeat them: 1" in manage.add(board, runs)
     status, text, error = rerun(capsys, "wave", "--runs", board, "--workers", 1)

@@ -67,7 +67,7 @@ def random_model(spec: ViTSpec, generator: torch.Generator) -> nn.Module:
 
 
 def random_gene(method: BlockInitializer[Any], family: ViTSpec, generator: torch.Generator) -> Gene:
-    """As the method would have made it, but every tensor random."""
+    """Makes a gene in the method's format with random tensors."""
     request = method.gene_request(family, family)
     assert request is not None
     templates = len(method.scalers(12, request.settings)[0])
@@ -317,7 +317,7 @@ def test_linear_cka_is_that_of_centered_gram_matrices(generator: torch.Generator
 @pytest.mark.parametrize("method", ["telg", "auto-lg"])
 @pytest.mark.parametrize("in_family", [True, False])
 def test_class_token_and_tables_on_one_side_only(method: str, in_family: bool, generator: torch.Generator) -> None:
-    """What only the family has is left out; what only the target has stays as it arrived."""
+    """Parameters of the family alone are left out; parameters of the target alone stay as they arrived."""
     family = replace(FAMILY, class_token=in_family, irpe=in_family)
     target = replace(FAMILY, depth=5, class_token=not in_family, irpe=not in_family)
     gene = random_gene(create(method), family, generator)

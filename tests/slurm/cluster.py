@@ -28,7 +28,7 @@ SYSTEM_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/s
 
 
 def missing() -> str | None:
-    """Why a cluster cannot be started here, or None."""
+    """Returns the reason why a cluster cannot be started here, or None."""
     if not sys.platform.startswith("linux"):
         return "SLURM's daemons need Linux"
     if not slurm_conf.user():
@@ -85,7 +85,7 @@ class Cluster:
         return kept | {"SLURM_CONF": str(self.folder / "slurm.conf"), "PATH": SYSTEM_PATH}
 
     def run(self, *command: str | Path, seconds: float = 30) -> str:
-        """What a command prints, run in this cluster's environment.
+        """Runs a command in this cluster's environment and returns what it prints.
 
         Raises:
             RuntimeError: if it fails, with what it said.

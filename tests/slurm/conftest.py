@@ -28,7 +28,7 @@ def small_arrays(cluster: Cluster) -> Iterator[Cluster]:
 
 @pytest.fixture(autouse=True)
 def _in_cluster(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What a test submits in its own process goes to the cluster, and ends with the test."""
+    """Jobs that a test submits in its own process go to the cluster, and end with the test."""
     environment = cluster.environment()
     for name in os.environ.keys() - environment.keys():
         monkeypatch.delenv(name)

@@ -86,7 +86,7 @@ def write(folder: Path, ports: Mapping[str, int], settings: Mapping[str, str | i
 
 
 def user() -> str | None:
-    """Who runs the daemons and all jobs: whoever runs the tests; None where that user has no name (some containers)."""
+    """Returns the user who runs the tests, all daemons and all jobs; None if it has no name (some containers)."""
     try:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:

@@ -1,4 +1,4 @@
-"""What the other tests rely on: the cluster runs submitit's jobs, breaks as it should, and leaves nothing behind."""
+"""A cluster for the other tests: it runs submitit's jobs, breaks as it should, and leaves nothing behind."""
 
 from __future__ import annotations
 

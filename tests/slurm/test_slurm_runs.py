@@ -40,7 +40,7 @@ def long_reference(preset: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 def standings(runs: Path) -> dict[str, str]:
-    """How each stage stands, by its label."""
+    """Returns the state of each stage by its label."""
     stages = json.loads(lgbench("status", "--runs", str(runs), "--format", "json").stdout)["stages"]
     return {stage["label"]: stage["standing"] for stage in stages}
 

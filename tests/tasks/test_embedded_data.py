@@ -90,7 +90,7 @@ AREAS = {
     "plus": 8 * HALF_STRIP - 0.5**2,
     "cross": 8 * HALF_SLANTED - (2 * SLANTED) ** 2,
 }
-"""Of shapes of radius 1, by geometry."""
+"""Areas of shapes of radius 1, by geometry."""
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -183,7 +183,7 @@ def test_learning_rate_warms_up_and_falls_as_a_cosine() -> None:
 
 
 def test_norms_biases_and_positions_are_not_decayed() -> None:
-    """With gradients zero, AdamW only decays."""
+    """AdamW only decays if gradients are zero."""
     model = network()
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     model.register_full_backward_pre_hook(lambda module, grads: tuple(torch.zeros_like(g) for g in grads))

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from learngene_bench.contracts.dataset import Dataset
-from learngene_bench.plugins.registry import dataset, dataset_kind
+from learngene_bench.contracts.dataset import DATASETS, Dataset
+from learngene_bench.plugins.registry import dataset
 from learngene_bench.tasks.datasets.official import Published
 
 CLASSES, TRAIN, TEST = 3, 5, 2
@@ -170,7 +170,7 @@ def make(name: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes the data set below `root`, whose counts and checksums then count as the published ones."""
     root.mkdir(parents=True, exist_ok=True)
     MAKERS[name](root)
-    kind = dataset_kind(name)
+    kind = DATASETS.get(name)
     monkeypatch.setattr(kind, "published", Published(kind.published.title, CLASSES, CLASSES * TRAIN, CLASSES * TEST))
     monkeypatch.setattr(kind, "held_out", 1)
     archives = [
@@ -196,7 +196,7 @@ def make(name: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def pack(name: str, root: Path, published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Packs a made data set as its authors did, below `published`, whence it is then downloaded."""
-    kind = dataset_kind(name)
+    kind = DATASETS.get(name)
     published.mkdir(parents=True)
     archives = []
     for archive in kind.archives:

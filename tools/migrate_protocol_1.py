@@ -23,13 +23,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from learngene_bench.config.preset import Preset
-from learngene_bench.contracts.dataset import Dataset, DatasetFacts, Splits
+from learngene_bench.contracts.dataset import DATASETS, Dataset, DatasetFacts, Splits
 from learngene_bench.contracts.metric import METRICS
 from learngene_bench.planning import tasks as planning_tasks
 from learngene_bench.planning.plan import Plan, Stage
 from learngene_bench.planning.planner import make_plan
 from learngene_bench.planning.request import build_request
-from learngene_bench.plugins.registry import Registry, dataset, dataset_kind
+from learngene_bench.plugins.registry import Registry, dataset
 from learngene_bench.runs.manifest import describe_cell, make_manifest, planned_cell
 from learngene_bench.schema.constants import SCHEMA_VERSION
 from learngene_bench.schema.leaderboard import PLANS, RECORDS, plans_text, publish_plan, publish_stage, stages_text
@@ -252,7 +252,7 @@ def with_family(spec: Json) -> Json:
 def completed_data(old: Json) -> Json:
     """Adds the options of a data set that came later; they have the default, which is how data were read before."""
     given = {name: value for name, value in old.items() if name != "fingerprint"}
-    kind = dataset_kind(old["name"])
+    kind = DATASETS.get(old["name"])
     place = {name: "elsewhere" for name in kind.location if kind.Options.model_fields[name].is_required()}
     found = dataset({**place, **given})
     options = found.options.model_dump(mode="json", exclude=set(found.location))

@@ -17,8 +17,8 @@ from rich.table import Table
 
 from learngene_bench.cli import common
 from learngene_bench.config.loader import parse_override
-from learngene_bench.contracts.dataset import Dataset, ProgressCallback
-from learngene_bench.plugins.registry import dataset, dataset_kind, dataset_names
+from learngene_bench.contracts.dataset import DATASETS, Dataset, ProgressCallback
+from learngene_bench.plugins.registry import dataset
 from learngene_bench.util.errors import UserError
 
 app = typer.Typer(no_args_is_help=True, help="List data sets, bring one to this machine, check every image of it.")
@@ -38,7 +38,7 @@ WIDE = 75
 @app.command("list")
 def list_(format: common.FormatOption = common.Format.TABLE) -> None:
     """List data sets with their classes and images."""
-    entries = [_entry(name) for name in dataset_names()]
+    entries = [_entry(name) for name in DATASETS.names()]
     if format is common.Format.JSON:
         print(json.dumps(entries, indent=1))
         return
@@ -75,7 +75,7 @@ def verify(name: NameArgument, root: RootOption = None, settings: OptionsOption 
 
 
 def _entry(name: str) -> dict[str, Any]:
-    kind = dataset_kind(name)
+    kind = DATASETS.get(name)
     try:
         facts = asdict(dataset({"name": name}).facts())
     except UserError:  # its options must say where it lies, so it holds whatever lies there
@@ -92,7 +92,7 @@ def _chosen(name: str, root: Path | None, settings: list[str] | None) -> Dataset
     """
     options = {key.removeprefix("data."): value for key, value in map(parse_override, settings or [])}
     if root is not None:
-        if "root" not in dataset_kind(name).Options.model_fields:
+        if "root" not in DATASETS.get(name).Options.model_fields:
             raise UserError(f"--root: {name} comes with the suite and lies nowhere else")
         options["root"] = str(root)
     return dataset({**options, "name": name})

@@ -10,7 +10,7 @@ import typer
 from rich.text import Text
 
 from learngene_bench.cli import common
-from learngene_bench.plugins.registry import converter, converter_names
+from learngene_bench.plugins.registry import CONVERTERS, converter
 from learngene_bench.util.errors import UserError
 from learngene_bench.util.files import file_hash
 
@@ -57,5 +57,5 @@ def command_for(name: str) -> Callable[..., None]:
     return convert
 
 
-for name in converter_names():
+for name in CONVERTERS.names():
     app.command(f"convert-{name}")(command_for(name))

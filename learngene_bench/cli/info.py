@@ -12,7 +12,8 @@ from rich.text import Text
 from learngene_bench.cli import common
 from learngene_bench.config.loader import local_files, shipped_files
 from learngene_bench.config.section import Section
-from learngene_bench.plugins.registry import Registered, Registry, dataset_kind, dataset_names
+from learngene_bench.contracts.dataset import DATASETS
+from learngene_bench.plugins.registry import Registered, Registry
 from learngene_bench.util.errors import unknown
 
 
@@ -28,10 +29,10 @@ def info(
         console.print(Text(_method(name, registry.get(name))))
     elif name in files:
         print(files[name].read_text(encoding="utf-8"), end="")  # as it is, so that it can start a file of one's own
-    elif name in dataset_names():
+    elif name in DATASETS.names():
         console.print(Text(_dataset(name)))
     else:
-        raise unknown("method, grid, preset or data set", name, [*registry.names(), *files, *dataset_names()])
+        raise unknown("method, grid, preset or data set", name, [*registry.names(), *files, *DATASETS.names()])
 
 
 def _method(name: str, found: Registered) -> str:
@@ -46,7 +47,7 @@ def _method(name: str, found: Registered) -> str:
 
 
 def _dataset(name: str) -> str:
-    kind = dataset_kind(name)
+    kind = DATASETS.get(name)
     lines = [name, *_described(kind), "", f"options (--set data.name={name} --set data.OPTION=VALUE):"]
     return "\n".join([*lines, *_options(kind.Options, "data")])
 

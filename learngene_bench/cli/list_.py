@@ -11,7 +11,8 @@ from rich.text import Text
 
 from learngene_bench.cli import common
 from learngene_bench.config import loader
-from learngene_bench.plugins.registry import Registry, dataset_names
+from learngene_bench.contracts.dataset import DATASETS
+from learngene_bench.plugins.registry import Registry
 from learngene_bench.util.errors import unknown
 
 KINDS = ("methods", "grids", "presets", "datasets")
@@ -67,4 +68,4 @@ def _files(kind: loader.Kind) -> list[dict[str, Any]]:
 
 
 def _datasets() -> list[dict[str, Any]]:
-    return [{"name": name} for name in dataset_names()]
+    return [{"name": name} for name in DATASETS.names()]

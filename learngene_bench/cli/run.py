@@ -13,13 +13,14 @@ from rich.console import Console
 from learngene_bench.cli import common
 from learngene_bench.cli.display import Display, print_failures
 from learngene_bench.cli.executor_options import add_executor_options, options_of
+from learngene_bench.contracts.dataset import DATASETS
 from learngene_bench.contracts.executor import Executor, RunState, StageInfo
 from learngene_bench.execution.executors import make_executor
 from learngene_bench.execution.work import StageWork
 from learngene_bench.planning.plan import Plan
 from learngene_bench.planning.planner import make_plan
 from learngene_bench.planning.request import build_request
-from learngene_bench.plugins.registry import Registry, dataset_kind
+from learngene_bench.plugins.registry import Registry
 from learngene_bench.runs.manifest import describe_cell, write_manifest
 from learngene_bench.runs.store import Runs, State
 from learngene_bench.schema.provenance import SourceCode
@@ -127,7 +128,7 @@ def _execution_of(
 
 def _with_absolute_paths(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the settings of a data set as they hold in any folder: jobs and `lgbench retry` may start in another."""
-    fields = dataset_kind(str(settings["name"])).Options.model_fields
+    fields = DATASETS.get(str(settings["name"])).Options.model_fields
     paths = {name for name, field in fields.items() if field.annotation is Path}
     return {
         name: str(Path(value).expanduser().absolute()) if name in paths else value for name, value in settings.items()

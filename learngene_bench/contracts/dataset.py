@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from learngene_bench.config.recipe import Augmentation
 from learngene_bench.config.section import Section
+from learngene_bench.util.entry_points import Plugins
 from learngene_bench.util.errors import UserError
 
 if TYPE_CHECKING:
@@ -163,3 +164,7 @@ class Dataset(ABC):
                 raise UserError(f"{split}: {held} images, not {known}")
             found.append(f"{split}: {held} images")
         return found
+
+
+DATASETS: Plugins[Dataset] = Plugins("learngene_bench.datasets", "data set", Dataset)
+"""All data sets by name."""

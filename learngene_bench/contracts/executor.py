@@ -32,6 +32,7 @@ from typing import ClassVar, Literal, Protocol
 from learngene_bench.config.preset import Compute
 from learngene_bench.config.section import Section
 from learngene_bench.schema.constants import STAGE_KINDS, DeviceKind, StageKind
+from learngene_bench.util.entry_points import Plugins
 from learngene_bench.util.errors import UserError
 
 Retry = Literal["never", "crashed", "all"]
@@ -299,3 +300,7 @@ class Executor(ABC):
     def logs(cls, runs: Path, address: str) -> list[Path]:
         """Lists the files that hold what the jobs of a stage printed."""
         return []
+
+
+EXECUTORS: Plugins[Executor] = Plugins("learngene_bench.executors", "executor", Executor)
+"""All executors by name."""

@@ -22,6 +22,7 @@ from typing_extensions import TypeVar  # for its default, which typing's has fro
 from learngene_bench.config.section import Section
 from learngene_bench.contracts.family import ModelSpec
 from learngene_bench.schema.constants import Group
+from learngene_bench.util.entry_points import Plugins
 
 if TYPE_CHECKING:
     from torch import nn
@@ -166,6 +167,10 @@ class Initializer(ABC, Generic[OptionsType, SpecType]):
         Scalers, operators, hypernetworks and teachers are not counted (WAVE, Table 1).
         """
         return {}
+
+
+INITIALIZERS: Plugins[Initializer[Any, Any]] = Plugins("learngene_bench.initializers", "method", Initializer)
+"""All installed methods by name; `plugins.registry.Registry` adds those of plugin files."""
 
 
 def wrong_family(method: Initializer[Any, Any], target: ModelSpec) -> str | None:

@@ -7,6 +7,7 @@ is asked for by name, so that a broken plugin disturbs only those who use it.
 from __future__ import annotations
 
 import inspect
+from contextlib import suppress
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
@@ -54,7 +55,9 @@ class EntryPoints:
         try:
             return point.load()
         except Exception as error:
-            raise UserError(f"plugin {name!r} ({point.value}) cannot be imported: {describe_error(error)}") from error
+            raise UserError(
+                f"{self.noun} {name!r} ({point.value}) cannot be imported: {describe_error(error)}"
+            ) from error
 
     def _point(self, name: str) -> EntryPoint:
         if name not in self._points:
@@ -89,9 +92,18 @@ class Plugins(EntryPoints, Generic[Contract]):
             raise UserError(f"{self.noun} {name!r}: {value} is no subclass of {self.contract.__name__}")
         if missing := sorted(getattr(kind, "__abstractmethods__", ())):
             raise UserError(f"{self.noun} {name!r}: {value} does not define {', '.join(missing)}")
-        if (called := getattr(kind, "name", name)) != name:
-            raise UserError(f"{self.noun} {name!r}: {value} calls itself {called!r}; both names must be the same")
+        called = getattr(kind, "name", None)
+        if "name" in self.contract.__annotations__ and called != name:
+            raise UserError(f"{self.noun} {name!r}: {value} needs the class attribute name = {name!r}, not {called!r}")
         return kind
+
+    def usable(self) -> list[type[Contract]]:
+        """Imports all classes but those that cannot be used; a broken one is reported when it is asked for by name."""
+        found = []
+        for name in self.names():
+            with suppress(UserError):
+                found.append(self.get(name))
+        return found
 
 
 def describe_error(error: BaseException) -> str:

@@ -21,7 +21,7 @@ def test_methods_are_measured_on_another_family(installed: Callable[..., Any], t
     assert {record["cell"]["method"] for record in records} == {"he", "direct-pt", "share"}
     targets = [record["cell"]["target"] for record in records]
     assert {(target["family"], target["patch_size"]) for target in targets} == {("mixer", 3)}
-    report = lgbench("report", "runs").stdout
+    report = lgbench("report", "--runs", "runs").stdout
     assert "He-Init" in report
     assert "Share Init" in report
     assert "it is made for models of the family vit, not mixer" in report

@@ -55,7 +55,7 @@ def test_a_task_kind_is_one_file(installed: Callable[..., Any], tmp_path: Path) 
     (he,) = (record for record in records if record["cell"]["method"] == "he")
     assert he["metrics"]["mean-iou"] > 40
     assert all(record["metrics"].keys() == {"mean-iou"} for record in records_of(tmp_path / "runs", "ancestor"))
-    report = lgbench("report", "runs").stdout
+    report = lgbench("report", "--runs", "runs").stdout
     assert "Mean IoU" in report
     assert "He-Init" in report
     assert "models of the task kind 'pixels' cannot be distilled" in report
@@ -81,7 +81,7 @@ def test_a_metric_is_one_file(installed: Callable[..., Any], tmp_path: Path) -> 
         assert {"top1", "top5", "nll", "confidence"} == record["metrics"].keys() == record["initial_metrics"].keys()
         assert 0.1 < record["metrics"]["confidence"] < 1
         assert all("confidence" in point["metrics"] for point in record["curve"] if point["metrics"])
-    report = lgbench("report", "runs", "--metric", "confidence").stdout
+    report = lgbench("report", "--runs", "runs", "--metric", "confidence").stdout
     assert "Mean confidence" in report
 
 
@@ -92,7 +92,7 @@ def test_a_data_set_is_one_file(installed: Callable[..., Any], tmp_path: Path) -
     (record,) = records_of(tmp_path / "runs")
     assert record["evaluation"]["images"] == 96
     assert record["metrics"]["top5"] == 100
-    assert "He-Init" in lgbench("report", "runs").stdout
+    assert "He-Init" in lgbench("report", "--runs", "runs").stdout
 
 
 def test_an_unknown_task_kind_is_named(installed: Callable[..., Any], tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import pytest
 from official_layouts import make
 
 from learngene_bench.cli.main import run_command
-from learngene_bench.plugins.registry import dataset_kind
+from learngene_bench.contracts.dataset import DATASETS
 from learngene_bench.tasks.datasets.archives import Archive, silent
 from learngene_bench.util.errors import UserError
 
@@ -115,7 +115,7 @@ def test_another_checksum_and_a_missing_file(server: Server, tmp_path: Path) -> 
 def test_without_a_network_one_line_says_what_to_put_where(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    kind = dataset_kind(name)
+    kind = DATASETS.get(name)
     first, *others = kind.archives  # type: ignore[attr-defined]
     refused = replace(first, url="http://127.0.0.1:9/archive")  # nobody listens there
     monkeypatch.setattr(kind, "archives", (refused, *others))
@@ -174,7 +174,7 @@ def test_an_archive_is_taken_from_where_a_person_put_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make("tiny-imagenet", tmp_path / "made", monkeypatch)
-    kind = dataset_kind("tiny-imagenet")
+    kind = DATASETS.get("tiny-imagenet")
     (archive,) = kind.archives  # type: ignore[attr-defined]
     path = tmp_path / "root" / archive.place
     path.parent.mkdir()

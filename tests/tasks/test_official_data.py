@@ -13,8 +13,9 @@ import pytest
 from official_layouts import CLASSES, MAKERS, TEST, TRAIN, make, members, number_of, opened, pack
 
 from learngene_bench.cli.main import run_command
+from learngene_bench.contracts.dataset import DATASETS
 from learngene_bench.data.splits import ImageFiles, Images
-from learngene_bench.plugins.registry import dataset, dataset_kind, dataset_names
+from learngene_bench.plugins.registry import dataset
 from learngene_bench.util.errors import UserError
 
 TABLE_9 = {
@@ -42,13 +43,13 @@ def test_counts_are_those_of_the_papers_table_and_known_without_the_data(name: s
     everything = dataset({"name": name, "root": "nowhere", "validation_per_class": 0})
     assert everything.facts().train_images == train
     assert everything.fingerprint() != dataset({"name": name}).fingerprint()
-    assert dataset_kind(name).name == name  # type: ignore[attr-defined]
+    assert DATASETS.get(name).name == name  # type: ignore[attr-defined]
 
 
 def test_the_names_are_those_of_the_published_table() -> None:
     from learngene_bench.results.tables import published
 
-    assert {str(row["dataset"]) for row in published.table("transfer")} - {"average"} <= set(dataset_names())
+    assert {str(row["dataset"]) for row in published.table("transfer")} - {"average"} <= set(DATASETS.names())
 
 
 def test_addresses_and_checksums_are_torchvisions() -> None:
@@ -63,7 +64,7 @@ def test_addresses_and_checksums_are_torchvisions() -> None:
         "inat2019": {(DATASET_URLS["2019"], DATASET_MD5["2019"])},
     }
     for name, known in expected.items():
-        ours = {(archive.url, archive.md5) for archive in dataset_kind(name).archives}  # type: ignore[attr-defined]
+        ours = {(archive.url, archive.md5) for archive in DATASETS.get(name).archives}  # type: ignore[attr-defined]
         assert known <= ours, name
 
 
@@ -131,7 +132,7 @@ def test_preparing_downloads_unpacks_and_does_nothing_twice(
     assert not [path for path in files if path.name.startswith(".")]
     found = opened(name, root).verify(silent)
     checked = sum(line.endswith("its checksum is right") for line in found)
-    assert checked == len(dataset_kind(name).archives)  # type: ignore[attr-defined]
+    assert checked == len(DATASETS.get(name).archives)  # type: ignore[attr-defined]
     assert any(line.startswith(f"test: {CLASSES * TEST} images of {CLASSES} classes") for line in found)
 
 

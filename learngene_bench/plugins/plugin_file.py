@@ -1,0 +1,75 @@
+"""Reads the methods of a Python file that is given as `--plugin`."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import inspect
+import re
+import sys
+import traceback
+from pathlib import Path
+from typing import get_args
+
+from learngene_bench.config.preset import Preset
+from learngene_bench.config.recipe import RECIPES, follow_fallbacks
+from learngene_bench.contracts.initializer import Group, Initializer
+from learngene_bench.util.entry_points import describe_error
+from learngene_bench.util.errors import UserError, unknown
+
+
+def load_plugin(path: Path) -> list[tuple[type[Initializer], str]]:
+    """Imports a Python file and returns the methods that it defines, each with the hash of the file.
+
+    Raises:
+        UserError: the file cannot be read or imported, or defines no method; the line names where.
+    """
+    try:
+        source_hash = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise UserError(f"plugin file {path}: {error.strerror}") from error
+    module_name = f"learngene_bench_plugin_{source_hash[:12]}"
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    if spec is None or spec.loader is None:
+        raise UserError(f"plugin file {path}: not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        trace = traceback.extract_tb(error.__traceback__)
+        frames = [frame for frame in trace if Path(frame.filename).resolve() == path.resolve()]
+        line = f", line {frames[-1].lineno}" if frames else ""
+        raise UserError(f"plugin {path}{line}: {describe_error(error)}") from error
+    kinds = [
+        kind
+        for kind in vars(module).values()
+        if inspect.isclass(kind) and issubclass(kind, Initializer) and kind.__module__ == module_name
+    ]
+    concrete = [kind for kind in kinds if not inspect.isabstract(kind)]
+    if not concrete:
+        raise UserError(f"plugin {path}: defines no Initializer with an initialize() method")
+    for kind in concrete:
+        check_identity(kind, f"plugin {path}")
+    return [(kind, source_hash) for kind in concrete]
+
+
+def check_identity(kind: type[Initializer], where: str) -> None:
+    """Checks that a method can be called by its name, and that tables have a place for it.
+
+    Raises:
+        UserError: naming `where` and what is wrong.
+    """
+    if not isinstance(getattr(kind, "name", None), str) or not isinstance(getattr(kind, "title", None), str):
+        raise UserError(f"{where}: class {kind.__name__} needs a name and a title")
+    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", kind.name):
+        raise UserError(f"{where}: name {kind.name!r}: lower-case letters, digits and single hyphens, as in my-init")
+    if kind.name in {*Preset.model_fields, *RECIPES, "grid", "all"}:
+        raise UserError(f"{where}: name {kind.name!r} is taken: it means something else in --set or --method")
+    for recipe in kind.recipe_fallbacks:
+        if recipe in {*Preset.model_fields, *RECIPES, "grid"}:
+            raise UserError(f"{where}: recipe_fallbacks: the name {recipe!r} is taken by the suite")
+        if follow_fallbacks(recipe, RECIPES, kind.recipe_fallbacks) is None:
+            raise UserError(f"{where}: recipe_fallbacks: {recipe!r} leads to none of {', '.join(RECIPES)}")
+    if kind.group not in get_args(Group):
+        raise unknown(f"group of {where}, class {kind.__name__},", kind.group, get_args(Group))

@@ -97,7 +97,7 @@ def _origins(cells: Iterable[PublishedStage]) -> Iterator[str]:
     configs = [stage.config.config for stage in cells if stage.config]
     methods = [config.method for config in configs if isinstance(config, CellConfig)]
     for name, count in sorted(Counter(method.name for method in methods if method.source_hash).items()):
-        yield f"computed by {name}, a plugin file without which nobody can repeat them: {count}"
+        yield f"of {name}, a plugin file without which nobody can repeat them: {count}"
 
 
 def _code(git: Git) -> str:

@@ -151,6 +151,7 @@ class Page:
 
     def _wrapped(self, text: str, size: float) -> list[str]:
         """Wraps the text at the width of the figure, measured with the real font."""
+        text = text.replace(" %", "\u00a0%")
         room = self._width - 2 * _MARGIN
         letters = int(room / (_LETTER_WIDTH * size))
         lines = textwrap.wrap(text, letters, break_on_hyphens=False)

@@ -1,13 +1,14 @@
-"""A record and its repetition, side by side: the same numbers or not, and whether the same were to be expected."""
+"""Compares a record with its repetition: the numbers, and the reasons for which other numbers are to be expected."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from learngene_bench.schema.base import Scalar
 from learngene_bench.schema.cost import CellCost
+from learngene_bench.schema.metric import CurvePoint
 from learngene_bench.schema.provenance import Git, Provenance
 from learngene_bench.schema.record import CellRecord, Record
 
@@ -94,7 +95,8 @@ def _curves(recorded: CellRecord, repeated: CellRecord) -> Line:
     if len(recorded.curve) != len(repeated.curve):
         return Line("learning curve", *counts, same=False)
     pairs = list(zip(recorded.curve, repeated.curve, strict=True))
-    unlike = [before.epoch for before, after in pairs if before != after]
+    common = recorded.metric_specs.keys() & repeated.metric_specs.keys()
+    unlike = [before.epoch for before, after in pairs if _measured(before, common) != _measured(after, common)]
     if not unlike:
         return Line("learning curve", *counts, same=True)
     spec = recorded.metric_specs[recorded.primary_metric]
@@ -103,6 +105,12 @@ def _curves(recorded: CellRecord, repeated: CellRecord) -> Line:
     what = f"points of {spec.title}" if spec.unit == "%" else f"of {spec.title}"
     remark = f"from epoch {unlike[0]:g}: {metric} {what}, {loss} of loss at most"
     return Line("learning curve", *counts, same=False, remark=remark)
+
+
+def _measured(point: CurvePoint, metrics: Collection[str]) -> tuple[object, ...]:
+    """Returns what a point holds of these metrics; a later version of the suite may measure more."""
+    values = {name: value for name, value in (point.metrics or {}).items() if name in metrics}
+    return point.epoch, point.iterations, point.loss, values
 
 
 def _furthest(pairs: Iterable[tuple[float | None, float | None]]) -> str:

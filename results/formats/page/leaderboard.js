@@ -8,6 +8,7 @@ const entries = [...document.querySelectorAll("td[data-records]")];
 const form = document.querySelector("form");
 const dialog = document.querySelector("dialog");
 const moments = ["as initialized", "after fine-tuning"];
+const amounts = ["epochs", "iterations", "images", "FLOPs", "seconds"];
 
 const recordsOf = (entry) => (entry?.dataset.records ?? "").split(" ").filter(Boolean).map((at) => records[at]);
 const rowsOf = (table) => [...table.tBodies[0].rows].filter((row) => !row.matches(".group"));
@@ -22,7 +23,7 @@ function furnish(made, attributes = {}, ...children) {
   return made;
 }
 
-/* Sorting: a click on a title sorts by the better end first, the next by the other end, the third restores the groups. */
+/* Sorting: the first click on a title sorts by the better end, the second by the other, the third restores groups. */
 
 for (const table of tables) {
   const original = [...table.tBodies[0].rows];
@@ -132,7 +133,7 @@ function show(record, entry) {
     element("h3", {}, `Record ${record.address}, seed ${record.seed}`),
     ...(record.error ? [element("p", {}, record.error)] : []),
     ...(record.metrics?.length > 1 ? [table("Metrics", ["Metric", ...moments], record.metrics)] : []),
-    ...(record.cost ? [table("Cost", ["Phase", "epochs", "iterations", "images", "FLOPs", "seconds"], record.cost)] : []),
+    ...(record.cost ? [table("Cost", ["Phase", ...amounts], record.cost)] : []),
     ...(record.time ? [element("p", {}, `Computed ${record.time}`)] : []),
     ...record.facts.flatMap((at) => facts(...data.facts[at])),
   );
@@ -201,7 +202,7 @@ function learningCurves(record, entry) {
   );
   const epochs = own[0].curve.map(([epoch, value], at) => [epoch, ...own.map((one) => one.curve[at]?.[1] ?? "")]);
   const numbers = table("Learning curves", ["Epoch", ...own.map((one) => `seed ${one.seed}`)], epochs);
-  const legend = "Blue: its seeds, the chosen one thick. Grey: means of the other methods; point at a line for its name.";
+  const legend = "Blue: its seeds, this one thick. Grey: means of the other methods; point at a line for its name.";
   return [
     element("h3", {}, "Learning curves"),
     element("figure", {}, drawing, element("figcaption", {}, legend)),

@@ -15,7 +15,6 @@ or not begun.
 from __future__ import annotations
 
 import argparse
-import copy
 import math
 import os
 import platform
@@ -35,8 +34,14 @@ from learngene_bench.planning.plan import Cell, Plan, Stage
 from learngene_bench.planning.planner import make_plan
 from learngene_bench.planning.request import build_request
 from learngene_bench.plugins.registry import Registry
-from learngene_bench.runs.manifest import about, write_manifest
+from learngene_bench.runs.manifest import describe_cell, write_manifest
 from learngene_bench.runs.store import Runs, State
+from learngene_bench.schema.base import read, write
+from learngene_bench.schema.cost import CellCost
+from learngene_bench.schema.metric import CurvePoint
+from learngene_bench.schema.progress import Progress
+from learngene_bench.schema.record import RECORDS, CellRecord, Failure, Record
+from learngene_bench.schema.stage import StageFile
 from learngene_bench.util.files import read_json, write_json
 
 LGBENCH = str(Path(sys.executable).with_name("lgbench"))
@@ -87,7 +92,7 @@ def main() -> None:
             fill(runs, plan, ["lgbench", "run", *asked])
         if options.only_make:
             return
-        folders = [runs.of(stage) for stage in plan.stages.values()]
+        folders = [runs.stage_dir(stage) for stage in plan.stages.values()]
         for folder in [folder for folder in folders if folder.state() is State.INTERRUPTED][:RUNNING]:
             claims.enter_context(folder.acquire())
         print(about_the_machine())
@@ -109,12 +114,13 @@ def fill(runs: Runs, plan: Plan, command: Sequence[str]) -> None:
         state = draw.choice(states)
         if state is State.WAITING:
             continue
-        execution = samples.configs[stage.kind]["execution"]
-        folder = runs.enter(stage, {**execution, "about": about(cell, plan) if cell else None})
+        description = describe_cell(cell, plan) if cell else None
+        execution = samples.configs[stage.kind].execution.model_copy(update={"description": description})
+        folder = runs.write_config(stage, execution)
         if state is State.FAILED:
-            write_json(folder.failed, {**samples.failure, "address": address, "label": stage.label})
+            write(folder.failed, samples.failure.model_copy(update={"address": address, "label": stage.label}))
         elif state is State.INTERRUPTED:
-            write_json(folder.progress, samples.progress)
+            write_json(folder.progress, samples.progress.model_dump())
         else:
             if cell:
                 write_json(folder.initial_weights, samples.initial_weights(cell, draw))
@@ -132,34 +138,36 @@ class Samples:
         ran = subprocess.run([*command, "--runs", str(runs)], capture_output=True, text=True, check=False)
         if ran.returncode != 1:  # as one method fails
             sys.exit(f"{' '.join(command)}: {ran.stderr}")
-        done = {kind: next((runs / kind).glob("*/result.json")) for kind in ("ancestor", "gene", "cell")}
-        self.records = {kind: read_json(path, "record") for kind, path in done.items()}
-        self.configs = {kind: read_json(path.with_name("config.json"), "config") for kind, path in done.items()}
+        done = {kind: next((runs / kind).glob("*/result.json")) for kind in RECORDS}
+        self.records: dict[str, Record] = {kind: read(RECORDS[kind], path) for kind, path in done.items()}
+        self.configs = {kind: read(StageFile, path.with_name("config.json")) for kind, path in done.items()}
         weights = read_json(done["cell"].with_name("initial_weights.json"), "statistics")
         self.statistics = next(iter(weights.values()))
-        self.failure = read_json(next(runs.glob("cell/*/failed.json")), "failure")
-        where = {"phase": "finetuning", "step": 40, "steps": 95, "epoch": 2.1, "epochs": 5.0, "top1": 20.0}
-        self.progress = {**where, "time": time.time()}
+        self.failure = read(Failure, next(runs.glob("cell/*/failed.json")))
+        where = {"phase": "finetuning", "step": 40, "steps": 95, "epoch": 2.1, "epochs": 5.0, "metrics": {"top1": 20.0}}
+        self.progress = Progress(**where, time=time.time())
 
-    def stage(self, stage: Stage) -> dict[str, Any]:
+    def stage(self, stage: Stage) -> Record:
         """Makes the record of a stage from the sample's, with the fields that differ from stage to stage."""
-        record = copy.deepcopy(self.records[stage.kind])
-        return {**record, "address": stage.address, "inputs": dict(stage.inputs)}
+        return self.records[stage.kind].model_copy(update={"address": stage.address, "inputs": dict(stage.inputs)})
 
-    def cell(self, stage: Stage, cell: Cell, plan: Plan, draw: random.Random) -> dict[str, Any]:
+    def cell(self, stage: Stage, cell: Cell, plan: Plan, draw: random.Random) -> CellRecord:
         """Makes the record of a cell with random numbers; it has as many epochs and tensors as the cell."""
-        record = {**self.stage(stage), **about(cell, plan)}
-        nothing = dict.fromkeys(record["cost"]["tune"], 0)
-        spent = record["cost"] if stage.inputs else dict.fromkeys(record["cost"], nothing)
-        tune = {**record["cost"]["tune"], "flops": stage.flops, "seconds": stage.flops * 3e-11 * (1 + draw.random())}
-        curve = learning_curve(cell, plan, record["curve"][-1], draw)
-        metrics = {"top1": curve[-1]["top1"], "top1_initial": curve[0]["top1"]}
-        return {
-            **record,
-            "metrics": {**record["metrics"], **metrics},
-            "curve": curve,
-            "cost": {**spent, "tune": tune},
-        }
+        record = self.stage(stage)
+        assert isinstance(record, CellRecord)
+        seconds = stage.flops * 3e-11 * (1 + draw.random())
+        finetune = record.cost.finetune.model_copy(update={"flops": stage.flops, "seconds": seconds})
+        spent = record.cost if stage.inputs else CellCost()
+        curve = learning_curve(cell, plan, record.curve[-1], draw)
+        return record.model_copy(
+            update={
+                **dict(describe_cell(cell, plan)),
+                "metrics": curve[-1].metrics,
+                "initial_metrics": curve[0].metrics,
+                "curve": curve,
+                "cost": spent.model_copy(update={"finetune": finetune}),
+            }
+        )
 
     def initial_weights(self, cell: Cell, draw: random.Random) -> dict[str, Any]:
         """Makes statistics for each tensor."""
@@ -167,7 +175,7 @@ class Samples:
         return {name: {statistic: draw.gauss(0, 1) for statistic in self.statistics} for name in names}
 
 
-def learning_curve(cell: Cell, plan: Plan, point: dict[str, Any], draw: random.Random) -> list[dict[str, Any]]:
+def learning_curve(cell: Cell, plan: Plan, point: CurvePoint, draw: random.Random) -> tuple[CurvePoint, ...]:
     """Makes a curve with a point for each epoch; deeper models and methods later in the plan end higher."""
     epochs = math.ceil(plan.preset.recipes["finetuning"].epochs or 1)
     start = 10 + draw.gauss(0, 1)
@@ -176,8 +184,9 @@ def learning_curve(cell: Cell, plan: Plan, point: dict[str, Any], draw: random.R
     for epoch in range(epochs + 1):
         top1 = min(100.0, max(0.0, start + rise * (1 - math.exp(-3 * epoch / epochs))))
         loss = None if epoch == 0 else 3 - top1 / 50
-        curve.append({**point, "epoch": float(epoch), "iterations": 19 * epoch, "top1": top1, "loss": loss})
-    return curve
+        metrics = {**(point.metrics or {}), "top1": top1}
+        curve.append(CurvePoint(epoch=float(epoch), iterations=19 * epoch, loss=loss, metrics=metrics))
+    return tuple(curve)
 
 
 def default_commands(asked: Sequence[str]) -> list[str]:

@@ -19,7 +19,7 @@ import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import wraps
 from pathlib import Path
@@ -29,16 +29,20 @@ from unittest.mock import patch
 import torch
 
 from learngene_bench.contracts.task import task_kind
-from learngene_bench.execution import stages
+from learngene_bench.execution import cell_stage, stage
+from learngene_bench.execution.device import choose_device
 from learngene_bench.execution.stage_data import load_data
-from learngene_bench.execution.stages import choose_device, execute
+from learngene_bench.execution.stages import execute
 from learngene_bench.planning.plan import Plan
 from learngene_bench.planning.planner import make_plan
 from learngene_bench.planning.request import build_request
 from learngene_bench.plugins.registry import Registry
 from learngene_bench.runs import lease, store
-from learngene_bench.runs.manifest import about
+from learngene_bench.runs.manifest import describe_cell
 from learngene_bench.runs.store import Runs
+from learngene_bench.schema.metric import CurvePoint
+from learngene_bench.schema.record import CellRecord
+from learngene_bench.schema.stage import Execution
 from learngene_bench.training import loop
 from learngene_bench.training.context import MeteredContext
 from learngene_bench.training.evaluation import evaluate
@@ -55,16 +59,16 @@ SHORT = 38
 PARTS: dict[str, list[tuple[Any, str]]] = {
     "claim": [(lease, "_take"), (lease, "_release")],
     "configuration": [(store.StageFolder, "read_config")],
-    "hash and statistics of initial weights": [(stages, "describe")],
+    "hash and statistics of initial weights": [(cell_stage, "describe")],
     "checkpoints": [(loop._Run, "save")],
-    "progress": [(stages, "_write_progress")],
-    "the fine-tuned model's file and hash": [(stages, "save_tensors"), (stages, "file_hash")],
-    "provenance": [(stages._Stage, "provenance")],
-    "record": [(stages, "write_json"), (store.StageFolder, "finish")],
+    "progress": [(stage, "_write_progress")],
+    "the fine-tuned model's file and hash": [(cell_stage, "save_tensors"), (cell_stage, "file_hash")],
+    "provenance": [(stage.Stage, "record_head")],
+    "record": [(cell_stage, "write_json"), (store.StageFolder, "finish")],
 }
 """Names the parts of a cell's overhead and the functions that do them; none of these calls another."""
 
-Curve = list[dict[str, Any]]
+Curve = Sequence[CurvePoint]
 
 
 def main() -> None:
@@ -141,19 +145,15 @@ def as_a_cell(plan: Plan) -> Curve:
     cell, preset = plan.cells[0], plan.preset
     with tempfile.TemporaryDirectory() as folder:
         runs = Runs(Path(folder))
-        entered = runs.enter(
-            plan.stages[cell.address],
-            {
-                "command": ["lgbench", "run"],
-                "device": preset.compute.device,
-                "checkpoint_seconds": preset.compute.checkpoint_seconds,
-                "data": preset.data,
-                "files": {},
-                "about": about(cell, plan),
-            },
+        execution = Execution(
+            command=("lgbench", "run"),
+            checkpoint_seconds=preset.compute.checkpoint_seconds,
+            data=dict(preset.data),
+            description=describe_cell(cell, plan),
         )
+        stage_dir = runs.write_config(plan.stages[cell.address], execution)
         assert execute(runs, "cell", cell.address, Registry()) == "done"
-        return entered.read_result()["curve"]
+        return stage_dir.read_record(CellRecord).curve
 
 
 @contextmanager

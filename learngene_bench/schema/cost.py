@@ -66,8 +66,8 @@ class CellCost(GeneCost):
         finetune: training the initialized target.
     """
 
-    initialize: Cost
-    finetune: Cost
+    initialize: Cost = Cost()
+    finetune: Cost = Cost()
 
     def __getitem__(self, phase: Phase) -> Cost:
         cost: Cost = getattr(self, phase)

@@ -102,7 +102,7 @@ def _curves(recorded: CellRecord, repeated: CellRecord) -> Line:
     spec = recorded.metric_specs[recorded.primary_metric]
     metric = _furthest(((b.metrics or {}).get(spec.name), (a.metrics or {}).get(spec.name)) for b, a in pairs)
     loss = _furthest((before.loss, after.loss) for before, after in pairs)
-    what = f"points of {spec.title}" if spec.unit == "%" else f"of {spec.title}"
+    what = f"points of {spec.name}" if spec.unit == "%" else f"of {spec.name}"
     remark = f"from epoch {unlike[0]:g}: {metric} {what}, {loss} of loss at most"
     return Line("learning curve", *counts, same=False, remark=remark)
 

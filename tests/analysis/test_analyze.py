@@ -165,7 +165,7 @@ def test_no_more_cells_than_can_be_seen(trained: Path, capsys: pytest.CaptureFix
 
 def test_files_that_are_gone_or_damaged(own: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     telg, he = cell(own, "telg depth 4"), cell(own, "he depth 4")
-    Runs(own).folder("gene", telg.read_config()["inputs"]["gene"]).tensors.unlink()
+    Runs(own).folder("gene", telg.read_config().inputs["gene"]).tensors.unlink()
     error = failure(capsys, own, "attention-structure", "telg depth 4")
     assert "it was initialized from a gene whose file is gone" in error
     assert f'`lgbench rerun "telg micro depth 4 seed 0" --runs {own}` computes it again' in error

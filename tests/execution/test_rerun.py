@@ -18,13 +18,16 @@ from whole_runs import PLUGIN
 from learngene_bench.baselines.he import He
 from learngene_bench.cli.main import run_command
 from learngene_bench.execution import rerun as rerun_module
-from learngene_bench.execution.rerun import Repeat, here
+from learngene_bench.execution.rerun import RerunPlan, parse_local_paths
 from learngene_bench.plugins.registry import Registry
 from learngene_bench.results.leaderboard import manage
 from learngene_bench.results.records.repetition import compare
-from learngene_bench.runs.store import Runs
+from learngene_bench.runs.leaderboard import open_runs
+from learngene_bench.schema.leaderboard import read_stages
+from learngene_bench.schema.record import CellRecord
 from learngene_bench.util.errors import UserError
 from learngene_bench.util.files import file_hash
+from learngene_bench.version import PROTOCOL
 
 
 @pytest.fixture(autouse=True)
@@ -83,8 +86,8 @@ def test_a_record_that_was_changed_does_not_come_out(
     path.write_text(json.dumps(record))
     status, text, _ = rerun(capsys, "wave", "--runs", copied, "--keep-inputs", "--workers", 1)
     assert status == 1
-    assert re.search(r"top-1 after tuning .* -0\.0694 points", text)
-    assert re.search(r"learning curve .* 0\.0694 points of top-1, 0 of loss at most", " ".join(text.split()))
+    assert re.search(r"Top-1 accuracy after fine-tuning .* -0\.0694 points", text)
+    assert re.search(r"learning curve .* 0\.0694 points of top1, 0 of loss at most", " ".join(text.split()))
     assert "The numbers differ, and should not" in " ".join(text.split())
     (folder,) = Path("reruns").iterdir()
     assert [stage.parent.parent.name for stage in sorted(folder.glob("*/*/log.txt"))] == ["cell"]
@@ -121,8 +124,10 @@ def test_what_cannot_be_repeated_is_one_line(
     assert "only data.KEY=VALUE" in refused("he depth 6", "--set", "finetuning.epochs=3")
     assert "--checkpoint none.pt: No such file" in refused("he depth 6", "--checkpoint", "none.pt")
     with monkeypatch.context() as patch:
-        patch.setattr(rerun_module, "PROTOCOL", 2)
-        assert "under protocol 1, this is 2: the code that computed it is commit c0ffee" in refused("he depth 6")
+        patch.setattr(rerun_module, "PROTOCOL", 9)
+        assert f"under protocol {PROTOCOL}, this is 9: the code that computed it is commit c0ffee" in refused(
+            "he depth 6"
+        )
     with monkeypatch.context() as patch:
         patch.setattr(He, "version", 2)
         assert "recorded with version 1 of he, this is 2" in refused("he depth 6")
@@ -145,14 +150,14 @@ def test_data_and_weights_are_found_where_they_lie_here(tmp_path: Path) -> None:
     offered = recorded(tmp_path / "runs", "wave", *data, f"teacher.checkpoint={weights}", seeds=1)
     board = tmp_path / "boards" / "mine"
     manage.add(board, offered.folder)
-    executions = [json.loads(path.read_text())["execution"] for path in board.rglob("config.json")]
-    assert not any("root" in execution["data"] or execution["files"] for execution in executions)
+    executions = [stage.config.execution for stage in read_stages(board).values() if stage.config]
+    assert not any("root" in execution.data or execution.files for execution in executions)
     shutil.move(tmp_path / "images", tmp_path / "moved")
 
     def check(*settings: str, checkpoints: Sequence[Path] = ()) -> None:
-        given = here(settings, checkpoints, ["lgbench"])
-        repeat = Repeat(Runs(board), offered.stages("cell")[0].address, given, keep_inputs=False)
-        repeat.check(Registry())
+        paths = parse_local_paths(settings, checkpoints)
+        address = offered.stages("cell")[0].address
+        RerunPlan(open_runs(board), address, paths, ["lgbench"], keep_inputs=False).check(Registry())
 
     with pytest.raises(UserError, match=r"root is missing .--set data.KEY=VALUE says where"):
         check()
@@ -164,6 +169,10 @@ def test_data_and_weights_are_found_where_they_lie_here(tmp_path: Path) -> None:
     (tmp_path / "moved/train/ant/99.png").write_bytes((tmp_path / "moved/train/ant/0.png").read_bytes())
     with pytest.raises(UserError, match="recorded on other data"):
         check(f"data.root={tmp_path / 'moved'}", checkpoints=[weights])
+
+
+def parsed(record: dict[str, Any]) -> CellRecord:
+    return CellRecord.model_validate_json(json.dumps(record))
 
 
 def set_in(*keys: Any, to: Any) -> Callable[[dict[str, Any]], None]:
@@ -179,12 +188,12 @@ def set_in(*keys: Any, to: Any) -> Callable[[dict[str, Any]], None]:
     ("change", "unlike"),
     [
         (set_in("provenance", "finished", to="2030-01-01T00:00:00Z"), []),
-        (set_in("cost", "tune", "seconds", to=99.0), []),
-        (set_in("metrics", "top1", to=50.0), ["top-1 after tuning"]),
+        (set_in("cost", "finetune", "seconds", to=99.0), []),
+        (set_in("metrics", "top1", to=50.0), ["Top-1 accuracy after fine-tuning"]),
         (set_in("curve", 1, "loss", to=1.5), ["learning curve"]),
         (lambda record: record["curve"].pop(), ["learning curve"]),
         (set_in("initial_weights", "sha256", to="0" * 64), ["initial weights"]),
-        (set_in("cost", "tune", "iterations", to=96), ["iterations to tune"]),
+        (set_in("cost", "finetune", "iterations", to=96), ["iterations to finetune"]),
     ],
 )
 def test_what_counts_as_the_same_numbers(
@@ -194,7 +203,7 @@ def test_what_counts_as_the_same_numbers(
     record["cost"] = copy.deepcopy(record["cost"])
     other = copy.deepcopy(record)
     change(other)
-    repetition = compare(record, other)
+    repetition = compare(*map(parsed, (record, other)))
     assert [line.name for line in repetition.numbers if not line.same] == unlike
     assert repetition.same == (not unlike)
 
@@ -217,5 +226,5 @@ def test_when_the_same_bits_are_to_be_expected(
     record["provenance"]["code"] = {"sha256": "c" * 64}
     other = copy.deepcopy(record)
     change(other["provenance"])
-    assert compare(other, record).obstacles == obstacles
-    assert compare(record, record).obstacles == ()
+    assert compare(parsed(other), parsed(record)).obstacles == obstacles
+    assert compare(parsed(record), parsed(record)).obstacles == ()

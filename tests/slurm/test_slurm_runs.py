@@ -218,7 +218,7 @@ def test_two_tasks_train_one_model(cluster: Cluster, preset: Path, reference: Pa
     alone = json.loads((reference / path.relative_to(runs)).read_text())
     assert record["initial_weights"].keys() == alone["initial_weights"].keys()
     assert record["metrics"]["top1"] == pytest.approx(alone["metrics"]["top1"], abs=10)  # other random numbers
-    assert record["cost"]["tune"]["images"] == alone["cost"]["tune"]["images"]
+    assert record["cost"]["finetune"]["images"] == alone["cost"]["finetune"]["images"]
     assert record["provenance"]["hardware"]["processes"] == 2
 
 

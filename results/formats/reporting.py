@@ -107,7 +107,7 @@ def _metric_tables(results: Results, metric: str | None) -> list[MetricTable]:
 def _beside_the_paper(tables: Sequence[MetricTable]) -> list[ReportTable]:
     found = comparison_reports(comparisons(tables))
     if not found:
-        raise UserError(f"--compare published needs what the paper prints: --metric {published.METRIC}")
+        raise UserError(f"--compare published needs what the paper prints: --metric {published.paper()['metric']}")
     return found
 
 

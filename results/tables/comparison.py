@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from learngene_bench.results.statistics.paired import RankCorrelation, mean, rank_correlation, ranks
+from learngene_bench.results.tables import published
 from learngene_bench.results.tables.measure import UNKNOWN
 from learngene_bench.results.tables.metric_table import Entry, MethodRow, MetricTable
 from learngene_bench.results.tables.numbers import on_axis
-from learngene_bench.results.tables.published import METRIC, Series, series
+from learngene_bench.results.tables.published import Series, series
 
 _DIGITS = 9
 """Digits after the point to which means are compared: sums of other numbers are rounded in another way."""
@@ -92,7 +93,7 @@ class SizeComparison:
 
 def comparisons(tables: Sequence[MetricTable]) -> list[SizeComparison]:
     """Compares every size of every table of the metric that the paper prints, or whose metric is not known yet."""
-    comparable = [table for table in tables if table.measure.name in (METRIC, UNKNOWN.name)]
+    comparable = [table for table in tables if table.measure.name in (published.paper()["metric"], UNKNOWN.name)]
     return [_comparison(table, size) for table in comparable for size in table.sizes()]
 
 
@@ -140,7 +141,7 @@ def _compared(table: MetricTable, row: MethodRow, indices: Sequence[int], paper:
         if number is not None:
             published[label] = number
     absent = "a variant, which the paper does not have" if row.variant else "not in this table of the paper"
-    ablation = (row.method, row.variant) in paper.variants
+    ablation = (row.method, row.variant) in paper.ablations
     remarks = [absent] if not numbers else ["from the paper's ablations, Tables 4 and 5"] if ablation else []
     remarks += [f"without {on_axis(table.axis, labels)}: {reason}" for reason, labels in lacking.items()]
     return ComparedRow(row, measured, published, None, None, tuple(remarks))

@@ -7,6 +7,7 @@ from typing import Any
 
 from learngene_bench.results.tables.comparison import ComparedRow, Correlation, SizeComparison
 from learngene_bench.results.tables.numbers import on_axis, signed
+from learngene_bench.results.tables.published import paper
 from learngene_bench.results.tables.report_table import (
     Footnotes,
     ReportCell,
@@ -16,8 +17,6 @@ from learngene_bench.results.tables.report_table import (
     number,
     slug,
 )
-
-PAPER = "WAVE paper (arXiv 2406.17503)"
 
 _COLUMNS = tuple(ReportColumn(label, span) for span in ("Mean", "Rank") for label in ("here", "paper", "diff."))
 
@@ -101,12 +100,13 @@ def _data(comparison: SizeComparison, row: ComparedRow) -> dict[str, Any]:
 
 def _notes(comparison: SizeComparison) -> Iterator[str]:
     table, series = comparison.table, comparison.series
-    yield f"Paper: {PAPER}, Table {series.table}, {series.title}. Means over {on_axis(table.axis, comparison.columns)}."
+    columns = on_axis(table.axis, comparison.columns)
+    yield f"Paper: {paper()['title']}, Table {series.table}, {series.title}. Means over {columns}."
     yield (
         "Rank: among the methods that both have, 1 for the best mean; pre-training is a reference without rank. "
         "Differences: measured minus published, of unrounded means."
     )
-    if table.preset != "imagenet":
+    if table.preset != paper()["preset"]:
         yield (
             f"The scales differ (the paper's are those of ImageNet, here it is the preset {table.preset}): "
             "what can be compared is the order."
@@ -128,8 +128,8 @@ def _nothing(comparison: SizeComparison) -> str:
     places = dict.fromkeys(place for values in series.values.values() for place in values)
     known = [f"{place:g}" if isinstance(place, float) else str(place) for place in places]
     return (
-        f"{comparison.size}: nothing to compare, Table {series.table} of the {PAPER} has {on_axis(axis, known)} "
-        f"and this table {on_axis(axis, comparison.other_columns)}."
+        f"{comparison.size}: nothing to compare, Table {series.table} of the {paper()['title']} has "
+        f"{on_axis(axis, known)} and this table {on_axis(axis, comparison.other_columns)}."
     )
 
 

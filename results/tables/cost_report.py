@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from learngene_bench.results.records.types import Results
-from learngene_bench.results.tables.claims import SavingsClaim, published_savings, savings_claim
+from learngene_bench.results.statistics.paired import mean
+from learngene_bench.results.tables import published
 from learngene_bench.results.tables.costs import RESOURCES, TARGET_PHASES, CostTable, MethodCost, cost_tables
 from learngene_bench.results.tables.equal_budget import at_equal_budget, lost_leads
 from learngene_bench.results.tables.metric_report import size_mean
@@ -169,12 +170,12 @@ def _row(costs: CostTable, method: MethodCost, cells: tuple[ReportCell, ...], fo
 
 def _claims(table: MetricTable, sizes: Sequence[CostTable]) -> Iterator[ReportTable]:
     """The paper's claim, what its own table says of it, and what was measured; nothing at equal budget."""
-    claim = savings_claim()
+    claim = published.paper()["savings"]
     measured = [
         (costs, method)
         for costs in sizes
         for method in costs.methods
-        if (method.row.method, method.row.variant) == (claim.method, "") and method.amounts
+        if (method.row.method, method.row.variant) == (claim["method"], "") and method.amounts
     ]
     if not measured or table.equal_budget:
         return
@@ -193,24 +194,21 @@ def _claims(table: MetricTable, sizes: Sequence[CostTable]) -> Iterator[ReportTa
             ReportColumn("diff.", table.measure.spec.title),
         ),
         rows=(
-            _claim_row(
+            _text_row(
                 group,
                 "paper's claim",
-                claim.targets,
-                claim.computation,
-                "",
-                "",
-                "",
-                "",
-                claim.storage,
-                claim.difference,
+                claim["targets"],
+                claim["computation"],
+                NOTHING,
+                claim["storage"],
+                claim["difference"],
             ),
-            *(_published_rows(claim, group) if table.axis == "depth" else ()),
+            *(_published_rows(group) if table.axis == "depth" else ()),
             *(_measured_row(costs, method) for costs, method in measured),
         ),
         notes=(
-            claim.note,
-            f"Of the paper's Table 1: epochs of preparing, and {claim.finetuning_epochs} of fine-tuning each target "
+            claim["note"],
+            f"Of the paper's Table 1: epochs of preparing, and {claim['finetuning_epochs']} of fine-tuning each target "
             "unless it is pre-trained itself; storage by its column Para.; mean Top-1 over its depths. It counts no "
             "ancestors.",
             "Here: everything that is spent until n targets are fine-tuned, and the bytes of the genes.",
@@ -218,26 +216,30 @@ def _claims(table: MetricTable, sizes: Sequence[CostTable]) -> Iterator[ReportTa
     )
 
 
-def _claim_row(group: str, label: str, *texts: str) -> ReportRow:
-    return ReportRow(group, label, tuple(ReportCell(text or NOTHING) for text in texts))
+def _text_row(
+    group: str, label: str, n: str, epochs: str, stored_one: str, stored_n: str, difference: str
+) -> ReportRow:
+    texts = (n, epochs, NOTHING, NOTHING, NOTHING, stored_one, stored_n, difference)
+    return ReportRow(group, label, tuple(map(ReportCell, texts)))
 
 
-def _published_rows(claim: SavingsClaim, group: str) -> Iterator[ReportRow]:
-    for found in published_savings(claim):
-        n, stored = found.targets, found.stored
-        difference = signed(found.difference)
-        yield _claim_row(
-            group,
-            f"Table 1, {found.model}",
-            str(n),
-            times(found.epochs),
-            "",
-            "",
-            "",
-            times(stored),
-            times(n * stored),
-            difference,
-        )
+def _published_rows(group: str) -> Iterator[ReportRow]:
+    """What the paper's own table of depths says of each of its models."""
+    claim, metric = published.paper()["savings"], published.paper()["metric"]
+    for size, model in published.paper()["sizes"].items():
+        rows = [row for row in published.table("depth") if row["size"] == size]
+
+        def column(method: str, name: str, rows: Sequence[Mapping[str, Any]] = rows) -> list[float]:
+            return [float(row[name] or 0) for row in rows if row["method"] == method]
+
+        ours, reference = claim["method"], claim["reference"]
+        n = len(column(ours, metric))
+        needed = column(ours, "prepare_epochs")[0] + n * claim["finetuning_epochs"]
+        epochs = n * column(reference, "prepare_epochs")[0] / needed
+        stored = column(reference, "params_m")[0] / column(ours, "params_m")[0]
+        difference = mean(column(ours, metric)) - mean(column(reference, metric))
+        texts = (str(n), times(epochs), times(stored), times(n * stored), signed(difference))
+        yield _text_row(group, f"Table 1, {model}", *texts)
 
 
 def _measured_row(costs: CostTable, method: MethodCost) -> ReportRow:

@@ -9,10 +9,10 @@ from typing import Any
 from learngene_bench.results.records.selection import RowKey
 from learngene_bench.results.records.types import Results
 from learngene_bench.results.statistics.paired import mean, standard_deviation
-from learngene_bench.results.tables.claims import speed_up_claim
 from learngene_bench.results.tables.learning import EARLY, LearningCurve, MethodCurves, SizeCurves, size_curves
 from learngene_bench.results.tables.metric_table import Entry, MethodRow, MetricTable
 from learngene_bench.results.tables.numbers import compact
+from learngene_bench.results.tables.published import paper
 from learngene_bench.results.tables.report_table import (
     NOTHING,
     Footnotes,
@@ -192,9 +192,9 @@ def _speed_up_notes(curves: SizeCurves, reference: MethodRow, speeds: SpeedUps) 
         "reached without any epoch. An epoch of a small model counts as one of a large model; the cost table has the "
         "FLOPs of everything, teachers included."
     )
-    claim = speed_up_claim()
-    if curves.table.axis == claim.axis:
-        yield claim.note
+    claim = paper()["speed_up"]
+    if curves.table.axis == claim["axis"]:
+        yield claim["note"]
 
 
 def _data(curves: SizeCurves, speeds: SpeedUps) -> Iterator[dict[str, Any]]:

@@ -1,113 +1,95 @@
-"""The numbers that the WAVE paper prints; published/README.md says what each file holds."""
+"""Reads the numbers that the WAVE paper prints, and what it says of them; published/README.md describes the files."""
 
 from __future__ import annotations
 
 import csv
 import re
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from learngene_bench.util.errors import unknown
 
-TABLES = ("depth", "width", "transfer", "ablation_components", "ablation_templates")
+FOLDER = Path(__file__).parents[1] / "published"
 
-METRIC = "top1"
-"""Name of the metric that the paper prints."""
+TABLES = tuple(sorted(path.stem for path in FOLDER.glob("*.csv")))
 
-SIZE_TITLES = {"ti": "DeiT-Ti", "s": "DeiT-S", "b": "DeiT-B"}
-
-
-VARIANTS: dict[str, tuple[str, dict[str, str | float]]] = {
-    "parts=attention+projection+mlp": ("ablation_components", {"row": 5.0}),
-    "per_position=1": ("ablation_templates", {"variant": "fewer"}),
-    "template_divisor=2": ("ablation_templates", {"variant": "smaller"}),
-    "per_position=3": ("ablation_templates", {"variant": "more"}),
-}
-"""WAVE's rows of the ablations (Tables 4 and 5, six layers) by the options that are theirs here.
-
-The check marks of Table 4's rows 2 to 4 are lost, so that nothing can stand beside those.
-"""
-
-ABLATED_DEPTH = 6
-
-GHN3_OF_THE_PAPER = re.compile("weights=[0-9a-f]{8}")
+Numbers = Mapping[object, float | None]
+"""Value of the metric by the value of the axis (a depth, a width, a task); None for a dash in the paper."""
 
 
 @dataclass(frozen=True)
 class Series:
-    """The part of a published table that a size of a measured one can stand beside.
+    """The part of a published table that one size of a measured table can stand beside.
 
     Attributes:
         table: number of the table in the paper.
-        title: which model.
-        values: top-1 by method and then by the value of the axis (a depth, a width, a task); None for a dash.
-        variants: likewise, of the ablations, by method and variant.
+        title: name of the model.
+        values: numbers by method.
+        ablations: numbers of the ablations, by method and variant.
     """
 
     table: int
     title: str
-    values: Mapping[str, Mapping[object, float | None]]
-    variants: Mapping[tuple[str, str], Mapping[object, float | None]] = field(default_factory=dict)
+    values: Mapping[str, Numbers]
+    ablations: Mapping[tuple[str, str], Numbers] = field(default_factory=dict)
 
-    def of(self, method: str, variant: str) -> Mapping[object, float | None] | None:
-        """Returns the paper's numbers of a method or a variant; None if it prints none.
+    def of(self, method: str, variant: str) -> Numbers | None:
+        """Returns what the paper prints of a method, or of a variant of it; None if it prints nothing."""
+        default = paper()["default_variants"].get(method, "")
+        if re.fullmatch(default, variant):
+            return self.values.get(method)
+        return self.ablations.get((method, variant))
 
-        Its GHN-3 has the authors' weights, which here are a variant of the one that is trained here.
-        """
-        if method == "ghn3":
-            return self.values.get(method) if GHN3_OF_THE_PAPER.fullmatch(variant) else None
-        return self.variants.get((method, variant)) if variant else self.values.get(method)
+
+@cache
+def paper() -> dict[str, Any]:
+    """Returns the content of `paper.toml`: names of the paper, its tables and claims."""
+    return tomllib.loads((FOLDER / "paper.toml").read_text(encoding="utf-8"))
 
 
 def series(axis: str, size: str) -> Series:
-    """The paper's numbers along an axis for the size of this name, else for its smallest model.
+    """Returns the paper's numbers along an axis for the size of this name, else for its smallest model.
 
     Args:
         axis: depth, width or task.
-        size: "ti", "s" and "b" are the paper's; its table of widths has only one model.
+        size: name of a size of the preset.
     """
-    name, number, column = {
-        "depth": ("depth", 1, "depth"),
-        "width": ("width", 2, "width"),
-        "task": ("transfer", 3, "dataset"),
-    }[axis]
-    rows = [row for row in table(name) if row[column] != "average"]
-    chosen, title = size, "DeiT, 6 layers"
-    if name != "width":
-        chosen = size if any(row["size"] == size for row in rows) else "ti"
-        rows = [row for row in rows if row["size"] == chosen]
-        title = SIZE_TITLES[chosen]
+    about, sizes = paper()["tables"][axis], paper()["sizes"]
+    rows = [row for row in table(about["file"]) if row[about["column"]] != "average"]
+    chosen = size if any(row.get("size") == size for row in rows) else next(iter(sizes))
     values: dict[str, dict[object, float | None]] = {}
     for row in rows:
-        values.setdefault(str(row["method"]), {})[row[column]] = _number(row["top1"])
-    return Series(number, title, values, _variants(chosen) if axis == "depth" else {})
+        if row.get("size", chosen) == chosen:
+            values.setdefault(str(row["method"]), {})[row[about["column"]]] = _number(row["top1"])
+    ablations = _ablations(chosen) if axis == "depth" else {}
+    return Series(about["number"], about.get("model", sizes[chosen]), values, ablations)
 
 
-def _variants(size: str) -> dict[tuple[str, str], dict[object, float | None]]:
-    """The paper's ablations of WAVE for one of its sizes."""
-    found: dict[tuple[str, str], dict[object, float | None]] = {}
-    for variant, (name, wanted) in VARIANTS.items():
-        (row,) = (
-            row
-            for row in table(name)
-            if all(row[key] == value for key, value in wanted.items()) and row.get("size", size) == size
-        )
-        top1 = _number(row["top1"] if "top1" in row else row[size])
-        found["wave", variant] = {float(ABLATED_DEPTH): top1}
+def _ablations(size: str) -> dict[tuple[str, str], Numbers]:
+    """The paper's ablations for one of its sizes."""
+    found: dict[tuple[str, str], Numbers] = {}
+    for ablation in paper()["ablations"]:
+        wanted = ablation["where"].items()
+        rows = [row for row in table(ablation["file"]) if row.get("size", size) == size]
+        (row,) = (row for row in rows if all(row[key] == value for key, value in wanted))
+        value = _number(row["top1"] if "top1" in row else row[size])
+        found[ablation["method"], ablation["variant"]] = {float(ablation["depth"]): value}
     return found
 
 
 def table(name: str) -> list[dict[str, str | float | None]]:
-    """The rows of one published table; numbers as floats, None for a dash in the paper.
+    """Returns the rows of one published table; numbers as floats, None for a dash in the paper.
 
     Raises:
-        UserError: no such table.
+        UserError: there is no such table.
     """
     if name not in TABLES:
         raise unknown("published table", name, TABLES)
-    path = Path(__file__).parents[1] / "published" / f"{name}.csv"
-    with path.open(encoding="utf-8", newline="") as file:
+    with (FOLDER / f"{name}.csv").open(encoding="utf-8", newline="") as file:
         return [{key: _value(text) for key, text in row.items()} for row in csv.DictReader(file)]
 
 

@@ -6,14 +6,12 @@ however many there are, and wherever training is continued.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import re
-import signal
 import sys
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from itertools import islice
 from types import TracebackType
 from typing import Any
@@ -141,15 +139,12 @@ def translate_loader_errors() -> Iterator[None]:
 
 
 def _start_worker(_: int) -> None:
-    """Ends a loading process when its parent ends, and leaves to the parent what is to be done about signals.
+    """Leaves to the parent what is to be done about signals.
 
-    torch's own watchdog looks for the parent only while the queue of requests is empty, every five seconds. A process
-    that is decoding, or that waits to hand over a chunk, would outlive a killed parent.
+    torch's watchdog ends a loading process within five seconds of its parent's end, also if the parent is killed.
     """
     ignore_all_but_parent()
     sys.excepthook = _ignore_lost_parent
-    with suppress(AttributeError, OSError):  # Linux only
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _ignore_lost_parent(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:

@@ -1,17 +1,21 @@
-"""Arrays made from files, kept for the next process: decoded images come from the disk as fast as it reads.
+"""Keeps arrays made from files for the next process, so that decoded images come as fast as the disk reads.
 
     CACHE/decoded/CONTENT.npy     an array; mapped into memory, so that processes of one machine share it
-    CACHE/decoded/STAMP.content   which CONTENT some files had when they were last read
+    CACHE/decoded/STAMP.content   the CONTENT that some files had when they were last read
 
-CONTENT is a hash of every byte of the files, in their order, and of how the array is made from them: whatever changes
-makes another entry, and the same files anywhere share one. Reading all files only to learn that none has changed would
-cost about as much as reading them. So it is done once: after that, files whose path, size, inode and times of change
-are as they were count as unchanged, as git counts them. The system sets one of these times (ctime) at every write, and
-no ordinary program can set it back, so an edit that keeps a file's size and date is noticed too. Files changed within
-the last seconds get no stamp, as the next change might fall into the same tick of the clock.
+CONTENT is a hash of every byte of the files, in their order, and of how the array is made from them. Any change makes
+another entry, and the same files anywhere share one. `joblib.Memory`, or an entry named by path, size, inode and times
+alone, would be shorter. But jobs of a cluster copy their data to a local disk first, where all four are new each time:
+every job would decode again, and leave another entry of gigabytes.
 
-Entries are written whole or not at all, and nobody waits for anybody: of several processes that start together without
-an entry each makes the array and leaves the same bytes. File locks are not used: on network file systems they fail in
+Reading all files only to learn that none has changed costs about as much as reading them, so it is done once. After
+that, files whose path, size, inode and times of change are as they were count as unchanged, as git counts them. The
+system sets one of these times (ctime) at every write, and no ordinary program can set it back, so an edit that keeps a
+file's size and date is noticed too. Files changed within the last seconds get no stamp, as the next change might fall
+into the same tick of the clock.
+
+Entries are written whole or not at all, and no process waits for another: of several that start together without an
+entry each makes the array and leaves the same bytes. File locks are not used: on network file systems they fail in
 ways that differ from site to site. A cache that cannot be written to costs a warning and the time it would have saved.
 """
 
@@ -36,11 +40,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 VARIABLE = "LGBENCH_CACHE"
-"""The environment variable that says where the cache lies; empty for no cache."""
+"""Environment variable that names the folder of the cache; empty for no cache."""
 LARGEST = 4 * 10**9
-"""Bytes of an array beyond which it is not kept: a home folder is not for that."""
+"""Largest array that is kept, in bytes: a home folder is not for larger ones."""
 SETTLED = 2.0
-"""Seconds without a change after which the times of a file are trusted, above the ticks of any file system."""
+"""Seconds without a change after which the times of a file are trusted; more than a tick of any file system."""
 READERS = 8
 
 
@@ -98,13 +102,15 @@ def _written(write: Callable[[], object]) -> bool:
 
 
 def _stamp(files: Sequence[Path], how: str) -> tuple[str, bool]:
-    """Hash of where the files lie and of their sizes and times; and whether the times can be trusted yet."""
+    """Returns a hash of the files' paths, sizes and times, and True if the times can be trusted yet."""
     digest, newest, here = hashlib.sha256(how.encode()), 0, os.getcwd()
     try:
         for path in files:
-            own = os.stat(path)
-            newest = max(newest, own.st_mtime_ns, own.st_ctime_ns)
-            line = f"{os.path.join(here, path)}\0{own.st_size} {own.st_ino} {own.st_mtime_ns} {own.st_ctime_ns}\n"
+            found = os.stat(path)
+            newest = max(newest, found.st_mtime_ns, found.st_ctime_ns)
+            line = (
+                f"{os.path.join(here, path)}\0{found.st_size} {found.st_ino} {found.st_mtime_ns} {found.st_ctime_ns}\n"
+            )
             digest.update(line.encode("utf-8", "surrogateescape"))
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
@@ -112,7 +118,7 @@ def _stamp(files: Sequence[Path], how: str) -> tuple[str, bool]:
 
 
 def _known_content(known: Path) -> str | None:
-    """The content that belongs to a stamp; None if none is known, or what is written there is none."""
+    """Returns the content that belongs to a stamp; None if none is known, or the file holds something else."""
     try:
         content = known.read_text(encoding="ascii")
     except (OSError, UnicodeDecodeError):
@@ -121,7 +127,7 @@ def _known_content(known: Path) -> str | None:
 
 
 def _content(files: Sequence[Path], how: str) -> str:
-    """Hash of every byte of the files. Reads them all."""
+    """Returns a hash of every byte of the files. Reads them all."""
 
     def hashed(path: Path) -> str:
         with readable(path), open(path, "rb", buffering=0) as stream:
@@ -132,9 +138,9 @@ def _content(files: Sequence[Path], how: str) -> str:
 
 
 def _mapped(entry: Path, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
-    """An entry as it lies on the disk; None if there is none, or it is damaged.
+    """Maps an entry into memory; None if there is none, or it is damaged.
 
-    Mapped copy-on-write: torch takes it without a copy or a complaint, and who writes to it writes to memory.
+    Mapped copy-on-write: torch takes it without a copy or a complaint, and writes to it stay in memory.
     """
     import numpy as np
 

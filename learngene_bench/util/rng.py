@@ -40,8 +40,8 @@ class RngStreams:
 
     def seed_for(self, *names: str | int) -> int:
         """Returns a number below 2**63 that depends on the seed, the rank and every name."""
-        own = (f"rank {self.rank} from step {self.start}",) if self.rank else ()
-        text = "/".join(str(part) for part in (self.seed, *names, *own))
+        suffix = (f"rank {self.rank} from step {self.start}",) if self.rank else ()
+        text = "/".join(str(part) for part in (self.seed, *names, *suffix))
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) >> 1
 
     def generator(self, *names: str | int, device: str = "cpu") -> Generator:

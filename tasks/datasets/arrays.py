@@ -43,14 +43,14 @@ def decode_all(paths: Sequence[Path], square: Square) -> NDArray[np.uint8]:
     return images
 
 
-def check_all(paths: Sequence[Path], square: Square, tell: Callable[[int], object]) -> None:
+def check_all(paths: Sequence[Path], square: Square, progress: Callable[[int], object]) -> None:
     """Decodes the images and keeps none of them; see `decode_all`.
 
     Args:
-        tell: called with the number of images done so far.
+        progress: called with the number of images done so far.
     """
     for start, decoded in _pieces(paths, square):
-        tell(start + len(decoded))
+        progress(start + len(decoded))
 
 
 def _pieces(paths: Sequence[Path], square: Square) -> Iterator[tuple[int, NDArray[np.uint8]]]:

@@ -60,9 +60,9 @@ class Cifar10(EvenImages):
 
     _can_stream = False
 
-    def verify(self, tell: ProgressCallback) -> list[str]:
+    def verify(self, progress: ProgressCallback) -> list[str]:
         """Checks the archive and the files, and counts; pixels need no decoding."""
-        found = self._archives_checked(tell)
+        found = self._archives_checked(progress)
         for split, files in self._listing._asdict().items():
             found.append(f"{split}: {len(files)} images of {len({file.label for file in files})} classes")
         return found

@@ -43,8 +43,10 @@ class Digits(PlacedPictures):
 
     @property
     def counts(self) -> Counts:
-        own = self.options
-        return Counts(IMAGES - own.test_digits - own.validation_digits, own.validation_digits, own.test_digits)
+        options = self.options
+        return Counts(
+            IMAGES - options.test_digits - options.validation_digits, options.validation_digits, options.test_digits
+        )
 
     def fingerprint(self) -> str:
         return f"scikit-learn digits, {IMAGES} images; split and places by seed 0"
@@ -54,13 +56,13 @@ class Digits(PlacedPictures):
         from sklearn.datasets import load_digits
         from sklearn.model_selection import train_test_split
 
-        own = self.options
+        options = self.options
         bunch = load_digits()
         digits = np.round(bunch.images * (255 / 16)).astype(np.uint8)
         labels = bunch.target.astype(np.int64)
-        rest, test = train_test_split(np.arange(IMAGES), test_size=own.test_digits, stratify=labels, random_state=0)
+        rest, test = train_test_split(np.arange(IMAGES), test_size=options.test_digits, stratify=labels, random_state=0)
         train, validation = train_test_split(
-            rest, test_size=own.validation_digits, stratify=labels[rest], random_state=0
+            rest, test_size=options.validation_digits, stratify=labels[rest], random_state=0
         )
         return (
             Pictures(digits[train], labels[train]),
@@ -83,9 +85,9 @@ class RemadeDigits(Digits):
     def overlap_with(self, source: Dataset) -> str | None:
         if isinstance(source, Digits):
             for split in ("test_digits", "validation_digits"):
-                own, others = getattr(self.options, split), getattr(source.options, split)
-                if own != others:
-                    return f"{split} is {own} here and {others} at the source, which trains on the others"
+                here, there = getattr(self.options, split), getattr(source.options, split)
+                if here != there:
+                    return f"{split} is {here} here and {there} at the source, which trains on the others"
         return None
 
     def pictures(self) -> tuple[Pictures, Pictures, Pictures]:

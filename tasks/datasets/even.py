@@ -28,12 +28,12 @@ class EvenImages(OfficialImages):
     options: EvenOptions
 
     def facts(self) -> DatasetFacts:
-        own, classes = self.options, len(self._classes)
+        options, classes = self.options, len(self._classes)
         self._check_some_are_left(self._images_per_class)
         validation = classes * self._of_each_class
         train = classes * self._images_per_class - validation
         test = classes * (self.published.test // self.published.classes)
-        return DatasetFacts(classes, own.channels, own.image_size, train, validation, test)
+        return DatasetFacts(classes, options.channels, options.image_size, train, validation, test)
 
     def fingerprint(self) -> str:
         whole = super().fingerprint()

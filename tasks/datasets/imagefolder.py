@@ -48,7 +48,7 @@ class ImageFolder(ListedImages):
 
     @cached_property
     def _listing(self) -> Listing:
-        train = [self._kept(files) for files in self._files_by_class("train")]
+        train = [self._first_of_class(files) for files in self._files_by_class("train")]
         val = self._files_by_class("val")
         if "test" in self._split_folders:
             listing = Listing(in_order(train), in_order(val), in_order(self._files_by_class("test")))
@@ -64,12 +64,12 @@ class ImageFolder(ListedImages):
         """train, val, and test if there is one."""
         if not self._root.is_dir():
             raise UserError(f"{self._root}: no such folder; data.root must be the folder that holds train/ and val/")
-        held = _folders(self._root)
+        folders = _folders(self._root)
         for split in ("train", "val"):
-            if split not in held:
-                listed = ", ".join(held[:10]) or "no folder"
+            if split not in folders:
+                listed = ", ".join(folders[:10]) or "no folder"
                 raise UserError(f"{self._root}: no {split}/ folder in it (it holds {listed})")
-        return [split for split in ("train", "val", "test") if split in held]
+        return [split for split in ("train", "val", "test") if split in folders]
 
     @cached_property
     def _classes(self) -> list[str]:
@@ -99,7 +99,7 @@ class ImageFolder(ListedImages):
             found.append(files)
         return found
 
-    def _kept(self, files: list[File]) -> list[File]:
+    def _first_of_class(self, files: list[File]) -> list[File]:
         """Keeps `images_per_class` images of a class of train/."""
         return files[: self.options.images_per_class]
 

@@ -49,11 +49,11 @@ class ImageNet(ImageFolder):
         self._check_counts()
         return super().load()
 
-    def verify(self, tell: ProgressCallback) -> list[str]:
+    def verify(self, progress: ProgressCallback) -> list[str]:
         self._check_counts()
-        return super().verify(tell)
+        return super().verify(progress)
 
-    def prepare(self, tell: ProgressCallback) -> list[str]:
+    def prepare(self, progress: ProgressCallback) -> list[str]:
         try:
             self._check_counts()
         except UserError as error:
@@ -61,14 +61,14 @@ class ImageNet(ImageFolder):
                 f"{error}; ImageNet cannot be downloaded without an account on image-net.org: unpack ILSVRC 2012 so "
                 f"that there are {self._root}/train/SYNSET/IMAGE and {self._root}/val/SYNSET/IMAGE"
             ) from error
-        return super().prepare(tell)
+        return super().prepare(progress)
 
     def _check_counts(self) -> None:
-        held, known = super().facts(), self.facts()
-        if held != known:
+        found, known = super().facts(), self.facts()
+        if found != known:
             raise UserError(
-                f"{self._root}: not ImageNet-1K as known: it has {held.classes} classes, "
-                f"{held.train_images + held.validation_images} training and {held.test_images} test images, not "
+                f"{self._root}: not ImageNet-1K as known: it has {found.classes} classes, "
+                f"{found.train_images + found.validation_images} training and {found.test_images} test images, not "
                 f"{CLASSES}, {TRAIN_IMAGES} and {TEST_IMAGES} (use data.name=imagefolder for a part of it)"
             )
 

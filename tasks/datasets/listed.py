@@ -140,38 +140,38 @@ class ListedImages(Dataset):
         return address_of({split: [(file.name, file.size) for file in files] for split, files in splits.items()})
 
     def load(self) -> Splits:
-        listing, own = self._listing, self.options
+        listing, options = self._listing, self.options
         self._check_memory(listing)
-        train = self._held(listing.train)
-        validation, test = (self._held(files, own.crop) for files in listing[1:])
-        mean, std = IMAGENET if own.normalization == "imagenet" else self._measured(train, listing.train)
+        train = self._split(listing.train)
+        validation, test = (self._split(files, options.crop) for files in listing[1:])
+        mean, std = IMAGENET if options.normalization == "imagenet" else self._measured(train, listing.train)
         return Splits(train, validation, test, mean, std)
 
-    def verify(self, tell: ProgressCallback) -> list[str]:
+    def verify(self, progress: ProgressCallback) -> list[str]:
         """Decodes every image, and keeps none."""
         found = []
         for split, files in self._listing._asdict().items():
-            told = partial(tell, f"decoding the images of {split}", total=len(files))
-            arrays.check_all(self._paths(files), self._square(), told)
+            report = partial(progress, f"decoding the images of {split}", total=len(files))
+            arrays.check_all(self._paths(files), self._square(), report)
             found.append(f"{split}: {len(files)} images of {len({file.label for file in files})} classes, all decode")
         return found
 
     @cached_property
     def _streams(self) -> bool:
-        own = self.options
-        if own.stream != "auto" or not self._can_stream:
-            return own.stream is True
-        return own.training_view == "whole" or self._size_in_memory(self._listing) > own.memory_limit_gb
+        options = self.options
+        if options.stream != "auto" or not self._can_stream:
+            return options.stream is True
+        return options.training_view == "whole" or self._size_in_memory(self._listing) > options.memory_limit_gb
 
-    def _held(self, files: Sequence[File], crop: float = 1.0) -> Split:
+    def _split(self, files: Sequence[File], crop: float = 1.0) -> Split:
         import numpy as np
 
         labels = np.array([file.label for file in files], np.int64)
         if not self._streams:
             return Images(self._pixels(files, self._square(crop)), labels)
-        own, names = self.options, np.array([os.fsencode(file.name) for file in files], np.bytes_)
-        whole = own.training_view == "whole"
-        return ImageFiles(self._root, names, labels, own.channels, own.image_size, crop, whole)
+        options, names = self.options, np.array([os.fsencode(file.name) for file in files], np.bytes_)
+        whole = options.training_view == "whole"
+        return ImageFiles(self._root, names, labels, options.channels, options.image_size, crop, whole)
 
     def _pixels(self, files: Sequence[File], square: Square) -> NDArray[np.uint8]:
         paths = self._paths(files)
@@ -195,14 +195,16 @@ class ListedImages(Dataset):
         return sum(len(files) for files in listing) * self.options.channels * self.options.image_size**2 / 1e9
 
     def _check_memory(self, listing: Listing) -> None:
-        own, gigabytes = self.options, self._size_in_memory(listing)
-        in_memory = own.stream is False or not self._can_stream
-        if in_memory and gigabytes > own.memory_limit_gb:
+        options, gigabytes = self.options, self._size_in_memory(listing)
+        in_memory = options.stream is False or not self._can_stream
+        if in_memory and gigabytes > options.memory_limit_gb:
             images = sum(len(files) for files in listing)
-            smaller = [name for name in ("image_size", "classes", "images_per_class") if name in type(own).model_fields]
+            smaller = [
+                name for name in ("image_size", "classes", "images_per_class") if name in type(options).model_fields
+            ]
             raise UserError(
-                f"{self._root}: {images} images of {own.channels} x {own.image_size} x {own.image_size} are"
-                f" {gigabytes:.3g} GB in memory, more than memory_limit_gb = {own.memory_limit_gb:g};"
+                f"{self._root}: {images} images of {options.channels} x {options.image_size} x {options.image_size} are"
+                f" {gigabytes:.3g} GB in memory, more than memory_limit_gb = {options.memory_limit_gb:g};"
                 f" {'stream them, ' * self._can_stream}reduce {' or '.join(smaller)}, or raise the limit"
             )
 

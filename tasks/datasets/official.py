@@ -68,11 +68,11 @@ class OfficialImages(ListedImages):
         """Lists the files of one of the authors' splits."""
 
     def facts(self) -> DatasetFacts:
-        known, own = self.published, self.options
+        known, options = self.published, self.options
         self._check_some_are_left(known.train // known.classes)
         validation = known.classes * self._of_each_class
         return DatasetFacts(
-            known.classes, own.channels, own.image_size, known.train - validation, validation, known.test
+            known.classes, options.channels, options.image_size, known.train - validation, validation, known.test
         )
 
     def _check_some_are_left(self, of_a_class: int) -> None:
@@ -129,21 +129,21 @@ class OfficialImages(ListedImages):
     def check_available(self) -> None:
         assert self._listing
 
-    def prepare(self, tell: ProgressCallback) -> list[str]:
-        done = [line for archive in self.archives for line in archive.bring(self._root, tell)]
+    def prepare(self, progress: ProgressCallback) -> list[str]:
+        done = [line for archive in self.archives for line in archive.fetch(self._root, progress)]
         listing = self._listing
         return [*done, f"{len(listing.train) + len(listing.validation)} training and {len(listing.test)} test images"]
 
-    def verify(self, tell: ProgressCallback) -> list[str]:
+    def verify(self, progress: ProgressCallback) -> list[str]:
         """Checks the archives that are still there, counts, and decodes every image."""
-        return [*self._archives_checked(tell), *super().verify(tell)]
+        return [*self._archives_checked(progress), *super().verify(progress)]
 
-    def _archives_checked(self, tell: ProgressCallback) -> list[str]:
+    def _archives_checked(self, progress: ProgressCallback) -> list[str]:
         found = []
         for archive in self.archives:
             path = self._root / archive.place
             if path.is_file():
-                archive.check(self._root, tell)
+                archive.check(self._root, progress)
                 found.append(f"{path}: its checksum is right")
             else:
                 found.append(f"{path}: not kept, so its checksum cannot be checked")

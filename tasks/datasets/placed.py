@@ -68,14 +68,14 @@ class PlacedPictures(Dataset):
         """Makes the pictures for training, validation and test: the same at every call, and none in two splits."""
 
     def facts(self) -> DatasetFacts:
-        own, counts = self.options, self.counts
+        options, counts = self.options, self.counts
         return DatasetFacts(
             classes=self.classes,
             channels=1,
-            image_size=own.canvas,
+            image_size=options.canvas,
             train_images=counts.train,
-            validation_images=counts.validation * own.placements,
-            test_images=counts.test * own.placements,
+            validation_images=counts.validation * options.placements,
+            test_images=counts.test * options.placements,
         )
 
     def load(self) -> Splits:

@@ -73,7 +73,7 @@ def archive_at(server: Server, path: str = "/file.bin", md5: str | None = None) 
 
 def test_a_download_tells_how_far_it_is(server: Server, tmp_path: Path) -> None:
     told: dict[str, list[tuple[int, int]]] = {}
-    archive_at(server).bring(tmp_path, lambda what, done, total: told.setdefault(what, []).append((done, total)))
+    archive_at(server).fetch(tmp_path, lambda what, done, total: told.setdefault(what, []).append((done, total)))
     assert (tmp_path / "folder" / "file.bin").read_bytes() == CONTENT
     assert list(told) == ["downloading file.bin", "checking file.bin"]
     for steps in told.values():
@@ -85,10 +85,10 @@ def test_a_download_tells_how_far_it_is(server: Server, tmp_path: Path) -> None:
 def test_a_download_that_broke_off_continues(ranges: bool, server: Server, tmp_path: Path) -> None:
     server.break_after = 300_000
     with pytest.raises(UserError, match=r"cannot be downloaded: .*300000 .*; run again to continue, or put"):
-        archive_at(server).bring(tmp_path, silent)
+        archive_at(server).fetch(tmp_path, silent)
     assert not (tmp_path / "folder" / "file.bin").exists()
     server.break_after, server.ranges = None, ranges
-    archive_at(server).bring(tmp_path, silent)
+    archive_at(server).fetch(tmp_path, silent)
     assert (tmp_path / "folder" / "file.bin").read_bytes() == CONTENT
     assert server.asked == [None, "bytes=300000-"]
     assert [path.name for path in (tmp_path / "folder").iterdir()] == ["file.bin"]
@@ -97,17 +97,17 @@ def test_a_download_that_broke_off_continues(ranges: bool, server: Server, tmp_p
 def test_a_download_that_was_killed_before_its_last_step_is_only_finished(server: Server, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "file.bin.part").write_bytes(CONTENT)
-    archive_at(server).bring(tmp_path, silent)
+    archive_at(server).fetch(tmp_path, silent)
     assert (tmp_path / "folder" / "file.bin").read_bytes() == CONTENT
 
 
 def test_another_checksum_and_a_missing_file(server: Server, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"404 Not Found; run again with a network, or put the file at .*file\.bin"):
-        archive_at(server, "/missing").bring(tmp_path, silent)
+        archive_at(server, "/missing").fetch(tmp_path, silent)
     assert list((tmp_path / "folder").iterdir()) == []
     for _ in range(2):  # it is not downloaded again and again
         with pytest.raises(UserError, match=rf"^{tmp_path}/folder/file\.bin: its MD5 checksum is .*, not 00: damaged"):
-            archive_at(server, md5="00").bring(tmp_path, silent)
+            archive_at(server, md5="00").fetch(tmp_path, silent)
     assert server.asked == [None, None]
 
 
@@ -164,7 +164,7 @@ def test_an_unreadable_archive_is_named_and_leaves_nothing(bad: str, tmp_path: P
     (root / name).write_bytes(content)
     archive = Archive("http://127.0.0.1:9/", hashlib.md5(content).hexdigest(), name, member="top", becomes="there")
     with pytest.raises(UserError, match=f"^{re.escape(str(root / name))}: {message}") as raised:
-        archive.bring(root, silent)
+        archive.fetch(root, silent)
     assert "\n" not in str(raised.value)
     assert [path.name for path in root.iterdir()] == [name]
     assert [path.name for path in tmp_path.iterdir()] == ["root"]

@@ -317,7 +317,7 @@ def test_files_that_are_streamed_show_the_same_images(
         (held.test, streamed.test),
     ):
         assert isinstance(other, ImageFiles)
-        np.testing.assert_array_equal(other.take(np.arange(len(other))), one.some(np.arange(len(one))))
+        np.testing.assert_array_equal(other.take(np.arange(len(other))), one.take(np.arange(len(one))))
         np.testing.assert_array_equal(other.labels, one.labels)
     nothing = opened(name, tmp_path, stream=True, validation_per_class=0).load().validation
     assert len(nothing) == 0

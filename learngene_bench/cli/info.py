@@ -1,27 +1,40 @@
-"""`lgbench info NAME`: a method or data set with its options, or the text of a grid or preset."""
+"""`lgbench info NAME`: a method, data set or section with its settings, or the text of a grid or preset."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
 from learngene_bench.cli import common
+from learngene_bench.config.grid import Grid
 from learngene_bench.config.loader import local_files, shipped_files
+from learngene_bench.config.preset import AncestorSource, BaseInitialization, Compute, Teacher
+from learngene_bench.config.recipe import RECIPES, Recipe
 from learngene_bench.config.section import Section
 from learngene_bench.contracts.dataset import DATASETS
 from learngene_bench.plugins.registry import Registered, Registry
 from learngene_bench.util.errors import unknown
 
+SECTIONS: dict[str, type[Section]] = {
+    **dict.fromkeys(RECIPES, Recipe),
+    "base": BaseInitialization,
+    "teacher": Teacher,
+    "ancestor": AncestorSource,
+    "compute": Compute,
+    "grid": Grid,
+}
+"""Sections of presets and grids whose settings are the same for all."""
+
 
 def info(
-    name: Annotated[str, typer.Argument(help="A method, grid, preset or data set.")],
+    name: Annotated[str, typer.Argument(help="A method, grid, preset, data set or section of settings.")],
     plugin: common.PluginOption = None,
 ) -> None:
-    """Describe a method or data set with its options, or print a grid or preset."""
+    """Describe a method, data set or section with its settings, or print a grid or preset."""
     registry = Registry(plugin or [])
     files = {**local_files("grid"), **local_files("preset"), **shipped_files("grid"), **shipped_files("preset")}
     console = common.console()
@@ -31,8 +44,11 @@ def info(
         print(files[name].read_text(encoding="utf-8"), end="")  # as it is, so that it can start a file of one's own
     elif name in DATASETS.names():
         console.print(Text(_dataset(name)))
+    elif name in SECTIONS:
+        console.print(Text(_section(name)))
     else:
-        raise unknown("method, grid, preset or data set", name, [*registry.names(), *files, *DATASETS.names()])
+        names = [*registry.names(), *files, *DATASETS.names(), *SECTIONS]
+        raise unknown("method, grid, preset, data set or section", name, names)
 
 
 def _method(name: str, found: Registered) -> str:
@@ -43,7 +59,10 @@ def _method(name: str, found: Registered) -> str:
     lines += _described(kind)
     if kind.Options.model_fields:
         lines += ["", "options (--set NAME.OPTION=VALUE, or NAME:OPTION=VALUE in --method):"]
-    return "\n".join([*lines, *_options(kind.Options, name)])
+    lines += _options(kind.Options, name)
+    for recipe, fallback in kind.recipe_fallbacks.items():
+        lines += ["", f"recipe of its own: {recipe} (--set {recipe}.epochs=5; {fallback} where a preset has none)"]
+    return "\n".join(lines)
 
 
 def _dataset(name: str) -> str:
@@ -52,18 +71,31 @@ def _dataset(name: str) -> str:
     return "\n".join([*lines, *_options(kind.Options, "data")])
 
 
+def _section(name: str) -> str:
+    kind = SECTIONS[name]
+    unused = Recipe.unused_by(name) if kind is Recipe else ()
+    lines = [name, *_described(kind), "", f"settings (--set {name}.KEY=VALUE):"]
+    return "\n".join([*lines, *_options(kind, name, unused)])
+
+
 def _described(kind: type) -> list[str]:
     return ["", _unwrapped(inspect.cleandoc(kind.__doc__))] if kind.__doc__ else []
 
 
-def _options(options: type[Section], section: str) -> Iterator[str]:
-    """A line for each option: its default, and what it is."""
+def _options(options: type[Section], section: str, unused: Container[str] = ()) -> Iterator[str]:
+    """Yields a line for each option: its default, and its meaning; a section inside by its own lines."""
     for option, field in options.model_fields.items():
+        if option in unused:
+            continue
+        inner = field.annotation
+        if inspect.isclass(inner) and issubclass(inner, Section):
+            yield from _options(inner, f"{section}.{option}")
+            continue
         about = f"  {field.description}" if field.description else ""
         default = "required" if field.is_required() else repr(field.get_default(call_default_factory=True))
         yield f"  {section}.{option} = {default}{about}"
 
 
 def _unwrapped(text: str) -> str:
-    """Puts every paragraph on one line, for the terminal to wrap at its own width."""
+    """Puts paragraphs on one line each, for the terminal to wrap at its own width."""
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))

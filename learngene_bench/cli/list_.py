@@ -1,8 +1,10 @@
-"""`lgbench list`: the methods, grids, presets and data sets there are."""
+"""`lgbench list`: everything that can be chosen by name."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -11,27 +13,30 @@ from rich.text import Text
 
 from learngene_bench.cli import common
 from learngene_bench.config import loader
-from learngene_bench.contracts.dataset import DATASETS
 from learngene_bench.plugins.registry import Registry
+from learngene_bench.util.entry_points import EntryPoints
 from learngene_bench.util.errors import unknown
 
-KINDS = ("methods", "grids", "presets", "datasets")
+PLUGINS = ("datasets", "tasks", "families", "metrics", "executors")
+"""Kinds that are announced as entry points `learngene_bench.KIND`; none is imported to be listed."""
+
+KINDS = ("methods", "grids", "presets", *PLUGINS)
 
 
 def list_(
-    kind: Annotated[str | None, typer.Argument(help="methods, grids, presets or datasets; all when not given.")] = None,
+    kind: Annotated[str | None, typer.Argument(help=f"{', '.join(KINDS)}. Default: all.")] = None,
     plugin: common.PluginOption = None,
     format: common.FormatOption = common.Format.TABLE,
 ) -> None:
-    """List methods, grids, presets and data sets."""
+    """List methods, grids, presets, and whatever else can be plugged in."""
     if kind is not None and kind not in KINDS:
         raise unknown("kind", kind, KINDS)
     registry = Registry(plugin or [])
-    makers = {
+    makers: dict[str, Callable[[], list[dict[str, Any]]]] = {
         "methods": lambda: _methods(registry),
         "grids": lambda: _files("grid"),
         "presets": lambda: _files("preset"),
-        "datasets": _datasets,
+        **{name: partial(_plugins, name) for name in PLUGINS},
     }
     listing = {name: makers[name]() for name in KINDS if kind in (None, name)}
     if format is common.Format.JSON:
@@ -56,7 +61,7 @@ def _methods(registry: Registry) -> list[dict[str, Any]]:
 
 
 def _files(kind: loader.Kind) -> list[dict[str, Any]]:
-    """Lists the shipped files, then those of the working folder."""
+    """Lists the files that are shipped, then those of the working folder."""
     return [
         {"name": name, "title": loader.title_of(path), "from": origin}
         for origin, found in (
@@ -67,5 +72,6 @@ def _files(kind: loader.Kind) -> list[dict[str, Any]]:
     ]
 
 
-def _datasets() -> list[dict[str, Any]]:
-    return [{"name": name} for name in DATASETS.names()]
+def _plugins(kind: str) -> list[dict[str, Any]]:
+    announced = EntryPoints(f"learngene_bench.{kind}", kind)
+    return [{"name": name, "from": announced.origin(name)} for name in announced.names()]

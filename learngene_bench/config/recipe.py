@@ -169,10 +169,15 @@ class Recipe(Section):
 
     def check_used_by(self, recipe: str) -> None:
         """Raises `ValueError` if a field has a value that the recipe of this name does not use."""
-        for name, field in type(self).model_fields.items():
-            for users in field.metadata:
-                if isinstance(users, UsedBy) and recipe not in users and getattr(self, name) != field.default:
-                    raise ValueError(f"only {' and '.join(users.recipes)} use {name}")
+        for name, users in self.unused_by(recipe).items():
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"only {' and '.join(users.recipes)} use {name}")
+
+    @classmethod
+    def unused_by(cls, recipe: str) -> dict[str, UsedBy]:
+        """Returns the fields that the recipe of this name does not use, each with those that do."""
+        marks = ((name, mark) for name, field in cls.model_fields.items() for mark in field.metadata)
+        return {name: mark for name, mark in marks if isinstance(mark, UsedBy) and recipe not in mark}
 
 
 def follow_fallbacks(name: str, recipes: Container[str], fallbacks: Mapping[str, str]) -> str | None:

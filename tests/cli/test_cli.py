@@ -73,7 +73,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["retry"], "runs: no runs here"),
         (["cancel"], "runs: no runs here"),
         (["logs", "wave"], "runs: no runs here"),
-        (["info", "wav"], "unknown method, grid, preset or data set 'wav': did you mean 'wave'?"),
+        (["info", "wav"], "unknown method, grid, preset, data set or section 'wav': did you mean 'wave'?"),
         (["list", "method"], "unknown kind 'method': did you mean 'methods'?"),
         (["status"], "runs: no runs here"),
         (["report", "--runs", "elsewhere"], "no runs folder elsewhere"),
@@ -197,3 +197,20 @@ def test_terminals_as_narrow_as_40_columns(capsys: pytest.CaptureFixture[str], m
     assert max(len(line.rstrip()) for line in out.splitlines()) <= 40
     for name in ("wave", "he", "timm", "direct-pt"):
         assert name in out
+
+
+def test_info_says_what_can_be_set(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["info", "finetuning"]) == 0
+    text = capsys.readouterr().out
+    assert "finetuning.learning_rate = required" in text
+    assert "finetuning.augmentation.shift = 0" in text
+    assert "evaluate_every" in text
+    assert "meta_batch_size" not in text
+    assert run_command(["info", "ghn3"]) == 0
+    assert "recipe of its own: hypernetwork" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("kind", "name"), [("executors", "inline"), ("families", "vit"), ("metrics", "nll")])
+def test_everything_that_is_plugged_in_is_listed(kind: str, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["list", kind]) == 0
+    assert name in capsys.readouterr().out

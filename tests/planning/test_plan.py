@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from learngene_bench.config.loader import load_grid, load_preset, parse_override, shipped_files
-from learngene_bench.config.preset import Preset
+from learngene_bench.config.loader import load_preset, shipped_files
 from learngene_bench.planning.plan import Plan
 from learngene_bench.planning.planner import make_plan
 from learngene_bench.planning.request import build_request
@@ -134,43 +133,6 @@ def test_recipes_of_a_size(tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("kind", ["preset", "grid"])
-def test_everything_shipped_is_valid(kind: Any) -> None:
-    for name, path in shipped_files(kind).items():
-        loaded = load_preset(name) if kind == "preset" else load_grid(name)
-        assert loaded.name == name
-        assert tomllib.loads(path.read_text())["title"] == loaded.title
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("a.b=3", ("a.b", 3)),
-        ("a=[4, 6]", ("a", [4, 6])),
-        ("a=true", ("a", True)),
-        ("a=1e-3", ("a", 1e-3)),
-        ("a=interpolate", ("a", "interpolate")),
-        ("a=/some/where=x", ("a", "/some/where=x")),
-        ('a="3"', ("a", "3")),
-    ],
-)
-def test_overrides_are_read_as_toml(text: str, expected: tuple[str, Any]) -> None:
-    assert parse_override(text) == expected
-
-
-def test_an_override_of_one_length_replaces_the_other() -> None:
-    preset = load_preset("digits", {"recipes.finetuning.iterations": 3, "recipes.inheritance.epochs": 0.5})
-    assert (preset.recipes["finetuning"].epochs, preset.recipes["finetuning"].iterations) == (None, 3)
-    assert preset.recipes["inheritance"].steps(1257) == round(0.5 * 19)
-
-
-def test_presets_cannot_be_changed_after_the_fact() -> None:
-    preset = load_preset("digits")
-    with pytest.raises(ValueError, match="frozen"):
-        preset.name = "other"  # type: ignore[misc]
-    assert isinstance(preset, Preset)
-
-
 def test_an_ancestor_from_a_file_is_told_apart_by_its_content(tmp_path: Path) -> None:
     weights = tmp_path / "a.safetensors"
     weights.write_bytes(b"one")
@@ -208,3 +170,21 @@ def test_a_variants_list_keeps_its_commas() -> None:
 def test_a_recipe_of_a_size_names_the_rows_that_use_it() -> None:
     plan = plan_of("wave,he", "sizes.micro.recipes.condensation.epochs=7")
     assert [row.variant for row in plan.methods] == ["condensation.epochs=7", ""]
+
+
+@pytest.mark.parametrize("change", [{"device": "cuda"}, {"processes": 2}])
+def test_numbers_of_another_kind_of_device_or_of_several_processes_have_addresses_of_their_own(
+    change: dict[str, Any],
+) -> None:
+    """GPUs do not add in the order of CPUs, and several processes draw from streams of their own."""
+    request = build_request("wave,he", "depth", "digits", 1, [], Registry(), quick=False)
+    plain, other = make_plan(request), make_plan(replace(request, **change))
+    assert not plain.stages.keys() & other.stages.keys()
+    assert plain.setting != other.setting
+    assert plain.setting_description == "digits"
+    assert other.setting_description == ("digits, cuda" if "device" in change else "digits, 2 processes for a model")
+
+
+def test_where_it_is_computed_is_no_part_of_a_preset() -> None:
+    """`compute.device = "auto"` comes to a kind of device before anything is planned."""
+    assert plan_of("he", "compute.device=cpu").stages.keys() == plan_of("he").stages.keys()

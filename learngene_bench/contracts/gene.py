@@ -50,7 +50,11 @@ class Gene:
         """Writes the gene whole or not at all."""
         from safetensors.torch import save
 
-        description = {"method": self.method, "family": self.family.as_dict(), "facts": dict(self.facts)}
+        # The default family is not named, so that a gene has the same bytes, and hash, as one of earlier versions.
+        family = {
+            name: value for name, value in self.family.as_dict().items() if (name, value) != ("family", DEFAULT_FAMILY)
+        }
+        description = {"method": self.method, "family": family, "facts": dict(self.facts)}
         # One entry only: safetensors writes several in an order that changes from process to process.
         metadata = {FORMAT: json.dumps(description, sort_keys=True)}
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.tensors.items()}
@@ -77,6 +81,5 @@ class Gene:
             raise UserError(f"gene file not found: {path}") from error
         except (SafetensorError, json.JSONDecodeError, KeyError, OSError) as error:
             raise DamagedFile(f"{path}: damaged gene ({error}); delete its folder and run again") from error
-        # Genes written before there were several families do not name theirs.
         family = spec_from_dict({"family": DEFAULT_FAMILY, **description["family"]})
         return Gene(description["method"], family, tensors, description["facts"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+from learngene_bench.contracts.family import FAMILIES, spec_from_dict
 from learngene_bench.results.leaderboard.content import Content
 from learngene_bench.schema.constants import FOLDER_DIGITS
 from learngene_bench.schema.leaderboard import PublishedStage
@@ -80,10 +81,23 @@ def _check_cell(record: CellRecord, config: StageConfig, planned: PlannedCell) -
     for name, count in planned.parameters:
         found = getattr(record.cell.parameters, name)
         _expect(found == count, f"'cell.parameters.{name}' is {found}, not {count} as in the plan")
+    _check_model(record)
     split = record.evaluation.split
     _expect(split == config.evaluation_split, f"measured on {split} images, which the configuration does not say")
     _expect(split == "test", f"measured on {split} images, not on those for testing")
     _check_metrics(record)
+
+
+def _check_model(record: CellRecord) -> None:
+    """Checks the number of parameters, if the model is of a family that is installed here."""
+    if record.cell.target["family"] not in FAMILIES.names():
+        return
+    try:
+        count = spec_from_dict(record.cell.target).parameter_count()
+    except UserError as error:
+        raise ValueError(f"'cell.target': {error}") from None
+    found = record.cell.parameters.model
+    _expect(found == count, f"'cell.parameters.model' is {found}, not {count}, as many as this model has")
 
 
 def _check_metrics(record: CellRecord) -> None:

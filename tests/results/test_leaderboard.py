@@ -23,6 +23,8 @@ from learngene_bench.results import load
 from learngene_bench.results.leaderboard import manage
 from learngene_bench.results.tables import tidy
 from learngene_bench.runs import manifest
+from learngene_bench.schema.base import read
+from learngene_bench.schema.manifest import Manifest
 from learngene_bench.schema.stage import Execution
 from learngene_bench.util.errors import UserError
 from learngene_bench.version import PROTOCOL
@@ -238,6 +240,22 @@ def test_what_breaks_a_rule_is_refused_by_name(
     assert reason in message
     assert "\n" not in message
     assert contents(board.parent) == before
+
+
+def test_parameters_that_no_such_model_has_are_refused(offered: RecordedRuns, board: Path) -> None:
+    """In the record and in the plan, whose name is changed with it."""
+    cell = offered.stages("cell")[0]
+    offered.change(offered.file(cell), set_in("cell", "parameters", "model", to=1))
+    (path,) = (offered.folder / "plans").iterdir()
+
+    def change(plan: dict[str, Any]) -> None:
+        (planned,) = (found for found in plan["cells"] if found["address"] == cell.address)
+        planned["parameters"]["model"] = 1
+
+    offered.change(path, change)
+    path.rename(path.with_name(read(Manifest, path).file_name))
+    with pytest.raises(UserError, match=r"'cell\.parameters\.model' is 1, not \d+, as many as this model has"):
+        manage.add(board, offered.folder)
 
 
 def test_a_leaderboard_has_one_protocol(

@@ -18,11 +18,11 @@ from learngene_bench.runs.manifest import describe_cell, planned_cell, write_man
 from learngene_bench.runs.store import Runs
 from learngene_bench.schema.base import write
 from learngene_bench.schema.cost import AncestorCost, CellCost, Cost, GeneCost
-from learngene_bench.schema.metric import TOP1
 from learngene_bench.schema.provenance import Provenance
 from learngene_bench.schema.record import AncestorRecord, CellRecord, Evaluation, GeneRecord, Tensors
 from learngene_bench.schema.stage import Execution
 from learngene_bench.schema.subject import CellDescription, PlannedCell
+from learngene_bench.tasks.kinds.classification import Top1
 
 ACCURACIES = {"he": 700, "wave": 1200}
 
@@ -109,7 +109,7 @@ def _input(stage: Stage, provenance: Provenance) -> AncestorRecord | GeneRecord:
     return AncestorRecord(
         **head,
         metrics={"top1": 90.0},
-        metric_specs={"top1": TOP1},
+        metric_specs={"top1": Top1.spec},
         primary_metric="top1",
         evaluation=Evaluation(split="validation", images=IMAGES),
         curve=(),

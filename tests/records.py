@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from learngene_bench.schema.cost import CellCost, Cost
-from learngene_bench.schema.metric import TOP1, CurvePoint
+from learngene_bench.schema.metric import CurvePoint
 from learngene_bench.schema.provenance import Git, Provenance
 from learngene_bench.schema.record import CellRecord, Evaluation, FinetunedModel, InitialWeights
 from learngene_bench.schema.subject import Cell, CellDescription, PlannedCell
+from learngene_bench.tasks.kinds.classification import Top1
 from learngene_bench.version import PROTOCOL
 
 IMAGES = 1440
@@ -66,7 +67,7 @@ def cell_record(
         **{name: getattr(description, name) for name in CellDescription.model_fields},
         metrics=curve[-1].metrics,
         initial_metrics=curve[0].metrics,
-        metric_specs={"top1": TOP1},
+        metric_specs={"top1": Top1.spec},
         primary_metric="top1",
         evaluation=Evaluation(split=split, images=images),  # type: ignore[arg-type]
         curve=tuple(curve),

@@ -9,6 +9,7 @@ from functools import cached_property
 from learngene_bench.contracts.family import ModelSpec, spec_from_dict
 from learngene_bench.runs.listing import find_finished
 from learngene_bench.runs.store import Runs
+from learngene_bench.schema.constants import FOLDER_DIGITS
 from learngene_bench.schema.record import CellRecord
 from learngene_bench.schema.stage import StageFile
 from learngene_bench.util.errors import UserError
@@ -51,7 +52,7 @@ class Subject:
     @property
     def again(self) -> str:
         """Advice on how to make missing files again."""
-        root, place = self.runs.root, f"reruns/{self.address[:20]}"
+        root, place = self.runs.root, f"reruns/{self.address[:FOLDER_DIGITS]}"
         return (
             f'`lgbench rerun "{self.full_label}" --runs {root}` computes it again, for `lgbench analyze --runs {place}`'
         )

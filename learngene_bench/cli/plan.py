@@ -21,6 +21,7 @@ from learngene_bench.planning.request import build_request
 from learngene_bench.plugins.registry import Registry
 from learngene_bench.runs.manifest import planned_cell
 from learngene_bench.runs.store import Runs, State
+from learngene_bench.schema.constants import STAGE_KINDS
 from learngene_bench.util.durations import duration
 
 WIDE = 25, 7
@@ -139,7 +140,7 @@ def _print(plan: Plan, states: dict[str, State], estimate: dict[str, Any], conso
     for number, reason in enumerate(reasons, start=1):
         console.print(Text(f"[{number}] {reason}"))
     counts = Counter(stage.kind for address, stage in plan.stages.items() if states[address] is not State.DONE)
-    todo = ", ".join(f"{counts[kind]} {kind}{'s' * (counts[kind] != 1)}" for kind in ("ancestor", "gene", "cell"))
+    todo = ", ".join(f"{counts[kind]} {kind}{'s' * (counts[kind] != 1)}" for kind in STAGE_KINDS)
     if estimate["stages"]:
         console.print(f"to compute: {todo}")
         console.print(

@@ -8,6 +8,9 @@ from pydantic import Field, model_validator
 
 from learngene_bench.config.section import Section
 
+Axis = Literal["depth", "width", "task"]
+"""Difference between the columns of a table."""
+
 
 class Grid(Section):
     """The targets: every size of the preset at every depth, every width and on every task."""
@@ -16,7 +19,7 @@ class Grid(Section):
 
     name: str = Field(description="name for `--grid`")
     title: str = Field(description="title of its tables")
-    axis: Literal["depth", "width", "task"] = Field(description="difference between the columns of a table")
+    axis: Axis = Field(description="difference between the columns of a table")
     depths: list[int] = Field(min_length=1, description="numbers of layers")
     width_factors: list[Annotated[float, Field(ge=1)]] = Field(
         [1.0], min_length=1, description="widths over the size's own; rounded up to whole heads"

@@ -13,6 +13,11 @@ from learngene_bench.config.recipe import RECIPES, Recipe, follow_fallbacks
 from learngene_bench.config.section import Section
 from learngene_bench.util.errors import unknown
 
+Split = Literal["test", "validation"]
+"""Images that metrics are measured on."""
+
+Precision = Literal["float32", "bfloat16"]
+
 
 class BaseInitialization(Section):
     """The initialization of every tensor that no method writes: of ancestors, templates, heads, the `timm` control.
@@ -89,7 +94,7 @@ class Compute(Section):
 
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: GPUs where there are any")
     threads: int = Field(1, ge=1, description="CPU threads of one process")
-    precision: Literal["float32", "bfloat16"] = Field("float32", description="precision of matrix products")
+    precision: Precision = Field("float32", description="precision of matrix products")
     compile: bool = Field(False, description="compile models with torch.compile")
     checkpoint_seconds: float = Field(20.0, gt=0, description="a killed run loses at most this much")
     num_workers: int | None = Field(
@@ -143,7 +148,7 @@ class Preset(Section):
         description=f"recipes by name: {', '.join(RECIPES)}, and those that methods declare"
     )
     downstream: Downstream | None = Field(None, description="absent where transfer is not measured")
-    evaluation_split: Literal["test", "validation"] = Field("test", description="images that metrics are measured on")
+    evaluation_split: Split = Field("test", description="images that metrics are measured on")
     compute: Compute = Compute()
 
     @model_validator(mode="before")

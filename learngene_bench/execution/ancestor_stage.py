@@ -22,7 +22,7 @@ from learngene_bench.training.ancestors import build_teacher, forward_flops, loa
 from learngene_bench.training.evaluation import evaluate
 from learngene_bench.training.inputs import new_model, training_images
 from learngene_bench.training.loop import train
-from learngene_bench.training.run import TrainingRun
+from learngene_bench.training.run import EVALUATE_EVERY, TrainingRun
 from learngene_bench.util.rng import RngStreams
 
 
@@ -70,7 +70,7 @@ class AncestorStage(Stage[AncestorRecord]):
                 classes=kind.outputs(facts),
                 kind=kind,
                 evaluate=measure,
-                evaluate_every=5,
+                evaluate_every=EVALUATE_EVERY,
                 checkpoint=self.folder.checkpoints / "pretraining.pt",
                 forward_flops=flops,
                 progress=self.progress,

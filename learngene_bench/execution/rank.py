@@ -25,6 +25,7 @@ from pathlib import Path
 
 from learngene_bench.distributed.coordination import LostProcess
 from learngene_bench.distributed.world import join, world
+from learngene_bench.schema.constants import STAGE_KINDS
 from learngene_bench.util import interrupt
 from learngene_bench.util.errors import UserError
 
@@ -33,7 +34,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="learngene_bench.execution.rank")
     parser.add_argument("--tied", action="store_true", help="end when standard input ends")
     parser.add_argument("runs", type=Path)
-    parser.add_argument("kind", choices=["ancestor", "gene", "cell"])
+    parser.add_argument("kind", choices=STAGE_KINDS)
     parser.add_argument("address")
     parser.add_argument("plugins", type=Path, nargs="*")
     options = parser.parse_args(arguments)

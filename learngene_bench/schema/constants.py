@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
+from learngene_bench.config.grid import Axis
+
 SCHEMA_VERSION = 2
 """Version of all documents. Raised when a file of the version before can no longer be read."""
 
@@ -18,7 +20,6 @@ Group = Literal["direct", "transfer", "learngene", "pre-training", "other"]
 GROUPS: tuple[Group, ...] = get_args(Group)
 """Groups of methods, in the order of a table's rows."""
 
-Axis = Literal["depth", "width", "task"]
 AXES: tuple[Axis, ...] = get_args(Axis)
 """Axes of tables: the possible differences between columns."""
 
@@ -27,5 +28,3 @@ PHASES: tuple[Phase, ...] = get_args(Phase)
 """Phases of a cell's cost, in order. The first two are its gene's, which other cells may share."""
 
 DeviceKind = Literal["cpu", "cuda"]
-Split = Literal["test", "validation"]
-Precision = Literal["float32", "bfloat16"]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from learngene_bench.config.grid import Axis
 from learngene_bench.schema.base import Address, Amount, Document, File, Text, Time
-from learngene_bench.schema.constants import FOLDER_DIGITS, Axis, StageKind
+from learngene_bench.schema.constants import FOLDER_DIGITS, StageKind
 from learngene_bench.schema.subject import PlannedCell, Setting, UnsupportedCell
 from learngene_bench.util.files import address_of
 

@@ -71,6 +71,3 @@ class Measured(Document):
         if self.primary_metric not in self.metrics:
             raise ValueError(f"'metrics' lacks the primary metric {self.primary_metric!r}")
         return self
-
-
-TOP1 = MetricSpec(name="top1", title="Top-1 accuracy", unit="%", bounds=(0.0, 100.0), decimals=1, counts_images=True)

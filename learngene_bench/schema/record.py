@@ -6,8 +6,9 @@ from typing import Literal, TypeAlias
 
 from pydantic import ConfigDict
 
+from learngene_bench.config.preset import Split
 from learngene_bench.schema.base import Address, Document, File, Sha256, Text
-from learngene_bench.schema.constants import Split, StageKind
+from learngene_bench.schema.constants import StageKind
 from learngene_bench.schema.cost import AncestorCost, CellCost, GeneCost
 from learngene_bench.schema.metric import CurvePoint, Measured
 from learngene_bench.schema.provenance import Provenance

@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeAlias
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from learngene_bench.config.preset import BaseInitialization, Compute, Teacher
+from learngene_bench.config.preset import BaseInitialization, Compute, Precision, Split, Teacher
 from learngene_bench.config.recipe import Recipe
 from learngene_bench.schema.base import (
     Address,
@@ -22,7 +22,7 @@ from learngene_bench.schema.base import (
     Sha256,
     Text,
 )
-from learngene_bench.schema.constants import DeviceKind, Precision, Split, StageKind
+from learngene_bench.schema.constants import DeviceKind, StageKind
 from learngene_bench.schema.provenance import SourceCode, TaskData
 from learngene_bench.schema.subject import CellDescription
 from learngene_bench.util.files import address_of

@@ -24,7 +24,7 @@ from learngene_bench.schema.progress import Progress
 from learngene_bench.training.custom_objective import CustomObjective
 from learngene_bench.training.evaluation import evaluate
 from learngene_bench.training.loop import train
-from learngene_bench.training.run import TrainingRun
+from learngene_bench.training.run import EVALUATE_EVERY, TrainingRun
 from learngene_bench.util.rng import RngStreams
 
 
@@ -104,7 +104,7 @@ class MeteredContext(Context):
             classes=source.classes,
             kind=source.kind,
             evaluate=partial(evaluate, data=source.validation, compute=self.compute, metrics=source.kind.metrics()),
-            evaluate_every=5,
+            evaluate_every=EVALUATE_EVERY,
             checkpoint=self.checkpoints / f"{recipe}.pt" if self.checkpoints else None,
             teacher=distiller,
             teacher_flops=self.ancestor_flops[teacher] if teacher else 0.0,

@@ -20,6 +20,10 @@ FORMER_STREAMS = {"finetuning": "tuning"}
 """Random streams that keep the former name of their training run: a name is a seed, so another would change numbers."""
 
 
+EVALUATE_EVERY = 5
+"""Epochs between two measurements of an ancestor, and of what a method trains. Learning curves alone depend on it."""
+
+
 @dataclass
 class TrainingRun:
     """Everything that one training needs beside network, data and recipe.

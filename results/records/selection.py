@@ -11,9 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from learngene_bench.config.grid import Axis
 from learngene_bench.results.records.types import Record, Results
 from learngene_bench.schema.base import Scalar
-from learngene_bench.schema.constants import FOLDER_DIGITS, Axis
+from learngene_bench.schema.constants import FOLDER_DIGITS
 from learngene_bench.schema.manifest import Manifest
 from learngene_bench.schema.subject import EqualBudget, PlannedCell, Subject, UnsupportedCell
 from learngene_bench.util.errors import DamagedFile, unknown

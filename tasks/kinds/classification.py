@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from learngene_bench.contracts.dataset import DatasetFacts
 from learngene_bench.contracts.metric import Metric
 from learngene_bench.contracts.task import CLASSIFICATION, TaskKind
-from learngene_bench.schema.metric import TOP1, MetricSpec
+from learngene_bench.schema.metric import MetricSpec
 from learngene_bench.util.errors import UserError
 from learngene_bench.util.lazy import torch
 
@@ -46,7 +46,9 @@ class Classification(TaskKind):
 class Top1(Metric):
     """Percentage of images whose greatest logit is that of their class."""
 
-    spec = TOP1
+    spec = MetricSpec(
+        name="top1", title="Top-1 accuracy", unit="%", bounds=(0.0, 100.0), decimals=1, counts_images=True
+    )
     task_kinds: ClassVar[tuple[str, ...]] = (CLASSIFICATION,)
 
     def accumulate(self, outputs: Tensor, targets: Tensor) -> Tensor:

@@ -12,6 +12,9 @@ from PIL import Image
 from learngene_bench.cli.main import run_command
 from learngene_bench.runs.listing import find_one_finished
 from learngene_bench.runs.store import Runs, StageFolder
+from learngene_bench.schema.base import write
+from learngene_bench.schema.record import CellRecord
+from learngene_bench.schema.stage import stage_address
 
 pytestmark = pytest.mark.slow
 
@@ -151,15 +154,17 @@ def test_what_is_meant_is_not_there(trained: Path, capsys: pytest.CaptureFixture
 
 
 def test_no_more_cells_than_can_be_seen(trained: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    for number in range(3):
-        shutil.copytree(trained, tmp_path / "runs", dirs_exist_ok=True)
+    runs = Runs(tmp_path / "runs")
+    shutil.copytree(trained, runs.root)
+    for seed in (7, 8, 9):
         for method in ("telg", "he"):
             one = cell(trained, f"{method} depth 4")
-            address = f"{number:04d}{one.address[4:]}"
-            copy = shutil.copytree(one.path, tmp_path / "runs" / "cell" / address[:20])
-            for name in ("config.json", "result.json"):
-                text = (copy / name).read_text().replace(one.address, address)
-                (copy / name).write_text(text)
+            file, record = one.read_config(), one.read_record(CellRecord)
+            config = file.config.model_copy(update={"seed": seed})
+            address = stage_address("cell", config, file.inputs)
+            copy = runs.folder("cell", address)
+            write(copy.config, file.model_copy(update={"address": address, "config": config}))
+            write(copy.result, record.model_copy(update={"address": address}))
     assert "12 cells fit, at most 8 fit beside each other" in failure(capsys, tmp_path / "runs", "attention-structure")
 
 

@@ -101,7 +101,7 @@ def test_initial_weights_are_those_of_the_record(
     assert run_command(["export", "wave", "depth", "4", "--runs", str(runs), "-o", str(path), "--initial"]) == 0
     assert capsys.readouterr().err == ""
     described = describe(load_file(path))
-    assert described["sha256"] == record_of(runs, "wave depth 4").initial_weights.sha256
+    assert described["sha256"] == record_of(runs, "wave depth 4")["initial_weights"]["sha256"]
     assert described["tensors"] == read_json(
         find_one_finished(Runs(runs), "wave depth 4").initial_weights, "statistics"
     )

@@ -3,16 +3,18 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Two processes, each of which has whole files, as tests of a file share what is slow to make.
 TWO := -n 2 --dist loadfile
+# Two clusters of one node each, as most of a test is waiting.
+SLURM := -n 2 --dist worksteal tests/slurm
 
 .PHONY: demo test test-fast slurm-test lint format install clean
 
 demo: install
 	$(BIN)/lgbench run --method wave,he --grid depth --seeds 3
 
-# Those of SLURM by themselves: they look at all processes of the machine for what a cluster may have left.
+# Those of SLURM by themselves: they wait for a scheduler with its own times.
 test: install
 	$(BIN)/pytest $(TWO) --ignore tests/slurm
-	$(BIN)/pytest tests/slurm
+	$(BIN)/pytest $(SLURM)
 
 test-fast: install
 	$(BIN)/pytest $(TWO) --ignore tests/slurm -m "not slow"
@@ -20,7 +22,7 @@ test-fast: install
 # The tests of the SLURM executor alone, on a cluster of their own. Installs what that needs where it can.
 slurm-test: install
 	tools/system-packages
-	$(BIN)/pytest tests/slurm
+	$(BIN)/pytest $(SLURM)
 
 lint: install
 	$(BIN)/ruff check .

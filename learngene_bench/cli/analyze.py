@@ -53,29 +53,26 @@ def analyze(
     ],
     cells: common.CellsArgument = None,
     runs: common.RunsOption = Path("runs"),
-    output: Annotated[Path, typer.Option("-o", "--output", help="The folder for PNG, PDF and CSV.")] = Path("analysis"),
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for PNG, PDF and CSV.")] = Path("analysis"),
     weights: Annotated[
         Weights,
-        typer.Option(
-            "--weights",
-            help="Initial weights (computed again), weights after fine-tuning, or both; not for similarity.",
-        ),
+        typer.Option("--weights", help="Weights to show: as initialized (computed again), as fine-tuned, or both."),
     ] = Weights.INITIAL,
     reference: Annotated[
         str | None,
-        typer.Option("--reference", help="similarity: a cell; the others are also compared with its trained weights."),
+        typer.Option("--reference", help="A cell to compare the trained weights of all others with (similarity only)."),
     ] = None,
     map_: Annotated[
-        Map, typer.Option("--map", help="attention-maps: class activation, attention rollout, or attention received.")
+        Map, typer.Option("--map", help="Kind of map: class activation, attention rollout, or attention received.")
     ] = Map.CAM,
-    split: Annotated[Split, typer.Option("--split", help="Split that images are drawn from.")] = Split.TEST,
+    split: Annotated[Split, typer.Option("--split", help="Split that images are taken from.")] = Split.TEST,
     images: Annotated[
-        int | None, typer.Option("--images", min=1, help="Number of images. Default: 4, for similarity 256.")
+        int | None, typer.Option("--images", min=1, help="Number of images. Default: 4; 256 for similarity.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed that images are drawn by.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed that chooses the images.")] = 0,
     plugin: common.PluginOption = None,
 ) -> None:
-    """Look into the models of a runs folder: a picture, and its numbers as CSV."""
+    """Analyze the weights of measured models: a picture, and its numbers as CSV."""
     if kind not in KINDS:
         raise unknown("kind of analysis", kind, KINDS)
     if reference is not None and kind != "similarity":

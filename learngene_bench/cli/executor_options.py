@@ -17,8 +17,8 @@ from typing import Annotated, Any
 import typer
 
 from learngene_bench.config.loader import parse_override
-from learngene_bench.contracts.executor import Executor
-from learngene_bench.plugins.executors import executor_class, executor_classes
+from learngene_bench.contracts.executor import EXECUTORS, Executor
+from learngene_bench.execution.executors import RESERVED, executor_class
 from learngene_bench.util.errors import UserError
 
 
@@ -65,7 +65,7 @@ def add_executor_options(command: Callable[..., Any]) -> Callable[..., Any]:
     signature = inspect.signature(command, eval_str=True)
     common = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
     taken = {name for parameter in common for name in (parameter.name, *_declared(parameter))}
-    options = _options(executor_classes(), taken)
+    options = _options([kind for kind in EXECUTORS.usable() if kind.name not in RESERVED], taken)
     command.__signature__ = signature.replace(  # type: ignore[attr-defined]
         parameters=[*common, *(option.as_parameter() for option in options.values())]
     )

@@ -16,14 +16,16 @@ from learngene_bench.util.files import file_hash
 
 app = typer.Typer(no_args_is_help=True, help="Prepare files that genes are made of.")
 
-TrustOption = Annotated[bool, typer.Option("--trust", help="To read this file may run code in it: I trust it.")]
+TrustOption = Annotated[
+    bool, typer.Option("--trust", help="Read the file although reading it may run code that is in it.")
+]
 OutputOption = Annotated[
-    Path | None, typer.Option("-o", "--output", help="The file to write; by default FILE's name with .safetensors.")
+    Path | None, typer.Option("-o", "--output", help="File to write; by default FILE's name with .safetensors.")
 ]
 
 
 def command_for(name: str) -> Callable[..., None]:
-    """The command `convert-NAME`."""
+    """Makes the command `convert-NAME`."""
 
     def convert(
         file: Annotated[Path, typer.Argument(help="The file that the authors published.")],

@@ -16,9 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from learngene_bench.config.loader import build_options
-from learngene_bench.contracts.executor import Executor, JobReport
-from learngene_bench.plugins.executors import executor_class, executor_names
+from learngene_bench.contracts.executor import EXECUTORS, Executor, JobReport
+from learngene_bench.schema.constants import STAGE_KINDS
 from learngene_bench.util.errors import UserError, unknown
+
+RESERVED = frozenset({*STAGE_KINDS, "plans", "report"})
+"""Folders of a runs folder, which an executor's own folder must not be."""
 
 
 def make_executor(name: str, given: Mapping[str, Any], *, use_site_file: bool = True) -> Executor:
@@ -41,6 +44,17 @@ def make_executor(name: str, given: Mapping[str, Any], *, use_site_file: bool = 
     return kind(build_options(kind.Options, values, f"--executor {name}"))
 
 
+def executor_class(name: str) -> type[Executor]:
+    """Finds an executor's class.
+
+    Raises:
+        UserError: an unknown or broken executor, or one whose folder would be that of something else.
+    """
+    if name in RESERVED:
+        raise UserError(f"executor {name!r}: the name is taken (taken: {', '.join(sorted(RESERVED))})")
+    return EXECUTORS.get(name)
+
+
 def site_file() -> Path:
     """Returns the path of the user's defaults for executors."""
     home = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
@@ -58,8 +72,8 @@ def _site_table(name: str) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not valid TOML: {error}") from error
     for table, values in tables.items():
-        if table not in executor_names():
-            raise UserError(f"{path}: {unknown('executor', table, executor_names())}")
+        if table not in EXECUTORS.names():
+            raise UserError(f"{path}: {unknown('executor', table, EXECUTORS.names())}")
         if not isinstance(values, dict):
             raise UserError(f"{path}: [{table}] is a table of options")
     return dict(tables.get(name, {}))
@@ -67,7 +81,7 @@ def _site_table(name: str) -> dict[str, Any]:
 
 def executors_of(runs: Path) -> list[type[Executor]]:
     """Lists the executors that have jobs in a runs folder, or had: those with a folder of their name in it."""
-    return [executor_class(name) for name in executor_names() if (runs / name).is_dir()]
+    return [executor_class(name) for name in EXECUTORS.names() if (runs / name).is_dir()]
 
 
 def ask_for_jobs(runs: Path, unfinished: Collection[str]) -> JobReport:

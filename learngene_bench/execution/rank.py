@@ -1,16 +1,17 @@
-"""The program that each of several processes runs to compute a stage; torchrun starts them.
+"""A program that computes one stage: alone, or as one of several processes that torchrun starts.
 
+    python -m learngene_bench.execution.rank RUNS KIND ADDRESS [PLUGIN...]
     torchrun --nproc-per-node 2 -m learngene_bench.execution.rank RUNS KIND ADDRESS [PLUGIN...]
 
 Rank 0 prints one line of JSON to standard output, `{"state": ...}`, with an `error` for the last two of:
 
     done, failed    its folder says the rest
     busy            another run computes it
-    stopped         SIGTERM or SIGINT asked for it; it is saved where it is
-    died            a process was killed, hangs, or failed alone; nothing is recorded but the last checkpoint
-    refused         something the user must put right
+    stopped         SIGTERM or SIGINT asked for it; a checkpoint is saved
+    died            a process was killed, hangs, or failed alone; only the last checkpoint is left
+    refused         something that the user must put right
 
-All else that is printed goes to standard error. Exit status of each process: 1 for died, 2 for refused, else 0.
+Everything else is printed to standard error. Exit status of each process: 1 for died, 2 for refused, else 0.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _compute(runs: Path, kind: str, address: str, plugins: list[Path]) -> tuple[str, str]:
-    """Computes a stage; returns how it ended, and the error if nothing was recorded."""
+    """Returns the outcome of the stage, and the error if nothing was recorded."""
     from learngene_bench.execution.stages import execute
     from learngene_bench.plugins.registry import Registry
     from learngene_bench.runs.store import Runs

@@ -1,11 +1,10 @@
-"""A worker process: computes one stage after another, as the parent asks.
+"""A worker process: computes one stage after another, as its parent asks.
 
     python -m learngene_bench.execution.worker RUNS PROCESSES [PLUGIN...]
 
-
-It reads one JSON object per line (`{"kind": ..., "address": ...}`) and answers with one; `{"stop": true}` makes it
-save where it is and answer so. It lives exactly as long as its parent: when its standard input ends, it ends, in the
-middle of a stage too, whose checkpoint the next run finds.
+It reads one JSON object per line (`{"kind": ..., "address": ...}`) and answers with one, an `Outcome`. `{"stop": true}`
+makes it save a checkpoint and answer "stopped". It lives exactly as long as its parent: it ends when its standard input
+ends, in the middle of a stage too, whose checkpoint the next run finds.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from learngene_bench.runs.store import Runs
 
 Compute = Callable[[str, str], dict[str, Any]]
-"""Kind and address of a stage -> the answer."""
+"""Computes a stage, by kind and address, and returns the fields of an `Outcome`."""
 
 
 def main(arguments: list[str]) -> None:
@@ -66,7 +65,7 @@ def _alone(runs: Runs, plugins: list[Path]) -> Compute:
 
 
 def _with_others(runs: Runs, plugins: list[Path], processes: int) -> Compute:
-    """This process only starts those that compute, and never imports torch."""
+    """Starts the processes that compute; this one never imports torch."""
     from learngene_bench.distributed import launch
 
     return lambda kind, address: launch(processes, runs.root, kind, address, plugins)
@@ -85,8 +84,8 @@ def _read(requests: queue.Queue[dict[str, Any]]) -> None:
 
 @contextmanager
 def output_to(log: Path) -> Iterator[None]:
-    """Sends what methods and libraries print, also from C, to the stage's log."""
-    kept = os.dup(1), os.dup(2)
+    """Redirects the output of methods and libraries, also from C, to the stage's log."""
+    saved = os.dup(1), os.dup(2)
     with log.open("a") as stream:
         os.dup2(stream.fileno(), 1)
         os.dup2(stream.fileno(), 2)
@@ -95,9 +94,9 @@ def output_to(log: Path) -> Iterator[None]:
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
-            for number, saved in enumerate(kept, start=1):
-                os.dup2(saved, number)
-                os.close(saved)
+            for number, copy in enumerate(saved, start=1):
+                os.dup2(copy, number)
+                os.close(copy)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -147,18 +148,6 @@ class Cluster:
             # By name: to look up which node it is takes 10 s where the machine's name does not resolve.
             self._launch("slurmd", "-D", "-N", "localhost")
 
-    def configure(self, **settings: str | int) -> None:
-        """Restarts controller and node with lines of slurm.conf added or replaced; jobs are kept.
-
-        MaxArraySize=4, for example: some settings are not changed by `scontrol reconfigure`.
-        """
-        self._settings = {**self._settings, **settings}
-        for name in ("slurmctld", "slurmd"):
-            self._daemons[name].terminate()
-            self._daemons[name].wait(30)
-        slurm_conf.write(self.folder, self._ports, self._settings)
-        self._start_slurm()
-
     def log_tails(self, lines: int = 40) -> dict[str, str]:
         """The last lines of the controller's and the node's log."""
         return {name: _tail(self.folder / "log" / f"{name}.log", lines) for name in ("slurmctld", "slurmd")}
@@ -192,15 +181,16 @@ class Cluster:
             "--innodb-flush-log-at-trx-commit=0",
         ]
         # What mariadb-install-db does, which mariadb-server-core lacks a part of.
-        subprocess.run(
-            ["mariadbd", *options, "--bootstrap"],
-            input=b"use mysql;\n" + TABLES.read_bytes(),
-            env=self.environment(),
-            stdout=subprocess.DEVNULL,
-            stderr=(self.folder / "log/mariadbd-bootstrap.out").open("wb"),
-            check=True,
-            timeout=60,
-        )
+        with (self.folder / "log/mariadbd-bootstrap.out").open("wb") as output:  # the guard kills who has it open
+            subprocess.run(
+                ["mariadbd", *options, "--bootstrap"],
+                input=b"use mysql;\n" + TABLES.read_bytes(),
+                env=self.environment(),
+                stdout=subprocess.DEVNULL,
+                stderr=output,
+                check=True,
+                timeout=120,
+            )
         reachable = [f"--socket={database / 'sock'}", f"--pid-file={database / 'pid'}", "--skip-networking"]
         self._launch("mariadbd", *options, *reachable, "--skip-grant-tables")
         self._wait_for("munged", (munge / "sock").exists)
@@ -262,12 +252,13 @@ def _tail(file: Path, lines: int) -> str:
 
 
 def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
+    """Draws ports below those that the system gives out itself: another cluster that starts now draws others."""
+    ports: list[int] = []
+    while len(ports) < count:
+        port = random.SystemRandom().randrange(20000, 32000)
+        with socket.socket() as probe:
+            if port not in ports and probe.connect_ex(("127.0.0.1", port)):
+                ports.append(port)
     return ports
 
 

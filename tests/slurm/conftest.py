@@ -1,4 +1,4 @@
-"""The tests' cluster: started once, empty before each test; its logs stand beside what failed."""
+"""The cluster of a test process: started once, empty before each test; its logs are printed with a failure."""
 
 from __future__ import annotations
 
@@ -11,19 +11,11 @@ from cluster import Cluster, missing
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A running cluster without jobs."""
+    """A running cluster without jobs, whose arrays have 5 elements at most."""
     if reason := missing():
         pytest.skip(f"no SLURM cluster: {reason}")
-    with Cluster(tmp_path_factory.mktemp("slurm")) as running:
+    with Cluster(tmp_path_factory.mktemp("slurm"), MaxArraySize=5) as running:
         yield running
-
-
-@pytest.fixture
-def small_arrays(cluster: Cluster) -> Iterator[Cluster]:
-    """The cluster, with MaxArraySize=4: no element of an array has an index above 3."""
-    cluster.configure(MaxArraySize=4)
-    yield cluster
-    cluster.configure(MaxArraySize=1001)
 
 
 @pytest.fixture(autouse=True)

@@ -101,13 +101,13 @@ def test_a_drained_node_is_taken_back(cluster: Cluster) -> None:
     cluster.wait(lambda: cluster.sacct(job) == {job: "COMPLETED"}, "a job on it")
 
 
-def test_arrays_are_limited_where_a_test_asks_for_it(small_arrays: Cluster) -> None:
+def test_arrays_are_limited(cluster: Cluster) -> None:
     def submit(indices: str) -> None:
-        small_arrays.run("sbatch", f"--array={indices}", "--hold", "--wrap=true")
+        cluster.run("sbatch", f"--array={indices}", "--hold", "--wrap=true")
 
-    submit("0-3")
+    submit("0-4")
     with pytest.raises(RuntimeError, match="Invalid job array specification"):
-        submit("0-4")
+        submit("0-5")
 
 
 OWNER = """
@@ -123,9 +123,10 @@ with Cluster(folder) as second:
 
 
 def test_a_second_cluster_stands_beside_the_first_and_nothing_of_it_outlives_its_killed_owner(
-    cluster: Cluster, tmp_path: Path
+    cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    folder, running = tmp_path / "second", tmp_path / "running"
+    folder = tmp_path_factory.mktemp("two") / "c"  # short, for sockets are in it
+    running = folder.with_name("running")
     owner = subprocess.Popen([sys.executable, "-c", OWNER, folder, running], cwd=Path(__file__).parent)
     try:
         cluster.wait(running.exists, "a job of the second cluster")

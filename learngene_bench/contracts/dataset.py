@@ -88,6 +88,11 @@ class Splits:
     std: tuple[float, ...]
     task: Augmentation = field(default_factory=Augmentation)
 
+    def __post_init__(self) -> None:
+        # Numbers of numpy would make tensors of double precision.
+        for name in ("mean", "std"):
+            object.__setattr__(self, name, tuple(map(float, getattr(self, name))))
+
 
 class ProgressCallback(Protocol):
     """Receives what is being done, and how much of how much is done; the total is 0 where it is not known."""

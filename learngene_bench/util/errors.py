@@ -24,7 +24,7 @@ def unknown(kind: str, name: str, valid: Iterable[str]) -> UserError:
     >>> str(unknown("method", "wav", ["he", "wave"]))
     "unknown method 'wav': did you mean 'wave'? (valid: he, wave)"
     """
-    choices = sorted(valid)
+    choices = sorted(set(valid))
     near = nearest(name, choices)
     hint = f"did you mean {' or '.join(repr(n) for n in near)}? " if near else ""
     listing = ", ".join(choices) or "none"

@@ -311,6 +311,12 @@ def test_overriding_options_of_the_presets_own_data_set_keeps_the_others() -> No
     assert load_preset("digits", {"data.name": "digits", "data.noise": 0.0}).data == {**own, "noise": 0.0}
 
 
+def test_mean_and_deviation_may_be_numbers_of_numpy() -> None:
+    images = Images(np.zeros((2, 1, 4, 4), np.uint8), np.arange(2))
+    splits = Splits(images, images, images, mean=tuple(np.full(1, 0.5)), std=tuple(np.full(1, 0.25, np.float32)))
+    assert {type(value) for value in (*splits.mean, *splits.std)} == {float}
+
+
 def test_the_examples_of_the_readme_work(tmp_path: Path) -> None:
     text = (Path(__file__).parents[2] / "tasks" / "README.md").read_text(encoding="utf-8")
     preset, grid = re.findall(r"```toml\n(name = .*?)```", text, re.DOTALL)

@@ -1,4 +1,4 @@
-"""Image files as networks see them: decoded, made grey or RGB, cut to a square. Without torch."""
+"""Decodes image files as networks see them: grey or RGB, cut to a square. Does not import torch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def decoded(path: Path, channels: int) -> PILImage:
-    """The whole image of a file, grey for 1 channel, RGB for 3.
+    """Decodes the whole image of a file, grey for 1 channel, RGB for 3.
 
     Raises:
         UserError: it is no image, it is damaged, or its pixels have more than 8 bits.
@@ -30,14 +30,14 @@ def decoded(path: Path, channels: int) -> PILImage:
 
 
 def decoded_square(path: Path, channels: int, side: int, crop: float = 1.0) -> PILImage:
-    """The centre square of a file's image at this size; see `centre` and `decoded`."""
+    """Decodes the centre square of a file's image at this size; see `centre` and `decoded`."""
     image = decoded(path, channels)
     with _decoding(path):  # of some shapes even the resized image does not fit into memory
         return centre(image, side, crop)
 
 
 def centre(image: PILImage, side: int, crop: float = 1.0) -> PILImage:
-    """The centre square of this size out of the image resized (bicubic, antialiased) to a shorter side of side / crop.
+    """Cuts the centre square out of an image resized (bicubic, antialiased) to a shorter side of side / crop.
 
     Rounded as torchvision's `Resize` and `CenterCrop`, and timm's `crop_pct`, round.
     """
@@ -52,7 +52,7 @@ def centre(image: PILImage, side: int, crop: float = 1.0) -> PILImage:
 
 @contextmanager
 def _decoding(path: Path) -> Iterator[None]:
-    """Turns what goes wrong with a file into a `UserError` that names it."""
+    """Raises a `UserError` that names the file for anything that goes wrong with it."""
     try:
         yield
     # On damaged files PIL's decoders raise errors of many kinds, not only its own.

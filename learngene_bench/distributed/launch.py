@@ -1,4 +1,4 @@
-"""Starting several processes on this machine for one stage. Without torch."""
+"""Starts several processes on this machine for one stage. Does not import torch."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ PARTING = 10.0
 def launch_command(
     processes: int, runs: Path, kind: str, address: str, plugins: Sequence[Path] = (), *, tied: bool = False
 ) -> list[str]:
-    """The command that computes a stage with several processes of this machine, by torchrun.
+    """Returns the command that computes a stage with several processes of this machine, by torchrun.
 
-    What it prints is said in `learngene_bench.execution.rank`; its exit status is 1 for both died and refused, as
-    torchrun has no other. SIGTERM lets it save where it is and stop.
+    `learngene_bench.execution.rank` says what it prints. Its exit status is 1 for both died and refused, as torchrun
+    has no other. SIGTERM lets it save where it is and stop.
 
     Args:
-        tied: whether the processes end with their standard input, and so with the process that holds its other end.
+        tied: True if the processes end with their standard input, and so with the process that holds its other end.
     """
     # -P: the code of this process, not that of another checkout in the current folder; torchrun itself starts without.
     python = [sys.executable, "-P", "-m"]

@@ -1,4 +1,4 @@
-"""Ancestors that are built or loaded: the teacher of condensation, and weights from timm or a file."""
+"""Builds or loads ancestors: the teacher of condensation, and weights from timm or a file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from learngene_bench.util.rng import RngStreams
 
 
 def build_teacher(settings: Teacher, facts: DatasetFacts) -> nn.Module:
-    """The network that a preset names as teacher; random weights come from its own seed.
+    """Builds the network that a preset names as teacher; random weights come from its own seed.
 
     Raises:
         UserError: timm has no such model, or its pretrained weights cannot be had.
@@ -41,10 +41,10 @@ def _from_timm(settings: Teacher, channels: int, outputs: int) -> nn.Module:
 
 
 def pretrained_from_timm(name: str, classes: int, channels: int, instead: str) -> nn.Module:
-    """A model of timm with its pretrained weights.
+    """Creates a model of timm with its pretrained weights.
 
     Args:
-        instead: the setting that takes a file where the weights cannot be had.
+        instead: setting that takes a file where the weights cannot be had.
 
     Raises:
         UserError: timm has no such model, or its weights cannot be had.
@@ -110,7 +110,7 @@ def _load_state(network: nn.Module, state: Mapping[str, Tensor], where: str) -> 
 
 
 def forward_flops(network: nn.Module, facts: DatasetFacts) -> int:
-    """Operations of one image's forward pass, two for a multiply-add, counted by torch on a dummy image."""
+    """Counts the operations of one image's forward pass, two for a multiply-add, by torch on a dummy image."""
     image = torch.zeros(1, facts.channels, facts.image_size, facts.image_size)
     counter = FlopCounterMode(display=False)
     training = network.training

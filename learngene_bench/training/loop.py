@@ -9,7 +9,6 @@ on its shard of every batch, and torch's `DistributedDataParallel` averages the 
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -33,12 +32,12 @@ from learngene_bench.data.sampler import AugmentationRng, BatchSchedule, Schedul
 from learngene_bench.schema.cost import Cost
 from learngene_bench.schema.metric import CurvePoint
 from learngene_bench.schema.progress import Progress
+from learngene_bench.training.checkpoint import read_checkpoint, write_checkpoint
 from learngene_bench.training.custom_objective import CustomObjective
 from learngene_bench.training.evaluation import autocast
 from learngene_bench.training.run import TrainingRun
 from learngene_bench.util import interrupt
-from learngene_bench.util.errors import DamagedFile, MethodFailure, UserError
-from learngene_bench.util.files import write_bytes
+from learngene_bench.util.errors import MethodFailure
 
 SYNC_SECONDS = 1.0
 """Seconds of training between two moments when several processes agree whether to stop or to save."""
@@ -112,7 +111,8 @@ class _TrainingLoop:
 
     def start(self) -> None:
         """Seeds everything random, and continues from the checkpoint if there is one."""
-        state = self._read_checkpoint()
+        path = self.run.checkpoint
+        state = read_checkpoint(path, self.world, self.device.type) if path else None
         if state:
             self.step = self.first_step = state["step"]
         # Order is common to all processes; what is drawn for an image, and drop path, are each process's own.
@@ -294,36 +294,8 @@ class _TrainingLoop:
                     "cuda": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
                     "mixup": self.mixup.state() if self.mixup else None,
                 }
-            content = io.BytesIO()
-            torch.save(state, content)
-            write_bytes(self.run.checkpoint, content.getvalue())
+            write_checkpoint(self.run.checkpoint, state)
         self.saved = time.monotonic()
-
-    def _read_checkpoint(self) -> dict[str, Any] | None:
-        """Reads the checkpoint, if there is one that this run can continue from."""
-        path = self.run.checkpoint
-        if path is None:
-            return None
-        try:
-            found = path.read_bytes() if self.world.is_rank0 and path.exists() else None
-        except OSError as error:
-            raise DamagedFile(f"{path}: cannot be read: {error.strerror}") from error
-        content = self.world.broadcast_bytes(found)  # on a network file system the others may not see it yet
-        if content is None:
-            return None
-        try:
-            state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-            processes = state["processes"]
-        except Exception as error:
-            raise DamagedFile(f"{path}: damaged checkpoint; delete its folder and run again") from error
-        if processes != self.world.size:
-            raise UserError(
-                f"{path}: saved by {processes} processes, and now there are {self.world.size}; "
-                f"run with --processes-per-model {processes}, or delete it to start again"
-            )
-        if state["device"] != self.device.type and "training" in state:
-            return None  # random numbers of another kind of device: start afresh
-        return state
 
     def _restore(self, state: dict[str, Any]) -> None:
         self.network.load_state_dict(state["network"])

@@ -30,7 +30,7 @@ class Square(NamedTuple):
 
 
 def decode_all(paths: Sequence[Path], square: Square) -> NDArray[np.uint8]:
-    """The images as one array of shape (N, channels, side, side).
+    """Decodes the images into one array of shape (N, channels, side, side).
 
     Raises:
         UserError: an image does not decode; of several the first of the list.
@@ -82,7 +82,7 @@ def as_array(image: PILImage) -> NDArray[np.uint8]:
 
 
 def describe(square: Square) -> str:
-    """All but the files that decides what `decode_all` makes: another version of a decoder may round otherwise."""
+    """Names everything but the files that decides what `decode_all` makes: another decoder may round otherwise."""
     import platform
 
     from PIL import __version__, features

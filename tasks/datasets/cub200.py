@@ -50,7 +50,7 @@ class Cub200(OfficialImages):
         return files
 
     def _column(self, name: str) -> dict[str, str]:
-        """The second word of every line of a list, by the first."""
+        """Reads the second word of every line of a list, by the first."""
         path: Path = self._there(f"{FOLDER}/{name}")
         with reading(path):
             lines = path.read_text(encoding="utf-8").splitlines()

@@ -43,7 +43,7 @@ class ImageFolder(ListedImages):
     options: ImageFolderOptions
 
     def label(self, name: str) -> str:
-        """The folder's name, as every tree is another task."""
+        """Returns the folder's name, as every tree is another task."""
         return self._root.resolve().name
 
     @cached_property

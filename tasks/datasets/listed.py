@@ -97,7 +97,7 @@ class ListedImages(Dataset):
     Images are made RGB or grey, their shorter side is resized to `image_size` (bicubic, antialiased), and the centre
     is cut out, with the rounding of torchvision's `Resize` and `CenterCrop`; for validation and test images perhaps a
     smaller part of the centre (`crop`). What fits into memory is decoded once and kept for the next process
-    (`learngene_bench/array_cache.py`); what does not is streamed.
+    (`learngene_bench.data.decoded_cache`); what does not is streamed.
     """
 
     Options = ListedOptions

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from timm.layers import BatchNormAct2d, convert_sync_batchnorm
 from timm.models.levit import Levit
 from torch import Tensor, nn
 
@@ -71,6 +72,18 @@ def test_each_rank_has_streams_of_its_own_and_rank_0_those_of_a_process_alone() 
     assert alone.for_rank(0, start=5).seed_for("mixup") == alone.seed_for("mixup")
     seeds = {alone.for_rank(rank, start).seed_for("mixup") for rank in range(3) for start in (0, 5)}
     assert len(seeds) == 5
+
+
+def test_batch_norm_that_is_made_common_keeps_its_tensors_and_works_alone() -> None:
+    """On GPUs `train` replaces it, also timm's; the network is saved, and measured on a CPU, as it was before."""
+    network = nn.Sequential(nn.Conv2d(1, 4, 3), BatchNormAct2d(4), nn.Conv2d(4, 1, 3), ConvNet(1, CLASSES, 4)).eval()
+    images = torch.rand(4, 1, 8, 8)
+    names, expected = network.state_dict().keys(), network(images)
+    assert convert_sync_batchnorm(network) is network
+    assert any(isinstance(module, nn.SyncBatchNorm) for module in network.modules())
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
+    assert network.state_dict().keys() == names
+    assert torch.equal(network(images), expected)
 
 
 # Training: real processes against one
@@ -301,6 +314,14 @@ def test_killed_processes_are_continued_by_as_many(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_fewer_images_than_processes_are_measured_as_by_one(trained_together: Path) -> None:
+    network = drawn(partial(ConvNet, 1, CLASSES, 4)).eval()
+    expected = evaluate(network, some_images(1), Compute(), task_kind().metrics())
+    for path in trained_together.glob("few.*.pt"):
+        assert torch.load(path) == expected
+
+
+@pytest.mark.slow
 def test_what_the_loss_does_not_depend_on_is_refused(trained_together: Path) -> None:
     error = "finetuning: the loss does not depend on network.unused, which is to be trained; with several processes "
     assert (trained_together / "unused.txt").read_text().startswith(error)
@@ -324,6 +345,9 @@ class Unused(ConvNet):
 def train_all(folder: Path, device: str = "cpu") -> None:
     for scenario in SCENARIOS:
         torch.save(run(scenario, device=device), folder / f"{scenario}.{distributed.world().rank}.pt")
+    few = some_images(1, device=device)  # fewer images than processes
+    network = drawn(partial(ConvNet, 1, CLASSES, 4)).eval().to(device)
+    torch.save(evaluate(network, few, Compute(), task_kind().metrics()), folder / f"few.{distributed.world().rank}.pt")
     with pytest.raises(MethodFailure) as failure:
         train(Exact(Unused()), some_images(40), recipe(), phase("finetuning"))
     (folder / "unused.txt").write_text(str(failure.value))

@@ -60,7 +60,7 @@ def _methods(registry: Registry) -> list[dict[str, Any]]:
     return sorted(entries, key=lambda entry: (entry["group"], entry["name"]))
 
 
-def _files(kind: loader.Kind) -> list[dict[str, Any]]:
+def _files(kind: loader.FileKind) -> list[dict[str, Any]]:
     """Lists the files that are shipped, then those of the working folder."""
     return [
         {"name": name, "title": loader.title_of(path), "from": origin}

@@ -21,19 +21,19 @@ from learngene_bench.util.errors import UserError, unknown
 
 SectionType = TypeVar("SectionType", bound=Section)
 
-Kind = Literal["preset", "grid"]
+FileKind = Literal["preset", "grid"]
 
 _SIGN = {"grid": "axis", "preset": "teacher"}
 """A key that files of this kind have, and files of the other kind and other TOML files (`pyproject.toml`) have not."""
 
 
-def shipped_files(kind: Kind) -> dict[str, Path]:
+def shipped_files(kind: FileKind) -> dict[str, Path]:
     """Lists the presets or grids that come with the suite: name to file."""
     folder = Path(str(resources.files("learngene_bench.tasks"))) / f"{kind}s"
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
 
-def local_files(kind: Kind) -> dict[str, Path]:
+def local_files(kind: FileKind) -> dict[str, Path]:
     """Lists the presets or grids in the working folder: name, which is that of the file, to file."""
     return {
         path.stem: path
@@ -133,7 +133,7 @@ def parse_override(text: str) -> tuple[str, Any]:
         return key.strip(), value.strip()
 
 
-def _find(kind: Kind, name_or_file: str) -> Path:
+def _find(kind: FileKind, name_or_file: str) -> Path:
     shipped = shipped_files(kind)
     if name_or_file in shipped:
         return shipped[name_or_file]

@@ -61,8 +61,8 @@ class Size(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _have_a_section(cls, values: Any) -> Any:
-        return _refuse_recipes_outside_their_section(cls, values)
+    def _refuse_former_places(cls, values: Any) -> Any:
+        return _refuse_former_places_of_recipes(cls, values)
 
 
 class AncestorSource(Section):
@@ -153,8 +153,8 @@ class Preset(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _have_a_section(cls, values: Any) -> Any:
-        return _refuse_recipes_outside_their_section(cls, values)
+    def _refuse_former_places(cls, values: Any) -> Any:
+        return _refuse_former_places_of_recipes(cls, values)
 
     @model_validator(mode="after")
     def _has_all_recipes(self) -> Preset:
@@ -190,7 +190,7 @@ class Preset(Section):
         return ([name for name in by_width if self.sizes[name].width <= width] or by_width[:1])[-1]
 
 
-def _refuse_recipes_outside_their_section(section: type[Section], values: Any) -> Any:
+def _refuse_former_places_of_recipes(section: type[Section], values: Any) -> Any:
     """Answers recipes in the place that they had once, `[condensation]`, with the place of today."""
     for name, value in values.items() if isinstance(values, Mapping) else ():
         if name not in section.model_fields and isinstance(value, Mapping) and value.keys() & Recipe.model_fields:

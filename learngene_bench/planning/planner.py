@@ -7,7 +7,6 @@ from typing import Any
 
 from learngene_bench.contracts.family import count
 from learngene_bench.contracts.initializer import Distiller, Initializer, wrong_family
-from learngene_bench.contracts.task import task_kind
 from learngene_bench.planning.descriptions import describe_setting, describe_variant
 from learngene_bench.planning.method_spec import MethodSpec
 from learngene_bench.planning.plan import Cell, MethodVariant, Plan, UnsupportedCell
@@ -35,6 +34,7 @@ def make_plan(request: Request) -> Plan:
                 wrong_family(method, target.spec)
                 or method.supports(target.spec, target.base)
                 or _lacks_teacher(method, target, scope.source)
+                or _exceeds_budget(method, target, scope)
             )
             variant = _variant(spec, method, target, scope, maker)
             if variant not in plan.methods:
@@ -54,10 +54,19 @@ def make_plan(request: Request) -> Plan:
 
 def _lacks_teacher(method: Initializer, target: Target, source: Task) -> str | None:
     """Returns the reason if the method distils, and models of the source task cannot be distilled."""
-    kind, request = task_kind(source.facts.kind), method.gene_request(target.spec, target.base)
-    if kind.distils or request is None or not any(isinstance(a, Distiller) for a in request.ancestors.values()):
+    request = method.gene_request(target.spec, target.base)
+    if source.kind.distils or request is None or not any(isinstance(a, Distiller) for a in request.ancestors.values()):
         return None
-    return f"it distils a teacher, and models of the task kind {kind.name!r} cannot be distilled"
+    return f"it distils a teacher, and models of the task kind {source.kind.name!r} cannot be distilled"
+
+
+def _exceeds_budget(method: Initializer, target: Target, scope: Scope) -> str | None:
+    """Returns the reason if budgets are equal, and initialization alone takes more iterations than there are."""
+    recipes = [recipe_of_method(scope.preset, method, name, target.base.width) for name in method.trains()]
+    spent = scope.iterations_at_source(recipes)
+    if not scope.request.equal_budget or spent <= scope.budget(target):
+        return None
+    return f"it initializes in {spent} iterations, and the equal budget is {scope.budget(target)}"
 
 
 def _empty_plan(scope: Scope, maker: StageMaker) -> Plan:

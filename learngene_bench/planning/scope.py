@@ -65,14 +65,17 @@ class Scope:
         recipe = self._ordinary_finetuning(target)
         if not self.request.equal_budget:
             return recipe
-        spent = sum(other.steps(self.source.facts.train_images) for other in initializing)
-        return recipe.model_copy(update={"epochs": None, "iterations": self.budget(target) - spent})
+        left = self.budget(target) - self.iterations_at_source(initializing)
+        return recipe.model_copy(update={"epochs": None, "iterations": left})
 
     def budget(self, target: Target) -> int:
         """Returns the iterations of fine-tuning and `inheritance` together."""
         finetuning = self._ordinary_finetuning(target).steps(target.task.facts.train_images)
-        inheritance = self.preset.recipe_of("inheritance", target.base.width)
-        return finetuning + inheritance.steps(self.source.facts.train_images)
+        return finetuning + self.iterations_at_source([self.preset.recipe_of("inheritance", target.base.width)])
+
+    def iterations_at_source(self, recipes: Iterable[Recipe]) -> int:
+        """Returns the iterations of these recipes together, on the source task."""
+        return sum(recipe.steps(self.source.facts.train_images) for recipe in recipes)
 
     def _ordinary_finetuning(self, target: Target) -> Recipe:
         return target.task.recipe or self.preset.recipe_of("finetuning", target.base.width)

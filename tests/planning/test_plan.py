@@ -188,3 +188,22 @@ def test_numbers_of_another_kind_of_device_or_of_several_processes_have_addresse
 def test_where_it_is_computed_is_no_part_of_a_preset() -> None:
     """`compute.device = "auto"` comes to a kind of device before anything is planned."""
     assert plan_of("he", "compute.device=cpu").stages.keys() == plan_of("he").stages.keys()
+
+
+def test_a_method_that_initializes_longer_than_the_equal_budget_is_left_out(tmp_path: Path) -> None:
+    plugin = tmp_path / "mine.py"
+    plugin.write_text(
+        "from learngene_bench.contracts.initializer import Initializer\n"
+        "class Mine(Initializer):\n"
+        "    name, title, recipe_fallbacks = 'mine', 'Mine', {'adapter': 'inheritance'}\n"
+        "    def trains(self): return ('adapter',)\n"
+        "    def initialize(self, model, target, gene, context): ...\n"
+    )
+    settings, registry = ["adapter.iterations=300"], Registry([plugin])
+    request = build_request("mine,he", "depth", "digits", 1, settings, registry, quick=False, equal_budget=True)
+    plan = make_plan(request)
+    assert {cell.method.name for cell in plan.cells} == {"he"}
+    assert {cell.reason for cell in plan.unsupported} == {
+        "it initializes in 300 iterations, and the equal budget is 245"
+    }
+    assert not make_plan(replace(request, equal_budget=False)).unsupported

@@ -16,7 +16,7 @@ from learngene_bench.results.formats.latex import document, floats, latex
 from learngene_bench.results.formats.latex_macros import macros
 from learngene_bench.results.formats.markdown import markdown
 from learngene_bench.results.formats.terminal import terminal, text
-from learngene_bench.results.records.selection import grids, of_grid
+from learngene_bench.results.records.selection import of_grid, table_cells
 from learngene_bench.results.records.types import Results
 from learngene_bench.results.tables import published, tidy
 from learngene_bench.results.tables.comparison import comparisons
@@ -41,7 +41,7 @@ COMPUTED: Mapping[str, Callable[[Sequence[MetricTable], Results], list[ReportTab
 
 
 @dataclass(frozen=True)
-class Report:
+class ResultsReport:
     """Tables to be written.
 
     Attributes:
@@ -66,7 +66,7 @@ def make(
     metric: str | None = None,
     compare: bool = False,
     computed: Collection[str] = (),
-) -> Report:
+) -> ResultsReport:
     """Makes a report of metrics, or of what is computed from them.
 
     Args:
@@ -79,7 +79,7 @@ def make(
     Raises:
         UserError: there is nothing of this name, or nothing at all, or nothing that the paper prints.
     """
-    names = {grid.name for grid in grids(results)}
+    names = {grid.name for grid in table_cells(results)}
     if not names:
         raise UserError("nothing to report: no plan and no record; `lgbench run` makes both")
     if name is not None and name not in {*names, *COMPUTED}:
@@ -87,7 +87,7 @@ def make(
     after = None if metric is None else metric.removesuffix(INITIAL)
     if name is not None and name in COMPUTED:
         own = metric_reports(_metric_tables(of_grid(results, name), metric)) if name in names else []
-        return Report(results, own, COMPUTED[name](make_tables(results, after), results))
+        return ResultsReport(results, own, COMPUTED[name](make_tables(results, after), results))
     if name is not None:
         results = of_grid(results, name)
     tables = _metric_tables(results, metric)
@@ -95,7 +95,7 @@ def make(
     if computed:
         finetuned = make_tables(results, after)
         derived += [report for kind in computed for report in COMPUTED[kind](finetuned, results)]
-    return Report(results, metric_reports(tables), derived)
+    return ResultsReport(results, metric_reports(tables), derived)
 
 
 def _metric_tables(results: Results, metric: str | None) -> list[MetricTable]:
@@ -111,12 +111,12 @@ def _beside_the_paper(tables: Sequence[MetricTable]) -> list[ReportTable]:
     return found
 
 
-def print_report(report: Report, console: Console) -> None:
+def print_report(report: ResultsReport, console: Console) -> None:
     """Prints the report on a terminal."""
     terminal(report.tables, console)
 
 
-def _csv(report: Report) -> str:
+def _csv(report: ResultsReport) -> str:
     """The data of the derived tables, if there are any, else the rows of the cells.
 
     Raises:
@@ -129,7 +129,7 @@ def _csv(report: Report) -> str:
     return next(iter(files.values()), None) or cells_csv(report.results)
 
 
-def _derived_csv(report: Report) -> dict[str, str]:
+def _derived_csv(report: ResultsReport) -> dict[str, str]:
     """The data of the derived tables, by a file for each kind that has any."""
     kinds: dict[str, list[ReportTable]] = {}
     for table in report.derived:
@@ -138,7 +138,7 @@ def _derived_csv(report: Report) -> dict[str, str]:
     return {f"{kind}.csv": csv(tables) for kind, tables in kinds.items()}
 
 
-FORMATS: Mapping[str, Callable[[Report], str]] = {
+FORMATS: Mapping[str, Callable[[ResultsReport], str]] = {
     "table": lambda report: text(report.tables),
     "csv": _csv,
     "csv-wide": lambda report: csv(report.metrics),
@@ -165,7 +165,7 @@ def by_ending(path: Path) -> str:
     return _ENDINGS[path.suffix]
 
 
-def write(report: Report, folder: Path) -> list[Path]:
+def write(report: ResultsReport, folder: Path) -> list[Path]:
     """Writes the report in every format, with each LaTeX table as a file of its own, and its figures.
 
     Returns:

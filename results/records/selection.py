@@ -31,7 +31,7 @@ class ColumnKey(NamedTuple):
     target: tuple[tuple[str, Scalar], ...]
 
     @property
-    def extent(self) -> tuple[int, int]:
+    def size_order(self) -> tuple[int, int]:
         """Width and depth of the target."""
         facts = dict(self.target)
         return int(facts["width"] or 0), int(facts["depth"] or 0)
@@ -41,21 +41,21 @@ class ColumnKey(NamedTuple):
         return self.task if name == "task" else dict(self.target).get(name)
 
 
-Place = tuple[RowKey, ColumnKey]
+CellKey = tuple[RowKey, ColumnKey]
 
 _GRIDS = {"depth": "depth", "width": "width", "task": "transfer"}
 """The shipped grid of each axis: where records come without a plan, theirs."""
 
 
 @dataclass
-class Grid:
+class TableCells:
     """The cells of one table, by place and seed.
 
     Attributes:
         subjects: for each row, what its newest plan says of it.
         methods: order of the methods within their groups.
         references: names of the methods whose final results the others are to reach.
-        superseded: the cells of older plans that are left out, by address.
+        replaced: the cells of older plans that are left out, by address.
     """
 
     protocol: int
@@ -68,16 +68,16 @@ class Grid:
     methods: list[str]
     references: tuple[str, ...]
     subjects: dict[RowKey, Subject] = field(default_factory=dict)
-    cells: dict[Place, dict[int, PlannedCell]] = field(default_factory=dict)
-    dashes: dict[Place, UnsupportedCell] = field(default_factory=dict)
-    superseded: dict[str, PlannedCell] = field(default_factory=dict)
+    cells: dict[CellKey, dict[int, PlannedCell]] = field(default_factory=dict)
+    dashes: dict[CellKey, UnsupportedCell] = field(default_factory=dict)
+    replaced: dict[str, PlannedCell] = field(default_factory=dict)
 
     @property
     def iterations(self) -> int:
         """Iterations of an equal budget; 0 if budgets are not equal."""
         return self.equal_budget.iterations if self.equal_budget else 0
 
-    def is_sibling_of(self, other: Grid) -> bool:
+    def is_equal_budget_of(self, other: TableCells) -> bool:
         """True if this is the other grid at equal budget."""
         mine = self.equal_budget and (self.protocol, self.name, self.axis, self.equal_budget.of)
         return mine == (other.protocol, other.name, other.axis, other.setting)
@@ -91,7 +91,7 @@ def column_key(subject: Subject) -> ColumnKey:
     return ColumnKey(subject.size, subject.task, tuple(sorted(subject.target.items())))
 
 
-def grids(results: Results) -> list[Grid]:
+def table_cells(results: Results) -> list[TableCells]:
     """One per protocol, setting, grid and axis, the oldest first, siblings right after what they are of."""
     together: dict[tuple[int, str, str, str], list[Manifest]] = {}
     for manifest in _manifests(results):
@@ -100,7 +100,7 @@ def grids(results: Results) -> list[Grid]:
     made = [_merged(manifests) for manifests in together.values()]
 
     def place(index: int) -> tuple[int, bool]:
-        base = next((number for number, other in enumerate(made) if made[index].is_sibling_of(other)), None)
+        base = next((number for number, other in enumerate(made) if made[index].is_equal_budget_of(other)), None)
         return (index, False) if base is None else (base, True)
 
     return [made[index] for index in sorted(range(len(made)), key=place)]
@@ -112,7 +112,7 @@ def planned_cells(results: Results) -> dict[str, PlannedCell]:
     records = {folder: record for folder, record in results.records.items() if folder in planned}
     return {
         cell.address: cell
-        for grid in grids(replace(results, records=records))
+        for grid in table_cells(replace(results, records=records))
         for cells in grid.cells.values()
         for cell in cells.values()
     }
@@ -137,11 +137,11 @@ def _manifests(results: Results) -> list[Manifest]:
     return [*_unplanned(results), *results.manifests]
 
 
-def _merged(manifests: list[Manifest]) -> Grid:
+def _merged(manifests: list[Manifest]) -> TableCells:
     newest = manifests[-1]
     # The longest plan knows the order best: a later run of one method must not move it to the top.
     by_length = sorted(manifests, key=lambda manifest: -len(manifest.methods))
-    grid = Grid(
+    grid = TableCells(
         protocol=newest.protocol,
         setting=newest.setting,
         setting_description=newest.setting_description,
@@ -156,7 +156,7 @@ def _merged(manifests: list[Manifest]) -> Grid:
         methods=list(dict.fromkeys(method for manifest in by_length for method in manifest.methods)),
         references=next((manifest.references for manifest in reversed(manifests) if manifest.references), ()),
     )
-    closed: set[Place] = set()
+    closed: set[CellKey] = set()
     for manifest in reversed(manifests):
         for place, cells in _by_place(manifest).items():
             held = grid.cells.setdefault(place, {})
@@ -164,7 +164,7 @@ def _merged(manifests: list[Manifest]) -> Grid:
                 closed.add(place)
             if place in closed:
                 kept = {cell.address for cell in held.values()}
-                grid.superseded.update({c.address: c for c in cells.values() if c.address not in kept})
+                grid.replaced.update({c.address: c for c in cells.values() if c.address not in kept})
             else:
                 held.update(cells)
         for dash in manifest.unsupported:
@@ -175,8 +175,8 @@ def _merged(manifests: list[Manifest]) -> Grid:
     return grid
 
 
-def _by_place(manifest: Manifest) -> dict[Place, dict[int, PlannedCell]]:
-    places: dict[Place, dict[int, PlannedCell]] = {}
+def _by_place(manifest: Manifest) -> dict[CellKey, dict[int, PlannedCell]]:
+    places: dict[CellKey, dict[int, PlannedCell]] = {}
     for cell in manifest.cells:
         seeds = places.setdefault((row_key(cell), column_key(cell)), {})
         known = seeds.setdefault(cell.seed, cell)
@@ -195,10 +195,10 @@ def _unplanned(results: Results) -> list[Manifest]:
     groups: dict[tuple[int, str], list[Record]] = {}
     for record in sorted(unplanned, key=_reading_order):
         groups.setdefault((record.protocol, record.setting), []).append(record)
-    return [_guessed(protocol, setting, records) for (protocol, setting), records in sorted(groups.items())]
+    return [_inferred_manifest(protocol, setting, records) for (protocol, setting), records in sorted(groups.items())]
 
 
-def _guessed(protocol: int, setting: str, records: list[Record]) -> Manifest:
+def _inferred_manifest(protocol: int, setting: str, records: list[Record]) -> Manifest:
     """A plan that asks for these records of one setting."""
     axis = _varying_axis([record.cell for record in records])
     first = records[0].result

@@ -224,7 +224,7 @@ def _text_row(
 
 
 def _published_rows(group: str) -> Iterator[ReportRow]:
-    """What the paper's own table of depths says of each of its models."""
+    """The savings that follow from the paper's own table of depths, for each of its models."""
     claim, metric = published.paper()["savings"], published.paper()["metric"]
     for size, model in published.paper()["sizes"].items():
         rows = [row for row in published.table("depth") if row["size"] == size]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
-from learngene_bench.results.records.selection import ColumnKey, Grid, RowKey
+from learngene_bench.results.records.selection import ColumnKey, RowKey, TableCells
 from learngene_bench.results.records.types import Record, Results
 from learngene_bench.results.statistics.paired import mean
 from learngene_bench.results.tables.measure import Measure
@@ -24,8 +24,8 @@ def at_equal_budget(budget: EqualBudget) -> str:
 
 
 def size_means(
-    grid: Grid,
-    siblings: Sequence[Grid],
+    grid: TableCells,
+    siblings: Sequence[TableCells],
     row: RowKey,
     labels: Mapping[ColumnKey, str],
     results: Results,
@@ -47,7 +47,7 @@ def size_means(
 
 
 def _size_mean(
-    grid: Grid, row: RowKey, seeds: Mapping[ColumnKey, Collection[int]], results: Results, measure: Measure
+    grid: TableCells, row: RowKey, seeds: Mapping[ColumnKey, Collection[int]], results: Results, measure: Measure
 ) -> SizeMean:
     """The mean over the columns of the means over these seeds; what the grid has no plan for is missing like others."""
     planned = {column: grid.cells.get((row, column), {}) for column in seeds}
@@ -64,7 +64,7 @@ def _size_mean(
 def repeats(table: MetricTable, others: Sequence[MetricTable]) -> bool:
     """Returns whether the table is another's sibling and has no number that the other one does not have as well."""
     return any(
-        table.source.is_sibling_of(other.source) and _numbers(table).items() <= _numbers(other).items()
+        table.source.is_equal_budget_of(other.source) and _numbers(table).items() <= _numbers(other).items()
         for other in others
     )
 

@@ -201,7 +201,8 @@ def _data(curves: SizeCurves, speeds: SpeedUps) -> Iterator[dict[str, Any]]:
     for method in curves.rows:
         for index, curve in method.curves.items():
             row = method.row
-            goals = {reference.method: reference.entries[index].mean for reference in curves.references}
+            goals = dict.fromkeys(curves.table.references)
+            goals |= {reference.method: reference.entries[index].mean for reference in curves.references}
             speed = speeds.get((row.key, index))
             for epoch, values in curve.values.items():
                 seeds = list(values.values())

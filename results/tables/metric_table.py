@@ -16,7 +16,7 @@ from functools import cached_property
 from itertools import groupby
 from typing import Any, Literal
 
-from learngene_bench.results.records.selection import ColumnKey, Grid, RowKey
+from learngene_bench.results.records.selection import ColumnKey, RowKey, TableCells
 from learngene_bench.results.statistics.paired import mean, standard_deviation
 from learngene_bench.results.tables.measure import Measure
 from learngene_bench.results.tables.numbers import on_axis
@@ -168,7 +168,7 @@ class MetricTable:
 
     title: str
     measure: Measure
-    source: Grid
+    source: TableCells
     grid: str
     axis: str
     preset: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from learngene_bench.results.records.selection import ColumnKey, Grid, Place, RowKey, grids
+from learngene_bench.results.records.selection import CellKey, ColumnKey, RowKey, TableCells, table_cells
 from learngene_bench.results.records.types import Record, Results
 from learngene_bench.results.statistics.paired import mean
 from learngene_bench.results.tables.equal_budget import at_equal_budget, repeats, size_means
@@ -43,26 +43,28 @@ def make_tables(results: Results, metric: str | None = None, initial: bool = Fal
     names = measure_names(results.records.values())
     if metric is not None and names and metric not in names:
         raise unknown("metric", metric, names)
-    every = grids(results)
+    every = table_cells(results)
     made = [table for grid in every if (table := _make(grid, every, results, metric, initial))]
     return [table for table in made if not (table.measure.initial and repeats(table, made))]
 
 
 def panels(results: Results) -> list[tuple[MetricTable, MetricTable]]:
     """Makes every table of primary metrics after fine-tuning, each with the one of the same cells as initialized."""
-    every = grids(results)
+    every = table_cells(results)
     made = [[_make(grid, every, results, None, initial) for initial in (False, True)] for grid in every]
     return [(after, before) for after, before in made if after and before]
 
 
-def _make(grid: Grid, every: Sequence[Grid], results: Results, metric: str | None, initial: bool) -> MetricTable | None:
+def _make(
+    grid: TableCells, every: Sequence[TableCells], results: Results, metric: str | None, initial: bool
+) -> MetricTable | None:
     """The table of a grid; None if its records do not have the metric."""
     found = [results.records.get(cell.folder) for cells in grid.cells.values() for cell in cells.values()]
     records = [record for record in found if record]
     measure = find_measure(records or results.records.values(), metric, initial)
     if measure is None:
         return None
-    siblings = [] if measure.initial else [other for other in every if other.is_sibling_of(grid)]
+    siblings = [] if measure.initial else [other for other in every if other.is_equal_budget_of(grid)]
     siblings.sort(key=lambda sibling: sibling.iterations)
     keys = _ordered_columns(grid)
     labels = _column_labels(grid, keys)
@@ -85,19 +87,19 @@ def _make(grid: Grid, every: Sequence[Grid], results: Results, metric: str | Non
         rows=highlighted(rows, measure),
         other_protocols=tuple(sorted({other.protocol for other in every} - {grid.protocol})),
         test_images=tuple(sorted({record.test_images for record in records})),
-        replaced=sum(cell.folder in results.records for cell in grid.superseded.values()),
+        replaced=sum(cell.folder in results.records for cell in grid.replaced.values()),
         footnotes=footnotes.texts,
     )
 
 
-def _along(grid: Grid) -> str:
+def _along(grid: TableCells) -> str:
     """Names what the columns differ in; and the grid, where that is not its name."""
     return f"by {grid.axis}" if grid.name == grid.axis else f"by {grid.axis} (grid {grid.name})"
 
 
 def _row(
-    grid: Grid,
-    siblings: Sequence[Grid],
+    grid: TableCells,
+    siblings: Sequence[TableCells],
     key: RowKey,
     labels: Mapping[ColumnKey, str],
     results: Results,
@@ -127,7 +129,7 @@ def _row(
     )
 
 
-def _entry(grid: Grid, place: Place, results: Results, measure: Measure, footnotes: Footnotes) -> Entry:
+def _entry(grid: TableCells, place: CellKey, results: Results, measure: Measure, footnotes: Footnotes) -> Entry:
     cells = grid.cells.get(place)
     if not cells:
         dash = grid.dashes.get(place)
@@ -164,7 +166,7 @@ def _costs(cells: Sequence[PlannedCell], results: Results) -> SizeCosts:
     )
 
 
-def _ordered_rows(grid: Grid) -> list[RowKey]:
+def _ordered_rows(grid: TableCells) -> list[RowKey]:
     """Rows by group, then by method as planned, then the default options before the others."""
     methods = {method: position for position, method in enumerate(grid.methods)}
 
@@ -174,7 +176,7 @@ def _ordered_rows(grid: Grid) -> list[RowKey]:
     return sorted(grid.subjects, key=order)
 
 
-def _row_label(grid: Grid, key: RowKey) -> str:
+def _row_label(grid: TableCells, key: RowKey) -> str:
     """The title with the options that are not the defaults; two methods of one title get their names as well."""
     title = grid.subjects[key].title
     namesakes = {other.method for other, subject in grid.subjects.items() if subject.title == title}
@@ -182,13 +184,13 @@ def _row_label(grid: Grid, key: RowKey) -> str:
     return f"{title} ({details})" if details else title
 
 
-def _ordered_columns(grid: Grid) -> list[ColumnKey]:
+def _ordered_columns(grid: TableCells) -> list[ColumnKey]:
     """Sizes from narrow to wide, and within them the axis' values: numbers ascending, tasks as planned."""
     keys = list(dict.fromkeys(column for _, column in [*grid.cells, *grid.dashes]))
     tasks = {task: position for position, task in enumerate(dict.fromkeys(column.task for column in keys))}
     smallest: dict[str, tuple[int, int]] = {}
     for key in keys:
-        smallest[key.size] = min(smallest.get(key.size, key.extent), key.extent)
+        smallest[key.size] = min(smallest.get(key.size, key.size_order), key.size_order)
 
     def order(key: ColumnKey) -> tuple[object, ...]:
         value = tasks[key.task] if grid.axis == "task" else key.fact(grid.axis)
@@ -197,7 +199,7 @@ def _ordered_columns(grid: Grid) -> list[ColumnKey]:
     return sorted(keys, key=order)
 
 
-def _column_labels(grid: Grid, keys: Iterable[ColumnKey]) -> dict[ColumnKey, str]:
+def _column_labels(grid: TableCells, keys: Iterable[ColumnKey]) -> dict[ColumnKey, str]:
     """Labels columns by their value on the axis; columns of a size that share it also by what else differs."""
     namesakes: dict[tuple[str, str], list[ColumnKey]] = {}
     for key in keys:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from learngene_bench.results.records.selection import Grid, grids
+from learngene_bench.results.records.selection import TableCells, table_cells
 from learngene_bench.results.records.types import Record, Results
 from learngene_bench.results.tables.measure import measure_names
 from learngene_bench.schema.constants import PHASES
@@ -44,7 +44,7 @@ def rows(results: Results) -> list[dict[str, Any]]:
     """Returns the cells that the tables are made of, in a fixed order; None where there is nothing to say."""
     unique: dict[object, dict[str, Any]] = {}  # a depth and a width table may share a cell
     names = columns(results)
-    for grid in grids(results):
+    for grid in table_cells(results):
         for key, row in _grid_rows(grid, results):
             unique.setdefault(key, {name: row.get(name) for name in names})
     return list(unique.values())
@@ -57,7 +57,7 @@ def to_frame(results: Results) -> pandas.DataFrame:
     return pandas.DataFrame(rows(results), columns=columns(results))
 
 
-def _grid_rows(grid: Grid, results: Results) -> Iterator[tuple[object, dict[str, Any]]]:
+def _grid_rows(grid: TableCells, results: Results) -> Iterator[tuple[object, dict[str, Any]]]:
     """Yields the rows of one table, each with a key that no other row has."""
     names = ("protocol", "setting", "setting_description", "preset")
     table: dict[str, Any] = {name: getattr(grid, name) for name in names}

@@ -29,7 +29,7 @@ def printed(results: Any, width: int, **options: Any) -> str:
     return "\n".join(line.rstrip() for line in output.getvalue().splitlines()) + "\n"
 
 
-def everything(example: Any) -> reporting.Report:
+def everything(example: Any) -> reporting.ResultsReport:
     """Every kind of table there is, from one small runs folder."""
     return reporting.make(load([example.folder]), metric="top1", compare=True, computed=reporting.COMPUTED)
 

@@ -32,3 +32,16 @@ def test_light_verbs_import_nothing_heavy(arguments: list[str], tmp_path: Path) 
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "HEAVY []"
+
+
+def test_the_facade_gives_every_name_without_torch() -> None:
+    code = (
+        "import sys, learngene_bench\n"
+        "assert set(learngene_bench._HOMES) == set(learngene_bench.__all__) - {'PROTOCOL', '__version__'}\n"
+        "for name in sorted(set(learngene_bench.__all__) - {'initialize'}): getattr(learngene_bench, name)\n"
+        f"print('HEAVY', sorted(set({HEAVY}) & set(sys.modules)))\n"
+        "assert callable(learngene_bench.initialize)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "HEAVY []"

@@ -21,6 +21,7 @@ from learngene_bench.execution.stages import initial_model
 from learngene_bench.models.vit import ViTSpec
 from learngene_bench.models.weights import build_model
 from learngene_bench.plugins.registry import Registry
+from learngene_bench.runs.store import Runs
 from learngene_bench.runs.tensors import describe
 from learngene_bench.schema.stage import CellConfig
 from learngene_bench.training.inputs import normalization
@@ -37,8 +38,10 @@ def model_of(subject: Subject, weights: str, registry: Registry) -> nn.Module:
     Raises:
         UserError: its files or its method are not those of the record any more.
     """
-    model = _finetuned(subject) if weights == "finetuned" else _initial(subject, registry)
-    return model.eval()
+    if weights == "finetuned":
+        return _finetuned(subject).eval()
+    sha256 = subject.record.initial_weights.sha256
+    return recompute_initial_model(subject.runs, subject.address, subject.full_label, sha256, registry).eval()
 
 
 def _finetuned(subject: Subject) -> nn.Module:
@@ -53,13 +56,21 @@ def _finetuned(subject: Subject) -> nn.Module:
     return model
 
 
-def _initial(subject: Subject, registry: Registry) -> nn.Module:
+def recompute_initial_model(runs: Runs, address: str, label: str, sha256: str, registry: Registry) -> nn.Module:
+    """Initializes a cell's target again; a line on standard error says if the weights differ from the recorded ones.
+
+    Args:
+        sha256: hash of the recorded weights.
+
+    Raises:
+        UserError: the method fails this time, or it or its files are not those of the run any more.
+    """
     try:
-        model = initial_model(subject.runs, subject.address, registry)
+        model = initial_model(runs, address, registry)
     except MethodFailure as error:
-        raise UserError(f"{subject.full_label}: the method fails this time: {error}") from error
-    if describe(dict(model.named_parameters()))["sha256"] != subject.record.initial_weights.sha256:
-        print(f"lgbench: {subject.full_label}: here the initial weights differ from the recorded ones", file=sys.stderr)
+        raise UserError(f"{label}: the method fails this time: {error}") from error
+    if describe(dict(model.named_parameters()))["sha256"] != sha256:
+        print(f"lgbench: {label}: on this machine the initial weights differ from the recorded ones", file=sys.stderr)
     return model
 
 

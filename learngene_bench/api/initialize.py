@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from learngene_bench.api.match_gene import answer, base_of_gene, without_training
-from learngene_bench.api.training_data import Source, SourceLike, open_source
+from learngene_bench.api.match_gene import match_gene, match_models, training_free_option
+from learngene_bench.api.training_data import DataLike, TrainingData, load_training_data
 from learngene_bench.config.loader import load_preset
 from learngene_bench.config.preset import BaseInitialization, Compute, Preset
 from learngene_bench.contracts.dataset import DatasetFacts
@@ -35,7 +35,7 @@ from learngene_bench.util.errors import MethodFailure, UserError
 
 
 @dataclass(frozen=True)
-class Report:
+class InitializationReport:
     """The result of `initialize`.
 
     Attributes:
@@ -72,13 +72,13 @@ def initialize(
     method: str | type[Initializer],
     *,
     gene: Gene | str | os.PathLike[str] | None = None,
-    data: SourceLike | None = None,
+    data: DataLike | None = None,
     seed: int = 0,
     preset: str | os.PathLike[str] | None = None,
     device: str = "auto",
     same_task: bool = True,
     **settings: Any,
-) -> Report:
+) -> InitializationReport:
     """Initializes a timm `VisionTransformer` in place, by any method of the suite; all of it or nothing.
 
     Args:
@@ -99,13 +99,13 @@ def initialize(
         UserError: the method does not exist or does not fit this model, this gene or these ancestors; something that it
             needs is missing. The message says what to give.
     """
-    source = open_source(data) if data is not None else None
-    call = _Call(method, settings, seed, preset, _device(device), same_task, source)
-    return call.run(model, gene)
+    loaded = load_training_data(data) if data is not None else None
+    run = _Initialization(method, settings, seed, preset, _device(device), same_task, loaded)
+    return run.run(model, gene)
 
 
-class _Call:
-    """One use of a method."""
+class _Initialization:
+    """One use of a method on one model."""
 
     def __init__(
         self,
@@ -115,18 +115,18 @@ class _Call:
         preset: str | os.PathLike[str] | None,
         device: torch.device,
         same_task: bool,
-        source: Source | None,
+        data: TrainingData | None,
     ) -> None:
         self.registered = Registry().get(method) if isinstance(method, str) else Registered(method, "this program")
         self.models = {name: value for name, value in settings.items() if isinstance(value, nn.Module)}
         options = {name: value for name, value in settings.items() if name not in self.models}
         self.method = self.registered.create(options)
         self.name = self.method.name
-        self.seed, self.device, self.same_task, self.source = seed, device, same_task, source
+        self.seed, self.device, self.same_task, self.data = seed, device, same_task, data
         self.preset: Preset = load_preset(os.fspath(preset) if preset is not None else "digits")
         self.base = self.preset.base if preset is not None else BaseInitialization()
 
-    def run(self, model: nn.Module, given: Gene | str | os.PathLike[str] | None) -> Report:
+    def run(self, model: nn.Module, given: Gene | str | os.PathLike[str] | None) -> InitializationReport:
         target = spec_of(model)
         if reason := wrong_family(self.method, target):
             raise UserError(f"{self.name}: {reason}")
@@ -136,42 +136,45 @@ class _Call:
             raise UserError(f"{self.name} cannot initialize a model of {target.sizes()}: {reason}")
         family = gene.family if gene else request.family if request else target
         trains, prepared = self.method.trains(), Cost()
-        self.check_data(trains, family, "initialize", without_training(self.method) if trains else None)
+        self.check_data(trains, family, "initialize", training_free_option(self.method) if trains else None)
         if request:
             gene, prepared = self.prepare(request)
         context = self.context(trains, base.width, family)
         written, kept = self.write(model, target, gene, context)
-        return Report(self.name, self.seed, written, kept, prepared, context.cost, gene)
+        return InitializationReport(self.name, self.seed, written, kept, prepared, context.cost, gene)
 
     def inheritance(
         self, target: ModelSpec, given: Gene | str | os.PathLike[str] | None
     ) -> tuple[ModelSpec, Gene | None, GeneRequest | None]:
-        """The base model, and the gene that is there or the request for the one to be made."""
+        """Returns the base model, and either the given gene or the request for the gene to be made."""
         base = target.with_depth(BASE_DEPTH)
         if self.method.gene_request(target, base) is None:
             if given is not None or self.models:
                 raise UserError(f"{self.name} inherits nothing: it takes neither a gene nor other models")
             return base, None, None
         if given is None:
-            base, request = answer(self.method, self.models, target)
+            base, request = match_models(self.method, self.models, target)
             return base, None, request
         if self.models:
             raise UserError(f"give either gene= or {', '.join(f'{role}=' for role in self.models)}, not both")
         gene = given if isinstance(given, Gene) else Gene.load(Path(given))
-        return base_of_gene(self.method, gene, target), gene, None
+        return match_gene(self.method, gene, target), gene, None
 
     def check_data(self, trains: Collection[str], family: ModelSpec, phase: str, without: str | None = None) -> None:
-        """Raises `UserError` if training images are needed and not there, or of another kind.
+        """Checks that training images are there and fit, if the method trains.
 
         Args:
-            without: the option by which the method does without, if there is one.
+            without: the option by which the method does without training, if there is one.
+
+        Raises:
+            UserError: they are missing, or of another kind.
         """
         if not trains:
             return
-        if self.source is None:
+        if self.data is None:
             ways = "give data=, a data set by name or (images, labels)" + (f", or {without}" if without else "")
             raise UserError(f"{self.name} trains to {phase} ({', '.join(trains)}), on data that are missing: {ways}")
-        self.source.check_fits(family)
+        self.data.check_fits(family)
 
     def prepare(self, request: GeneRequest) -> tuple[Gene, Cost]:
         """Makes the gene of copies of the user's models."""
@@ -199,7 +202,7 @@ class _Call:
         flops: Mapping[str, float] | None = None,
     ) -> MeteredContext:
         recipes = {name: self.preset.recipe_of(name, width, self.method.recipe_fallbacks) for name in trains}
-        source = source_data(self.source.splits, family.classes, recipes, self.device) if self.source else None
+        source = source_data(self.data.splits, family.classes, recipes, self.device) if self.data else None
         return _LibraryContext(
             seed=self.seed,
             device=self.device,
@@ -249,7 +252,11 @@ def _facts(spec: ModelSpec) -> DatasetFacts:
 
 
 def _check_teaches(role: str, model: nn.Module, family: ModelSpec) -> None:
-    """Raises `UserError` if a model cannot teach one of this spec: for other images or another number of classes."""
+    """Checks that a model can teach one of this spec.
+
+    Raises:
+        UserError: it takes other images or has another number of classes.
+    """
     shape = (1, family.channels, family.image_size, family.image_size)
     try:
         with torch.no_grad():
@@ -261,7 +268,7 @@ def _check_teaches(role: str, model: nn.Module, family: ModelSpec) -> None:
 
 
 class _LibraryContext(MeteredContext):
-    """A context that may be without data, and says so in words that help."""
+    """A context that may have no data; its errors say which argument is missing."""
 
     def source_images(self, count: int) -> Tensor:
         if self.source is None:

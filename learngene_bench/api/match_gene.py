@@ -20,7 +20,7 @@ from learngene_bench.models.weights import spec_of
 from learngene_bench.util.errors import UserError
 
 
-def base_of_gene(method: Initializer, gene: Gene, target: ModelSpec) -> ModelSpec:
+def match_gene(method: Initializer, gene: Gene, target: ModelSpec) -> ModelSpec:
     """The 12-layer model for which a method makes genes like this one.
 
     Raises:
@@ -28,6 +28,8 @@ def base_of_gene(method: Initializer, gene: Gene, target: ModelSpec) -> ModelSpe
     """
     if gene.method != method.name:
         raise UserError(f"this is a gene of {gene.method!r}, not of {method.name!r}")
+    if gene.family.family != target.family:
+        raise UserError(f"this is a gene for models of the family {gene.family.family!r}, not {target.family!r}")
     for base in _bases(gene.family, {target.width, gene.family.width}):
         request = method.gene_request(target, base)
         if request and request.family.sizes() == gene.family.sizes():
@@ -40,7 +42,9 @@ def base_of_gene(method: Initializer, gene: Gene, target: ModelSpec) -> ModelSpe
     )
 
 
-def answer(method: Initializer, models: Mapping[str, nn.Module], target: ModelSpec) -> tuple[ModelSpec, GeneRequest]:
+def match_models(
+    method: Initializer, models: Mapping[str, nn.Module], target: ModelSpec
+) -> tuple[ModelSpec, GeneRequest]:
     """The 12-layer model for which a method asks for these models, and its request as they answer it.
 
     Args:
@@ -102,7 +106,7 @@ def _family(asked: GeneRequest, given: Mapping[str, ModelSpec]) -> ModelSpec | N
     return same[0] if same else asked.family
 
 
-def without_training(method: Initializer) -> str | None:
+def training_free_option(method: Initializer) -> str | None:
     """The one switch among a method's options that makes it train nothing, as one would write it; None for none."""
     options = method.options.model_dump()
     for name, value in options.items():

@@ -15,13 +15,13 @@ from learngene_bench.data.splits import Images
 from learngene_bench.plugins.registry import dataset
 from learngene_bench.util.errors import UserError
 
-SourceLike = str | Mapping[str, Any] | Dataset | tuple[Any, Any]
+DataLike = str | Mapping[str, Any] | Dataset | tuple[Any, Any]
 HOLD_OUT = 10
 """Every 10th image of arrays is for validation."""
 
 
 @dataclass(frozen=True)
-class Source:
+class TrainingData:
     """Data that a method may train on.
 
     Attributes:
@@ -45,7 +45,7 @@ class Source:
             raise UserError(f"data: {classes} classes, what is trained on them has {spec.classes}")
 
 
-def open_source(data: SourceLike) -> Source:
+def load_training_data(data: DataLike) -> TrainingData:
     """Reads data.
 
     Args:
@@ -60,10 +60,10 @@ def open_source(data: SourceLike) -> Source:
     if isinstance(data, Mapping):
         data = dataset(dict(data))
     if isinstance(data, Dataset):
-        return Source(data.load(), data.facts().classes)
+        return TrainingData(data.load(), data.facts().classes)
     if not (isinstance(data, tuple | list) and len(data) == 2):
         raise UserError(f"data: a data set by name, or (images, labels), not {type(data).__name__}")
-    return Source(_splits(*(np.asarray(part) for part in data)), None)
+    return TrainingData(_splits(*(np.asarray(part) for part in data)), None)
 
 
 def _splits(images: NDArray[Any], labels: NDArray[Any]) -> Splits:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +17,7 @@ from learngene_bench.runs.listing import find_one_finished
 from learngene_bench.runs.store import Runs, StageFolder
 from learngene_bench.schema.record import CellRecord
 from learngene_bench.schema.stage import StageFile
-from learngene_bench.util.errors import DamagedFile, MethodFailure, UserError
+from learngene_bench.util.errors import DamagedFile, UserError
 from learngene_bench.util.files import file_hash, write_json, write_whole
 
 
@@ -43,7 +42,7 @@ def export(
     except UserError as error:
         raise UserError(f"{stage.label}: {error}; its weights are in {kept}") from error
     if initial:
-        _write_initial(folder, Runs(runs), Registry(plugin or []), record, output)
+        _write_initial(folder, Runs(runs), stage.label, Registry(plugin or []), record.initial_weights.sha256, output)
     else:
         _copy(kept, record.model.sha256, output)
     description = output.with_suffix(".json")
@@ -61,18 +60,12 @@ def _copy(kept: Path, expected: str, output: Path) -> None:
     write_whole(output, lambda temporary: shutil.copyfile(kept, temporary))
 
 
-def _write_initial(folder: StageFolder, runs: Runs, registry: Registry, record: CellRecord, output: Path) -> None:
+def _write_initial(folder: StageFolder, runs: Runs, label: str, registry: Registry, sha256: str, output: Path) -> None:
     from safetensors.torch import save_file
 
-    from learngene_bench.execution.stages import initial_model
-    from learngene_bench.runs.tensors import describe
+    from learngene_bench.analysis.models import recompute_initial_model
 
-    try:
-        model = initial_model(runs, folder.address, registry)
-    except MethodFailure as error:
-        raise UserError(f"the method fails this time: {error}") from error
-    if describe(dict(model.named_parameters()))["sha256"] != record.initial_weights.sha256:
-        print("lgbench: on this machine the initial weights differ from the recorded ones", file=sys.stderr)
+    model = recompute_initial_model(runs, folder.address, label, sha256, registry)
     write_whole(output, lambda temporary: save_file(model.state_dict(), temporary))
 
 

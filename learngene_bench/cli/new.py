@@ -20,10 +20,8 @@ TEMPLATE = '''\
 
 from pydantic import Field
 
-from learngene_bench.config.section import Section
-from learngene_bench.contracts.initializer import Initializer
+from learngene_bench import Initializer, Section, write_weights
 from learngene_bench.util.lazy import torch  # torch, imported when first used, so that `lgbench list` stays quick
-from learngene_bench.models.weights import write_weights
 
 
 class {kind}Options(Section):
@@ -49,11 +47,11 @@ class {kind}(Initializer[{kind}Options]):
                 weights[name] = drawn
         write_weights(model, weights)
 
-    # Next steps; `lgbench check {name} --plugin {file}` says whether all still fits together.
+    # Next steps; `lgbench check {name} --plugin {file}` tests that all still fits together.
+    # It is for Vision Transformers; families = None says that it works for any family of models.
     # Where it cannot work: return the reason from supports(self, target, base), and tables show a dash.
     # To hand over what a trained model knows, make a gene, once for all targets; initialize() gets it as `gene`:
-    #   from learngene_bench.contracts.gene import Gene
-    #   from learngene_bench.contracts.initializer import GeneRequest, Pretrained
+    #   from learngene_bench import Gene, GeneRequest, Pretrained
     # def gene_request(self, target, base):  # base: the 12-layer model of the target's size
     #     return GeneRequest(family=base, ancestors={{"source": Pretrained(base)}})
     # def prepare(self, request, context):  # to distil instead: Distiller(), trains=("condensation",), context.train

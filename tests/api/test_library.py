@@ -303,9 +303,9 @@ def test_teachers_that_cannot_work(teacher: nn.Module, message: str) -> None:
 
 
 def test_data_must_be_of_the_models_task() -> None:
-    from learngene_bench.api.training_data import open_source
+    from learngene_bench.api.training_data import load_training_data
 
-    source = open_source(images())
+    source = load_training_data(images())
     assert (len(source.splits.train.labels), len(source.splits.validation.labels)) == (54, 6)
     assert len(source.splits.test.labels) == 0
     with pytest.raises(UserError, match="10 classes, what is trained on them has 5"):

@@ -13,6 +13,7 @@ const amounts = ["epochs", "iterations", "images", "FLOPs", "seconds"];
 const recordsOf = (entry) => (entry?.dataset.records ?? "").split(" ").filter(Boolean).map((at) => records[at]);
 const rowsOf = (table) => [...table.tBodies[0].rows].filter((row) => !row.matches(".group"));
 const labelOf = (row) => row.querySelector("bdi").textContent;
+const factsOf = (record) => record.facts.map((at) => data.facts[at]);
 const hashOf = (record) => `#${encodeURIComponent(record.address)}`;
 const element = (...made) => furnish(document.createElement(made[0]), ...made.slice(1));
 const svg = (...made) => furnish(document.createElementNS("http://www.w3.org/2000/svg", made[0]), ...made.slice(1));
@@ -135,7 +136,7 @@ function show(record, entry) {
     ...(record.metrics?.length > 1 ? [table("Metrics", ["Metric", ...moments], record.metrics)] : []),
     ...(record.cost ? [table("Cost", ["Phase", ...amounts], record.cost)] : []),
     ...(record.time ? [element("p", {}, `Computed ${record.time}`)] : []),
-    ...record.facts.flatMap((at) => facts(...data.facts[at])),
+    ...factsOf(record).flatMap(([title, values]) => describe(title, values)),
   );
   dialog.scrollTop = 0;
 }
@@ -146,11 +147,11 @@ function seedsTable(record, entry) {
     if (other === record) link.setAttribute("aria-current", "true");
     return [link, ...(other.metrics?.[0].slice(1) ?? [other.error ? "failed" : "no result yet"])];
   });
-  const name = records.find((other) => other.metrics)?.metrics[0][0] ?? "Metric";
+  const name = recordsOf(entry).find((other) => other.metrics)?.metrics[0][0] ?? "Seeds";
   return rows.length ? [table(name, ["Seed", ...moments], rows)] : [];
 }
 
-function facts(title, values) {
+function describe(title, values) {
   const pairs = Object.entries(values).map(([name, value]) =>
     element("div", {}, element("dt", {}, name.replaceAll("_", " ")), element("dd", {}, words(value, 20))),
   );
@@ -230,9 +231,8 @@ function axis(values, from, to) {
 }
 
 function download(name) {
-  const type = name.endsWith(".csv") ? "text/csv" : name.endsWith(".json") ? "application/json" : "text/x-tex";
-  const text = data.files[name] ?? JSON.stringify(records);
-  const url = URL.createObjectURL(new Blob([text], { type }));
+  const whole = () => records.map((record) => ({ ...record, facts: Object.fromEntries(factsOf(record)) }));
+  const url = URL.createObjectURL(new Blob([data.files[name] ?? JSON.stringify(whole(), null, 1)]));
   element("a", { href: url, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(url), 60_000); // the browser reads it after the click
 }

@@ -1,6 +1,6 @@
 """The version of the suite, and that of its protocol."""
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"
 
 PROTOCOL = 2
 """Raised whenever a change of the suite makes numbers incomparable; in every address and record."""

@@ -1,0 +1,62 @@
+"""A method with a gene: every block of a target is the mean of the blocks of a trained model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from learngene_bench.config.section import Section
+from learngene_bench.contracts.gene import Gene
+from learngene_bench.contracts.initializer import GeneRequest, Initializer, Pretrained
+from learngene_bench.models.weights import write_weights
+from learngene_bench.util.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from learngene_bench.contracts.context import Context
+    from learngene_bench.contracts.family import ModelSpec
+
+
+class MeanBlockOptions(Section):
+    noise: float = Field(0.0, ge=0, description="standard deviation of the noise that is added to every block")
+
+
+class MeanBlock(Initializer[MeanBlockOptions]):
+    """Averages the blocks of an ancestor; noise tells the blocks of a target apart."""
+
+    name = "mean-block"
+    title = "Mean block"
+    group = "learngene"
+    families = None  # any family, as nothing here depends on one
+    Options = MeanBlockOptions
+
+    def supports(self, target: ModelSpec, base: ModelSpec) -> str | None:
+        return target.block_mismatch(base)
+
+    def gene_request(self, target: ModelSpec, base: ModelSpec) -> GeneRequest:
+        return GeneRequest(family=base, ancestors={"source": Pretrained(base)})
+
+    def prepare(self, request: GeneRequest, context: Context) -> Gene:
+        weights = {name: weight.detach() for name, weight in context.ancestors["source"].named_parameters()}
+        layers = range(request.family.depth)
+        means = {
+            name: torch.stack([weights[f"blocks.{layer}.{name}"] for layer in layers]).mean(0)
+            for name in request.family.block_shapes()
+        }
+        return Gene(self.name, request.family, means)
+
+    def stored_shapes(self, target: ModelSpec, base: ModelSpec) -> Mapping[str, tuple[int, ...]]:
+        return base.block_shapes()
+
+    def initialize(self, model: nn.Module, target: ModelSpec, gene: Gene | None, context: Context) -> None:
+        assert gene is not None
+        generator = context.generator("noise")  # all randomness comes from the context, so that seeds are paired
+        weights = {}
+        for layer in range(target.depth):
+            for name, mean in gene.tensors.items():
+                noise = torch.randn(mean.shape, generator=generator)
+                weights[f"blocks.{layer}.{name}"] = mean + self.options.noise * noise
+        write_weights(model, weights)  # what is not written keeps the preset's base initialization

@@ -57,9 +57,6 @@ def check(folder: FolderOption = FOLDER) -> int:
     status = 0
     for leaderboard in manage.existing(folder):
         difference = manage.difference(leaderboard)
-        if difference:
-            status = 1
-            print(f"{difference} (lgbench leaderboard build {leaderboard.name})")
-        else:
-            print(f"{leaderboard}: as its records")
+        print(difference or f"{leaderboard}: as its records")
+        status = 1 if difference else status
     return status

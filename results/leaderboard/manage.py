@@ -98,13 +98,13 @@ def difference(folder: Path) -> str | None:
     made = dict(_files(folder, _read(folder)))
     found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     for name in sorted(made.keys() | {name for name in found if not name.startswith(".")}):
-        path = folder / name
-        if name not in found:
-            return f"{path} is missing"
+        path, cure = folder / name, f"(lgbench leaderboard build {folder.name})"
         if name not in made:
-            return f"{path} does not belong to a leaderboard"
+            return f"{path} does not belong to a leaderboard: delete it"
+        if name not in found:
+            return f"{path} is missing {cure}"
         if (content := path.read_bytes()) != made[name].encode():
-            return f"{path}, line {_first_difference(content, made[name].encode())}: not what the records give"
+            return f"{path}, line {_first_difference(content, made[name].encode())}: not what the records give {cure}"
     return None
 
 

@@ -60,7 +60,7 @@ PARTS: dict[str, list[tuple[Any, str]]] = {
     "claim": [(lease, "_take"), (lease, "_release")],
     "configuration": [(store.StageFolder, "read_config")],
     "hash and statistics of initial weights": [(cell_stage, "describe")],
-    "checkpoints": [(loop._Run, "save")],
+    "checkpoints": [(loop, "write_checkpoint")],
     "progress": [(stage, "_write_progress")],
     "the fine-tuned model's file and hash": [(cell_stage, "save_tensors"), (cell_stage, "file_hash")],
     "provenance": [(stage.Stage, "record_head")],
@@ -137,7 +137,7 @@ def directly(plan: Plan) -> Curve:
         evaluate=lambda trained: evaluate(trained, held_out, preset.compute, task_kind().metrics()),
         measure_start=True,
     )
-    return train(model.to(device), training_images(splits, recipe, device), recipe, phase).curve
+    return list(train(model.to(device), training_images(splits, recipe, device), recipe, phase).curve)
 
 
 def as_a_cell(plan: Plan) -> Curve:
@@ -153,7 +153,7 @@ def as_a_cell(plan: Plan) -> Curve:
         )
         stage_dir = runs.write_config(plan.stages[cell.address], execution)
         assert execute(runs, "cell", cell.address, Registry()) == "done"
-        return stage_dir.read_record(CellRecord).curve
+        return list(stage_dir.read_record(CellRecord).curve)
 
 
 @contextmanager

@@ -17,7 +17,6 @@ from learngene_bench.plugins.registry import Registry
 from learngene_bench.util.errors import UserError
 
 METHODS = "he,wave,weight-selection,direct-pt"
-LEADERBOARD = Path(__file__).parents[2] / "results" / "leaderboards" / "digits"
 
 
 def plan_of(grid: str, methods: str | None = METHODS, *settings: str, preset: str = "digits", seeds: int = 1) -> Plan:
@@ -26,16 +25,6 @@ def plan_of(grid: str, methods: str | None = METHODS, *settings: str, preset: st
 
 def inputs(plan: Plan) -> set[str]:
     return {address for address, stage in plan.stages.items() if stage.kind != "cell"}
-
-
-@pytest.mark.skip(reason="protocol 2 changes every address; the leaderboards have to be migrated first")
-def test_new_settings_change_no_address_of_old_results() -> None:
-    recorded = [json.loads(path.read_text()) for path in (LEADERBOARD / "plans").glob("*.json")]
-    plan = plan_of("depth", "all", seeds=3)
-    addresses = {cell.address for cell in plan.cells}
-    for manifest in recorded:
-        assert manifest["setting"] == plan.setting
-        assert {cell["address"] for cell in manifest["cells"]} <= addresses
 
 
 @pytest.mark.parametrize("grid", shipped_files("grid"))

@@ -23,9 +23,9 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from learngene_bench.analysis.attention_structure import names_of
+from learngene_bench.analysis.cells import AnalyzedCell
 from learngene_bench.analysis.models import Samples, as_vit
 from learngene_bench.analysis.report import Analysis, rounded
-from learngene_bench.analysis.subjects import Subject
 from learngene_bench.analysis.tiles import Tiles
 from learngene_bench.models.vit.irpe import RelativeAttention
 from learngene_bench.results.plots.page import Page
@@ -145,14 +145,14 @@ def statistics(values: Tensor) -> Statistics:
     return Statistics(float(entropy), float(top), float(values.max()), row, column)
 
 
-def analyse(models: Sequence[tuple[Subject, str, nn.Module]], shown: Samples, kind: str) -> Analysis:
+def analyse(models: Sequence[tuple[AnalyzedCell, str, nn.Module]], shown: Samples, kind: str) -> Analysis:
     """Draws maps of every model on every image.
 
     Args:
         models: cells, which weights, and the models.
         kind: of MAPS.
     """
-    maps = [MAPS[kind](as_vit(subject, model)[0], shown.inputs, shown.labels) for subject, _, model in models]
+    maps = [MAPS[kind](as_vit(cell, model)[0], shown.inputs, shown.labels) for cell, _, model in models]
     names = names_of(models)
     rows = [row for model, found in zip(models, maps, strict=True) for row in _rows(*model[:2], shown, kind, found)]
     header = ("", "map", "entropy", f"share of top {TOP_SHARE:.0%}", "empty maps")
@@ -161,11 +161,11 @@ def analyse(models: Sequence[tuple[Subject, str, nn.Module]], shown: Samples, ki
     )
 
 
-def _rows(subject: Subject, weights: str, shown: Samples, kind: str, maps: Tensor) -> Iterator[dict[str, Any]]:
+def _rows(cell: AnalyzedCell, weights: str, shown: Samples, kind: str, maps: Tensor) -> Iterator[dict[str, Any]]:
     for image, label, values in zip(shown.indices, shown.labels.tolist(), maps, strict=True):
         yield {
-            "cell": subject.full_label,
-            "address": subject.address,
+            "cell": cell.full_label,
+            "address": cell.address,
             "weights": weights,
             "map": kind,
             "split": shown.split,

@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from learngene_bench.analysis.cells import AnalyzedCell
 from learngene_bench.analysis.models import as_vit
 from learngene_bench.analysis.report import Analysis, rounded
-from learngene_bench.analysis.subjects import Subject
 from learngene_bench.analysis.tiles import Tiles, color_bar, spread
 from learngene_bench.models.vit import ViTSpec
 from learngene_bench.results.plots import style
@@ -96,17 +96,15 @@ def products_of(model: nn.Module, spec: ViTSpec) -> Products:
     return found
 
 
-def analyse(models: Sequence[tuple[Subject, str, nn.Module]]) -> Analysis:
+def analyse(models: Sequence[tuple[AnalyzedCell, str, nn.Module]]) -> Analysis:
     """Measures every layer and head, and draws some of them.
 
     Args:
         models: for each, the cell, the kind of its weights ("initial" or "finetuned"), and the model.
     """
-    products = [products_of(*as_vit(subject, model)) for subject, _, model in models]
+    products = [products_of(*as_vit(cell, model)) for cell, _, model in models]
     rows = [
-        row
-        for (subject, weights, _), found in zip(models, products, strict=True)
-        for row in _rows(subject, weights, found)
+        row for (cell, weights, _), found in zip(models, products, strict=True) for row in _rows(cell, weights, found)
     ]
     names = names_of(models)
     return Analysis(
@@ -120,14 +118,14 @@ def analyse(models: Sequence[tuple[Subject, str, nn.Module]]) -> Analysis:
     )
 
 
-def names_of(models: Sequence[tuple[Subject, str, Any]]) -> list[str]:
+def names_of(models: Sequence[tuple[AnalyzedCell, str, Any]]) -> list[str]:
     """Names each model by its cell's label, and by the kind of weights if there are both."""
     both = len({weights for _, weights, _ in models}) > 1
-    return [f"{subject.label}, {weights}" if both else subject.label for subject, weights, _ in models]
+    return [f"{cell.label}, {weights}" if both else cell.label for cell, weights, _ in models]
 
 
-def _rows(subject: Subject, weights: str, found: Products) -> Iterator[dict[str, Any]]:
-    about = {"cell": subject.full_label, "address": subject.address, "weights": weights}
+def _rows(cell: AnalyzedCell, weights: str, found: Products) -> Iterator[dict[str, Any]]:
+    about = {"cell": cell.full_label, "address": cell.address, "weights": weights}
     for layer, (of_heads, of_block) in enumerate(found):
         for head, matrix in enumerate(of_heads):
             yield {**about, "layer": layer, "product": "query-key", "head": head, **asdict(diagonal(matrix))}
@@ -135,13 +133,11 @@ def _rows(subject: Subject, weights: str, found: Products) -> Iterator[dict[str,
 
 
 def _summary(
-    models: Sequence[tuple[Subject, str, Any]], names: Sequence[str], rows: Sequence[Mapping[str, Any]]
+    models: Sequence[tuple[AnalyzedCell, str, Any]], names: Sequence[str], rows: Sequence[Mapping[str, Any]]
 ) -> Iterator[tuple[str, ...]]:
-    for (subject, weights, _), name in zip(models, names, strict=True):
+    for (cell, weights, _), name in zip(models, names, strict=True):
         for product, short in (("query-key", "QK"), ("value-projection", "VP")):
-            mine = [
-                r for r in rows if (r["address"], r["weights"], r["product"]) == (subject.address, weights, product)
-            ]
+            mine = [r for r in rows if (r["address"], r["weights"], r["product"]) == (cell.address, weights, product)]
 
             def mean(key: str, mine: Sequence[Mapping[str, Any]] = mine) -> float | None:
                 values = [row[key] for row in mine if row[key] is not None]

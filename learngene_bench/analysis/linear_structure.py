@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from learngene_bench.analysis.attention_structure import names_of
+from learngene_bench.analysis.cells import AnalyzedCell
 from learngene_bench.analysis.report import Analysis, rounded
-from learngene_bench.analysis.subjects import Subject
 from learngene_bench.contracts.family import ModelSpec
 from learngene_bench.results.plots import style
 from learngene_bench.results.plots.page import Page
@@ -83,7 +83,7 @@ def block_matrices(spec: ModelSpec) -> dict[str, str]:
     return {name: each if unique else name.removesuffix(".weight") for name, each in zip(matrices, short, strict=True)}
 
 
-def analyse(models: Sequence[tuple[Subject, str, nn.Module]]) -> Analysis:
+def analyse(models: Sequence[tuple[AnalyzedCell, str, nn.Module]]) -> Analysis:
     """Measures every component of the blocks, and draws their matrices.
 
     Args:
@@ -94,12 +94,12 @@ def analyse(models: Sequence[tuple[Subject, str, nn.Module]]) -> Analysis:
             families.
     """
     drawn = block_matrices(models[0][0].target)
-    for subject, _, _ in models:
-        if subject.target.depth < 3:
-            raise UserError(f"{subject.full_label}: fewer than three layers always lie on a line; choose deeper models")
-        if subject.target.family != models[0][0].target.family:
-            raise UserError(f"{subject.full_label}: its blocks are of another family; choose cells of one family")
-    found = [_structures(model, subject) for subject, _, model in models]
+    for cell, _, _ in models:
+        if cell.target.depth < 3:
+            raise UserError(f"{cell.full_label}: fewer than three layers always lie on a line; choose deeper models")
+        if cell.target.family != models[0][0].target.family:
+            raise UserError(f"{cell.full_label}: its blocks are of another family; choose cells of one family")
+    found = [_structures(model, cell) for cell, _, model in models]
     names = names_of(models)
     rows = [row for model, structures in zip(models, found, strict=True) for row in _rows(*model[:2], structures)]
     return Analysis(
@@ -114,18 +114,18 @@ Structures = Mapping[str, Structure | None]
 """Structure of each component, by its name within a block."""
 
 
-def _structures(model: nn.Module, subject: Subject) -> Structures:
+def _structures(model: nn.Module, cell: AnalyzedCell) -> Structures:
     weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
-    depth = subject.target.depth
+    depth = cell.target.depth
     return {
         name: structure(torch.stack([weights[f"blocks.{layer}.{name}"].flatten() for layer in range(depth)]))
-        for name in subject.target.block_shapes()
+        for name in cell.target.block_shapes()
     }
 
 
-def _rows(subject: Subject, weights: str, structures: Structures) -> Iterator[dict[str, Any]]:
+def _rows(cell: AnalyzedCell, weights: str, structures: Structures) -> Iterator[dict[str, Any]]:
     """Yields a row for each number, and one row without a number for a component that does not vary."""
-    about = {"cell": subject.full_label, "address": subject.address, "weights": weights}
+    about = {"cell": cell.full_label, "address": cell.address, "weights": weights}
     nothing = {"layer": None, "relative_depth": None, "principal_component": None, "value": None}
     for name, found in structures.items():
         component = {**about, "component": name}
@@ -159,8 +159,8 @@ class _Named:
     group: str
 
 
-def _named(names: Sequence[str], models: Sequence[tuple[Subject, str, Any]]) -> list[_Named]:
-    return [_Named(name, subject.group) for name, (subject, _, _) in zip(names, models, strict=True)]
+def _named(names: Sequence[str], models: Sequence[tuple[AnalyzedCell, str, Any]]) -> list[_Named]:
+    return [_Named(name, cell.group) for name, (cell, _, _) in zip(names, models, strict=True)]
 
 
 def _page(named: Sequence[_Named], every: Sequence[Structures], drawn: Mapping[str, str]) -> Page:

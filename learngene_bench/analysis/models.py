@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from learngene_bench.analysis.subjects import Subject
+from learngene_bench.analysis.cells import AnalyzedCell
 from learngene_bench.execution.stage_data import planned_data, task_data
 from learngene_bench.execution.stages import initial_model
 from learngene_bench.models.vit import ViTSpec
@@ -29,7 +29,7 @@ from learngene_bench.util.errors import DamagedFile, MethodFailure, UserError
 from learngene_bench.util.files import file_hash
 
 
-def model_of(subject: Subject, weights: str, registry: Registry) -> nn.Module:
+def model_of(cell: AnalyzedCell, weights: str, registry: Registry) -> nn.Module:
     """A cell's model on the CPU, for evaluation.
 
     Args:
@@ -39,20 +39,20 @@ def model_of(subject: Subject, weights: str, registry: Registry) -> nn.Module:
         UserError: its files or its method are not those of the record any more.
     """
     if weights == "finetuned":
-        return _finetuned(subject).eval()
-    sha256 = subject.record.initial_weights.sha256
-    return recompute_initial_model(subject.runs, subject.address, subject.full_label, sha256, registry).eval()
+        return _finetuned(cell).eval()
+    sha256 = cell.record.initial_weights.sha256
+    return recompute_initial_model(cell.runs, cell.address, cell.full_label, sha256, registry).eval()
 
 
-def _finetuned(subject: Subject) -> nn.Module:
-    path = subject.runs.folder("cell", subject.address).model
-    if file_hash(path) != subject.record.model.sha256:
+def _finetuned(cell: AnalyzedCell) -> nn.Module:
+    path = cell.runs.folder("cell", cell.address).model
+    if file_hash(path) != cell.record.model.sha256:
         raise DamagedFile(f"{path}: damaged (its hash differs); delete its folder and run again")
-    model = build_model(subject.target)
+    model = build_model(cell.target)
     try:
         model.load_state_dict(load_file(path))
     except (SafetensorError, RuntimeError) as error:
-        raise DamagedFile(f"{path}: not the weights of {subject.target}; delete its folder and run again") from error
+        raise DamagedFile(f"{path}: not the weights of {cell.target}; delete its folder and run again") from error
     return model
 
 
@@ -74,15 +74,15 @@ def recompute_initial_model(runs: Runs, address: str, label: str, sha256: str, r
     return model
 
 
-def as_vit(subject: Subject, model: nn.Module) -> tuple[VisionTransformer, ViTSpec]:
+def as_vit(cell: AnalyzedCell, model: nn.Module) -> tuple[VisionTransformer, ViTSpec]:
     """The model and its spec, for analyses that look at attention.
 
     Raises:
         UserError: the cell's model is of another family.
     """
-    spec = subject.target
+    spec = cell.target
     if not isinstance(spec, ViTSpec):
-        raise UserError(f"{subject.full_label}: a model of the family {spec.family!r} has no attention to look at")
+        raise UserError(f"{cell.full_label}: a model of the family {spec.family!r} has no attention to look at")
     assert isinstance(model, VisionTransformer)
     return model, spec
 
@@ -104,7 +104,7 @@ class Samples:
     indices: tuple[int, ...]
 
 
-def samples(subjects: Sequence[Subject], split: str, count: int, seed: int) -> Samples:
+def samples(cells: Sequence[AnalyzedCell], split: str, count: int, seed: int) -> Samples:
     """The same images for all: of as many classes as there are, drawn by the seed.
 
     Args:
@@ -113,26 +113,26 @@ def samples(subjects: Sequence[Subject], split: str, count: int, seed: int) -> S
     Raises:
         UserError: the cells were measured on different images, or these changed.
     """
-    planned, settings = _measured_on(subjects[0])
-    for subject in subjects[1:]:
-        if _measured_on(subject)[0] != planned:
+    planned, settings = _measured_on(cells[0])
+    for cell in cells[1:]:
+        if _measured_on(cell)[0] != planned:
             raise UserError(
-                f"{subjects[0].full_label} and {subject.full_label} were measured on different images; choose cells of "
+                f"{cells[0].full_label} and {cell.full_label} were measured on different images; choose cells of "
                 "one task"
             )
     _, splits = planned_data(planned, settings)
     chosen = {"test": splits.test, "validation": splits.validation, "train": splits.train}[split]
     if not len(chosen):
-        raise UserError(f"{subjects[0].full_label}: its data have no {split} images")
+        raise UserError(f"{cells[0].full_label}: its data have no {split} images")
     indices = _drawn(chosen.labels, count, seed)
     images = chosen.take(indices)
     inputs = normalization(splits)(torch.from_numpy(images).float().div_(255))
     return Samples(split, images, inputs, torch.from_numpy(chosen.labels[indices]), tuple(map(int, indices)))
 
 
-def _measured_on(subject: Subject) -> tuple[dict[str, Any], dict[str, Any]]:
-    assert isinstance(subject.stage.config, CellConfig)
-    return task_data(subject.stage.config, subject.stage.execution)
+def _measured_on(cell: AnalyzedCell) -> tuple[dict[str, Any], dict[str, Any]]:
+    assert isinstance(cell.stage.config, CellConfig)
+    return task_data(cell.stage.config, cell.stage.execution)
 
 
 def _drawn(labels: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:

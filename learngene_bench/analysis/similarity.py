@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from learngene_bench.analysis.cells import AnalyzedCell
 from learngene_bench.analysis.linear_structure import block_matrices
 from learngene_bench.analysis.models import Samples, model_of
 from learngene_bench.analysis.report import Analysis, rounded
-from learngene_bench.analysis.subjects import Subject
 from learngene_bench.contracts.family import ModelSpec
 from learngene_bench.plugins.registry import Registry
 from learngene_bench.results.plots.page import Page
@@ -117,35 +117,33 @@ class Comparison:
         cka: CKA of each layer as initialized with each trained one, the embedding first: (L + 1, L + 1).
     """
 
-    subject: Subject
-    against: Subject | None
+    cell: AnalyzedCell
+    against: AnalyzedCell | None
     tensors: Mapping[str, Likeness]
     components: Mapping[str, Likeness]
     cka: Sequence[Sequence[float | None]]
 
     @property
     def title(self) -> str:
-        return f"{self.subject.label} to {f'trained {self.against.label}' if self.against else 'its fine-tuned self'}"
+        return f"{self.cell.label} to {f'trained {self.against.label}' if self.against else 'its fine-tuned self'}"
 
 
 def compare(
-    subject: Subject, initial: nn.Module, against: Subject | None, trained: nn.Module, images: Tensor
+    cell: AnalyzedCell, initial: nn.Module, against: AnalyzedCell | None, trained: nn.Module, images: Tensor
 ) -> Comparison:
     """Compares two models of the same shapes."""
     first, second = (dict(model.named_parameters()) for model in (initial, trained))
-    layers = range(subject.target.depth)
+    layers = range(cell.target.depth)
     components = {}
-    for name in subject.target.block_shapes():
+    for name in cell.target.block_shapes():
         a, b = (torch.cat([p[f"blocks.{layer}.{name}"].flatten() for layer in layers]) for p in (first, second))
         components[name] = likeness(a, b)
-    large = [
-        name for name in first if name.startswith("blocks.") and name.endswith(tuple(block_matrices(subject.target)))
-    ]
+    large = [name for name in first if name.startswith("blocks.") and name.endswith(tuple(block_matrices(cell.target)))]
     matrices = [torch.cat([p[name].flatten() for name in large]) for p in (first, second)]
     whole = [torch.cat([parameter.flatten() for parameter in p.values()]) for p in (first, second)]
     grams, others = grams_of(initial, images), grams_of(trained, images)
     return Comparison(
-        subject,
+        cell,
         against,
         {name: likeness(first[name], second[name]) for name in first},
         {**components, "matrices": likeness(*matrices), "all": likeness(*whole)},
@@ -153,7 +151,9 @@ def compare(
     )
 
 
-def analyse(subjects: Sequence[Subject], reference: Subject | None, shown: Samples, registry: Registry) -> Analysis:
+def analyse(
+    cells: Sequence[AnalyzedCell], reference: AnalyzedCell | None, shown: Samples, registry: Registry
+) -> Analysis:
     """Compares every cell as initialized with itself as fine-tuned, and with the reference as fine-tuned.
 
     Raises:
@@ -161,19 +161,19 @@ def analyse(subjects: Sequence[Subject], reference: Subject | None, shown: Sampl
     """
     if len(shown.labels) < _LEAST_IMAGES:
         raise UserError(f"similarity needs at least {_LEAST_IMAGES} images (--images), not {len(shown.labels)}")
-    for subject in subjects:
-        if reference and reference.target != subject.target:
+    for cell in cells:
+        if reference and reference.target != cell.target:
             raise UserError(
-                f"{subject.full_label} ({_shape(subject.target)}) cannot be compared with {reference.full_label} "
+                f"{cell.full_label} ({_shape(cell.target)}) cannot be compared with {reference.full_label} "
                 f"({_shape(reference.target)}): their weights have other shapes"
             )
     final = model_of(reference, "finetuned", registry) if reference else None
     found = []
-    for subject in subjects:
-        initial, finetuned = (model_of(subject, weights, registry) for weights in ("initial", "finetuned"))
-        found.append(compare(subject, initial, None, finetuned, shown.inputs))
-        if reference and final is not None and reference.address != subject.address:
-            found.append(compare(subject, initial, reference, final, shown.inputs))
+    for cell in cells:
+        initial, finetuned = (model_of(cell, weights, registry) for weights in ("initial", "finetuned"))
+        found.append(compare(cell, initial, None, finetuned, shown.inputs))
+        if reference and final is not None and reference.address != cell.address:
+            found.append(compare(cell, initial, reference, final, shown.inputs))
     rows = [row for comparison in found for row in _rows(comparison, shown)]
     header = ("initial weights", "to trained ones of", "cosine", "distance", "CKA, first", "CKA, last block")
     return Analysis("similarity", _page(found, shown), tuple(rows), (header, *map(_summary, found)))
@@ -184,10 +184,10 @@ def _shape(spec: ModelSpec) -> str:
 
 
 def _rows(comparison: Comparison, shown: Samples) -> Iterator[dict[str, Any]]:
-    against = comparison.against or comparison.subject
+    against = comparison.against or comparison.cell
     about = {
-        "cell": comparison.subject.full_label,
-        "address": comparison.subject.address,
+        "cell": comparison.cell.full_label,
+        "address": comparison.cell.address,
         "trained": against.full_label,
         "trained_address": against.address,
     }
@@ -206,7 +206,7 @@ def _rows(comparison: Comparison, shown: Samples) -> Iterator[dict[str, Any]]:
 def _summary(comparison: Comparison) -> tuple[str, ...]:
     whole = comparison.components["matrices"]
     return (
-        comparison.subject.label,
+        comparison.cell.label,
         comparison.against.full_label if comparison.against else "itself",
         rounded(whole.cosine),
         rounded(whole.distance),
@@ -250,7 +250,7 @@ Colors = tuple[str, float, float]
 def _tensors(axes: Axes, comparison: Comparison, measure: str, colors: Colors) -> None:
     values = _values(comparison, measure)
     _heat(axes, values, colors)
-    names = block_matrices(comparison.subject.target).values()
+    names = block_matrices(comparison.cell.target).values()
     axes.set_yticks(range(len(names)), list(names))
     _layers(axes, range(1, len(values[0]) + 1))
     axes.set_xlabel(f"layer: {measure}")
@@ -260,7 +260,7 @@ def _tensors(axes: Axes, comparison: Comparison, measure: str, colors: Colors) -
 
 def _values(comparison: Comparison, measure: str) -> list[list[float | None]]:
     """Lists a measure of the large matrices, layer by layer."""
-    target = comparison.subject.target
+    target = comparison.cell.target
     return [
         [getattr(comparison.tensors[f"blocks.{layer}.{name}"], measure) for layer in range(target.depth)]
         for name in block_matrices(target)
@@ -282,7 +282,7 @@ def _write(axes: Axes, values: Sequence[Sequence[float | None]], colors: Colors)
 def _representations(axes: Axes, comparison: Comparison) -> None:
     _heat(axes, comparison.cka, ("viridis", 0.0, 1.0))
     axes.invert_yaxis()
-    depth = comparison.subject.target.depth
+    depth = comparison.cell.target.depth
     step = 1 + depth // 5
     axes.set_yticks(range(0, depth + 1, step))
     _layers(axes, range(depth + 1))

@@ -10,15 +10,15 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from learngene_bench.analysis import subjects
+from learngene_bench.analysis.cells import choose
 from learngene_bench.cli import common
 from learngene_bench.plugins.registry import Registry
 from learngene_bench.runs.leaderboard import open_runs
 from learngene_bench.util.errors import UserError, unknown
 
 if TYPE_CHECKING:
+    from learngene_bench.analysis.cells import AnalyzedCell
     from learngene_bench.analysis.report import Analysis
-    from learngene_bench.analysis.subjects import Subject
 
 KINDS = ("attention-structure", "linear-structure", "attention-maps", "similarity")
 
@@ -79,7 +79,7 @@ def analyze(
         raise UserError(f"--reference is for similarity, not for {kind}")
     if weights is not Weights.INITIAL and kind == "similarity":
         raise UserError("--weights is not for similarity, which compares initial with fine-tuned weights")
-    chosen = subjects.choose(open_runs(runs), cells or [])
+    chosen = choose(open_runs(runs), cells or [])
     registry = Registry(plugin or [])
     if kind == "similarity":
         made = _similarity(chosen, reference, split, images or IMAGES[kind], seed, registry)
@@ -94,7 +94,7 @@ def analyze(
 
 def _pictures(
     kind: str,
-    chosen: list[Subject],
+    chosen: list[AnalyzedCell],
     states: list[str],
     map_: str,
     split: str,
@@ -103,15 +103,15 @@ def _pictures(
     registry: Registry,
 ) -> Analysis:
     """The analyses of models, each by itself."""
-    for subject in chosen:
-        subject.check_files(states)
+    for cell in chosen:
+        cell.check_files(states)
 
     from learngene_bench.analysis import attention_maps, attention_structure, linear_structure
     from learngene_bench.analysis.models import model_of, samples
     from learngene_bench.results.plots import style
 
     shown = samples(chosen, split, images, seed) if kind == "attention-maps" else None
-    models = [(subject, state, model_of(subject, state, registry)) for subject in chosen for state in states]
+    models = [(cell, state, model_of(cell, state, registry)) for cell in chosen for state in states]
     with style.drawing():
         if shown is not None:
             return attention_maps.analyse(models, shown, map_)
@@ -120,11 +120,11 @@ def _pictures(
 
 
 def _similarity(
-    chosen: list[Subject], reference: str | None, split: str, images: int, seed: int, registry: Registry
+    chosen: list[AnalyzedCell], reference: str | None, split: str, images: int, seed: int, registry: Registry
 ) -> Analysis:
-    against = subjects.choose(chosen[0].runs, [reference], most=1)[0] if reference else None
-    for subject in chosen:
-        subject.check_files(["initial", "finetuned"])
+    against = choose(chosen[0].runs, [reference], most=1)[0] if reference else None
+    for cell in chosen:
+        cell.check_files(["initial", "finetuned"])
     if against:
         against.check_files(["finetuned"])
 

@@ -73,7 +73,9 @@ def _initializes(observed: Observations) -> Findings:
 
 
 def _class_token(observed: Observations) -> Findings:
-    declared = next(declared for declared in observed.declared if declared.target.plain_timm)
+    declared = next((declared for declared in observed.declared if declared.target.plain_timm), None)
+    if declared is None:
+        return [], "not reached: the family has no such target"
     if declared.reason is not None:
         return [], f"refused: {declared.reason}"
     if not any(not trial.failed for trial in _ordinary(observed)):

@@ -38,3 +38,28 @@ def test_a_family_refuses_settings_of_another(installed: Callable[..., Any]) -> 
     assert "model (mixer): unknown key 'head_dimension'" in wrong
     unknown = lgbench("plan", "--method", "he", "--grid", "depth", "--set", "model.family=mixr", status=2).stderr
     assert "unknown model family 'mixr': did you mean 'mixer'?" in unknown
+
+
+METHOD = '''
+from learngene_bench import Initializer, write_weights
+from learngene_bench.util.lazy import torch
+
+class Mine(Initializer):
+    """Normal numbers."""
+
+    name, title, families = "mine", "Mine", ("mixer",)
+
+    def initialize(self, model, target, gene, context):
+        generator = context.generator("weights")
+        shapes = target.parameter_shapes()
+        write_weights(model, {name: 0.1 * torch.randn(shape, generator=generator) for name, shape in shapes.items()})
+'''
+
+
+@pytest.mark.slow
+def test_a_method_for_a_family_is_checked_on_it(installed: Callable[..., Any], tmp_path: Path) -> None:
+    lgbench = installed(FAMILY)
+    (tmp_path / "mine.py").write_text(METHOD)
+    assert "10 passed, 0 failed" in lgbench("check", "mine", "--plugin", "mine.py").stdout
+    plan = lgbench("plan", "--method", "mine", "--plugin", "mine.py", "--grid", "depth").stdout
+    assert "it is made for models of the family mixer, not vit" in " ".join(plan.split())

@@ -21,7 +21,7 @@ SHOWN = 6
 
 
 @dataclass(frozen=True)
-class Subject:
+class AnalyzedCell:
     """A finished cell.
 
     Attributes:
@@ -50,7 +50,7 @@ class Subject:
         return spec_from_dict(self.record.cell.target)
 
     @property
-    def again(self) -> str:
+    def rerun_advice(self) -> str:
         """Advice on how to make missing files again."""
         root, place = self.runs.root, f"reruns/{self.address[:FOLDER_DIGITS]}"
         return (
@@ -58,25 +58,27 @@ class Subject:
         )
 
     def check_files(self, weights: Sequence[str]) -> None:
-        """Raises `UserError` if what its model is read or made from is not there.
+        """Checks that the files are there that its model is read or made from.
 
         Args:
             weights: "initial" or "finetuned", or both.
+
+        Raises:
+            UserError: one is missing; the line says how to make it again.
         """
         if "finetuned" in weights:
             kept = self.runs.folder("cell", self.address).model
             if not kept.is_file():
-                raise UserError(f"{self.full_label}: {kept} is not there, as in a leaderboard; {self.again}")
+                raise UserError(f"{self.full_label}: {kept} is not there, as in a leaderboard; {self.rerun_advice}")
         if "initial" in weights:
             for kind, address in self.stage.inputs.items():
                 kept = self.runs.folder(kind, address).tensors
                 if not kept.is_file():
-                    raise UserError(
-                        f"{self.full_label}: it was initialized from a {kind} whose file is gone ({kept}); {self.again}"
-                    )
+                    problem = f"it was initialized from a {kind} whose file is gone ({kept})"
+                    raise UserError(f"{self.full_label}: {problem}; {self.rerun_advice}")
 
 
-def choose(runs: Runs, queries: Sequence[str], most: int = MOST) -> list[Subject]:
+def choose(runs: Runs, queries: Sequence[str], most: int = MOST) -> list[AnalyzedCell]:
     """Finds finished cells, in the order of the queries.
 
     Args:
@@ -87,9 +89,9 @@ def choose(runs: Runs, queries: Sequence[str], most: int = MOST) -> list[Subject
         UserError: nothing fits a query, what fits is not finished, or too much does.
     """
     found = {folder.address: None for query in queries or [""] for folder in find_finished(runs, query)}
-    chosen = [_subject(runs, address) for address in found]
+    chosen = [_analyzed_cell(runs, address) for address in found]
     if len(chosen) > most:
-        names = "; ".join(f'"{subject.full_label}"' for subject in chosen[:SHOWN])
+        names = "; ".join(f'"{cell.full_label}"' for cell in chosen[:SHOWN])
         room = f"at most {most} fit beside each other" if most > 1 else "one is needed"
         raise UserError(
             f"{len(chosen)} cells fit, {room}: name more of their fields, each cell in quotes (there are {names}"
@@ -98,24 +100,24 @@ def choose(runs: Runs, queries: Sequence[str], most: int = MOST) -> list[Subject
     return _named(chosen)
 
 
-def _subject(runs: Runs, address: str) -> Subject:
+def _analyzed_cell(runs: Runs, address: str) -> AnalyzedCell:
     folder = runs.folder("cell", address)
-    return Subject(runs, address, folder.read_config(), folder.read_record(CellRecord), "")
+    return AnalyzedCell(runs, address, folder.read_config(), folder.read_record(CellRecord), "")
 
 
-def _named(subjects: Sequence[Subject]) -> list[Subject]:
+def _named(cells: Sequence[AnalyzedCell]) -> list[AnalyzedCell]:
     """Labels the cells: the method's title, and those of size, depth, width, task and seed that differ."""
     titles, facts = [], []
-    for subject in subjects:
-        cell = subject.record.cell
-        titles.append(f"{cell.title}{f' ({cell.variant})' if cell.variant else ''}")
+    for cell in cells:
+        measured = cell.record.cell
+        titles.append(f"{measured.title}{f' ({measured.variant})' if measured.variant else ''}")
         facts.append(
             {
-                "task": cell.task,
-                "size": cell.size,
-                "depth": f"depth {subject.target.depth}",
-                "width": f"width {subject.target.width}",
-                "seed": f"seed {cell.seed}",
+                "task": measured.task,
+                "size": measured.size,
+                "depth": f"depth {cell.target.depth}",
+                "width": f"width {cell.target.width}",
+                "seed": f"seed {measured.seed}",
             }
         )
     differ = [name for name in ("task", "size", "depth", "width", "seed") if len({fact[name] for fact in facts}) > 1]
@@ -123,10 +125,10 @@ def _named(subjects: Sequence[Subject]) -> list[Subject]:
         differ = [name for name in differ if name != "width"]  # sizes are widths by name
     names = [", ".join([title, *(fact[name] for name in differ)]) for title, fact in zip(titles, facts, strict=True)]
     names = [
-        name if names.count(name) == 1 else f"{name}, {subject.address[:4]}"
-        for name, subject in zip(names, subjects, strict=True)
+        name if names.count(name) == 1 else f"{name}, {cell.address[:4]}"
+        for name, cell in zip(names, cells, strict=True)
     ]
     return [
-        Subject(subject.runs, subject.address, subject.stage, subject.record, name)
-        for subject, name in zip(subjects, names, strict=True)
+        AnalyzedCell(cell.runs, cell.address, cell.stage, cell.record, name)
+        for cell, name in zip(cells, names, strict=True)
     ]

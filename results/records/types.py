@@ -14,7 +14,6 @@ from learngene_bench.schema.metric import MetricSpec
 from learngene_bench.schema.record import CellResult, Failure
 from learngene_bench.schema.subject import Cell, PlannedCell
 
-METRICS = ("top1", "top1_initial")
 INITIAL = "_initial"
 """Ends the name of a metric that is measured before fine-tuning."""
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from recorded_runs import RecordedRuns, recorded
 from records import cell_record, planned_stage, points, sha256, without_address
 
 from learngene_bench.results.plots.page import Page
@@ -244,6 +245,23 @@ def budgets(tmp_path_factory: pytest.TempPathFactory) -> Runs:
 def own_budgets(budgets: Runs, runs: Runs) -> Runs:
     shutil.copytree(budgets.folder, runs.folder, dirs_exist_ok=True)
     return runs
+
+
+@pytest.fixture(scope="session")
+def _offered(tmp_path_factory: pytest.TempPathFactory) -> RecordedRuns:
+    return recorded(tmp_path_factory.mktemp("offered") / "runs")
+
+
+@pytest.fixture
+def offered(_offered: RecordedRuns, tmp_path: Path) -> RecordedRuns:
+    """WAVE and He-Init at two depths, two seeds; tests may change the files."""
+    shutil.copytree(_offered.folder, tmp_path / "offered")
+    return RecordedRuns(tmp_path / "offered", _offered.plan)
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> Path:
+    return tmp_path / "leaderboards" / "digits"
 
 
 @pytest.fixture

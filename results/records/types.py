@@ -10,12 +10,11 @@ from pathlib import Path
 from learngene_bench.schema.constants import FOLDER_DIGITS
 from learngene_bench.schema.cost import CellCost
 from learngene_bench.schema.manifest import Manifest
-from learngene_bench.schema.metric import MetricSpec
 from learngene_bench.schema.record import CellResult, Failure
 from learngene_bench.schema.subject import Cell, PlannedCell
 
 INITIAL = "_initial"
-"""Ends the name of a metric that is measured before fine-tuning."""
+"""Suffix of a metric's name that stands for its value before fine-tuning."""
 
 
 @dataclass(frozen=True)
@@ -59,15 +58,6 @@ class Record:
         """Value by metric; the metrics before fine-tuning have names that end in `_initial`."""
         initial = {f"{name}{INITIAL}": value for name, value in self.result.initial_metrics.items()}
         return {**self.result.metrics, **initial}
-
-    def spec(self, metric: str) -> MetricSpec:
-        """Returns what a metric is, also of one before fine-tuning."""
-        return self.result.metric_specs[metric.removesuffix(INITIAL)]
-
-    def measured(self, metric: str) -> float | None:
-        """Returns the value of a metric; None if it was not measured, or is none that the metric can have."""
-        value = self.metrics.get(metric)
-        return value if value is not None and self.spec(metric).holds(value) else None
 
     @property
     def gene(self) -> str | None:

@@ -58,25 +58,26 @@ def series(axis: str, size: str) -> Series:
         axis: depth, width or task.
         size: name of a size of the preset.
     """
-    about, sizes = paper()["tables"][axis], paper()["sizes"]
+    about, sizes, metric = paper()["tables"][axis], paper()["sizes"], paper()["metric"]
     rows = [row for row in table(about["file"]) if row[about["column"]] != "average"]
     chosen = size if any(row.get("size") == size for row in rows) else next(iter(sizes))
     values: dict[str, dict[object, float | None]] = {}
     for row in rows:
         if row.get("size", chosen) == chosen:
-            values.setdefault(str(row["method"]), {})[row[about["column"]]] = _number(row["top1"])
+            values.setdefault(str(row["method"]), {})[row[about["column"]]] = _number(row[metric])
     ablations = _ablations(chosen) if axis == "depth" else {}
     return Series(about["number"], about.get("model", sizes[chosen]), values, ablations)
 
 
 def _ablations(size: str) -> dict[tuple[str, str], Numbers]:
     """The paper's ablations for one of its sizes."""
+    metric = paper()["metric"]
     found: dict[tuple[str, str], Numbers] = {}
     for ablation in paper()["ablations"]:
         wanted = ablation["where"].items()
         rows = [row for row in table(ablation["file"]) if row.get("size", size) == size]
         (row,) = (row for row in rows if all(row[key] == value for key, value in wanted))
-        value = _number(row["top1"] if "top1" in row else row[size])
+        value = _number(row[metric] if metric in row else row[size])
         found[ablation["method"], ablation["variant"]] = {float(ablation["depth"]): value}
     return found
 

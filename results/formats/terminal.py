@@ -50,9 +50,7 @@ def _print(table: ReportTable, console: Console, printed: set[str]) -> None:
     console.print()
     for block in table.blocks() if table.rows else []:
         for part in _divided(block.up_to(priority), table.corner, spreads, console):
-            grid = _grid(part, table.corner, spreads, styled)
-            grid.width = _width(grid, console)
-            console.print(grid, soft_wrap=True)
+            _print_grid(_grid(part, table.corner, spreads, styled), console)
             console.print()
     for sentence in table.conclusions:
         console.print(Text(sentence))
@@ -65,6 +63,14 @@ def _print(table: ReportTable, console: Console, printed: set[str]) -> None:
     for note in [*notes, *numbered(table.footnotes)]:
         console.print(Text(note, style="dim"))
     console.print()
+
+
+def _print_grid(grid: Table, console: Console) -> None:
+    """Prints a grid in its own width, were it wider than the terminal, and without spaces at the ends of lines."""
+    for segments in console.render_lines(grid, console.options.update(width=_width(grid, console)), pad=False):
+        line = Text.assemble(*((segment.text, segment.style or "") for segment in segments))
+        line.rstrip()
+        console.print(line, soft_wrap=True)
 
 
 def _most_that_fits(table: ReportTable, console: Console) -> tuple[int, bool]:

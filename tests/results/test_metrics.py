@@ -16,10 +16,11 @@ from learngene_bench.results.tables.inference import inference
 from learngene_bench.results.tables.learning import size_curves
 from learngene_bench.results.tables.metric_table import MetricTable
 from learngene_bench.results.tables.samples import samples
-from learngene_bench.schema.metric import TOP1, MetricSpec
+from learngene_bench.schema.metric import MetricSpec
+from learngene_bench.tasks.kinds.classification import Top1
 
 NLL = MetricSpec(name="nll", title="Negative log-likelihood", unit="nats", bounds=(0.0, None), higher_is_better=False)
-SPECS = {"top1": TOP1.model_dump(mode="json"), "nll": NLL.model_dump(mode="json")}
+SPECS = {"top1": Top1.spec.model_dump(mode="json"), "nll": NLL.model_dump(mode="json")}
 
 LOSSES = {"he": [1.2, 1.25, 1.3], "mimetic": [1.0, 1.1, 1.05], "wave": [0.5, 0.52, 0.51], "direct-pt": [0.1, 0.1, 0.1]}
 

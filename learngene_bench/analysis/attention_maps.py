@@ -86,13 +86,13 @@ def _read(model: VisionTransformer, attention: Tensor) -> Tensor:
 
 def cam(model: VisionTransformer, images: Tensor, labels: Tensor) -> Tensor:
     """Grad-CAM of the score of each image's label: (B, patches)."""
-    kept: list[Tensor] = []
+    outputs: list[Tensor] = []
     norm = model.blocks.get_submodule(f"{len(model.blocks) - 1}.norm1")
-    hook = norm.register_forward_hook(lambda _, __, output: kept.append(output))
+    hook = norm.register_forward_hook(lambda _, __, output: outputs.append(output))
     try:
         with torch.enable_grad():
             scores = model(images)
-            (tokens,) = kept
+            (tokens,) = outputs
             # Each score depends on its own image alone, so that the gradient of their sum has that of each.
             (gradient,) = torch.autograd.grad(scores.gather(1, labels.unsqueeze(1)).sum(), tokens)
     finally:

@@ -40,7 +40,7 @@ class InitializationReport:
 
     Attributes:
         written: names of the parameters whose numbers changed.
-        kept: names of the parameters that did not change.
+        unchanged: names of the parameters that did not change.
         prepare: cost of making the gene, if it was made here; ancestors are not counted.
         initialize: cost of initializing the model.
         gene: the inherited gene; `report.gene.save(path)` keeps it for other models.
@@ -49,21 +49,22 @@ class InitializationReport:
     method: str
     seed: int
     written: tuple[str, ...]
-    kept: tuple[str, ...]
+    unchanged: tuple[str, ...]
     prepare: Cost
     initialize: Cost
     gene: Gene | None
 
     def __str__(self) -> str:
-        kept = f", kept {', '.join(self.kept[:4])}{', ...' if len(self.kept) > 4 else ''}" if self.kept else ""
+        names = self.unchanged
+        unchanged = f", unchanged {', '.join(names[:4])}{', ...' if len(names) > 4 else ''}" if names else ""
         spent = [
             f"{name} {cost.iterations} iterations, {cost.seconds:.1f} s"
             for name, cost in (("prepare", self.prepare), ("initialize", self.initialize))
             if cost.images
         ]
-        count = len(self.written) + len(self.kept)
+        count = len(self.written) + len(self.unchanged)
         return "; ".join(
-            [f"{self.method}, seed {self.seed}: wrote {len(self.written)} of {count} tensors{kept}", *spent]
+            [f"{self.method}, seed {self.seed}: wrote {len(self.written)} of {count} tensors{unchanged}", *spent]
         )
 
 
@@ -90,7 +91,7 @@ def initialize(
         preset: whose recipes a method trains by, and whose base initialization it draws from; a name or a TOML file.
             Without it: the recipes of `digits`, timm's initialization.
         device: where a method trains: "auto", or a device by torch's name, as "cpu" or "cuda:1".
-        same_task: whether the model will be trained on the task of the gene or the ancestors, so that their head may be
+        same_task: True if the model will be trained on the task of the gene or the ancestors, so that their head may be
             inherited.
         settings: the method's options; and the ancestors that its gene is made of, by role, as models
             (`teacher=model` for weight-selection).
@@ -140,8 +141,8 @@ class _Initialization:
         if request:
             gene, prepared = self.prepare(request)
         context = self.context(trains, base.width, family)
-        written, kept = self.write(model, target, gene, context)
-        return InitializationReport(self.name, self.seed, written, kept, prepared, context.cost, gene)
+        written, unchanged = self.write(model, target, gene, context)
+        return InitializationReport(self.name, self.seed, written, unchanged, prepared, context.cost, gene)
 
     def inheritance(
         self, target: ModelSpec, given: Gene | str | os.PathLike[str] | None

@@ -56,15 +56,14 @@ def match_models(
     request = method.gene_request(target, target.with_depth(BASE_DEPTH))
     assert request is not None
     _check_roles(method.name, request, models)
-    vits = {role: ancestor.spec for role, ancestor in request.ancestors.items() if isinstance(ancestor, Pretrained)}
-    given = {role: _spec_of(role, models[role]) for role in vits}
+    wanted = {role: ancestor.spec for role, ancestor in request.ancestors.items() if isinstance(ancestor, Pretrained)}
+    given = {role: _spec_of(role, models[role]) for role in wanted}
     for base in _bases(target, {target.width, *(spec.width for spec in given.values())}):
         asked = method.gene_request(target, base)
         if asked and (family := _family(asked, given)):
             return base, replace(asked, family=family)
-    raise UserError(
-        f"{method.name} asks for {_listing(vits)} here, not for {_listing(given)}: give another model{_options(method)}"
-    )
+    asks = f"asks for {_listing(wanted)} here, not for {_listing(given)}"
+    raise UserError(f"{method.name} {asks}: give another model{_options(method)}")
 
 
 def _check_roles(name: str, request: GeneRequest, models: Mapping[str, nn.Module]) -> None:

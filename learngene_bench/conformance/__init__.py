@@ -1,1 +1,1 @@
-"""The checks behind `lgbench check`: whether an initializer keeps its contract."""
+"""`lgbench check`: checks that a method keeps its contract."""

@@ -284,9 +284,9 @@ def _different(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> list[s
 
 
 def _written_share(trial: Trial) -> str:
-    kept = [name for name in trial.after if name not in trial.written()]
-    text = f"writes {len(trial.after) - len(kept)} of {len(trial.after)} tensors at {trial.declared.target}"
-    return text + (f", keeps the base initialization of {_listing(kept, most=8)}" if kept else "")
+    unchanged = [name for name in trial.after if name not in trial.written()]
+    text = f"writes {len(trial.after) - len(unchanged)} of {len(trial.after)} tensors at {trial.declared.target}"
+    return text + (f", keeps the base initialization of {_listing(unchanged, most=8)}" if unchanged else "")
 
 
 def _listing(names: list[str], most: int = 3) -> str:

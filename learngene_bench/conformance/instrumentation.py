@@ -1,4 +1,4 @@
-"""Traces a call of a method: what it trains and reads, which global states it changes, whether it looks at test data.
+"""Traces a call of a method: what it trains and reads, which global states it changes, and attempts to read test data.
 
 `lgbench check` uses this; nothing here runs in a benchmark.
 """

@@ -75,13 +75,13 @@ def test_mimetic_on_a_deit() -> None:
     assert set(report.written) == {
         f"blocks.{layer}.attn.{name}.weight" for layer in range(12) for name in ("qkv", "proj")
     }
-    assert set(report.written) | set(report.kept) == before.keys()
+    assert set(report.written) | set(report.unchanged) == before.keys()
     after = weights(model)
-    assert all(torch.equal(before[name], after[name]) for name in report.kept)
+    assert all(torch.equal(before[name], after[name]) for name in report.unchanged)
     assert not any(torch.equal(before[name], after[name]) for name in report.written)
     assert all(one is other for one, other in zip(parameters, model.parameters(), strict=True))
     assert report.initialize.iterations == report.prepare.iterations == 0
-    assert str(report).startswith("mimetic, seed 0: wrote 24 of 152 tensors, kept cls_token, pos_embed")
+    assert str(report).startswith("mimetic, seed 0: wrote 24 of 152 tensors, unchanged cls_token, pos_embed")
     again = deit()
     learngene_bench.initialize(again, "mimetic")
     assert all(torch.equal(value, after[name]) for name, value in weights(again).items())
@@ -93,7 +93,7 @@ def test_mimetic_on_a_deit() -> None:
 def test_wave_on_a_deit(gene: Path) -> None:
     model = deit()
     report = learngene_bench.initialize(model, "wave", gene=gene, learn_scalers=False, noise=0.0)
-    assert report.kept == ()
+    assert report.unchanged == ()
     templates = Gene.load(gene).tensors["templates/attn.proj.weight"]
     torch.testing.assert_close(model.get_parameter("blocks.11.attn.proj.weight"), templates.sum(0))
     with torch.no_grad():
@@ -105,7 +105,7 @@ def test_wave_on_a_shallow_and_wide_model_of_another_task(gene: Path) -> None:
     model = deit(depth=2, embed_dim=384, num_heads=6, num_classes=7, img_size=32)
     head = weights(model)["head.weight"]
     report = learngene_bench.initialize(model, "wave", gene=str(gene), learn_scalers=False)
-    assert set(report.kept) == {"head.weight", "head.bias"}
+    assert set(report.unchanged) == {"head.weight", "head.bias"}
     assert torch.equal(model.get_parameter("head.weight"), head)
     assert model.eval()(torch.zeros(1, 3, 32, 32)).isfinite().all()
 
@@ -116,8 +116,10 @@ def test_weight_selection_from_a_teacher() -> None:
     report = learngene_bench.initialize(model, "weight-selection", teacher=teacher)
     selected = teacher.get_parameter("blocks.1.attn.qkv.weight")[::2, ::2]
     assert torch.equal(model.get_parameter("blocks.1.attn.qkv.weight"), selected)
-    assert {"head.weight", "head.bias"} <= set(report.kept)
-    assert not any(name.startswith("blocks") and name.endswith("weight") for name in report.kept if "norm" not in name)
+    assert {"head.weight", "head.bias"} <= set(report.unchanged)
+    assert not any(
+        name.startswith("blocks") and name.endswith("weight") for name in report.unchanged if "norm" not in name
+    )
     assert all(torch.equal(value, kept[name]) for name, value in weights(teacher).items())
     assert report.gene is not None
     assert report.gene.family == spec_of(teacher)

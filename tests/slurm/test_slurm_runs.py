@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 SLURM = ("--executor", "slurm", "--partition", "main", "--mem", "1G")
 CHAIN = ("-m", "direct-pt", "--set", "grid.depths=[4]", "--set", "pretraining.epochs=30")
 """Three stages: a pre-training of some seconds, which is interrupted, then a gene and a cell that need it."""
-ALONE = ("-m", "he", "--set", "grid.depths=[4]", "--set", "finetuning.epochs=60")
+ALONE = ("-m", "he", "--set", "grid.depths=[4]", "--set", "finetuning.epochs=20")
 """One stage of some seconds."""
 
 

@@ -65,4 +65,6 @@ def test_options_of_executors_are_told_apart(installed: Any) -> None:
     assert "unknown executor 'queu': did you mean 'queue'? (valid: broken, inline, local, queue, slurm)" in refused(
         "--executor", "queu"
     )
-    assert "plugin 'broken' (nowhere:Broken) cannot be imported: ModuleNotFoundError" in refused("--executor", "broken")
+    assert "executor 'broken' (nowhere:Broken) cannot be imported: ModuleNotFoundError" in refused(
+        "--executor", "broken"
+    )

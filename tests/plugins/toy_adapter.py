@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from learngene_bench.contracts.initializer import Initializer, NoOptions
+from learngene_bench import Initializer, write_weights
+from learngene_bench.contracts.initializer import NoOptions
 from learngene_bench.expansion.algebra import Expansion
-from learngene_bench.models.weights import write_weights
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from learngene_bench.contracts.context import Context
-    from learngene_bench.contracts.family import ModelSpec
-    from learngene_bench.contracts.gene import Gene
+    from learngene_bench import Context, Gene, ModelSpec
 
 
 class Adapter(Initializer[NoOptions]):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from learngene_bench.contracts.metric import Metric
-from learngene_bench.schema.metric import MetricSpec
+from learngene_bench import Metric, MetricSpec
 
 
 class Confidence(Metric):

@@ -7,17 +7,13 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from learngene_bench.config.section import Section
-from learngene_bench.contracts.gene import Gene
-from learngene_bench.contracts.initializer import GeneRequest, Initializer, Pretrained
-from learngene_bench.models.weights import write_weights
+from learngene_bench import Gene, GeneRequest, Initializer, Pretrained, Section, write_weights
 from learngene_bench.util.lazy import torch
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from learngene_bench.contracts.context import Context
-    from learngene_bench.contracts.family import ModelSpec
+    from learngene_bench import Context, ModelSpec
 
 
 class MeanBlockOptions(Section):

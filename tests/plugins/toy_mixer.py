@@ -10,11 +10,10 @@ import torch
 from pydantic import Field
 from torch import Generator, Tensor, nn
 
+from learngene_bench import ModelFamily, ModelSpec, Section, UserError
 from learngene_bench.config.preset import BaseInitialization
-from learngene_bench.config.section import Section
-from learngene_bench.contracts.family import BASE_DEPTH, ModelFamily, ModelSpec, Shapes
+from learngene_bench.contracts.family import BASE_DEPTH, Shapes
 from learngene_bench.models.weights import xavier
-from learngene_bench.util.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)

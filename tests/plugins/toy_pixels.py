@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from learngene_bench.contracts.dataset import Dataset, DatasetFacts, Splits
-from learngene_bench.contracts.metric import Metric
-from learngene_bench.contracts.task import TaskKind
+from learngene_bench import Dataset, DatasetFacts, Metric, MetricSpec, Splits, TaskKind, UserError
 from learngene_bench.data.splits import Images
-from learngene_bench.schema.metric import MetricSpec
-from learngene_bench.util.errors import UserError
 from learngene_bench.util.lazy import torch
 
 SIDE, CLASSES, OUTSIDE = 12, 3, -1

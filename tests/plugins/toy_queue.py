@@ -11,18 +11,9 @@ from pathlib import Path
 
 from pydantic import Field
 
+from learngene_bench import Executor, Section
 from learngene_bench.config.preset import Compute
-from learngene_bench.config.section import Section
-from learngene_bench.contracts.executor import (
-    JOB_VARIABLE,
-    Executor,
-    JobReport,
-    JobStatus,
-    Outcome,
-    RunState,
-    StageInfo,
-    Work,
-)
+from learngene_bench.contracts.executor import JOB_VARIABLE, JobReport, JobStatus, Outcome, RunState, StageInfo, Work
 from learngene_bench.schema.constants import DeviceKind
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from learngene_bench.config.section import Section
-from learngene_bench.contracts.dataset import Dataset, DatasetFacts, Splits
+from learngene_bench import Dataset, DatasetFacts, Section, Splits
 from learngene_bench.data.splits import Images
 
 

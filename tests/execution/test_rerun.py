@@ -33,6 +33,7 @@ from learngene_bench.version import PROTOCOL
 @pytest.fixture(autouse=True)
 def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
 
 
 def rerun(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
@@ -61,7 +62,7 @@ def test_a_record_of_a_leaderboard_comes_out_the_same(
     status, text, error = rerun(capsys, "wave", "--runs", board, "--workers", 1)
     assert (status, error) == (0, "")
     lines = [line for line in text.splitlines() if line.rstrip().endswith("same")]
-    assert len(lines) == 7  # teacher, gene, two accuracies, curve, weights as initialized and as tuned
+    assert len(lines) == 11  # teacher, gene, three metrics before and after, curve, weights before and after
     assert "All numbers are the same." in text
     (folder,) = Path("reruns").iterdir()
     assert len(list(folder.glob("*/*/result.json"))) == 3
@@ -82,7 +83,7 @@ def test_a_record_that_was_changed_does_not_come_out(
     (path,) = (path for path in copied.glob("cell/*/result.json") if '"method": "wave"' in path.read_text())
     record = json.loads(path.read_text())
     record["metrics"]["top1"] += 100 / 1440
-    record["curve"][-1]["top1"] += 100 / 1440
+    record["curve"][-1]["metrics"]["top1"] += 100 / 1440
     path.write_text(json.dumps(record))
     status, text, _ = rerun(capsys, "wave", "--runs", copied, "--keep-inputs", "--workers", 1)
     assert status == 1

@@ -14,7 +14,6 @@ import statistics
 import subprocess
 import sys
 import time
-from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -25,7 +24,6 @@ from learngene_bench.config.recipe import Augmentation, Recipe
 from learngene_bench.data.batch_augment import DeviceImages, Normalization
 from learngene_bench.data.splits import Images
 from learngene_bench.distributed import World
-from learngene_bench.distributed import world as world_module
 from learngene_bench.models.vit import ViTSpec
 from learngene_bench.training.inputs import new_model
 from learngene_bench.training.loop import train
@@ -64,7 +62,13 @@ def main() -> None:
 
 def benchmark(options: argparse.Namespace, world: World) -> None:
     spec = ViTSpec(
-        options.depth, options.width, options.width // 16, options.patch, options.image, channels=3, classes=CLASSES
+        depth=options.depth,
+        width=options.width,
+        heads=options.width // 16,
+        patch_size=options.patch,
+        image_size=options.image,
+        channels=3,
+        classes=CLASSES,
     )
     augmentation = Augmentation(shift=2, flip=True, color_jitter=0.4, random_erasing=0.25, noise=options.noise)
     recipe = Recipe(
@@ -75,10 +79,9 @@ def benchmark(options: argparse.Namespace, world: World) -> None:
     together: list[float] = []
     for count in range(options.rounds + 1):
         if world.is_rank0:
-            with patch.object(world_module, "_world", World()):
-                alone.append(seconds_per_step(spec, recipe, data, options.device))
+            alone.append(seconds_per_step(spec, recipe, data, options.device, World()))
         torch.distributed.barrier()
-        together.append(seconds_per_step(spec, recipe, data, options.device))
+        together.append(seconds_per_step(spec, recipe, data, options.device, world))
         if count == 0:  # warm-up
             alone.clear()
             together.clear()
@@ -97,9 +100,9 @@ def some_images(options: argparse.Namespace, augmentation: Augmentation) -> Devi
     return DeviceImages(split, Normalization((0.5,), (0.5,)), torch.device(options.device), (augmentation,))
 
 
-def seconds_per_step(spec: ViTSpec, recipe: Recipe, data: DeviceImages, device: str) -> float:
+def seconds_per_step(spec: ViTSpec, recipe: Recipe, data: DeviceImages, device: str, world: World) -> float:
     model = new_model(spec, BaseInitialization(), 0, recipe.drop_path).to(device)
-    phase = TrainingRun("benchmark", RngStreams(0), Compute(device="cpu"), CLASSES)
+    phase = TrainingRun("benchmark", RngStreams(0), Compute(device="cpu"), CLASSES, world=world)
     started = time.perf_counter()
     train(model, data, recipe, phase)  # measures the loss at its end, which waits for the device
     return (time.perf_counter() - started) / recipe.steps(len(data))

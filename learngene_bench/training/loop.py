@@ -22,7 +22,6 @@ from timm.scheduler import CosineLRScheduler
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from learngene_bench import distributed
 from learngene_bench.config.recipe import Recipe
 from learngene_bench.contracts.context import TrainResult
 from learngene_bench.data.batch_augment import SplitImages
@@ -72,7 +71,7 @@ class _TrainingLoop:
         self.custom_objective = network if isinstance(network, CustomObjective) else None
         if self.custom_objective and run.teacher is not None:
             raise TypeError(f"{run.name}: a network with an objective of its own cannot be distilled")
-        self.world = distributed.world()
+        self.world = run.world
         self.schedule = BatchSchedule(len(data), recipe, run.streams, run.stream, self.world.rank, self.world.size)
         self.steps, self.steps_per_epoch = self.schedule.steps, self.schedule.steps_per_epoch
         self.device = data.device

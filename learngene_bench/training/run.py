@@ -10,6 +10,7 @@ from torch import nn
 
 from learngene_bench.config.preset import Compute
 from learngene_bench.contracts.task import TaskKind, task_kind
+from learngene_bench.distributed import World, world
 from learngene_bench.schema.progress import Progress
 from learngene_bench.util.rng import RngStreams
 
@@ -42,6 +43,7 @@ class TrainingRun:
         step_flops: operations of the part of a forward pass that does not depend on the batch, such as materialising
             weights.
         progress: receives how far the run is, a few times a second.
+        world: processes that share the batches out, each of which trains with the same arguments.
     """
 
     name: str
@@ -58,6 +60,7 @@ class TrainingRun:
     forward_flops: float = 0.0
     step_flops: float = 0.0
     progress: Callable[[Progress], None] | None = None
+    world: World = field(default_factory=world)
 
     @property
     def stream(self) -> str:

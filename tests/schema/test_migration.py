@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import subprocess
+import tarfile
 from pathlib import Path
 
+import migrate_protocol_1
 import pytest
 
 from learngene_bench.planning.planner import make_plan
 from learngene_bench.planning.request import build_request
 from learngene_bench.plugins.registry import Registry
-from learngene_bench.schema.leaderboard import read_plans, read_stages
+from learngene_bench.schema.leaderboard import PLANS, RECORDS, read_plans, read_stages
 from learngene_bench.schema.record import CellRecord
 
 BOARDS = Path(__file__).parents[2] / "results" / "leaderboards"
@@ -49,3 +53,34 @@ def test_migrated_records_say_where_they_come_from(board: str) -> None:
         assert stage.record is not None
         assert stage.record.provenance.git.commit
         assert stage.record.migrated_from != stage.address
+
+
+PROTOCOL_1 = "551db0b"
+"""Last commit whose leaderboards are of protocol 1."""
+
+
+@pytest.mark.slow
+def test_the_script_gives_the_committed_records(tmp_path: Path) -> None:
+    """Needs the history of the repository; elsewhere the accuracies above stand for all."""
+    root = BOARDS.parents[1]
+    archive = ["git", "-C", str(root), "archive", PROTOCOL_1, "results/leaderboards"]
+    found = subprocess.run(archive, capture_output=True, check=False)
+    if found.returncode:
+        pytest.skip("the history of the repository is not here")
+    with tarfile.open(fileobj=io.BytesIO(found.stdout)) as files:
+        files.extractall(tmp_path, filter="data")
+    for board in ("digits", "tiny-imagenet-laptop"):
+        migrate_protocol_1.main(tmp_path / "results" / "leaderboards" / board, tmp_path / board)
+        for name in (RECORDS, PLANS):
+            lines = (tmp_path / board / name).read_text(encoding="utf-8").splitlines()
+            assert set(lines) <= set((BOARDS / board / name).read_text(encoding="utf-8").splitlines())
+
+
+def test_the_script_refuses_other_numbers() -> None:
+    stage = next(stage for stage in read_stages(BOARDS / "digits").values() if isinstance(stage.record, CellRecord))
+    assert isinstance(stage.record, CellRecord)
+    old = stage.record.model_dump(mode="json")
+    migrate_protocol_1.check_numbers({**old, "address": stage.record.migrated_from}, stage.record)
+    old["cost"]["initialize"]["seconds"] += 1e-9
+    with pytest.raises(AssertionError, match="not the same numbers"):
+        migrate_protocol_1.check_numbers(old, stage.record)

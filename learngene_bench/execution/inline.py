@@ -22,7 +22,7 @@ class InlineExecutor(Executor):
     """Computes stages in the process of `lgbench run` itself.
 
     `breakpoint()` in a method opens the debugger on this terminal, what a method prints appears here, and `--debug`
-    shows the traceback of a method that fails.
+    shows the traceback of a method that fails. To leave the debugger stops the run.
     """
 
     name = "inline"
@@ -46,6 +46,8 @@ class InlineExecutor(Executor):
                 work.watch(state)
                 outcome = work.compute_here(ready[0])
                 work.apply(state, ready[0].address, outcome)
+                if outcome.state == "stopped":  # by Ctrl-C, or because the user left a debugger
+                    raise KeyboardInterrupt
                 state.block()
         work.watch(state)
         return state

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from bdb import BdbQuit
 
 from torch import nn
 
@@ -57,7 +58,7 @@ def execute(runs: Runs, kind: str, address: str, registry: Registry, *, retry_fa
             )
         try:
             record = coordination.run_on_rank0(stage.compute)
-        except Stopped:
+        except (Stopped, BdbQuit):  # a debugger that the user left is no failure of the method
             return coordination.finish("stopped")
         except (UserError, distributed.LostProcess):
             raise

@@ -49,6 +49,15 @@ def test_a_breakpoint_in_a_method_opens_the_debugger_on_the_terminal(tmp_path: P
     assert len(list(runs.glob("cell/*/result.json"))) == 2
 
 
+def test_to_leave_the_debugger_stops_the_run(tmp_path: Path) -> None:
+    plugin, runs = tmp_path / "mine.py", tmp_path / "runs"
+    plugin.write_text(PLUGIN.format(body="breakpoint(); pass"))
+    arguments = ["run", "--quick", "-m", "mine", "--plugin", str(plugin), "--runs", str(runs), *INLINE]
+    done = subprocess.run([*LGBENCH, *arguments], input="quit\n", capture_output=True, text=True, timeout=120)
+    assert done.returncode == 130, done.stdout + done.stderr
+    assert not list(runs.glob("cell/*/failed.json"))
+
+
 def _read_until(terminal: int, end: str | None) -> str:
     """Reads what the terminal shows, up to a text or to the end of the program."""
     text = ""

@@ -97,6 +97,14 @@ def text_of(document: File) -> str:
     return json_text(document.model_dump(mode="json"))
 
 
+def read_if_there(kind: type[_File], path: Path) -> _File | None:
+    """Reads a document of this type; None if there is no such file. Errors are those of `read`."""
+    try:
+        return read(kind, path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
 def read(kind: type[_File], path: Path) -> _File:
     """Reads a document of this type.
 

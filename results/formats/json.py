@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json as json_format
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
+
+from pydantic_core import to_jsonable_python
 
 from learngene_bench.results.tables.report_table import ReportTable
 
@@ -20,19 +20,6 @@ def json(tables: Sequence[ReportTable], cells: Iterable[Mapping[str, Any]]) -> s
         tables: each becomes an object with the fields of `ReportTable`.
         cells: the rows of the CSV of all cells (`tidy.rows`).
     """
-    document = {
-        "schema_version": JSON_SCHEMA_VERSION,
-        "tables": [asdict(table) for table in tables],
-        "cells": list(cells),
-    }
-    return json_format.dumps(_finite(document), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _finite(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(each) for each in value]
-    return value
+    document = {"schema_version": JSON_SCHEMA_VERSION, "tables": list(tables), "cells": list(cells)}
+    finite = to_jsonable_python(document, inf_nan_mode="null")
+    return json_format.dumps(finite, indent=1, ensure_ascii=False, allow_nan=False) + "\n"

@@ -18,10 +18,10 @@ def numbered(footnotes: Sequence[str]) -> list[str]:
     return [f"{superscripts([number])} {text}" for number, text in enumerate(footnotes, start=1)]
 
 
-def wrap_label(label: str, width: int) -> list[str]:
-    """Breaks a label into lines; words are broken only if they are longer by more than 4, and first after "="."""
+def wrap_label(label: str, width: int, slack: int = 4) -> list[str]:
+    """Breaks a label into lines; words are broken only if they are longer by more than `slack`, first after "="."""
     lines: list[str] = []
     for line in textwrap.wrap(label, width, break_long_words=False, break_on_hyphens=False):
-        breakable = line.replace("=", "= ") if len(line) > width + 4 else line
-        lines += textwrap.wrap(breakable, width + 4)
+        breakable = line.replace("=", "= ") if len(line) > width + slack else line
+        lines += textwrap.wrap(breakable, width + slack)
     return lines

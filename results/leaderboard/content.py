@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from learngene_bench.results.records.loading import results_of
 from learngene_bench.results.records.selection import planned_cells
 from learngene_bench.results.records.types import Results
-from learngene_bench.schema.base import File, damaged, read
+from learngene_bench.schema.base import damaged, read, read_if_there
 from learngene_bench.schema.constants import FOLDER_DIGITS, StageKind
 from learngene_bench.schema.leaderboard import (
     PLANS,
@@ -32,8 +31,6 @@ from learngene_bench.schema.record import RECORDS as RECORD_TYPES
 from learngene_bench.schema.record import CellRecord, Failure
 from learngene_bench.schema.stage import StageFile
 from learngene_bench.util.errors import DamagedFile
-
-_File = TypeVar("_File", bound=File)
 
 
 @dataclass(frozen=True)
@@ -142,18 +139,11 @@ def _read_plan(path: Path) -> PublishedPlan:
 
 def _read_stage(kind: StageKind, address: str, folder: Path) -> PublishedStage | None:
     """Reads a stage; None if it is neither done nor failed, as where another one before it failed."""
-    record = _read(RECORD_TYPES[kind], folder / "result.json")
-    failure = None if record else _read(Failure, folder / "failed.json")
+    record = read_if_there(RECORD_TYPES[kind], folder / "result.json")
+    failure = None if record else read_if_there(Failure, folder / "failed.json")
     if record is None and failure is None:
         return None
     try:
-        return publish_stage(kind, address, _read(StageFile, folder / "config.json"), record, failure)
+        return publish_stage(kind, address, read_if_there(StageFile, folder / "config.json"), record, failure)
     except ValueError as error:
         raise damaged(folder / "result.json", error) from None
-
-
-def _read(kind: type[_File], path: Path) -> _File | None:
-    try:
-        return read(kind, path)
-    except (FileNotFoundError, NotADirectoryError):
-        return None

@@ -59,8 +59,7 @@ def review(old: Content, new: Content, final: Content, offered: Results) -> Iter
     yield from _line("failed, as the tables say", failed)
     yield from _line("replaced by newer ones", _gone(old, final))
     yield from _line("left out, as the leaderboard has newer ones", _gone(new, final))
-    planned = {cell.folder for manifest in offered.manifests for cell in manifest.cells}
-    if unplanned := sorted(offered.records.keys() - planned):
+    if unplanned := sorted(offered.records.keys() - offered.planned):
         yield f"left out, as no plan asks for them: {len(unplanned)} ({listed(unplanned)})"
     inputs = [new.stages[address] for address in sorted(both) if new.stages[address].kind != "cell"]
     others = [stage for stage in inputs if _weights(stage) != _weights(old.stages[stage.address])]

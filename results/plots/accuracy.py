@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from learngene_bench.results.plots import names, style
-from learngene_bench.results.plots.page import Page
+from learngene_bench.results.plots.page import Page, saved
 from learngene_bench.results.plots.style import Look
 from learngene_bench.results.records.types import Results
 from learngene_bench.results.tables.metric_table import MetricTable
@@ -23,29 +22,16 @@ _LETTERS = 18
 """Longest line of a name beside a panel, in letters."""
 
 
-def accuracy(results: Results, folder: Path, columns: int = 2) -> list[Path]:
-    """Draws every table as a figure, as PNG and PDF; the same results give the same bytes.
+@saved
+def accuracy(results: Results, columns: int) -> Iterator[tuple[str, Page]]:
+    """Draws every table as a figure.
 
     Each size of a table has two panels: after fine-tuning, and as initialized. Only complete cells are drawn: the mean
     over seeds with its sample standard deviation, and the seeds as faint points.
-
-    Args:
-        results: the records to draw, as `load` read them.
-        folder: output folder; created if it does not exist.
-        columns: width of the figures in columns of a two-column paper, 1 or 2.
-
-    Returns:
-        The files written; empty if no cell is complete.
-
-    Raises:
-        UserError: the folder cannot be written to.
     """
-    written = []
     for final, initial in panels(results):
-        if style.has_complete_cells(final):
-            with style.drawing():
-                written += _page(final, initial, columns).save(folder, style.file_name("accuracy", final))
-    return written
+        if any(entry.mean is not None for row in final.rows for entry in row.entries):
+            yield style.file_name("accuracy", final), _page(final, initial, columns)
 
 
 def _page(final: MetricTable, initial: MetricTable, columns: int) -> Page:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from learngene_bench.results.plots import names, style
-from learngene_bench.results.plots.page import Page
+from learngene_bench.results.plots.page import Page, saved
 from learngene_bench.results.plots.style import GREY, Look
 from learngene_bench.results.records.types import Results
 from learngene_bench.results.tables.costs import CostTable, MethodCost, cost_tables
@@ -24,37 +23,23 @@ _LOG_RATIO = 4.0
 """Ratio of largest to smallest value from which an axis is logarithmic."""
 
 
-def front(results: Results, folder: Path, columns: int = 2) -> list[Path]:
+@saved
+def front(results: Results, columns: int) -> Iterator[tuple[str, Page]]:
     """Draws the primary metric against FLOPs for one target and for all targets of a size, with the Pareto front.
 
-    Arguments, result and errors are the same as in `accuracy`; each size of a table has two panels.
+    Each size of a table has two panels.
     """
-    written = []
-    for table, sizes in _by_table(results):
-        drawn = [costs for costs in sizes if costs.comparable(costs.targets)]
-        if drawn:
-            with style.drawing():
-                written += _front_page(table, drawn, columns).save(folder, style.file_name("front", table))
-    return written
-
-
-def targets(results: Results, folder: Path, columns: int = 2) -> list[Path]:
-    """Draws the total FLOPs for n targets against n.
-
-    Arguments, result and errors are the same as in `accuracy`; each size of a table has a panel.
-    """
-    written = []
-    for table, sizes in _by_table(results):
-        drawn = [costs for costs in sizes if _growing(costs)]
-        if drawn:
-            with style.drawing():
-                written += _targets_page(table, drawn, columns).save(folder, style.file_name("targets", table))
-    return written
-
-
-def _by_table(results: Results) -> Iterator[tuple[MetricTable, list[CostTable]]]:
     for table in make_tables(results):
-        yield table, cost_tables([table], results)
+        if drawn := [costs for costs in cost_tables([table], results) if costs.comparable(costs.targets)]:
+            yield style.file_name("front", table), _front_page(table, drawn, columns)
+
+
+@saved
+def targets(results: Results, columns: int) -> Iterator[tuple[str, Page]]:
+    """Draws the total FLOPs for n targets against n, with a panel for each size of a table."""
+    for table in make_tables(results):
+        if drawn := [costs for costs in cost_tables([table], results) if _growing(costs)]:
+            yield style.file_name("targets", table), _targets_page(table, drawn, columns)
 
 
 def _front_page(table: MetricTable, sizes: Sequence[CostTable], columns: int) -> Page:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from learngene_bench.results.plots import names, style
-from learngene_bench.results.plots.page import Page
+from learngene_bench.results.plots.page import Page, saved
 from learngene_bench.results.plots.style import SMALL_SIZE
 from learngene_bench.results.records.types import Results
 from learngene_bench.results.statistics.ranking import cliques
@@ -25,18 +24,14 @@ _LETTERS = 20
 _MAX_TICKS = 16
 
 
-def critical_difference(results: Results, folder: Path, columns: int = 2) -> list[Path]:
+@saved
+def critical_difference(results: Results, columns: int) -> Iterator[tuple[str, Page]]:
     """Draws the mean ranks of the methods over targets and tasks, with Nemenyi's critical difference (Demšar, 2006).
 
-    Arguments, result and errors are the same as in `accuracy`. If some methods have dashes, a table has a second
-    figure: all methods, over the columns without dashes.
+    If some methods have dashes, a table has a second figure: all methods, over the columns without dashes.
     """
-    written = []
     for found in inferences(make_tables(results)):
-        with style.drawing():
-            name = style.file_name("ranks", found.sample.table, *found.sample.suffix)
-            written += _page(found, columns).save(folder, name)
-    return written
+        yield style.file_name("ranks", found.sample.table, *found.sample.suffix), _page(found, columns)
 
 
 def _page(found: Inference, columns: int) -> Page:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from learngene_bench.results.plots import style
-from learngene_bench.results.plots.page import Page
+from learngene_bench.results.plots.page import Page, saved
 from learngene_bench.results.plots.style import Look
 from learngene_bench.results.records.details import details
 from learngene_bench.results.records.types import Record, Results
@@ -66,26 +65,21 @@ def _loss(table: MetricTable) -> Quantity:
     )
 
 
-def curves(results: Results, folder: Path, columns: int = 2) -> list[Path]:
-    """Draws the primary metric: a figure for each size of each table, with a panel for each of its columns.
-
-    Arguments, result and errors are the same as in `accuracy`.
-    """
-    return _figures(_metric, results, folder, columns)
+@saved
+def curves(results: Results, columns: int) -> Iterator[tuple[str, Page]]:
+    """Draws the primary metric: a figure for each size of each table, with a panel for each of its columns."""
+    return _figures(_metric, results, columns)
 
 
-def losses(results: Results, folder: Path, columns: int = 2) -> list[Path]:
-    """Draws the training loss during fine-tuning (arXiv 2406.17503, Figure 5), in the layout of `curves`.
-
-    Arguments, result and errors are the same as in `accuracy`.
-    """
-    return _figures(_loss, results, folder, columns)
+@saved
+def losses(results: Results, columns: int) -> Iterator[tuple[str, Page]]:
+    """Draws the training loss during fine-tuning (arXiv 2406.17503, Figure 5), in the layout of `curves`."""
+    return _figures(_loss, results, columns)
 
 
 def _figures(
-    quantity_of: Callable[[MetricTable], Quantity], results: Results, folder: Path, columns: int
-) -> list[Path]:
-    written = []
+    quantity_of: Callable[[MetricTable], Quantity], results: Results, columns: int
+) -> Iterator[tuple[str, Page]]:
     for table in make_tables(results):
         quantity = quantity_of(table)
         for size, indices in table.sizes().items():
@@ -94,20 +88,17 @@ def _figures(
                 for row in table.rows
                 for index in indices
                 if row.entries[index].mean is not None
-                and (curve := _curve(quantity, _records(table, row, index, results)))
+                and (
+                    curve := _curve(
+                        quantity, [results.records[cell.folder] for cell in table.cells(row, index).values()]
+                    )
+                )
             }
             if any(len(curve) > 1 for curve in drawn.values()):
-                with style.drawing():
-                    page = _page(quantity, table, size, drawn, columns)
-                    written += page.save(folder, style.file_name(quantity.kind, table, size))
-    return written
+                yield style.file_name(quantity.kind, table, size), _page(quantity, table, size, drawn, columns)
 
 
-def _records(table: MetricTable, row: MethodRow, index: int, results: Results) -> list[Record]:
-    return [results.records[cell.folder] for cell in table.cells(row, index).values()]
-
-
-def _curve(quantity: Quantity, records: Sequence[Record]) -> Curve:
+def _curve(quantity: Quantity, records: Iterable[Record]) -> Curve:
     """Averages the seeds' curves at the iterations at which all seeds were measured."""
     by_seed = []
     for record in records:

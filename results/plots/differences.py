@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from learngene_bench.results.plots import style
-from learngene_bench.results.plots.page import Page
+from learngene_bench.results.plots.page import Page, saved
 from learngene_bench.results.plots.style import SMALL_SIZE, WIDTHS
 from learngene_bench.results.records.types import Results
 from learngene_bench.results.tables import inference_notes
@@ -25,18 +24,14 @@ _LEFT, _INDENT = 0.12, 0.06
 _LETTER_WIDTH = 0.0083 * SMALL_SIZE
 
 
-def differences(results: Results, folder: Path, columns: int = 2) -> list[Path]:
+@saved
+def differences(results: Results, columns: int) -> Iterator[tuple[str, Page]]:
     """Draws the differences between all pairs of methods, paired by seed, and marks those that are significant.
 
-    Arguments, result and errors are the same as in `accuracy`. If some methods have dashes, a table has a second
-    figure: all methods, over the columns without dashes.
+    If some methods have dashes, a table has a second figure: all methods, over the columns without dashes.
     """
-    written = []
     for found in inferences(make_tables(results)):
-        with style.drawing():
-            name = style.file_name("differences", found.sample.table, *found.sample.suffix)
-            written += _page(found, columns).save(folder, name)
-    return written
+        yield style.file_name("differences", found.sample.table, *found.sample.suffix), _page(found, columns)
 
 
 def _page(found: Inference, columns: int) -> Page:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from learngene_bench.results.formats.layout import wrap_label
 from learngene_bench.results.plots.style import SMALL_SIZE, Look
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class LineEnd:
 
 def room(names: Sequence[str], letters: int) -> tuple[float, float]:
     """Returns the width and height in inches that the names need when lines are wrapped at this many letters."""
-    lines = [line for name in names for line in _wrapped(name, letters)]
+    lines = [line for name in names for line in wrap_label(name, letters, 0)]
     width = _LEADER + _MARKER + _LETTER_WIDTH * max(map(len, lines), default=0)
     return width, _LINE_HEIGHT * (len(lines) + 0.2 * len(names))
 
@@ -42,14 +42,14 @@ def write(axes: Axes, ends: Sequence[LineEnd], letters: int) -> None:
     line = _LINE_HEIGHT * axes.figure.dpi / axes.bbox.height
     to_panel = axes.transData + axes.transAxes.inverted()
     points = sorted(((*to_panel.transform((end.x, end.y)), end) for end in ends), key=lambda point: point[1])
-    heights = [line * (0.2 + len(_wrapped(end.name, letters))) for _, _, end in points]
+    heights = [line * (0.2 + len(wrap_label(end.name, letters, 0))) for _, _, end in points]
     spots = spread([y for _, y, _ in points], heights)
     outside: dict[str, Any] = {"transform": axes.transAxes, "clip_on": False}
     for (x, y, end), spot in zip(points, spots, strict=True):
         leader = 1 + _LEADER * inch
         axes.plot([x, 1, leader], [y, y, spot], color=end.look.color, lw=0.4, alpha=0.6, zorder=0, **outside)
         axes.plot([leader], [spot], **end.look.markers, **outside)
-        text = "\n".join(_wrapped(end.name, letters))
+        text = "\n".join(wrap_label(end.name, letters, 0))
         axes.text(leader + _MARKER * inch, spot, text, va="center", size=SMALL_SIZE, linespacing=1.1, **outside)
 
 
@@ -69,11 +69,3 @@ def spread(centers: Sequence[float], heights: Sequence[float]) -> list[float]:
         spots[index] = min(spots[index], ceiling)
         ceiling = spots[index] - gap
     return spots
-
-
-def _wrapped(name: str, letters: int) -> list[str]:
-    """Wraps a name; a word that is too long is broken after an equals sign if it has one."""
-    lines: list[str] = []
-    for line in textwrap.wrap(name, letters, break_long_words=False, break_on_hyphens=False):
-        lines += textwrap.wrap(line.replace("=", "= ") if len(line) > letters else line, letters)
-    return lines

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+from learngene_bench.results.plots import style
 from learngene_bench.results.plots.style import GREY, SMALL_SIZE, TITLE_SIZE, WIDTHS, Look
+from learngene_bench.results.records.types import Results
 from learngene_bench.util.files import write_bytes
 
 if TYPE_CHECKING:
@@ -159,6 +161,36 @@ class Page:
             letters -= 1
             lines = textwrap.wrap(text, letters, break_on_hyphens=False)
         return lines
+
+
+class Drawing(Protocol):
+    """Draws one kind of figure."""
+
+    def __call__(self, results: Results, folder: Path, columns: int = 2) -> list[Path]:
+        """Draws the figures as PNG and PDF; the same results give the same bytes.
+
+        Args:
+            results: the records to draw, as `load` read them.
+            folder: output folder; created if it does not exist.
+            columns: width of the figures in columns of a two-column paper, 1 or 2.
+
+        Returns:
+            The files written; empty if there is nothing to draw, as where no cell is complete.
+
+        Raises:
+            UserError: the folder cannot be written to.
+        """
+
+
+def saved(pages: Callable[[Results, int], Iterator[tuple[str, Page]]]) -> Drawing:
+    """Makes a `Drawing` of a function that lays out pages, each with the name of its files."""
+
+    def draw(results: Results, folder: Path, columns: int = 2) -> list[Path]:
+        with style.drawing():
+            return [path for name, page in pages(results, columns) for path in page.save(folder, name)]
+
+    draw.__doc__ = pages.__doc__
+    return draw
 
 
 def _text_width(text: str, size: float) -> float:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from learngene_bench.results.plots import style
-from learngene_bench.results.plots.page import Page
+from learngene_bench.results.plots.page import Page, saved
 from learngene_bench.results.plots.style import Look
 from learngene_bench.results.records.types import Results
 from learngene_bench.results.statistics import bootstrap
@@ -26,18 +25,14 @@ _CROWDED = 5
 """Number of methods above which the better half gets a panel of its own."""
 
 
-def profile(results: Results, folder: Path, columns: int = 2) -> list[Path]:
+@saved
+def profile(results: Results, columns: int) -> Iterator[tuple[str, Page]]:
     """Draws the performance profiles of every table, with bootstrap bands (Agarwal et al., arXiv 2108.13264).
 
-    Arguments, result and errors are the same as in `accuracy`. If some methods have dashes, a table has a second
-    figure: all methods, over the columns without dashes.
+    If some methods have dashes, a table has a second figure: all methods, over the columns without dashes.
     """
-    written = []
     for found in inferences(make_tables(results)):
-        with style.drawing():
-            name = style.file_name("profile", found.sample.table, *found.sample.suffix)
-            written += _page(found, columns).save(folder, name)
-    return written
+        yield style.file_name("profile", found.sample.table, *found.sample.suffix), _page(found, columns)
 
 
 def _page(found: Inference, columns: int) -> Page:

@@ -28,19 +28,14 @@ GREY = "#555555"
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
 _LINES: dict[str, Any] = {
-    "direct": (0, (1, 1.5)),
-    "transfer": (0, (5, 2)),
-    "learngene": "-",
-    "pre-training": (0, (6, 1.5, 1, 1.5)),
-    "other": (0, (3, 1, 1, 1, 1, 1)),
+    "direct": ("dotted", (0, (1, 1.5))),
+    "transfer": ("dashed", (0, (5, 2))),
+    "learngene": ("solid", "-"),
+    "pre-training": ("dash-dotted", (0, (6, 1.5, 1, 1.5))),
+    "other": ("dash-dot-dotted", (0, (3, 1, 1, 1, 1, 1))),
 }
-_LINE_NAMES = {
-    "direct": "dotted",
-    "transfer": "dashed",
-    "learngene": "solid",
-    "pre-training": "dash-dotted",
-    "other": "dash-dot-dotted",
-}
+"""Name and pattern of the lines of each group of methods."""
+
 _SETTINGS: Any = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same figure on every machine
     "font.size": TEXT_SIZE,
@@ -108,20 +103,17 @@ def looks(rows: Sequence[Labelled]) -> dict[str, Look]:
     for index, row in enumerate(rows):
         color = _COLORS[index % len(_COLORS)]
         hollow = index // len(_MARKERS) % 2
-        made[row.label] = Look(color, _MARKERS[index % len(_MARKERS)], "white" if hollow else color, _LINES[row.group])
+        made[row.label] = Look(
+            color, _MARKERS[index % len(_MARKERS)], "white" if hollow else color, _LINES[row.group][1]
+        )
     return made
 
 
 def line_styles(rows: Sequence[Labelled]) -> str:
     """Explains the line styles of these rows in one sentence."""
     groups = dict.fromkeys(row.group for row in rows)
-    text = "; ".join(f"{_LINE_NAMES[group]}: {group}" for group in groups)
+    text = "; ".join(f"{_LINES[group][0]}: {group}" for group in groups)
     return f"{text.capitalize()}."
-
-
-def has_complete_cells(table: MetricTable) -> bool:
-    """Returns True if at least one entry has all its seeds, so that there is something to draw."""
-    return any(entry.mean is not None for row in table.rows for entry in row.entries)
 
 
 def conditions(table: MetricTable) -> str:
@@ -144,5 +136,6 @@ def metric_unit(table: MetricTable) -> str:
 
 def file_name(kind: str, table: MetricTable, *more: str) -> str:
     """Returns a file name for a figure, safe whatever the grid and the preset are called."""
-    words = [kind, table.grid, *more, table.preset, table.setting[:8], f"protocol{table.protocol}"]
+    source = table.source
+    words = [kind, source.name, *more, source.preset, source.setting[:8], f"protocol{source.protocol}"]
     return "-".join(re.sub(r"[^A-Za-z0-9._]+", "_", word).strip("._") for word in words)

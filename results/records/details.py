@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from learngene_bench.results.records.types import Record
-from learngene_bench.schema.base import read
+from learngene_bench.schema.base import read_if_there
 from learngene_bench.schema.record import CellRecord
 from learngene_bench.util.errors import UserError
 
@@ -17,7 +17,6 @@ def details(record: Record) -> CellRecord:
     """
     if isinstance(record.result, CellRecord):  # from a leaderboard, whose records lie in one file
         return record.result
-    try:
-        return read(CellRecord, record.path)
-    except (FileNotFoundError, NotADirectoryError):
-        raise UserError(f"{record.path} was there a moment ago and is gone") from None
+    if found := read_if_there(CellRecord, record.path):
+        return found
+    raise UserError(f"{record.path} was there a moment ago and is gone")

@@ -15,18 +15,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 from learngene_bench.results.records.types import Record, Results
-from learngene_bench.schema.base import File, damaged, read
+from learngene_bench.schema.base import damaged, read_if_there
 from learngene_bench.schema.constants import FOLDER_DIGITS
 from learngene_bench.schema.leaderboard import PLANS, RECORDS, PublishedStage, is_leaderboard, read_plans, read_stages
 from learngene_bench.schema.manifest import Manifest
 from learngene_bench.schema.record import CellRecord, CellResult, Failure, GeneRecord
 from learngene_bench.schema.subject import Cell
 from learngene_bench.util.errors import DamagedFile, UserError
-
-_File = TypeVar("_File", bound=File)
 
 
 def load(folders: Sequence[Path]) -> Results:
@@ -82,23 +79,23 @@ class _Collection:
 
     def add_runs(self, folder: Path) -> None:
         for path in _entries(folder / "cell"):
-            if result := _read(CellResult, path / "result.json"):
+            if result := read_if_there(CellResult, path / "result.json"):
                 if not result.address.startswith(path.name):
                     problem = f"it holds the cell {result.address[:FOLDER_DIGITS]}, not that of its folder"
                     raise damaged(path / "result.json", problem)
                 self._add_record(path.name, Record(path / "result.json", result))
-            elif failure := _read(Failure, path / "failed.json"):
+            elif failure := read_if_there(Failure, path / "failed.json"):
                 self.failures.setdefault(path.name, failure)
         for path in [*_entries(folder / "gene"), *_entries(folder / "ancestor")]:
-            if not (path / "result.json").exists() and (failure := _read(Failure, path / "failed.json")):
+            if not (path / "result.json").exists() and (failure := read_if_there(Failure, path / "failed.json")):
                 self.failures.setdefault(path.name, failure)
         for path in _entries(folder / "gene"):
             if size := _size(path / "tensors.safetensors"):
                 self.gene_bytes[path.name] = size
-            elif gene := _read(GeneRecord, path / "result.json"):
+            elif gene := read_if_there(GeneRecord, path / "result.json"):
                 self.gene_bytes[path.name] = gene.tensors.bytes
         for path in _entries(folder / "plans"):
-            if path.suffix == ".json" and (manifest := _read(Manifest, path)):
+            if path.suffix == ".json" and (manifest := read_if_there(Manifest, path)):
                 self.manifests.append((path, manifest))
 
     def _add_record(self, name: str, record: Record) -> None:
@@ -117,7 +114,7 @@ class _Collection:
         for path, manifest in ordered:
             for cell in manifest.cells:
                 record = self.records.get(cell.folder)
-                if record and (record.protocol, record.address, _identity(record.cell)) != (
+                if record and (record.result.protocol, record.address, _identity(record.cell)) != (
                     manifest.protocol,
                     cell.address,
                     _identity(cell),
@@ -146,14 +143,6 @@ def _size(path: Path) -> int | None:
     """Returns the size of a file in bytes; None if there is none."""
     try:
         return path.stat().st_size
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-
-
-def _read(kind: type[_File], path: Path) -> _File | None:
-    """Reads the document in a file; None if there is none, as in the folder of a cell that is still running."""
-    try:
-        return read(kind, path)
     except (FileNotFoundError, NotADirectoryError):
         return None
 

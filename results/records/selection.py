@@ -8,13 +8,12 @@ and the older one's cells at that place are left out: a mean never mixes two ver
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from learngene_bench.config.grid import Axis
 from learngene_bench.results.records.types import Record, Results
 from learngene_bench.schema.base import Scalar
-from learngene_bench.schema.constants import FOLDER_DIGITS
 from learngene_bench.schema.manifest import Manifest
 from learngene_bench.schema.subject import EqualBudget, PlannedCell, Subject, UnsupportedCell
 from learngene_bench.util.errors import DamagedFile, unknown
@@ -108,11 +107,9 @@ def table_cells(results: Results) -> list[TableCells]:
 
 def planned_cells(results: Results) -> dict[str, PlannedCell]:
     """The cells of all tables that some plan asks for, by address: not those that a newer plan replaces."""
-    planned = {cell.folder for manifest in results.manifests for cell in manifest.cells}
-    records = {folder: record for folder, record in results.records.items() if folder in planned}
     return {
         cell.address: cell
-        for grid in table_cells(replace(results, records=records))
+        for grid in table_cells(results.of_manifests(results.manifests))
         for cells in grid.cells.values()
         for cell in cells.values()
     }
@@ -125,12 +122,10 @@ def of_grid(results: Results, name: str) -> Results:
         UserError: there is no such plan.
     """
     every = _manifests(results)
-    manifests = tuple(manifest for manifest in every if manifest.grid == name)
+    manifests = [manifest for manifest in every if manifest.grid == name]
     if not manifests:
         raise unknown("grid", name, {manifest.grid for manifest in every})
-    planned = {cell.folder for manifest in manifests for cell in manifest.cells}
-    records = {folder: record for folder, record in results.records.items() if folder in planned}
-    return replace(results, records=records, manifests=manifests)
+    return results.of_manifests(manifests)
 
 
 def _manifests(results: Results) -> list[Manifest]:
@@ -190,11 +185,10 @@ def _by_place(manifest: Manifest) -> dict[CellKey, dict[int, PlannedCell]]:
 
 def _unplanned(results: Results) -> list[Manifest]:
     """Records that no manifest asks for (someone sent only their cells) as manifests older than all others."""
-    planned = {cell.folder for manifest in results.manifests for cell in manifest.cells}
-    unplanned = [record for record in results.records.values() if record.address[:FOLDER_DIGITS] not in planned]
+    unplanned = [record for folder, record in results.records.items() if folder not in results.planned]
     groups: dict[tuple[int, str], list[Record]] = {}
     for record in sorted(unplanned, key=_reading_order):
-        groups.setdefault((record.protocol, record.setting), []).append(record)
+        groups.setdefault((record.result.protocol, record.result.setting), []).append(record)
     return [_inferred_manifest(protocol, setting, records) for (protocol, setting), records in sorted(groups.items())]
 
 

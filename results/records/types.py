@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -38,20 +38,8 @@ class Record:
         return self.result.cell
 
     @property
-    def protocol(self) -> int:
-        return self.result.protocol
-
-    @property
-    def setting(self) -> str:
-        return self.result.setting
-
-    @property
     def cost(self) -> CellCost:
         return self.result.cost
-
-    @property
-    def test_images(self) -> int:
-        return self.result.evaluation.images
 
     @cached_property
     def metrics(self) -> Mapping[str, float]:
@@ -90,14 +78,21 @@ class Results:
 
     def of_setting(self, setting: str) -> Results:
         """Keeps the results that plans of one setting ask for, and those of the same setting at equal budget."""
-        manifests = tuple(
+        return self.of_manifests(
             manifest
             for manifest in self.manifests
             if setting in (manifest.setting, manifest.equal_budget and manifest.equal_budget.of)
         )
-        planned = {cell.folder for manifest in manifests for cell in manifest.cells}
-        records = {folder: record for folder, record in self.records.items() if folder in planned}
-        return replace(self, records=records, manifests=manifests)
+
+    def of_manifests(self, manifests: Iterable[Manifest]) -> Results:
+        """Keeps the results that these manifests ask for."""
+        chosen = replace(self, manifests=tuple(manifests))
+        return replace(chosen, records={k: record for k, record in self.records.items() if k in chosen.planned})
+
+    @cached_property
+    def planned(self) -> frozenset[str]:
+        """Folder names of all cells that some manifest asks for."""
+        return frozenset(cell.folder for manifest in self.manifests for cell in manifest.cells)
 
     def outcome(self, cell: PlannedCell) -> Record | Failure | None:
         """The cell's record, else what failed, be it a gene that the cell needs, else None: not run yet."""

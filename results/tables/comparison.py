@@ -1,4 +1,4 @@
-"""Compares measured means with those that the WAVE paper prints: differences, ranks, and how alike the orders are."""
+"""Compares measured means with those that the paper prints: differences, ranks, and how alike the orders are."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def _compared(table: MetricTable, row: MethodRow, indices: Sequence[int], paper:
     """Returns the row, without ranks."""
     numbers = paper.of(row.method, row.variant)
     measured: dict[str, float] = {}
-    published: dict[str, float] = {}
+    printed: dict[str, float] = {}
     lacking: dict[str, list[str]] = {}
     for index in indices:
         label, entry = table.columns[index].label, row.entries[index]
@@ -139,12 +139,14 @@ def _compared(table: MetricTable, row: MethodRow, indices: Sequence[int], paper:
             continue
         measured[label] = entry.mean
         if number is not None:
-            published[label] = number
-    absent = "a variant, which the paper does not have" if row.variant else "not in this table of the paper"
-    ablation = (row.method, row.variant) in paper.ablations
-    remarks = [absent] if not numbers else ["from the paper's ablations, Tables 4 and 5"] if ablation else []
+            printed[label] = number
+    remarks = []
+    if not numbers:
+        remarks.append("a variant, which the paper does not have" if row.variant else "not in this table of the paper")
+    elif (row.method, row.variant) in paper.ablations:
+        remarks.append(f"from the paper's ablations, {published.paper()['ablation_tables']}")
     remarks += [f"without {on_axis(table.axis, labels)}: {reason}" for reason, labels in lacking.items()]
-    return ComparedRow(row, measured, published, None, None, tuple(remarks))
+    return ComparedRow(row, measured, printed, None, None, tuple(remarks))
 
 
 def _reason(entry: Entry, in_paper: bool) -> str:

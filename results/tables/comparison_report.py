@@ -12,7 +12,6 @@ from learngene_bench.results.tables.report_table import (
     Footnotes,
     ReportCell,
     ReportColumn,
-    ReportRow,
     ReportTable,
     number,
     slug,
@@ -35,13 +34,7 @@ def _report(comparison: SizeComparison) -> ReportTable:
     any_column = bool(comparison.columns)
     footnotes = Footnotes()
     rows = [
-        ReportRow(
-            group=row.row.group,
-            label=row.row.label,
-            cells=_cells(comparison, row),
-            footnotes=(footnotes.number("; ".join(row.remarks)),) if row.remarks else (),
-            facts=row.row.facts,
-        )
+        row.row.report_row(_cells(comparison, row), (footnotes.number("; ".join(row.remarks)),) if row.remarks else ())
         for row in comparison.rows
         if any_column
     ]
@@ -106,9 +99,9 @@ def _notes(comparison: SizeComparison) -> Iterator[str]:
         "Rank: among the methods that both have, 1 for the best mean; pre-training is a reference without rank. "
         "Differences: measured minus published, of unrounded means."
     )
-    if table.preset != paper()["preset"]:
+    if table.source.preset != paper()["preset"]:
         yield (
-            f"The scales differ (the paper's are those of ImageNet, here it is the preset {table.preset}): "
+            f"The scales differ (the paper's are those of ImageNet, here it is the preset {table.source.preset}): "
             "what can be compared is the order."
         )
     if comparison.correlations[-1].columns:

@@ -165,7 +165,7 @@ def _row(costs: CostTable, method: MethodCost, cells: tuple[ReportCell, ...], fo
     if method.genes > 1:
         remarks.append(f"{method.genes:g} genes for {len(method.indices)} targets")
     numbers = tuple(footnotes.number(remark) for remark in remarks)
-    return ReportRow(method.row.group, method.row.label, cells, numbers, method.row.facts)
+    return method.row.report_row(cells, numbers)
 
 
 def _claims(table: MetricTable, sizes: Sequence[CostTable]) -> Iterator[ReportTable]:
@@ -203,14 +203,12 @@ def _claims(table: MetricTable, sizes: Sequence[CostTable]) -> Iterator[ReportTa
                 claim["storage"],
                 claim["difference"],
             ),
-            *(_published_rows(group) if table.axis == "depth" else ()),
+            *(_published_rows(group) if table.axis == claim["axis"] else ()),
             *(_measured_row(costs, method) for costs, method in measured),
         ),
         notes=(
             claim["note"],
-            f"Of the paper's Table 1: epochs of preparing, and {claim['finetuning_epochs']} of fine-tuning each target "
-            "unless it is pre-trained itself; storage by its column Para.; mean Top-1 over its depths. It counts no "
-            "ancestors.",
+            claim["table_note"],
             "Here: everything that is spent until n targets are fine-tuned, and the bytes of the genes.",
         ),
     )
@@ -224,10 +222,11 @@ def _text_row(
 
 
 def _published_rows(group: str) -> Iterator[ReportRow]:
-    """The savings that follow from the paper's own table of depths, for each of its models."""
+    """The savings that follow from the paper's own table, for each of its models."""
     claim, metric = published.paper()["savings"], published.paper()["metric"]
+    source = published.paper()["tables"][claim["axis"]]
     for size, model in published.paper()["sizes"].items():
-        rows = [row for row in published.table("depth") if row["size"] == size]
+        rows = [row for row in published.table(source["file"]) if row["size"] == size]
 
         def column(method: str, name: str, rows: Sequence[Mapping[str, Any]] = rows) -> list[float]:
             return [float(row[name] or 0) for row in rows if row["method"] == method]
@@ -239,7 +238,7 @@ def _published_rows(group: str) -> Iterator[ReportRow]:
         stored = column(reference, "params_m")[0] / column(ours, "params_m")[0]
         difference = mean(column(ours, metric)) - mean(column(reference, metric))
         texts = (str(n), times(epochs), times(stored), times(n * stored), signed(difference))
-        yield _text_row(group, f"Table 1, {model}", *texts)
+        yield _text_row(group, f"Table {source['number']}, {model}", *texts)
 
 
 def _measured_row(costs: CostTable, method: MethodCost) -> ReportRow:

@@ -12,7 +12,7 @@ from learngene_bench.results.statistics.paired import Interval
 from learngene_bench.results.statistics.profiles import profile, profile_band
 from learngene_bench.results.tables import inference_notes
 from learngene_bench.results.tables.inference import TESTS, Inference, MethodStatistics, PairStatistics, inference
-from learngene_bench.results.tables.metric_table import MethodRow, MetricTable
+from learngene_bench.results.tables.metric_table import MetricTable
 from learngene_bench.results.tables.numbers import interval, probability
 from learngene_bench.results.tables.report_table import ReportCell, ReportColumn, ReportRow, ReportTable, number, slug
 from learngene_bench.results.tables.samples import Sample, places, samples
@@ -80,19 +80,16 @@ def _stable(value: Any) -> Any:
     return float(f"{value:.9g}") if isinstance(value, float) else value
 
 
-def _row(row: MethodRow, *cells: ReportCell) -> ReportRow:
-    return ReportRow(row.group, row.label, cells, facts=row.facts)
-
-
 def _means(found: Inference) -> ReportTable:
     measure = found.sample.table.measure
     printed = [part for part in _INTERVALS.values() if part[1](found.methods[0]) is not None]
     rows = [
-        _row(
-            method.row,
-            number(method.mean, measure.text),
-            number(method.rank, "{:.2f}".format),
-            *(ReportCell(interval(ends(method), measure.spec.decimals)) for _, ends in printed),
+        method.row.report_row(
+            [
+                number(method.mean, measure.text),
+                number(method.rank, "{:.2f}".format),
+                *(ReportCell(interval(ends(method), measure.spec.decimals)) for _, ends in printed),
+            ]
         )
         for method in found.methods
     ]
@@ -150,14 +147,14 @@ def _differences(found: Inference) -> ReportTable:
 
 def _difference(found: Inference, pair: PairStatistics, tests: Sequence[str], improvement: bool) -> ReportRow:
     measure = found.sample.table.measure
-    return _row(
-        pair.second,
+    cells = [
         number(pair.difference, measure.text),
         *([ReportCell(interval(pair.interval, measure.spec.decimals))] if pair.interval else []),
         *(number(pair.tests[name].corrected, probability) for name in tests),
         number(pair.improvement, "{:.2f}".format),
         *([ReportCell(interval(_improvement(pair), 2))] if improvement else []),
-    )
+    ]
+    return pair.second.report_row(cells)
 
 
 def _improvement(pair: PairStatistics) -> Interval | None:
@@ -196,7 +193,7 @@ def _profile(found: Inference) -> ReportTable:
         f"fraction of runs {side} a threshold",
         [ReportColumn(f"{limit:g}", side.capitalize(), higher_is_better=True) for limit in limits],
         [
-            _row(row, *(number(fraction, "{:.2f}".format) for fraction in of_row))
+            row.report_row(number(fraction, "{:.2f}".format) for fraction in of_row)
             for row, of_row in zip(sample.rows, fractions, strict=True)
         ],
         notes=tuple(inference_notes.about_profile(sample)),

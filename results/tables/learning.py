@@ -120,7 +120,7 @@ def _size_curves(table: MetricTable, size: str, results: Results) -> SizeCurves:
         rows=rows,
         references=tuple(
             method.row
-            for reference in table.references
+            for reference in table.source.references
             for method in rows
             if (method.row.method, method.row.variant) == (reference, "")
         ),

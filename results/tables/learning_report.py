@@ -18,7 +18,6 @@ from learngene_bench.results.tables.report_table import (
     Footnotes,
     ReportCell,
     ReportColumn,
-    ReportRow,
     ReportTable,
     number,
     slug,
@@ -59,14 +58,7 @@ def _by_epoch(curves: SizeCurves, speeds: SpeedUps) -> ReportTable:
         ),
     ]
     rows = [
-        ReportRow(
-            group=method.row.group,
-            label=method.row.label,
-            cells=tuple(_cells(curves, method)),
-            footnotes=_footnotes(curves, method, footnotes),
-            facts=method.row.facts,
-        )
-        for method in curves.rows
+        method.row.report_row(_cells(curves, method), _footnotes(curves, method, footnotes)) for method in curves.rows
     ]
     return ReportTable(
         kind="instinct",
@@ -141,12 +133,7 @@ def _notes(curves: SizeCurves) -> Iterator[str]:
 def _speed_ups(curves: SizeCurves, reference: MethodRow, speeds: SpeedUps) -> ReportTable:
     table = curves.table
     rows = [
-        ReportRow(
-            group=method.row.group,
-            label=method.row.label,
-            cells=tuple(_speed_up(method, speeds, count, index) for count in COUNTS for index in curves.indices),
-            facts=method.row.facts,
-        )
+        method.row.report_row(_speed_up(method, speeds, count, index) for count in COUNTS for index in curves.indices)
         for method in curves.rows
         if method.row is not reference
     ]
@@ -201,7 +188,7 @@ def _data(curves: SizeCurves, speeds: SpeedUps) -> Iterator[dict[str, Any]]:
     for method in curves.rows:
         for index, curve in method.curves.items():
             row = method.row
-            goals = dict.fromkeys(curves.table.references)
+            goals = dict.fromkeys(curves.table.source.references)
             goals |= {reference.method: reference.entries[index].mean for reference in curves.references}
             speed = speeds.get((row.key, index))
             for epoch, values in curve.values.items():

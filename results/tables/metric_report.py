@@ -8,7 +8,7 @@ from typing import Any
 from learngene_bench.results.tables.metric_table import Entry, MethodRow, MetricTable, SizeMean
 from learngene_bench.results.tables.notes import legend, mean_labels, notes
 from learngene_bench.results.tables.numbers import compact, on_axis
-from learngene_bench.results.tables.report_table import NOTHING, ReportCell, ReportColumn, ReportRow, ReportTable
+from learngene_bench.results.tables.report_table import NOTHING, ReportCell, ReportColumn, ReportTable
 
 _COST, _ITERATIONS, _SECONDS = 1, 2, 3
 """Priorities: seconds are left out first, then iterations, then epochs and parameters."""
@@ -28,16 +28,13 @@ def _report(table: MetricTable) -> ReportTable:
         subtitle=table.subtitle,
         identity=table.identity,
         columns=tuple(_columns(table, initialize)),
-        rows=tuple(
-            ReportRow(row.group, row.label, tuple(_cells(table, row, initialize)), facts=row.facts)
-            for row in table.rows
-        ),
+        rows=tuple(row.report_row(_cells(table, row, initialize)) for row in table.rows),
         corner="Method",
         notes=tuple(notes(table, initialize)),
         legend=legend(table),
         footnotes=table.footnotes,
         data=tuple(_data(table, row) for row in table.rows),
-        macro_words=(table.grid, *(("equal budget",) if table.equal_budget else ()), *table.measure.words),
+        macro_words=(table.source.name, *(("equal budget",) if table.equal_budget else ()), *table.measure.words),
     )
 
 

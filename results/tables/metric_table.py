@@ -17,10 +17,11 @@ from itertools import groupby
 from typing import Any, Literal
 
 from learngene_bench.results.records.selection import ColumnKey, RowKey, TableCells
+from learngene_bench.results.records.types import Record, Results
 from learngene_bench.results.statistics.paired import mean, standard_deviation
 from learngene_bench.results.tables.measure import Measure
 from learngene_bench.results.tables.numbers import on_axis
-from learngene_bench.results.tables.report_table import Highlight, slug
+from learngene_bench.results.tables.report_table import Highlight, ReportCell, ReportRow, slug
 from learngene_bench.schema.base import Scalar
 from learngene_bench.schema.subject import EqualBudget, PlannedCell
 
@@ -142,6 +143,10 @@ class MethodRow:
         """Returns True for pre-training, which takes no part in comparisons of initializations."""
         return self.group == REFERENCE_GROUP
 
+    def report_row(self, cells: Iterable[ReportCell], footnotes: tuple[int, ...] = ()) -> ReportRow:
+        """Returns the row of a report table that has these cells for the method."""
+        return ReportRow(self.group, self.label, tuple(cells), footnotes, self.facts)
+
     @property
     def facts(self) -> dict[str, str]:
         """The names of the row, as they stand in `ReportTable.data`."""
@@ -156,9 +161,6 @@ class MetricTable:
         title: what is measured and what the columns differ in.
         measure: the metric.
         source: the cells that the table is made of.
-        grid: name of the grid of targets.
-        axis: what the targets differ in.
-        equal_budget: the budget, if this is the equal-budget sibling of another table.
         budgets: iterations of the table's own equal-budget siblings, whose means stand beside its own.
         other_protocols: other protocol versions that have results too, in tables of their own.
         test_images: different sizes of the test splits, ascending.
@@ -169,13 +171,6 @@ class MetricTable:
     title: str
     measure: Measure
     source: TableCells
-    grid: str
-    axis: str
-    preset: str
-    setting: str
-    setting_description: str
-    protocol: int
-    equal_budget: EqualBudget | None
     budgets: tuple[int, ...]
     columns: tuple[TargetColumn, ...]
     rows: tuple[MethodRow, ...]
@@ -185,33 +180,39 @@ class MetricTable:
     footnotes: tuple[str, ...]
 
     @property
+    def axis(self) -> str:
+        """Difference between the targets: depth, width or task."""
+        return self.source.axis
+
+    @property
+    def equal_budget(self) -> EqualBudget | None:
+        """The budget, if this is the equal-budget sibling of another table."""
+        return self.source.equal_budget
+
+    @property
     def identity(self) -> dict[str, Any]:
         """Facts that all comparable numbers share: the first columns of every CSV, the head of every JSON table."""
+        source = self.source
         return {
-            "protocol": self.protocol,
-            "setting": self.setting,
-            "setting_description": self.setting_description,
-            "preset": self.preset,
-            "grid": self.grid,
-            "axis": self.axis,
+            "protocol": source.protocol,
+            "setting": source.setting,
+            "setting_description": source.setting_description,
+            "preset": source.preset,
+            "grid": source.name,
+            "axis": source.axis,
             "metric": self.measure.name,
             "equal_budget_iterations": self.equal_budget and self.equal_budget.iterations,
         }
 
     @property
-    def references(self) -> tuple[str, ...]:
-        """Names of the methods whose final results others are to reach, as the grid gives them."""
-        return self.source.references
-
-    @property
     def subtitle(self) -> str:
         """The same in words."""
-        return f"{self.setting_description} (setting {self.setting[:8]}, protocol {self.protocol})"
+        return f"{self.source.setting_description} (setting {self.source.setting[:8]}, protocol {self.source.protocol})"
 
     @property
     def slug(self) -> str:
         """Name for files and labels."""
-        return slug(self.grid, self.measure.name, self.setting[:8], f"protocol{self.protocol}")
+        return slug(self.source.name, self.measure.name, self.source.setting[:8], f"protocol{self.source.protocol}")
 
     def sizes(self) -> dict[str, range]:
         """Returns each model size with the indices of its columns, which stand side by side."""
@@ -233,3 +234,7 @@ class MetricTable:
     def cells(self, row: MethodRow, index: int) -> dict[int, PlannedCell]:
         """Returns the planned cells of an entry by seed, ascending."""
         return dict(sorted(self.source.cells.get((row.key, self.columns[index].key), {}).items()))
+
+    def records(self, row: MethodRow, index: int, results: Results) -> list[Record]:
+        """Returns the records of an entry that is done."""
+        return [results.records[cell.folder] for cell in self.cells(row, index).values()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import chain
 
 from learngene_bench.results.statistics.paired import smallest_sign_flip_p
@@ -108,11 +108,7 @@ def _seeds(table: MetricTable) -> str:
         return f"One seed: nothing can be said of the spread.{images}"
     seeds = f"{span(every)} seeds"
     if len(every) > 1:
-        seeds += f" ({', '.join(_seeds_of(label, values) for label, values in counts.items() if values)})"
+        seeds += f" ({', '.join(f'{label}: {span(values)}' for label, values in counts.items() if values)})"
     p = smallest_sign_flip_p(every[-1])
     power = f"with {every[-1]} seeds no two-sided sign-flip test gets below p = {p:.2g}"
     return f"Mean ± standard deviation (n - 1) over {seeds}; {power}.{images}"
-
-
-def _seeds_of(label: str, counts: Sequence[int]) -> str:
-    return f"{label}: {span(counts)}"

@@ -1,4 +1,4 @@
-"""Reads the numbers that the WAVE paper prints, and what it says of them; published/README.md describes the files."""
+"""Reads the numbers that a paper prints, and what it says of them; published/README.md describes the files."""
 
 from __future__ import annotations
 

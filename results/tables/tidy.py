@@ -91,7 +91,7 @@ def _outcome(outcome: Record | Failure | None, results: Results) -> dict[str, An
         return {"state": "failed", "reason": outcome.error}
     return {
         "state": "done",
-        "test_images": outcome.test_images,
+        "test_images": outcome.result.evaluation.images,
         **outcome.metrics,
         **{f"cost_{phase}_{name}": getattr(outcome.cost[phase], name) for phase in PHASES for name in _SPENT},
         "stored_bytes": results.stored_bytes(outcome),

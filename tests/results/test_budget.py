@@ -38,8 +38,8 @@ def printed(results: Any, width: int) -> str:
 
 def test_the_ordinary_table_has_the_means_of_its_sibling(budgets: Any) -> None:
     ordinary, equal = make_tables(load([budgets.folder]))
-    assert (ordinary.setting, ordinary.budgets, ordinary.equal_budget) == (ORDINARY, (245,), None)
-    assert (equal.setting, equal.budgets) == (EQUAL, ())
+    assert (ordinary.source.setting, ordinary.budgets, ordinary.equal_budget) == (ORDINARY, (245,), None)
+    assert (equal.source.setting, equal.budgets) == (EQUAL, ())
     assert equal.title.endswith("at equal budget (245 iterations)")
     assert values(ordinary, "He-Init") == pytest.approx([82.7, 85.7])
     assert values(ordinary, "WAVE") == pytest.approx([92.7, 92.7])
@@ -98,17 +98,20 @@ def test_protocols_and_axes_are_no_siblings(runs: Any, other: dict[str, Any]) ->
 
 def test_the_sibling_stands_after_its_table_whatever_came_first(own_budgets: Any) -> None:
     own_budgets.plan([own_budgets.cell("he", version=5)], setting="0" * 64, created="2026-11-01T00:00:00Z")
-    settings = [table.setting for table in make_tables(load([own_budgets.folder]))]
+    settings = [table.source.setting for table in make_tables(load([own_budgets.folder]))]
     assert settings == ["0" * 64, ORDINARY, EQUAL]  # by its own age the sibling would be the second
 
 
 def test_as_initialized_the_sibling_would_only_repeat_the_numbers(own_budgets: Any) -> None:
     results = load([own_budgets.folder])
-    assert [table.setting for table in make_tables(results, "top1_initial")] == [ORDINARY]
+    assert [table.source.setting for table in make_tables(results, "top1_initial")] == [ORDINARY]
     assert not make_tables(results, "top1_initial")[0].budgets
-    assert [table.setting for table in make_tables(results.of_setting(EQUAL), "top1_initial")] == [EQUAL]
+    assert [table.source.setting for table in make_tables(results.of_setting(EQUAL), "top1_initial")] == [EQUAL]
     own_budgets.plan([own_budgets.done(own_budgets.cell("sws", 12), 90.0)], **BUDGET)
-    assert [table.setting for table in make_tables(load([own_budgets.folder]), "top1_initial")] == [ORDINARY, EQUAL]
+    assert [table.source.setting for table in make_tables(load([own_budgets.folder]), "top1_initial")] == [
+        ORDINARY,
+        EQUAL,
+    ]
 
 
 def test_of_a_setting_its_sibling_is_kept(own_budgets: Any) -> None:

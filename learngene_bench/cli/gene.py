@@ -10,7 +10,7 @@ import typer
 from rich.text import Text
 
 from learngene_bench.cli import common
-from learngene_bench.plugins.registry import CONVERTERS, converter
+from learngene_bench.plugins.registry import CONVERTERS, Converter
 from learngene_bench.util.errors import UserError
 from learngene_bench.util.files import file_hash
 
@@ -44,7 +44,7 @@ def command_for(name: str) -> Callable[..., None]:
                 f"{file}: to read a pickle is to run the code in it, with all that you may do on this machine; "
                 f"if you trust whoever made it, add --trust (SHA-256 {file_hash(file)})"
             )
-        read = converter(name)
+        read: Converter = CONVERTERS.load(name)
 
         from learngene_bench.runs.tensors import save_tensors
 

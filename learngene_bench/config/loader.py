@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -35,19 +36,20 @@ def shipped_files(kind: FileKind) -> dict[str, Path]:
 
 def local_files(kind: FileKind) -> dict[str, Path]:
     """Lists the presets or grids in the working folder: name, which is that of the file, to file."""
-    return {
-        path.stem: path
-        for path in sorted(Path().glob("*.toml"))
-        if path.stem not in shipped_files(kind) and _SIGN[kind] in _readable(path)
-    }
+    files = {}
+    for path in sorted(Path().glob("*.toml")):
+        with suppress(UserError):  # as a file that cannot be read may have nothing to do with the suite
+            if path.stem not in shipped_files(kind) and _SIGN[kind] in _read(path):
+                files[path.stem] = path
+    return files
 
 
 def title_of(path: Path) -> str:
     """Returns the title of a preset or grid, or a message if the file cannot be read."""
     try:
-        return str(_read(path)["title"])
-    except (UserError, KeyError) as error:
-        return f"title is missing ({path})" if isinstance(error, KeyError) else str(error)
+        return str(_read(path).get("title", f"title is missing ({path})"))
+    except UserError as error:
+        return str(error)
 
 
 def load_preset(
@@ -82,7 +84,7 @@ def load_preset(
         for name in sorted(recipes.keys() - known):
             where = "--set" if any(key.startswith(f"recipes.{name}") for key in overrides) else path
             raise UserError(f"{where}: {unknown('recipe', name, known)}")
-    return _build(Preset, values, str(path), as_written)
+    return build_options(Preset, values, str(path), as_written)
 
 
 def _drop_options_of_another(preset: dict[str, Any], overrides: Mapping[str, Any]) -> None:
@@ -91,16 +93,13 @@ def _drop_options_of_another(preset: dict[str, Any], overrides: Mapping[str, Any
     Options belong to one data set or family: another would refuse them or, worse, share a name with one and take its
     value.
     """
-    choosers = {"data": (preset, "name", None), "model": (preset, "family", "vit")}
-    tasks = inner_table(preset, "downstream", "tasks")
-    choosers |= {f"downstream.tasks.{name}.data": (task, "name", None) for name, task in tasks.items()}
-    for dotted, (section, chooser, default) in choosers.items():
-        key = dotted.rpartition(".")[2]
-        options = section.get(key) if isinstance(section, dict) else None
-        if isinstance(options, dict):
-            chosen = options.get(chooser, default)
-            if overrides.get(f"{dotted}.{chooser}", chosen) != chosen:
-                section[key] = {}
+    choosers = [("model", "family", "vit"), ("data", "name", None)]
+    choosers += [(f"downstream.tasks.{task}.data", "name", None) for task in inner_table(preset, "downstream", "tasks")]
+    for section, chooser, default in choosers:
+        options = inner_table(preset, *section.split("."))
+        chosen = options.get(chooser, default)
+        if overrides.get(f"{section}.{chooser}", chosen) != chosen:
+            options.clear()
 
 
 def load_grid(name_or_file: str, overrides: Mapping[str, Any] | None = None) -> Grid:
@@ -110,16 +109,33 @@ def load_grid(name_or_file: str, overrides: Mapping[str, Any] | None = None) -> 
     as_written = copy.deepcopy(values)
     for key, value in (overrides or {}).items():
         assign(values, key, value)
-    return _build(Grid, values, str(path), as_written)
+    return build_options(Grid, values, str(path), as_written)
 
 
-def build_options(kind: type[SectionType], values: Mapping[str, Any], where: str) -> SectionType:
-    """Validates the options of a method or data set.
+def build_options(
+    kind: type[SectionType], values: Mapping[str, Any], where: str, as_written: Mapping[str, Any] | None = None
+) -> SectionType:
+    """Validates settings.
+
+    Args:
+        where: place to blame for a mistake.
+        as_written: the same settings before `--set`, which is to blame unless they have the same mistake.
 
     Raises:
-        UserError: naming `where`, the wrong key and the valid ones.
+        UserError: naming the place, the wrong key and the valid ones.
     """
-    return _build(kind, values, where)
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        message = format_validation_error(kind, error)
+    if as_written is not None:
+        try:
+            build_options(kind, as_written, where)
+        except UserError as error:
+            where = where if str(error) == f"{where}: {message}" else "--set"
+        else:
+            where = "--set"
+    raise UserError(f"{where}: {message}")
 
 
 def parse_override(text: str) -> tuple[str, Any]:
@@ -148,14 +164,6 @@ def _find(kind: FileKind, name_or_file: str) -> Path:
     raise unknown(kind, name_or_file, [*shipped, *local])
 
 
-def _readable(path: Path) -> dict[str, Any]:
-    """Reads a TOML file; returns nothing where that fails, as the file may have nothing to do with the suite."""
-    try:
-        return _read(path)
-    except UserError:
-        return {}
-
-
 def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
@@ -163,21 +171,3 @@ def _read(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: not valid TOML: {error}") from error
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-
-
-def _build(
-    kind: type[SectionType], values: Mapping[str, Any], where: str, as_written: Mapping[str, Any] | None = None
-) -> SectionType:
-    """Validates settings. A mistake is blamed on `--set` unless the file as it is written makes the same one."""
-    try:
-        return kind.model_validate(values)
-    except ValidationError as error:
-        message = format_validation_error(kind, error)
-    if as_written is not None:
-        try:
-            kind.model_validate(as_written)
-        except ValidationError as error:
-            where = where if format_validation_error(kind, error) == message else "--set"
-        else:
-            where = "--set"
-    raise UserError(f"{where}: {message}")

@@ -24,10 +24,12 @@ LENGTHS = {"epochs": "iterations", "iterations": "epochs"}
 
 def multiply_lengths(preset: Table, factor: float) -> None:
     """Makes fine-tuning this many times as long, for every size and on every downstream task."""
+    if factor == 1:
+        return
     recipes = [inner_table(preset, "recipes", "finetuning"), inner_table(preset, "downstream", "recipe")]
     recipes += [inner_table(size, "recipes", "finetuning") for size in _tables(preset, "sizes")]
     recipes += [inner_table(task, "recipe") for task in _tables(preset, "downstream", "tasks")]
-    for recipe in recipes if factor != 1 else ():
+    for recipe in recipes:
         for unit in LENGTHS.keys() & recipe.keys():
             if isinstance(recipe[unit], int | float):  # anything else is an error of the preset's own
                 recipe[unit] = recipe[unit] * factor if unit == "epochs" else round(recipe[unit] * factor)
@@ -49,7 +51,13 @@ def override(values: Table, overrides: Mapping[str, Any], fallbacks: Fallbacks |
         if (other := f"{section}.{LENGTHS.get(unit)}") in overrides and key < other:
             raise UserError(f"--set {key} and {other}: a recipe has one length, give one of them")
     absent = {name for key in overrides if (name := _recipe_in(key)) and name not in inner_table(values, "recipes")}
-    for key in sorted(overrides, key=lambda key: (_recipe_in(key) in absent, _is_specific(key), key.count("."), key)):
+
+    def order(key: str) -> tuple[bool, bool, int, str]:
+        """Puts what is made of other recipes after them, and keys of one size or task after those of all."""
+        is_specific = key.startswith(("sizes.", "downstream.tasks."))
+        return _recipe_in(key) in absent, is_specific, key.count("."), key
+
+    for key in sorted(overrides, key=order):
         if (name := _recipe_in(key)) in absent and fallbacks:
             _copy_fallback(values, name, fallbacks())
         _remove_specific(values, key.split("."))
@@ -66,11 +74,6 @@ def assign(values: Table, dotted: str, value: Any) -> None:
     values[last] = copy.deepcopy(value)  # as a further key may lead into it
     if last in LENGTHS:
         values.pop(LENGTHS[last], None)
-
-
-def _is_specific(key: str) -> bool:
-    """Returns True for a key of one size or task, which is applied after those of all."""
-    return key.startswith(("sizes.", "downstream.tasks."))
 
 
 def _recipe_in(key: str) -> str | None:

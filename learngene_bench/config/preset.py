@@ -34,6 +34,18 @@ class BaseInitialization(Section):
     position_std: float = Field(0.02, ge=0, description="standard deviation of the position embedding")
 
 
+class _HasRecipes(Section):
+    """A section whose recipes once stood beside its other settings, `[condensation]`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_former_places(cls, values: Any) -> Any:
+        for name, value in values.items() if isinstance(values, Mapping) else ():
+            if name not in cls.model_fields and isinstance(value, Mapping) and value.keys() & Recipe.model_fields:
+                raise ValueError(f"{name} is now recipes.{'finetuning' if name == 'tuning' else name}")
+        return values
+
+
 class Teacher(Section):
     """The ancestor that condensation distils from, one for all sizes and seeds of a preset."""
 
@@ -49,20 +61,15 @@ class Teacher(Section):
         if self.recipe is None and not self.pretrained and self.checkpoint is None:
             raise ValueError("give a recipe, pretrained = true, or a checkpoint")
         if self.recipe is not None:
-            _check_use(self.recipe, "teacher", "recipe")
+            _check(self.recipe, {}, "teacher", "recipe")
         return self
 
 
-class Size(Section):
+class Size(_HasRecipes):
     """One model size. Each recipe field overrides the preset's recipe for this size."""
 
     width: int = Field(ge=1, description="embedding dimension of its models")
     recipes: dict[str, dict[str, Any]] = Field({}, description="changes to the preset's recipes, by name")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _refuse_former_places(cls, values: Any) -> Any:
-        return _refuse_former_places_of_recipes(cls, values)
 
 
 class AncestorSource(Section):
@@ -119,9 +126,9 @@ class Downstream(Section):
 
     @model_validator(mode="after")
     def _has_valid_recipes(self) -> Downstream:
-        _check_use(self.recipe, "downstream", "recipe")
+        _check(self.recipe, {}, "downstream", "recipe")
         for name, task in self.tasks.items():
-            _check_use(_changed(self.recipe, task.recipe, where := f"tasks.{name}.recipe"), "downstream", where)
+            _check(self.recipe, task.recipe, "downstream", f"tasks.{name}.recipe")
         return self
 
     def recipe_of(self, task: str) -> Recipe:
@@ -129,7 +136,7 @@ class Downstream(Section):
         return self.recipe.changed_by(self.tasks[task].recipe)
 
 
-class Preset(Section):
+class Preset(_HasRecipes):
     """The scale at which one measures, as the size, the grid and the user have changed it (see `merge.py`)."""
 
     renamed: ClassVar = {"tuning": "recipes.finetuning"}
@@ -151,23 +158,18 @@ class Preset(Section):
     evaluation_split: Split = Field("test", description="images that metrics are measured on")
     compute: Compute = Compute()
 
-    @model_validator(mode="before")
-    @classmethod
-    def _refuse_former_places(cls, values: Any) -> Any:
-        return _refuse_former_places_of_recipes(cls, values)
-
     @model_validator(mode="after")
     def _has_all_recipes(self) -> Preset:
         if missing := [f"recipes.{name}" for name in RECIPES if name not in self.recipes]:
             raise ValueError(f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing")
         for name, recipe in self.recipes.items():
-            _check_use(recipe, name, f"recipes.{name}")
+            _check(recipe, {}, name, f"recipes.{name}")
         for size_name, size in self.sizes.items():
             for name, changes in size.recipes.items():
                 where = f"sizes.{size_name}.recipes.{name}"
                 if name not in self.recipes:
                     raise ValueError(f"{where}: {unknown('recipe of the preset', name, self.recipes)}")
-                _check_use(_changed(self.recipes[name], changes, where), name, where)
+                _check(self.recipes[name], changes, name, where)
         return self
 
     def recipe_of(self, name: str, width: int, fallbacks: Mapping[str, str] | None = None) -> Recipe:
@@ -190,23 +192,10 @@ class Preset(Section):
         return ([name for name in by_width if self.sizes[name].width <= width] or by_width[:1])[-1]
 
 
-def _refuse_former_places_of_recipes(section: type[Section], values: Any) -> Any:
-    """Answers recipes in the place that they had once, `[condensation]`, with the place of today."""
-    for name, value in values.items() if isinstance(values, Mapping) else ():
-        if name not in section.model_fields and isinstance(value, Mapping) and value.keys() & Recipe.model_fields:
-            raise ValueError(f"{name} is now recipes.{'finetuning' if name == 'tuning' else name}")
-    return values
-
-
-def _changed(recipe: Recipe, changes: Mapping[str, Any], where: str) -> Recipe:
+def _check(recipe: Recipe, changes: Mapping[str, Any], name: str, where: str) -> None:
+    """Raises `ValueError`, naming `where`, unless a recipe with these changes can be the one of this name."""
     try:
-        return recipe.changed_by(changes)
-    except ValidationError as error:
-        raise ValueError(f"{where}: {format_validation_error(Recipe, error)}") from error
-
-
-def _check_use(recipe: Recipe, name: str, where: str) -> None:
-    try:
-        recipe.check_used_by(name)
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}") from error
+        recipe.changed_by(changes).check_used_by(name)
+    except ValueError as error:  # a ValidationError is one
+        message = format_validation_error(Recipe, error) if isinstance(error, ValidationError) else str(error)
+        raise ValueError(f"{where}: {message}") from error

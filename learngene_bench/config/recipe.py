@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -15,25 +14,10 @@ RECIPES = ("pretraining", "condensation", "inheritance", "finetuning")
 """Recipes that the harness itself trains by, so that every preset has them. A recipe of another name belongs to the
 methods that declare it (`Initializer.recipe_fallbacks`)."""
 
-_OUTSIDE = ("downstream", "teacher")
-"""Recipes of the harness that stand in sections of their own."""
+_METHODS_OWN = "recipes that methods declare"
 
-METHODS_OWN = "recipes that methods declare"
-
-
-@dataclass(frozen=True)
-class UsedBy:
-    """Marks a field of `Recipe` that only some recipes use; the others refuse any value but its default.
-
-    Attributes:
-        recipes: their names, `METHODS_OWN` standing for all that methods declare.
-    """
-
-    recipes: tuple[str, ...]
-
-    def __contains__(self, recipe: str) -> bool:
-        return (recipe if recipe in (*RECIPES, *_OUTSIDE) else METHODS_OWN) in self.recipes
-
+_USERS = {"evaluate_every": ("finetuning", "downstream"), "meta_batch_size": (_METHODS_OWN,)}
+"""Fields that only some recipes use, with these; the other recipes refuse any value but the default."""
 
 RAND_AUGMENT = r"rand(-(m|n|mmax|inc)\d+|-(p|mstd)\d+(\.\d+)?)*"
 """The sections of timm's string: magnitude, layers, largest magnitude, increasing; probability, deviation."""
@@ -116,13 +100,9 @@ class Recipe(Section):
     mixup: float = Field(0.0, ge=0, description="alpha of timm's Mixup; 0 for none")
     cutmix: float = Field(0.0, ge=0, description="alpha of timm's CutMix; 0 for none")
     drop_path: float = Field(0.0, ge=0, lt=1, description="stochastic depth: largest probability to skip a block")
-    evaluate_every: Annotated[int, UsedBy(("finetuning", "downstream"))] = Field(
-        1, ge=1, description="epochs between two measurements of a target"
-    )
+    evaluate_every: int = Field(1, ge=1, description="epochs between two measurements of a target")
     augmentation: Augmentation = Field(Augmentation(), description="random changes of training images")
-    meta_batch_size: Annotated[int, UsedBy((METHODS_OWN,))] = Field(
-        1, ge=1, description="number of models that a method trains through on each batch"
-    )
+    meta_batch_size: int = Field(1, ge=1, description="number of models that a method trains through on each batch")
     repeated_augmentation: int = Field(
         1, ge=1, description="times that an image comes in a row, each augmented anew (3 in DeiT)"
     )
@@ -169,15 +149,15 @@ class Recipe(Section):
 
     def check_used_by(self, recipe: str) -> None:
         """Raises `ValueError` if a field has a value that the recipe of this name does not use."""
-        for name, users in self.unused_by(recipe).items():
+        for name in self.unused_by(recipe):
             if getattr(self, name) != type(self).model_fields[name].default:
-                raise ValueError(f"only {' and '.join(users.recipes)} use {name}")
+                raise ValueError(f"only {' and '.join(_USERS[name])} use {name}")
 
-    @classmethod
-    def unused_by(cls, recipe: str) -> dict[str, UsedBy]:
-        """Returns the fields that the recipe of this name does not use, each with those that do."""
-        marks = ((name, mark) for name, field in cls.model_fields.items() for mark in field.metadata)
-        return {name: mark for name, mark in marks if isinstance(mark, UsedBy) and recipe not in mark}
+    @staticmethod
+    def unused_by(recipe: str) -> list[str]:
+        """Names the fields that the recipe of this name does not use."""
+        user = recipe if recipe in (*RECIPES, "downstream", "teacher") else _METHODS_OWN
+        return [name for name, users in _USERS.items() if user not in users]
 
 
 def follow_fallbacks(name: str, recipes: Container[str], fallbacks: Mapping[str, str]) -> str | None:

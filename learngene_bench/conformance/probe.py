@@ -146,7 +146,7 @@ class _Probe:
 
     def method(self) -> Initializer:
         """Creates the method anew, as every stage of a benchmark does."""
-        return self.registered.create(dict(self.options))
+        return self.registered.create(self.options)
 
     def recipes(self, names: tuple[str, ...], width: int) -> dict[str, Recipe]:
         return self.benchmark.recipes(names, width, self.registered.kind.recipe_fallbacks)

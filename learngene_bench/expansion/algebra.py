@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from learngene_bench.contracts.family import ModelSpec
-from learngene_bench.util.lazy import torch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -78,8 +77,3 @@ class Expansion:
     def flops(self) -> int:
         """Floating-point operations of one `materialise`."""
         return sum(2 * self.scalers[name].numel() * templates[0].numel() for name, templates in self.templates.items())
-
-
-def one_hot_scalers(layers: list[int], templates: int, dims: int) -> Tensor:
-    """Makes scalers that copy template `layers[l]` into layer l: (L, templates, 1, ...), `dims` trailing ones."""
-    return torch.eye(templates)[layers].view(len(layers), templates, *[1] * dims)

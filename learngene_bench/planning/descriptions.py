@@ -6,7 +6,7 @@ They are written as one would type them after `--set`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from learngene_bench.config.merge import LENGTHS
 from learngene_bench.config.preset import Preset
 from learngene_bench.config.recipe import Recipe
-from learngene_bench.contracts.initializer import Distiller, Initializer, Pretrained, wrong_family
+from learngene_bench.contracts.initializer import Distiller, GeneRequest, Initializer, Pretrained
 from learngene_bench.planning.scope import Scope, recipe_of_method
 from learngene_bench.planning.targets import Target
 
@@ -25,7 +25,7 @@ def describe_setting(scope: Scope) -> str:
     request, preset, reference = scope.request, scope.preset, scope.request.reference
     lines = ["cuda"] if request.device == "cuda" else []
     lines += [f"{request.processes} processes for a model"] if request.processes > 1 else []
-    lines += _differences(reference.data, preset.data, "data.", set(scope.source.dataset.location))
+    lines += _differences(reference.data, preset.data, "data.", scope.source.dataset.location)
     lines += _differences(_shared(reference), _shared(preset))
     if scope.is_transfer:
         lines += _finetuning_on_tasks(scope)
@@ -35,7 +35,9 @@ def describe_setting(scope: Scope) -> str:
     return ", ".join([preset.name, *lines])
 
 
-def describe_variant(method: Initializer, target: Target, scope: Scope, hash_of: Callable[[Path], str]) -> str:
+def describe_variant(
+    method: Initializer, target: Target, gene: GeneRequest | None, scope: Scope, hash_of: Callable[[Path], str]
+) -> str:
     """Describes what sets a row apart from the method's default: its options, and differences that its cells depend on.
 
     Args:
@@ -44,13 +46,11 @@ def describe_variant(method: Initializer, target: Target, scope: Scope, hash_of:
     preset, reference = scope.preset, scope.request.reference
     options, default = dict(method.options), type(method).Options()
     lines = [f"{key}={_text(value, hash_of)}" for key, value in options.items() if value != getattr(default, key)]
-    fits = wrong_family(method, target.spec) is None
-    request = method.gene_request(target.spec, target.base) if fits else None
-    ancestors = request.ancestors.values() if request else ()
+    ancestors = gene.ancestors.values() if gene else ()
     if any(isinstance(ancestor, Distiller) for ancestor in ancestors):
         lines += _differences(reference.teacher, preset.teacher, "teacher.", hash_of=hash_of)
     used = [(name, target.base.width) for name in method.trains()]
-    used += [(name, request.family.width) for name in request.trains] if request else []
+    used += [(name, gene.family.width) for name in gene.trains] if gene else []
     if widths := [ancestor.spec.width for ancestor in ancestors if isinstance(ancestor, Pretrained)]:
         lines += _differences(reference.ancestor, preset.ancestor, "ancestor.", hash_of=hash_of)
         used += [("pretraining", width) for width in widths if not preset.ancestor.is_given]
@@ -97,7 +97,7 @@ def _finetuning_on_tasks(scope: Scope) -> list[str]:
     for task in scope.tasks:
         former = old.tasks[task.name].data if old and task.name in old.tasks else {}
         prefix = f"downstream.tasks.{task.name}.data."
-        lines += _differences(former, task.settings, prefix, set(task.dataset.location))
+        lines += _differences(former, task.settings, prefix, task.dataset.location)
     return lines
 
 
@@ -105,7 +105,7 @@ def _differences(
     before: object,
     after: object,
     prefix: str = "",
-    omitted: set[str] | None = None,
+    omitted: Container[str] = (),
     hash_of: Callable[[Path], str] | None = None,
 ) -> list[str]:
     """Lists what differs between two sections or tables.
@@ -115,7 +115,7 @@ def _differences(
     """
     old = dict(_flat(before))
     changed = {key: value for key, value in _flat(after) if key not in old or old[key] != value}
-    return [f"{prefix}{key}={_text(value, hash_of)}" for key, value in changed.items() if key not in (omitted or ())]
+    return [f"{prefix}{key}={_text(value, hash_of)}" for key, value in changed.items() if key not in omitted]
 
 
 def _recipe_differences(

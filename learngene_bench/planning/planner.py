@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from learngene_bench.contracts.family import count
-from learngene_bench.contracts.initializer import Distiller, Initializer, wrong_family
+from learngene_bench.contracts.initializer import Distiller, GeneRequest, Initializer, wrong_family
 from learngene_bench.planning.descriptions import describe_setting, describe_variant
 from learngene_bench.planning.method_spec import MethodSpec
 from learngene_bench.planning.plan import Cell, MethodVariant, Plan, UnsupportedCell
@@ -28,22 +28,24 @@ def make_plan(request: Request) -> Plan:
     maker = StageMaker(scope)
     plan = _empty_plan(scope, maker)
     for spec in request.methods:
-        method = spec.registered.create(dict(spec.options))
+        method = spec.registered.create(spec.options)
         for target in scope.targets:
+            misfit = wrong_family(method, target.spec)
+            gene = None if misfit else method.gene_request(target.spec, target.base)
             reason = (
-                wrong_family(method, target.spec)
+                misfit
                 or method.supports(target.spec, target.base)
-                or _lacks_teacher(method, target, scope.source)
+                or _lacks_teacher(gene, scope.source)
                 or _exceeds_budget(method, target, scope)
             )
-            variant = _variant(spec, method, target, scope, maker)
+            variant = _variant(spec, method, target, gene, scope, maker)
             if variant not in plan.methods:
                 plan.methods.append(variant)
             if reason is not None:
                 plan.unsupported.append(UnsupportedCell(variant, target.size, target.task.name, target.spec, reason))
                 continue
-            addresses = maker.cells(spec, method, target, _label(variant, target, scope))
-            stored, epochs = _stored_parameters(method, target, scope), _prepare_epochs(method, target, scope)
+            addresses = maker.cells(spec, method, target, gene, _label(variant, target, scope))
+            stored, epochs = _stored_parameters(method, target, scope), _prepare_epochs(method, target, gene, scope)
             for seed, address in enumerate(addresses):
                 cell = Cell(variant, target.size, target.task.name, target.spec, seed, address, stored, epochs)
                 plan.cells.append(cell)
@@ -52,10 +54,9 @@ def make_plan(request: Request) -> Plan:
     return plan
 
 
-def _lacks_teacher(method: Initializer, target: Target, source: Task) -> str | None:
-    """Returns the reason if the method distils, and models of the source task cannot be distilled."""
-    request = method.gene_request(target.spec, target.base)
-    if source.kind.distils or request is None or not any(isinstance(a, Distiller) for a in request.ancestors.values()):
+def _lacks_teacher(gene: GeneRequest | None, source: Task) -> str | None:
+    """Returns the reason if the gene is distilled, and models of the source task cannot be."""
+    if source.kind.distils or gene is None or not any(isinstance(a, Distiller) for a in gene.ancestors.values()):
         return None
     return f"it distils a teacher, and models of the task kind {source.kind.name!r} cannot be distilled"
 
@@ -116,13 +117,15 @@ def _recipes_of_sizes(scope: Scope, name: str) -> dict[str, Any]:
     return {size: scope.preset.recipe_of(name, about.width).model_dump(mode="json") for size, about in sizes}
 
 
-def _variant(spec: MethodSpec, method: Initializer, target: Target, scope: Scope, maker: StageMaker) -> MethodVariant:
+def _variant(
+    spec: MethodSpec, method: Initializer, target: Target, gene: GeneRequest | None, scope: Scope, maker: StageMaker
+) -> MethodVariant:
     source_hash = spec.registered.source_hash
     return MethodVariant(
         name=method.name,
         title=method.row_title(),
         group=method.group,
-        variant=describe_variant(method, target, scope, maker.hash_of),
+        variant=describe_variant(method, target, gene, scope, maker.hash_of),
         version=f"{method.version}+{source_hash[:8]}" if source_hash else str(method.version),
     )
 
@@ -142,9 +145,8 @@ def _stored_parameters(method: Initializer, target: Target, scope: Scope) -> int
     return count(dict(method.stored_shapes(spec, target.base)))
 
 
-def _prepare_epochs(method: Initializer, target: Target, scope: Scope) -> float | None:
+def _prepare_epochs(method: Initializer, target: Target, gene: GeneRequest | None, scope: Scope) -> float | None:
     """Returns the epochs that a gene is trained for; None where nothing is trained, or iterations are given."""
-    request = method.gene_request(target.spec, target.base)
-    if request and request.trains:
-        return recipe_of_method(scope.preset, method, request.trains[0], request.family.width).epochs
+    if gene and gene.trains:
+        return recipe_of_method(scope.preset, method, gene.trains[0], gene.family.width).epochs
     return scope.preset.recipe_of("pretraining", target.base.width).epochs if method.is_trained else None

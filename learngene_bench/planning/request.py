@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from learngene_bench.config.grid import Grid
 from learngene_bench.config.loader import load_grid, load_preset, parse_override
+from learngene_bench.config.merge import LENGTHS
 from learngene_bench.config.preset import Preset
 from learngene_bench.config.quick import quick_grid, quick_preset
 from learngene_bench.config.recipe import RECIPES
@@ -58,14 +59,12 @@ def build_request(
     Raises:
         UserError: any of them is wrong.
     """
-    overrides = _Overrides.parse(settings or (), registry)
-    for name, options in overrides.methods.items():
-        registry.get(name).create(options)  # reports a wrong option even if the method does not run
-    chosen_grid = load_grid(grid, overrides.grid)
-    chosen, reference = (
-        load_preset(preset, overrides.preset, chosen_grid, registry.recipe_fallbacks),
-        load_preset(preset),
-    )
+    for_preset, for_grid, options = _parse_settings(settings or (), registry)
+    for name, chosen_options in options.items():
+        registry.get(name).create(chosen_options)  # reports a wrong option even if the method does not run
+    chosen_grid = load_grid(grid, for_grid)
+    chosen = load_preset(preset, for_preset, chosen_grid, registry.recipe_fallbacks)
+    reference = load_preset(preset)
     if methods is None and chosen_grid.methods is None:
         raise UserError(
             f"--method is missing, and grid {chosen_grid.name!r} names no methods (as in --method wave,he; "
@@ -74,45 +73,37 @@ def build_request(
     if quick:
         chosen, reference = quick_preset(chosen), quick_preset(reference)
         chosen_grid = quick_grid(chosen_grid, chosen)
-    specs = parse_methods(methods or chosen_grid.methods or "", registry, overrides.methods)
+    specs = parse_methods(methods or chosen_grid.methods or "", registry, options)
     return Request(chosen, reference, chosen_grid, specs, seeds, equal_budget)
 
 
-@dataclass
-class _Overrides:
-    """The settings of `--set`, by the part that they belong to."""
-
-    preset: dict[str, Any] = field(default_factory=dict)
-    grid: dict[str, Any] = field(default_factory=dict)
-    methods: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-    @classmethod
-    def parse(cls, settings: Sequence[str], registry: Registry) -> _Overrides:
-        overrides, methods = cls(), registry.names()
-        for text in settings:
-            key, value = parse_override(text)
-            section, _, rest = key.partition(".")
-            if section == "grid":
-                overrides.grid[rest] = value
-            elif section in methods:
-                overrides.methods.setdefault(section, {})[rest] = value
-            elif section in Preset.model_fields:
-                overrides.preset[key] = value
-            elif section in RECIPES or section in registry.recipe_fallbacks():
-                overrides.preset[f"recipes.{key}"] = value
-            elif section in Preset.renamed:
-                current = Preset.renamed[section].removeprefix("recipes.")
-                raise UserError(f"--set {key}: {section} is now {current}")
-            else:
-                sections = {"grid", *methods, *Preset.model_fields, *RECIPES, *registry.recipe_fallbacks()}
-                raise unknown("section of --set", section, sections)
-        overrides._check_length()
-        return overrides
-
-    def _check_length(self) -> None:
-        """Refuses a length of fine-tuning beside the grid's factor, which it would silently replace."""
-        for recipe in ("recipes.finetuning", "downstream.recipe"):
-            for unit in ("epochs", "iterations"):
-                if "finetuning_factor" in self.grid and f"{recipe}.{unit}" in self.preset:
-                    key = f"{recipe}.{unit}".removeprefix("recipes.")
-                    raise UserError(f"--set grid.finetuning_factor and {key}: both set a length, give one of them")
+def _parse_settings(
+    settings: Sequence[str], registry: Registry
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, dict[str, Any]]]:
+    """Reads `--set`: what it changes of the preset and of the grid, by dotted key, and options by method."""
+    for_preset: dict[str, Any] = {}
+    for_grid: dict[str, Any] = {}
+    options: dict[str, dict[str, Any]] = {}
+    methods = registry.names()
+    for text in settings:
+        key, value = parse_override(text)
+        section, _, rest = key.partition(".")
+        if section == "grid":
+            for_grid[rest] = value
+        elif section in methods:
+            options.setdefault(section, {})[rest] = value
+        elif section in Preset.model_fields:
+            for_preset[key] = value
+        elif section in RECIPES or section in registry.recipe_fallbacks():
+            for_preset[f"recipes.{key}"] = value
+        elif section in Preset.renamed:
+            raise UserError(f"--set {key}: {section} is now {Preset.renamed[section].removeprefix('recipes.')}")
+        else:
+            sections = {"grid", *methods, *Preset.model_fields, *RECIPES, *registry.recipe_fallbacks()}
+            raise unknown("section of --set", section, sections)
+    # A length of fine-tuning would silently replace what the grid's factor makes of the preset's.
+    for key in (f"{recipe}.{unit}" for recipe in ("recipes.finetuning", "downstream.recipe") for unit in LENGTHS):
+        if "finetuning_factor" in for_grid and key in for_preset:
+            given = key.removeprefix("recipes.")
+            raise UserError(f"--set grid.finetuning_factor and {given}: both set a length, give one of them")
+    return for_preset, for_grid, options

@@ -58,7 +58,9 @@ class StageMaker:
             "base": self.preset.base,
         }
 
-    def cells(self, spec: MethodSpec, method: Initializer, target: Target, label: str) -> list[str]:
+    def cells(
+        self, spec: MethodSpec, method: Initializer, target: Target, gene: GeneRequest | None, label: str
+    ) -> list[str]:
         """Makes a cell for each seed, with its gene and ancestors; returns their addresses."""
         source = self.scope.source
         recipes = self._recipes(method, method.trains(), target.base.width)
@@ -81,9 +83,9 @@ class StageMaker:
         )
         flops = self._training_flops(target.spec, recipes.values(), source)
         flops += self._training_flops(target.spec, [finetuning] if finetuning else [], target.task)
-        request, addresses = method.gene_request(target.spec, target.base), []
+        addresses = []
         for seed in range(self.scope.request.seeds):
-            inputs = {"gene": self._gene(spec, request, seed)} if request else {}
+            inputs = {"gene": self._gene(spec, gene, seed)} if gene else {}
             seeded = config.model_copy(update={"seed": seed})
             addresses.append(self._add("cell", f"{label} seed {seed}", seeded, inputs, flops))
         return addresses

@@ -41,17 +41,13 @@ def load_plugin(path: Path) -> list[tuple[type[Initializer], str]]:
         frames = [frame for frame in trace if Path(frame.filename).resolve() == path.resolve()]
         line = f", line {frames[-1].lineno}" if frames else ""
         raise UserError(f"plugin {path}{line}: {describe_error(error)}") from error
-    kinds = [
-        kind
-        for kind in vars(module).values()
-        if inspect.isclass(kind) and issubclass(kind, Initializer) and kind.__module__ == module_name
-    ]
-    concrete = [kind for kind in kinds if not inspect.isabstract(kind)]
-    if not concrete:
+    classes = [kind for kind in vars(module).values() if inspect.isclass(kind) and kind.__module__ == module_name]
+    methods = [kind for kind in classes if issubclass(kind, Initializer) and not inspect.isabstract(kind)]
+    if not methods:
         raise UserError(f"plugin {path}: defines no Initializer with an initialize() method")
-    for kind in concrete:
+    for kind in methods:
         check_identity(kind, f"plugin {path}")
-    return [(kind, source_hash) for kind in concrete]
+    return [(kind, source_hash) for kind in methods]
 
 
 def check_identity(kind: type[Initializer], where: str) -> None:
@@ -64,10 +60,11 @@ def check_identity(kind: type[Initializer], where: str) -> None:
         raise UserError(f"{where}: class {kind.__name__} needs a name and a title")
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", kind.name):
         raise UserError(f"{where}: name {kind.name!r}: lower-case letters, digits and single hyphens, as in my-init")
-    if kind.name in {*Preset.model_fields, *RECIPES, "grid", "all"}:
+    taken = {*Preset.model_fields, *RECIPES, "grid"}
+    if kind.name in {*taken, "all"}:
         raise UserError(f"{where}: name {kind.name!r} is taken: it means something else in --set or --method")
     for recipe in kind.recipe_fallbacks:
-        if recipe in {*Preset.model_fields, *RECIPES, "grid"}:
+        if recipe in taken:
             raise UserError(f"{where}: recipe_fallbacks: the name {recipe!r} is taken by the suite")
         if follow_fallbacks(recipe, RECIPES, kind.recipe_fallbacks) is None:
             raise UserError(f"{where}: recipe_fallbacks: {recipe!r} leads to none of {', '.join(RECIPES)}")

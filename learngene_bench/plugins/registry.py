@@ -24,7 +24,7 @@ Raises `UserError` where it holds anything else than what it should.
 """
 
 CONVERTERS = EntryPoints("learngene_bench.converters", "converter")
-"""All converters, by the name of their method."""
+"""Every `Converter`, by the name of its method."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Registered:
     origin: str
     source_hash: str | None = None
 
-    def create(self, options: dict[str, Any]) -> Initializer:
+    def create(self, options: Mapping[str, Any]) -> Initializer:
         """Creates the method with these options. Raises `UserError` for a wrong option."""
         return self.kind(build_options(self.kind.Options, options, f"--set {self.kind.name}"))
 
@@ -104,13 +104,3 @@ def dataset(settings: dict[str, Any]) -> Dataset:
     name = str(settings.get("name"))
     kind = DATASETS.get(name)
     return kind(build_options(kind.Options, {k: v for k, v in settings.items() if k != "name"}, f"data ({name})"))
-
-
-def converter(method: str) -> Converter:
-    """Finds the function that reads the published files of a method.
-
-    Raises:
-        UserError: the method has none.
-    """
-    read: Converter = CONVERTERS.load(method)
-    return read

@@ -281,6 +281,16 @@ def test_fields_that_a_recipe_does_not_use_are_refused(place: str) -> None:
         load_preset("imagenet", {"sizes.s.recipes.finetuning.meta_batch_size": 3})
 
 
+def plugin(path: Path, name: str, declared: dict[str, str]) -> Path:
+    path.write_text(
+        "from learngene_bench.contracts.initializer import Initializer\n"
+        "class Mine(Initializer):\n"
+        f"    name, title, recipe_fallbacks = '{name}', 'Mine', {declared}\n"
+        "    def initialize(self, model, target, gene, context): ...\n"
+    )
+    return path
+
+
 @pytest.mark.parametrize(
     ("declared", "message"),
     [
@@ -291,24 +301,13 @@ def test_fields_that_a_recipe_does_not_use_are_refused(place: str) -> None:
     ],
 )
 def test_recipes_that_a_method_cannot_declare(declared: dict[str, str], message: str, tmp_path: Path) -> None:
-    plugin = tmp_path / "mine.py"
-    plugin.write_text(
-        "from learngene_bench.contracts.initializer import Initializer\n"
-        "class Mine(Initializer):\n"
-        f"    name, title, recipe_fallbacks = 'mine', 'Mine', {declared}\n"
-        "    def initialize(self, model, target, gene, context): ...\n"
-    )
+    mine = plugin(tmp_path / "mine.py", "mine", declared)
     with pytest.raises(UserError, match=message):
-        Registry([plugin])
+        Registry([mine])
 
 
 def test_methods_that_disagree_about_a_recipe(tmp_path: Path) -> None:
-    for name, fallback in (("one", "inheritance"), ("other", "condensation")):
-        (tmp_path / f"{name}.py").write_text(
-            "from learngene_bench.contracts.initializer import Initializer\n"
-            "class Mine(Initializer):\n"
-            f"    name, title, recipe_fallbacks = '{name}', 'Mine', {{'adapter': '{fallback}'}}\n"
-            "    def initialize(self, model, target, gene, context): ...\n"
-        )
+    one = plugin(tmp_path / "one.py", "one", {"adapter": "inheritance"})
+    other = plugin(tmp_path / "other.py", "other", {"adapter": "condensation"})
     with pytest.raises(UserError, match="its recipe 'adapter' falls back to 'condensation', that of another method to"):
-        Registry([tmp_path / "one.py", tmp_path / "other.py"]).recipe_fallbacks()
+        Registry([one, other]).recipe_fallbacks()

@@ -134,18 +134,17 @@ def test_recipes_of_a_size(tmp_path: Path) -> None:
 
 
 def test_an_ancestor_from_a_file_is_told_apart_by_its_content(tmp_path: Path) -> None:
+    def ancestors(file: Path) -> set[str]:
+        return addresses(plan_of("direct-pt", f"ancestor.checkpoint={file}", "grid.depths=[4]", seeds=2), "ancestor")
+
     weights = tmp_path / "a.safetensors"
     weights.write_bytes(b"one")
-    first = plan_of("direct-pt", f"ancestor.checkpoint={weights}", "grid.depths=[4]", seeds=2)
-    assert len(addresses(first, "ancestor")) == 1  # the same file for every seed
+    first = ancestors(weights)
+    assert len(first) == 1  # the same file for every seed
     moved = weights.rename(tmp_path / "b.safetensors")
-    assert addresses(plan_of("direct-pt", f"ancestor.checkpoint={moved}", "grid.depths=[4]"), "ancestor") == addresses(
-        first, "ancestor"
-    )
+    assert ancestors(moved) == first
     moved.write_bytes(b"two")
-    assert addresses(plan_of("direct-pt", f"ancestor.checkpoint={moved}", "grid.depths=[4]"), "ancestor") != addresses(
-        first, "ancestor"
-    )
+    assert ancestors(moved) != first
     with pytest.raises(UserError, match="names one model, but these methods and targets need several: depth 4"):
         plan_of("direct-pt", f"ancestor.checkpoint={moved}")
     with pytest.raises(UserError, match="No such file"):

@@ -42,20 +42,16 @@ class ViT(ModelFamily):
     def base_spec(
         self, architecture: ViTArchitecture, *, width: int, image_size: int, channels: int, classes: int
     ) -> ViTSpec:
-        if width % architecture.head_dimension:
-            raise UserError(f"width {width} is not a multiple of the head dimension {architecture.head_dimension}")
-        return ViTSpec(
+        one_head = ViTSpec(
             depth=BASE_DEPTH,
-            width=width,
-            heads=width // architecture.head_dimension,
-            patch_size=architecture.patch_size,
+            width=architecture.head_dimension,
+            heads=1,
             image_size=image_size,
             channels=channels,
             classes=classes,
-            mlp_ratio=architecture.mlp_ratio,
-            class_token=architecture.class_token,
-            irpe=architecture.irpe,
+            **architecture.model_dump(exclude={"head_dimension"}),
         )
+        return one_head.with_width(width)
 
     def widened(self, spec: ViTSpec, factor: float) -> ViTSpec:
         heads = math.ceil(round(spec.heads * factor, 6))
@@ -97,16 +93,11 @@ class ViT(ModelFamily):
         return "vit_tiny_patch16_224", timm_arguments(spec)
 
     def example_targets(self, *, image_size: int, channels: int, classes: int) -> list[tuple[ModelSpec, ModelSpec]]:
-        base = ViTSpec(
-            depth=BASE_DEPTH,
-            width=EXAMPLE_WIDTH,
-            heads=2,
-            patch_size=4,
-            image_size=image_size,
-            channels=channels,
-            classes=classes,
+        architecture = ViTArchitecture(patch_size=4, head_dimension=EXAMPLE_WIDTH // 2)
+        base = self.base_spec(
+            architecture, width=EXAMPLE_WIDTH, image_size=image_size, channels=channels, classes=classes
         )
-        wide = replace(base, width=2 * base.width, heads=2 * base.heads)
+        wide = base.with_width(2 * base.width)
         with_irpe, with_token = replace(base, irpe=True), replace(base, class_token=True)
         return [
             *((base.with_depth(depth), base) for depth in (6, 4, 12, 5, 1, 13)),
@@ -115,7 +106,7 @@ class ViT(ModelFamily):
             (with_token.with_depth(6), with_token),
             # Grown from a narrower base, evenly and not; shrunk; with other heads; with another MLP.
             (wide.with_depth(6), base),
-            (replace(base, depth=6, width=base.width + base.head_dimension, heads=base.heads + 1), base),
+            (base.with_depth(6).with_width(base.width + base.head_dimension), base),
             (base.with_depth(6), wide),
             (replace(base, depth=6, heads=2 * base.heads), base),
             (replace(base, depth=6, mlp_ratio=2.0), base),

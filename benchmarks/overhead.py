@@ -63,7 +63,7 @@ PARTS: dict[str, list[tuple[Any, str]]] = {
     "checkpoints": [(loop, "write_checkpoint")],
     "progress": [(stage, "_write_progress")],
     "the fine-tuned model's file and hash": [(cell_stage, "save_tensors"), (cell_stage, "file_hash")],
-    "provenance": [(stage.Stage, "record_head")],
+    "provenance": [(stage.StageComputation, "record_head")],
     "record": [(cell_stage, "write_json"), (store.StageFolder, "finish")],
 }
 """Names the parts of a cell's overhead and the functions that do them; none of these calls another."""

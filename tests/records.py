@@ -10,7 +10,7 @@ from learngene_bench.schema.cost import CellCost, Cost
 from learngene_bench.schema.metric import CurvePoint
 from learngene_bench.schema.provenance import Git, Provenance
 from learngene_bench.schema.record import CellRecord, Evaluation, FinetunedModel, InitialWeights
-from learngene_bench.schema.subject import Cell, CellDescription, PlannedCell
+from learngene_bench.schema.subject import CellDescription, CellFacts, PlannedCell
 from learngene_bench.tasks.kinds.classification import Top1
 from learngene_bench.version import PROTOCOL
 
@@ -78,8 +78,8 @@ def cell_record(
     )
 
 
-def without_address(planned: PlannedCell) -> Cell:
-    return Cell(**{name: getattr(planned, name) for name in Cell.model_fields})
+def without_address(planned: PlannedCell) -> CellFacts:
+    return CellFacts(**{name: getattr(planned, name) for name in CellFacts.model_fields})
 
 
 def planned_stage(address: str, kind: str = "cell", inputs: dict[str, str] | None = None) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from learngene_bench.config.recipe import Recipe
 from learngene_bench.contracts.context import TrainResult
 from learngene_bench.contracts.family import spec_from_dict
 from learngene_bench.contracts.task import task_kind
-from learngene_bench.execution.stage import Stage
+from learngene_bench.execution.stage import StageComputation
 from learngene_bench.runs.tensors import describe_file, load_tensors, save_tensors
 from learngene_bench.schema.constants import StageKind
 from learngene_bench.schema.cost import AncestorCost
@@ -26,7 +26,7 @@ from learngene_bench.training.run import EVALUATE_EVERY, TrainingRun
 from learngene_bench.util.rng import RngStreams
 
 
-class AncestorStage(Stage[AncestorRecord]):
+class AncestorStage(StageComputation[AncestorRecord]):
     """A teacher of any architecture, or a model of the targets' family."""
 
     kind: ClassVar[StageKind] = "ancestor"

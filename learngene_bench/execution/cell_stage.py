@@ -15,7 +15,7 @@ from learngene_bench.contracts.family import ModelSpec, spec_from_dict
 from learngene_bench.contracts.gene import Gene
 from learngene_bench.contracts.task import task_kind
 from learngene_bench.data.batch_augment import SplitImages
-from learngene_bench.execution.stage import Stage
+from learngene_bench.execution.stage import StageComputation
 from learngene_bench.execution.stage_data import planned_data, task_data
 from learngene_bench.runs.tensors import check_hash, describe, save_tensors
 from learngene_bench.schema.constants import StageKind
@@ -49,7 +49,7 @@ class InitializedTarget:
     base_tensors: tuple[str, ...]
 
 
-class CellStage(Stage[CellRecord]):
+class CellStage(StageComputation[CellRecord]):
     """One measurement."""
 
     kind: ClassVar[StageKind] = "cell"

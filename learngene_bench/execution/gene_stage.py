@@ -9,7 +9,7 @@ from torch import nn
 from learngene_bench.contracts.family import spec_from_dict
 from learngene_bench.contracts.initializer import GeneRequest
 from learngene_bench.execution.ancestor_stage import AncestorStage
-from learngene_bench.execution.stage import Stage
+from learngene_bench.execution.stage import StageComputation
 from learngene_bench.runs.tensors import describe_file
 from learngene_bench.schema.constants import StageKind
 from learngene_bench.schema.cost import Cost, GeneCost
@@ -17,7 +17,7 @@ from learngene_bench.schema.record import GeneRecord
 from learngene_bench.schema.stage import GeneConfig
 
 
-class GeneStage(Stage[GeneRecord]):
+class GeneStage(StageComputation[GeneRecord]):
     """A gene that a method prepares from ancestors, the source task's training split, or a file."""
 
     kind: ClassVar[StageKind] = "gene"

@@ -39,7 +39,7 @@ from learngene_bench.version import PROTOCOL
 RecordT = TypeVar("RecordT", bound=Record, covariant=True)
 
 
-class Stage(ABC, Generic[RecordT]):
+class StageComputation(ABC, Generic[RecordT]):
     """One stage: its configuration, made into objects. Data are loaded when they are first needed.
 
     Attributes:

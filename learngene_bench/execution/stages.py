@@ -11,7 +11,7 @@ from learngene_bench import distributed
 from learngene_bench.execution.ancestor_stage import AncestorStage
 from learngene_bench.execution.cell_stage import CellStage
 from learngene_bench.execution.gene_stage import GeneStage
-from learngene_bench.execution.stage import Stage
+from learngene_bench.execution.stage import StageComputation
 from learngene_bench.plugins.registry import Registry
 from learngene_bench.runs.store import Runs
 from learngene_bench.schema.record import Record
@@ -80,5 +80,5 @@ def initial_model(runs: Runs, address: str, registry: Registry) -> nn.Module:
     return CellStage(runs, address, registry, writes=False).initialize().model
 
 
-def _load(runs: Runs, kind: str, address: str, registry: Registry) -> Stage[Record]:
+def _load(runs: Runs, kind: str, address: str, registry: Registry) -> StageComputation[Record]:
     return STAGES[kind](runs, address, registry)

@@ -10,7 +10,7 @@ from learngene_bench.runs.manifest import read_manifests
 from learngene_bench.runs.store import Runs, StageFolder, State
 from learngene_bench.schema.base import read
 from learngene_bench.schema.stage import StageFile
-from learngene_bench.schema.subject import Cell, PlannedCell
+from learngene_bench.schema.subject import CellFacts, PlannedCell
 from learngene_bench.util.errors import UserError
 
 
@@ -86,7 +86,7 @@ def _finished(runs: Runs, query: str) -> Sequence[NamedStage]:
     )
 
 
-def _named_cell(address: str, label: str, cell: Cell) -> NamedStage:
+def _named_cell(address: str, label: str, cell: CellFacts) -> NamedStage:
     fields = {
         "kind": "cell",
         "method": cell.method,

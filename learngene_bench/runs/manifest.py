@@ -9,13 +9,13 @@ from learngene_bench.planning.plan import Cell, Plan
 from learngene_bench.runs.store import Runs
 from learngene_bench.schema.base import write
 from learngene_bench.schema.manifest import Manifest, PlannedStage
-from learngene_bench.schema.subject import Cell as CellDocument
 from learngene_bench.schema.subject import (
     CellDescription,
+    CellFacts,
     EqualBudget,
     Parameters,
     PlannedCell,
-    UnsupportedCell,
+    UnsupportedSubject,
 )
 from learngene_bench.util import provenance
 from learngene_bench.version import PROTOCOL
@@ -48,7 +48,7 @@ def describe_cell(cell: Cell, plan: Plan) -> CellDescription:
         setting=plan.setting,
         setting_description=plan.setting_description,
         equal_budget=_equal_budget(plan),
-        cell=CellDocument(**{name: getattr(planned, name) for name in CellDocument.model_fields}),
+        cell=CellFacts(**{name: getattr(planned, name) for name in CellFacts.model_fields}),
     )
 
 
@@ -61,7 +61,7 @@ def _equal_budget(plan: Plan) -> EqualBudget | None:
 def make_manifest(plan: Plan, command: list[str]) -> Manifest:
     """Returns what a run of this plan intends, started by this command in the current folder."""
     unsupported = [
-        UnsupportedCell(
+        UnsupportedSubject(
             method=dash.method.name,
             version=dash.method.version,
             variant=dash.method.variant,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from learngene_bench.config.grid import Axis
 from learngene_bench.schema.base import Address, Amount, Document, File, Text, Time
 from learngene_bench.schema.constants import FOLDER_DIGITS, StageKind
-from learngene_bench.schema.subject import PlannedCell, Setting, UnsupportedCell
+from learngene_bench.schema.subject import PlannedCell, Setting, UnsupportedSubject
 from learngene_bench.util.files import address_of
 
 
@@ -50,7 +50,7 @@ class Manifest(File, Setting):
     axis: Axis
     title: Text
     cells: tuple[PlannedCell, ...]
-    unsupported: tuple[UnsupportedCell, ...]
+    unsupported: tuple[UnsupportedSubject, ...]
     methods: tuple[Text, ...]
     references: tuple[Text, ...]
     stages: tuple[PlannedStage, ...]

@@ -34,7 +34,7 @@ class Subject(Document):
     target: ModelDescription
 
 
-class UnsupportedCell(Subject):
+class UnsupportedSubject(Subject):
     """A subject that its method does not support: a dash in tables.
 
     Attributes:
@@ -56,7 +56,7 @@ class Parameters(Document):
     model: int
 
 
-class Cell(Subject):
+class CellFacts(Subject):
     """One measurement: a subject and a seed.
 
     Attributes:
@@ -70,7 +70,7 @@ class Cell(Subject):
     prepare_epochs: Amount | None
 
 
-class PlannedCell(Cell):
+class PlannedCell(CellFacts):
     """A cell of a plan.
 
     Attributes:
@@ -126,4 +126,4 @@ class CellDescription(Setting):
         cell: the cell.
     """
 
-    cell: Cell
+    cell: CellFacts

@@ -22,7 +22,7 @@ from learngene_bench.schema.constants import FOLDER_DIGITS
 from learngene_bench.schema.leaderboard import PLANS, RECORDS, PublishedStage, is_leaderboard, read_plans, read_stages
 from learngene_bench.schema.manifest import Manifest
 from learngene_bench.schema.record import CellRecord, CellResult, Failure, GeneRecord
-from learngene_bench.schema.subject import Cell
+from learngene_bench.schema.subject import CellFacts
 from learngene_bench.util.errors import DamagedFile, UserError
 
 
@@ -147,6 +147,6 @@ def _size(path: Path) -> int | None:
         return None
 
 
-def _identity(cell: Cell) -> tuple[object, ...]:
+def _identity(cell: CellFacts) -> tuple[object, ...]:
     """Returns what the address decides; presets of the same content may name sizes, titles and variants differently."""
     return cell.method, cell.target, cell.seed

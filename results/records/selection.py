@@ -15,7 +15,7 @@ from learngene_bench.config.grid import Axis
 from learngene_bench.results.records.types import Record, Results
 from learngene_bench.schema.base import Scalar
 from learngene_bench.schema.manifest import Manifest
-from learngene_bench.schema.subject import EqualBudget, PlannedCell, Subject, UnsupportedCell
+from learngene_bench.schema.subject import EqualBudget, PlannedCell, Subject, UnsupportedSubject
 from learngene_bench.util.errors import DamagedFile, unknown
 
 
@@ -68,7 +68,7 @@ class TableCells:
     references: tuple[str, ...]
     subjects: dict[RowKey, Subject] = field(default_factory=dict)
     cells: dict[CellKey, dict[int, PlannedCell]] = field(default_factory=dict)
-    dashes: dict[CellKey, UnsupportedCell] = field(default_factory=dict)
+    dashes: dict[CellKey, UnsupportedSubject] = field(default_factory=dict)
     replaced: dict[str, PlannedCell] = field(default_factory=dict)
 
     @property

@@ -11,7 +11,7 @@ from learngene_bench.schema.constants import FOLDER_DIGITS
 from learngene_bench.schema.cost import CellCost
 from learngene_bench.schema.manifest import Manifest
 from learngene_bench.schema.record import CellResult, Failure
-from learngene_bench.schema.subject import Cell, PlannedCell
+from learngene_bench.schema.subject import CellFacts, PlannedCell
 
 INITIAL = "_initial"
 """Suffix of a metric's name that stands for its value before fine-tuning."""
@@ -34,7 +34,7 @@ class Record:
         return self.result.address
 
     @property
-    def cell(self) -> Cell:
+    def cell(self) -> CellFacts:
         return self.result.cell
 
     @property

@@ -8,14 +8,7 @@ from typing import Any
 from learngene_bench.results.tables.comparison import ComparedRow, Correlation, SizeComparison
 from learngene_bench.results.tables.numbers import on_axis, signed
 from learngene_bench.results.tables.published import paper
-from learngene_bench.results.tables.report_table import (
-    Footnotes,
-    ReportCell,
-    ReportColumn,
-    ReportTable,
-    number,
-    slug,
-)
+from learngene_bench.results.tables.report_table import Footnotes, ReportCell, ReportColumn, ReportTable, number, slug
 
 _COLUMNS = tuple(ReportColumn(label, span) for span in ("Mean", "Rank") for label in ("here", "paper", "diff."))
 

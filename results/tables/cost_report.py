@@ -180,6 +180,7 @@ def _claims(table: MetricTable, sizes: Sequence[CostTable]) -> Iterator[ReportTa
     if not measured or table.equal_budget:
         return
     group = measured[0][1].row.group
+    stated = (claim["targets"], claim["computation"], NOTHING, claim["storage"], claim["difference"])
     yield ReportTable(
         kind="cost-claims",
         name=slug("cost", "claims", table.slug),
@@ -194,15 +195,7 @@ def _claims(table: MetricTable, sizes: Sequence[CostTable]) -> Iterator[ReportTa
             ReportColumn("diff.", table.measure.spec.title),
         ),
         rows=(
-            _text_row(
-                group,
-                "paper's claim",
-                claim["targets"],
-                claim["computation"],
-                NOTHING,
-                claim["storage"],
-                claim["difference"],
-            ),
+            _text_row(group, "paper's claim", *stated),
             *(_published_rows(group) if table.axis == claim["axis"] else ()),
             *(_measured_row(costs, method) for costs, method in measured),
         ),

@@ -40,7 +40,7 @@ class GraphBatch:
         """Pads graphs.
 
         Args:
-            own_head: whether the head has the model's number of classes; if not it is seen with the hypernetwork's, the
+            own_head: True if the head has the model's number of classes; if not it is seen with the hypernetwork's, the
                 only number that it was trained on.
         """
         most = max(len(graph.nodes) for graph in graphs)
@@ -177,7 +177,7 @@ class GraphAttention(nn.Module):
     """Attention between all nodes, biased by how far apart they are.
 
     Args:
-        edges: whether it makes the bias, which all layers use.
+        edges: True if it makes the bias, which all layers use.
     """
 
     def __init__(self, layout: Layout, edges: bool) -> None:

@@ -54,7 +54,7 @@ def predict(hypernetwork: Hypernetwork, graphs: Sequence[Graph], *, head: bool =
     """Predicts the weights of several models together, each as if it were alone.
 
     Args:
-        head: whether the class layer is predicted, which then must have the hypernetwork's number of classes.
+        head: True if the class layer is predicted, which then must have the hypernetwork's number of classes.
     """
     device = hypernetwork.ln.weight.device
     batch = GraphBatch.of(graphs, hypernetwork.layout, device, own_head=head)

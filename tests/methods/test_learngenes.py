@@ -6,34 +6,26 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
-from itertools import pairwise, permutations
+from itertools import pairwise
 from math import ceil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from block_methods import FAMILY, context, create, initialized
+from torch import Tensor
 
-from learngene_bench.config.preset import BaseInitialization, Compute
 from learngene_bench.config.recipe import Recipe
 from learngene_bench.contracts.family import count
 from learngene_bench.contracts.gene import Gene
-from learngene_bench.contracts.initializer import Pretrained
-from learngene_bench.data.batch_augment import DeviceImages, Normalization
-from learngene_bench.data.splits import Images
 from learngene_bench.expansion.block_genes import BlockInitializer
 from learngene_bench.expansion.materialised import ExpandedModel
-from learngene_bench.methods.auto_lg import linear_cka, most_similar
 from learngene_bench.methods.sws import stage_of_layers
 from learngene_bench.methods.wave import Layout
 from learngene_bench.models.vit import ViTSpec
-from learngene_bench.models.weights import build_model, write_weights
-from learngene_bench.plugins.registry import Registry
-from learngene_bench.training.context import MeteredContext, SourceData
+from learngene_bench.training.context import MeteredContext
 
-FAMILY = ViTSpec(depth=12, width=8, heads=2, patch_size=2, image_size=6, channels=1, classes=5, irpe=True)
 METHODS = ["share", "telg", "sws", "heru-lg", "auto-lg"]
 CONDENSED = ["share", "telg", "sws"]
 SWS_STAGES = {
@@ -43,27 +35,6 @@ SWS_STAGES = {
     12: [0, 0, 0, 1, 1, 1, 2, 2, 3, 3, 4, 4],
     16: [0, 0, 0, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 4, 4, 4],
 }
-
-
-def create(method: str, **options: Any) -> BlockInitializer[Any]:
-    made = Registry().get(method).create(options)
-    assert isinstance(made, BlockInitializer)
-    return made
-
-
-def context(same_task: bool = True, **fields: Any) -> MeteredContext:
-    base = BaseInitialization(weight_init="xavier", position_std=0.5)
-    return MeteredContext(0, torch.device("cpu"), Compute(), base, same_task=same_task, **fields)
-
-
-def random_weights(spec: ViTSpec, generator: torch.Generator) -> dict[str, Tensor]:
-    return {name: torch.randn(shape, generator=generator) * 0.5 for name, shape in spec.parameter_shapes().items()}
-
-
-def random_model(spec: ViTSpec, generator: torch.Generator) -> nn.Module:
-    model = build_model(spec)
-    write_weights(model, random_weights(spec, generator))
-    return model.eval()
 
 
 def random_gene(method: BlockInitializer[Any], family: ViTSpec, generator: torch.Generator) -> Gene:
@@ -78,13 +49,6 @@ def random_gene(method: BlockInitializer[Any], family: ViTSpec, generator: torch
     outside = {**family.non_block_shapes(), **family.head_shapes()}
     tensors |= {f"stem/{name}": torch.randn(shape, generator=generator) for name, shape in outside.items()}
     return Gene(method.name, request.family, tensors, request.settings)
-
-
-def initialized(method: BlockInitializer[Any], target: ViTSpec, gene: Gene, same_task: bool = True) -> nn.Module:
-    model = build_model(target)
-    write_weights(model, context().base_weights(target))
-    method.initialize(model, target, gene, context(same_task))
-    return model
 
 
 def layer_by_definition(method: str, templates: list[Any], layer: int, depth: int) -> Any:
@@ -234,86 +198,6 @@ def test_stages_of_the_authors() -> None:
     assert {depth: stage_of_layers(depth, [3, 3, 4, 3, 3]) for depth in SWS_STAGES} == SWS_STAGES
 
 
-@pytest.mark.parametrize("method", ["heru-lg", "auto-lg"])
-def test_blocks_of_the_ancestor(method: str, generator: torch.Generator) -> None:
-    ancestor = random_model(FAMILY, generator)
-    request = create(method, blocks=2).gene_request(FAMILY, FAMILY)
-    assert request is not None
-    # The gene depends on the request alone: the method that makes it has default options.
-    gene = create(method).prepare(request, context(ancestors={"ancestor": ancestor}))
-    layers = {"heru-lg": [10, 11], "auto-lg": [0, 1]}[method]
-    assert gene.facts["layers"] == layers
-    model = initialized(create(method), FAMILY.with_depth(5), gene)
-    places = {"heru-lg": [3, 4], "auto-lg": [0, 1]}[method]
-    for layer, place in zip(layers, places, strict=True):
-        expected = dict(ancestor.blocks.get_submodule(str(layer)).named_parameters())
-        actual = dict(model.blocks.get_submodule(str(place)).named_parameters())
-        assert all(torch.equal(actual[name], expected[name]) for name in expected)
-    assert torch.equal(model.get_parameter("head.weight"), ancestor.get_parameter("head.weight"))
-
-
-@pytest.mark.parametrize("class_token", [False, True])
-def test_similarity_chooses_blocks_that_resemble_the_pseudo_descendants(
-    class_token: bool, generator: torch.Generator
-) -> None:
-    """Blocks 0 and 2 of the ancestor do nothing, and the pseudo-descendant has its blocks 1 and 3.
-
-    So the ancestor's representations are (embedding, first, first, second), the pseudo-descendant's (first, second).
-    """
-    spec = replace(FAMILY, depth=4, irpe=False, class_token=class_token)
-    weights = random_weights(spec, generator)
-    for name in weights:
-        if name.startswith(("blocks.0.attn.proj", "blocks.0.mlp.fc2", "blocks.2.attn.proj", "blocks.2.mlp.fc2")):
-            weights[name].zero_()
-    ancestor, descendant = build_model(spec), build_model(spec.with_depth(2))
-    write_weights(ancestor, weights)
-    moved = {"blocks.1.": "blocks.0.", "blocks.3.": "blocks.1."}
-    outside = {name: weight for name, weight in weights.items() if not name.startswith("blocks.")}
-    inside = {
-        new + n.removeprefix(old): w for old, new in moved.items() for n, w in weights.items() if n.startswith(old)
-    }
-    write_weights(descendant, {**outside, **inside})
-    random = np.random.default_rng(0)
-    images = Images(random.integers(0, 256, (100, 1, 6, 6), dtype=np.uint8), np.zeros(100, np.int64))
-    plain = DeviceImages(images, Normalization((0.5,), (0.3,)), torch.device("cpu"))
-    used = context(
-        ancestors={"ancestor": ancestor, "pseudo-descendant": descendant},
-        ancestor_flops={"ancestor": 3.0, "pseudo-descendant": 2.0},
-        source=SourceData(train={}, plain=plain, validation=plain, classes=5),
-    )
-    request = create("auto-lg", selection="similarity", blocks=2, images=80).gene_request(spec, spec)
-    assert request is not None
-    assert request.ancestors["pseudo-descendant"] == Pretrained(spec.with_depth(2))
-    gene = create("auto-lg").prepare(request, used)
-    assert gene.facts["layers"] == [1, 3]
-    assert gene.facts["selection"] == "similarity"
-    similarity = torch.tensor(gene.facts["similarity"])
-    same = torch.tensor([[False, False], [True, False], [True, False], [False, True]])
-    torch.testing.assert_close(similarity[same], torch.ones(3))
-    assert similarity[~same].max() < 0.995
-    assert (used.cost.images, used.cost.flops) == (80, 80 * 5.0)
-    assert torch.equal(gene.tensors["templates/attn.proj.weight"][0], weights["blocks.1.attn.proj.weight"])
-
-
-def test_blocks_are_paired_in_order() -> None:
-    """Against the search over all pairings; the best block of each alone would be taken twice, and out of order."""
-    similarity = torch.tensor([[0.1, 0.9, 0.3], [0.2, 0.8, 0.2], [0.9, 0.1, 0.4], [0.3, 0.6, 0.1], [0.3, 0.2, 0.4]])
-    sums = {chosen: sum(similarity[k, j] for j, k in enumerate(chosen)) for chosen in permutations(range(5), 3)}
-    rising = {chosen: total for chosen, total in sums.items() if list(chosen) == sorted(chosen)}
-    assert most_similar(similarity) == list(max(rising, key=lambda chosen: float(rising[chosen]))) == [2, 3, 4]
-
-
-def test_linear_cka_is_that_of_centered_gram_matrices(generator: torch.Generator) -> None:
-    x = torch.randn(9, 4, generator=generator).double() + 3
-    y = torch.randn(9, 6, generator=generator).double()
-    center = torch.eye(9) - 1 / 9
-    one, other = (center.double() @ (z @ z.T) @ center.double() for z in (x, y))
-    expected = torch.trace(one @ other) / (torch.trace(one @ one) * torch.trace(other @ other)).sqrt()
-    torch.testing.assert_close(linear_cka(x, y), expected)
-    turned = torch.linalg.qr(torch.randn(4, 4, generator=generator).double()).Q
-    torch.testing.assert_close(linear_cka(x, 5 * x @ turned + 1), torch.tensor(1.0).double())
-
-
 @pytest.mark.parametrize("method", ["telg", "auto-lg"])
 @pytest.mark.parametrize("in_family", [True, False])
 def test_class_token_and_tables_on_one_side_only(method: str, in_family: bool, generator: torch.Generator) -> None:
@@ -349,12 +233,6 @@ def test_targets_that_blocks_do_not_fit(method: str, changes: dict[str, Any], re
         assert answer is None
     else:
         assert reason in str(answer)
-
-
-@pytest.mark.parametrize("method", ["heru-lg", "auto-lg"])
-def test_a_learngene_is_no_larger_than_the_ancestor(method: str) -> None:
-    answer = create(method, blocks=13).supports(FAMILY.with_depth(16), FAMILY)
-    assert answer == "its learngene has 13 blocks, the ancestor only 12"
 
 
 @pytest.mark.parametrize(

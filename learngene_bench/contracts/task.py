@@ -62,8 +62,11 @@ class TaskKind(ABC):
         Args:
             outputs: what the network gives, (B, ...).
             teacher: what the teacher gives for the same images, (B, ...).
+
+        Raises:
+            UserError: the kind has no such loss; a plan does not get here, as it asks `distils`.
         """
-        raise NotImplementedError(f"the task kind {self.name!r} has no loss for distillation")
+        raise UserError(f"the task kind {self.name!r} has no loss for distillation")
 
     def outputs(self, facts: DatasetFacts) -> int:
         """Returns the number of outputs of a model's head, which is the `classes` of its `ModelSpec`."""

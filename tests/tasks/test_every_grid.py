@@ -43,10 +43,10 @@ def the_cell(runs: Path, method: str, task: str) -> Path:
 def test_all_methods_stand_in_the_table_of_every_grid(runs: Path) -> None:
     assert not list(runs.glob("*/*/failed.json"))
     report = json.loads(lgbench("report", "--runs", str(runs), "--format", "json").stdout)
-    tables = {table["grid"]: table for table in report["tables"] if table["metric"] == "top1"}
+    tables = {table["identity"]["grid"]: table for table in report["tables"] if table["kind"] == "metric"}
     assert tables.keys() == set(shipped_files("grid"))
     for table in tables.values():
-        assert {row["method"] for row in table["rows"]} == set(Registry().names())
+        assert {row["method"] for row in table["data"]} == set(Registry().names())
     assert len({cell["cell"]["task"] for cell in cells(runs)}) == 3  # the digits, and two of the downstream tasks
 
 

@@ -1,4 +1,4 @@
-"""What a model family answers for its models, on the example of the Vision Transformer."""
+"""Tests of what a model family answers for its models, on the example of the Vision Transformer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What config.json says of a recipe is what trains, for every size, and what tables say of it."""
+"""Check that the recipe in config.json is the one that trains and the one that tables describe, for every size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests of leaderboards share."""
+"""Helpers that the tests of leaderboards share."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def test_every_number_of_a_metric_names_its_records(example: Any) -> None:
 
 
 def test_ten_thousand_records_are_a_few_megabytes(runs: Any) -> None:
-    """What records have in common is in the page once, so a hundredth of them tells the size."""
+    """Estimate the size from a hundredth of the records, as the page holds what they have in common once."""
     curve = [
         {"epoch": float(epoch), "iterations": epoch, "loss": 1.0, "metrics": {"top1": 10 + epoch * 0.123}}
         for epoch in range(301)

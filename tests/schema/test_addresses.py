@@ -43,7 +43,7 @@ class Absent(Dataset):
         return f"fingerprint of {self.name}"
 
     def load(self) -> Splits:
-        raise NotImplementedError
+        raise AssertionError("a plan loads no images")
 
 
 def known(settings: Mapping[str, Any]) -> Dataset:

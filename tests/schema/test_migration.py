@@ -18,7 +18,7 @@ from learngene_bench.schema.record import CellRecord
 
 BOARDS = Path(__file__).parents[2] / "results" / "leaderboards"
 OLD = Path(__file__).parent / "golden" / "protocol-1.tsv"
-"""Of each cell of protocol 1: the beginning of its address, top-1 as initialized and after fine-tuning."""
+"""The numbers of each cell of protocol 1: beginning of its address, top-1 as initialized and after fine-tuning."""
 
 
 def test_every_record_has_the_accuracies_of_protocol_1() -> None:

@@ -22,8 +22,8 @@ class He(Initializer[NoOptions]):
     qkv ~ U(-v, v) with v = sqrt(6 / (rows / 3 + columns)), as query, key and value are three D x D matrices; the other
     linear layers Xavier-uniform; the patch convolution U(-v, v) with v = sqrt(6 / (channels * p * p + D)); biases 0.
 
-    A choice of this suite: MoCo-v3 fixes a 2-D sine-cosine position embedding, here it stays learned and keeps the
-    preset's base initialization, like the head's place among the linear layers, for every method.
+    Choices of this suite: MoCo-v3 fixes a 2-D sine-cosine position embedding, here it stays learned and keeps the
+    preset's base initialization. On another task than the source the head does too, as for every method.
     """
 
     name = "he"
@@ -34,10 +34,11 @@ class He(Initializer[NoOptions]):
 
     def initialize(self, model: nn.Module, target: ModelSpec, gene: Gene | None, context: Context) -> None:
         generator = context.generator("he")
+        kept = () if context.same_task else target.head_shapes()
         weights = {}
         for name, shape in target.parameter_shapes().items():
             if name.endswith("bias"):
                 weights[name] = torch.zeros(shape)
             elif name.endswith("weight") and len(shape) in (2, 4):  # matrices, and a patch convolution as one
                 weights[name] = xavier(shape, generator, parts=3 if name.endswith("qkv.weight") else 1)
-        write_weights(model, weights)
+        write_weights(model, {name: weight for name, weight in weights.items() if name not in kept})

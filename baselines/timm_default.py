@@ -30,4 +30,6 @@ class TimmDefault(Initializer[NoOptions]):
 
     def initialize(self, model: nn.Module, target: ModelSpec, gene: Gene | None, context: Context) -> None:
         settings = BaseInitialization(weight_init="truncated-normal", position_std=context.base.position_std)
-        write_weights(model, base_weights(target, settings, context.generator("timm")))
+        weights = base_weights(target, settings, context.generator("timm"))
+        kept = () if context.same_task else target.head_shapes()
+        write_weights(model, {name: weight for name, weight in weights.items() if name not in kept})

@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 
 
 class WeightSelectionOptions(Section):
-    teacher_width: int | None = Field(None, ge=1, description="width of the teacher; twice the base when not given")
+    teacher_width: int | None = Field(
+        None,
+        ge=1,
+        description="width of the teacher; when not given twice the base, and 8/3 of it for targets wider than the base",
+    )
     teacher_depth: int = Field(12, ge=1, description="layers of the teacher")
 
 
@@ -40,9 +44,11 @@ class WeightSelection(Initializer[WeightSelectionOptions, ViTSpec]):
     768 to 576, 96 of a key's 576 are no query's).
 
     Choices of this suite: the teacher is one family up, as in the paper (S for Ti), here twice the base width for every
-    size, with heads of the same dimension and 12 layers, pre-trained by the preset's recipe. (WAVE's for DeiT-B must
-    be wider than 768 and narrower than 1152, as Table 2 ends between them: `teacher_width`.) iRPE tables are selected
-    too where both models have them. Stored parameters are those of the whole target, with the head and without iRPE, as
+    size, with heads of the same dimension and 12 layers, pre-trained by the preset's recipe. For a target that is wider
+    than its base it is 8/3 of the base, rounded down to whole heads: 1024 for DeiT-S, the width of ViT-L. (WAVE's Table
+    2 has a figure at 768 and a dash at 1152, so its teacher lies between them.) A target as wide as its teacher has a
+    dash: nothing would be selected, it would be a copy of the teacher's first layers. iRPE tables are selected too
+    where both models have them. Stored parameters are those of the whole target, with the head and without iRPE, as
     only that gives the figures WAVE prints.
     """
 
@@ -53,19 +59,22 @@ class WeightSelection(Initializer[WeightSelectionOptions, ViTSpec]):
     Options = WeightSelectionOptions
 
     def supports(self, target: ViTSpec, base: ViTSpec) -> str | None:
-        teacher = self._teacher(base)
+        teacher = self._teacher(target, base)
         if target.depth > teacher.depth:
             return f"deeper than its teacher of {teacher.depth} layers"
-        if target.width > teacher.width:
-            return f"wider than its teacher of width {teacher.width}"
+        if target.width >= teacher.width:
+            return f"not narrower than its teacher of width {teacher.width}"
         larger = teacher.block_shapes()
         for name, shape in target.block_shapes().items():
             if name in larger and any(s > t for s, t in zip(shape, larger[name], strict=True)):
                 return f"{name} is larger than its teacher's"
         return None
 
-    def _teacher(self, base: ViTSpec) -> ViTSpec:
-        width = self.options.teacher_width or 2 * base.width
+    def _teacher(self, target: ViTSpec, base: ViTSpec) -> ViTSpec:
+        by_default = 2 * base.width
+        if target.width > base.width:
+            by_default = 8 * base.heads // 3 * base.head_dimension
+        width = self.options.teacher_width or by_default
         if width % base.head_dimension:
             raise UserError(
                 f"weight-selection: teacher_width {width} is not a multiple of the head dimension {base.head_dimension}"
@@ -73,7 +82,7 @@ class WeightSelection(Initializer[WeightSelectionOptions, ViTSpec]):
         return replace(base, depth=self.options.teacher_depth, width=width, heads=width // base.head_dimension)
 
     def gene_request(self, target: ViTSpec, base: ViTSpec) -> GeneRequest:
-        teacher = self._teacher(base)
+        teacher = self._teacher(target, base)
         return GeneRequest(family=teacher, ancestors={"teacher": Pretrained(teacher)})
 
     def stored_shapes(self, target: ViTSpec, base: ViTSpec) -> Mapping[str, tuple[int, ...]]:

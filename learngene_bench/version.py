@@ -2,5 +2,5 @@
 
 __version__ = "0.4.0"
 
-PROTOCOL = 2
+PROTOCOL = 3
 """Raised whenever a change of the suite makes numbers incomparable; in every address and record."""

@@ -50,6 +50,16 @@ class WaveOptions(Section):
     )
     learn_scalers: bool = Field(True, description="false: the control without scaler learning")
     noise: float = Field(1e-6, ge=0, description="standard deviation of the noise on a target's first scalers (Eq. 7)")
+    width_scaling: Literal["divide", "none"] = Field(
+        "divide",
+        description="wider targets: divide scalers by how often an input is repeated (Net2Net), or not (Eq. 7 as printed)",
+    )
+    width_noise: float | None = Field(
+        None, description="wider targets: noise that tells repeated blocks apart, signal to noise in dB; none if absent"
+    )
+    train_non_block: bool = Field(
+        True, description="wider targets: embeddings, final norm and head train together with the scalers"
+    )
 
     @model_validator(mode="after")
     def _one_layer_for_each_power(self) -> WaveOptions:
@@ -140,8 +150,7 @@ class Wave(Initializer[WaveOptions, ViTSpec]):
         scalers = {name: layout.padding(name, family.depth) for name in names}
         expansion = Expansion(family, scalers, templates)
         others = {name: weight for name, weight in weights.items() if name not in expansion.names()}
-        recipe = context.recipes["condensation"]
-        auxiliary = ExpandedModel(expansion, others, drop_path=recipe.drop_path)
+        auxiliary = ExpandedModel(expansion, others)
         context.train(auxiliary, "condensation", teacher="teacher")
         outside = {**family.non_block_shapes(), **family.head_shapes()}
         tensors = {
@@ -168,14 +177,20 @@ class Wave(Initializer[WaveOptions, ViTSpec]):
                 start = layout.padding(name, target.depth)
             else:
                 start = over_relative_depth(learned[name], target.depth)
-            widened = layout.widen(name, start, target.width)
+            widened = layout.widen(name, start, target.width, divide=self.options.width_scaling == "divide")
             scalers[name] = widened + self.options.noise * torch.randn(widened.shape, generator=generator)
+            if self.options.width_noise is not None and target.width > family.width:
+                scalers[name] += layout.opposed_noise(name, widened, self.options.width_noise, generator)
         expansion = Expansion(learner, scalers, templates)
-        # Parameters of the blocks that are not made of templates start at the base initialization.
-        drawn = context.base_weights(learner)
-        others = {name: drawn[name] for name in drawn if name.startswith("blocks.") and name not in expansion.names()}
+        made = expansion.names()
+        # Parameters of the blocks that are not made of templates keep the target's base initialization.
+        drawn = context.base_weights(learner) | {name: weight.detach() for name, weight in current.items()}
+        free = [name for name in learner.parameter_shapes() if name.startswith("blocks.")]
+        others = {name: drawn[name] for name in free if name not in made}
         others |= widen_non_block(outside, family.width, target.width)
-        trains = {"scalers"} if target.width == family.width else {"scalers", "non_block"}
+        trains = {"scalers"}
+        if target.width > family.width and self.options.train_non_block:
+            trains.add("non_block")
         network = ExpandedModel(expansion, others, trains)
         if self.options.learn_scalers:
             context.train(network, "inheritance")
@@ -256,11 +271,14 @@ class Layout:
         scalers = torch.einsum("lk,pq->lpkq", weights, positions)
         return scalers.reshape(depth, -1, *self.grid(name))
 
-    def widen(self, name: str, scalers: Tensor, width: int) -> Tensor:
+    def widen(self, name: str, scalers: Tensor, width: int, *, divide: bool = True) -> Tensor:
         """Scalers (L, n, *grid) for the grid of a model of this width, by Net2Net (Chen et al. 2016).
 
-        Blocks are repeated in order, queries, keys and values each within their own third; a matrix is divided by how
-        often the input of a column is repeated, so that an evenly widened model computes the same function.
+        Blocks are repeated in order, queries, keys and values each within their own third.
+
+        Args:
+            divide: True to divide a matrix by how often the input of a column is repeated, so that an evenly widened
+                model computes the same function; False for the ones that Eq. 7 prints.
         """
         tiles = width // self.size
         if tiles == self.tiles or len(self.shapes[name]) > 2:
@@ -272,7 +290,28 @@ class Layout:
         rows = repeated(grid[0] // parts, grid[0] // parts * tiles // self.tiles)
         rows = torch.cat([rows + part * (grid[0] // parts) for part in range(parts)])
         columns = repeated(grid[1], grid[1] * tiles // self.tiles)
-        return scalers.index_select(-2, rows).index_select(-1, columns) / repetitions(columns)
+        widened = scalers.index_select(-2, rows).index_select(-1, columns)
+        return widened / repetitions(columns) if divide else widened
+
+    def opposed_noise(self, name: str, scalers: Tensor, decibels: float, generator: Generator) -> Tensor:
+        """Noise (L, n, *grid) on widened scalers that tells the copies of a block apart, and cancels over them.
+
+        Copies with the same numbers get the same gradients, so they would stay copies for as long as the model trains.
+        Of the columns that copy one input, each second gets the negative of the noise of the one before (HyperCloning's
+        `add_noise`), so that an evenly widened model still computes the same function; an odd last one gets none.
+        Vectors and tables get none.
+
+        Args:
+            decibels: power of a layer's scalers over that of the noise.
+        """
+        if len(self.shapes[name]) != 2:
+            return torch.zeros_like(scalers)
+        old, column = self.grid(name)[1], torch.arange(scalers.shape[-1])
+        sign = 1 - 2 * (column // old % 2)
+        partner = column + sign * old
+        drawn = torch.randn(scalers.shape, generator=generator).index_select(-1, torch.minimum(column, partner))
+        power = scalers.square().mean(dim=(-3, -2, -1), keepdim=True)
+        return drawn * sign * (partner < len(column)) * (power / 10 ** (decibels / 10)).sqrt()
 
 
 def repeated(old: int, new: int) -> Tensor:

@@ -54,7 +54,9 @@ class Ghn3(Initializer[Ghn3Options, ViTSpec]):
     With `weights` no other option counts, sizes are read off the file, and rows are called "GHN-3, published weights".
 
     Kept from the base initialization: iRPE tables, a class token and its position, which are in no graph (the released
-    code draws that position at random too); and the head where the target's task is not the hypernetwork's.
+    code draws that position at random too); and the head where the target's task is not the hypernetwork's. There the
+    published hypernetworks see the model's own number of classes, as the released code shows it to them (it changes a
+    weight by 4 to 6 % of its norm), and those trained here see the only number that they were trained on.
 
     Choices of this suite: a model without class token takes all predicted positions, where the released code, made for
     those with one, would draw the first at random; edge embeddings start normal, as the released constructor leaves
@@ -86,13 +88,16 @@ class Ghn3(Initializer[Ghn3Options, ViTSpec]):
 
     def prepare(self, request: GeneRequest, context: Context) -> Gene:
         if "weights" in request.files:
-            return Gene(self.name, request.family, read_weights(request.files["weights"]))
+            return Gene(self.name, request.family, read_weights(request.files["weights"]), {"published": True})
         assert isinstance(request.family, ViTSpec)
-        return Gene(self.name, request.family, trained(request.family, request.settings, context))
+        tensors = trained(request.family, request.settings, context)
+        return Gene(self.name, request.family, tensors, {"published": False})
 
     def initialize(self, model: nn.Module, target: ViTSpec, gene: Gene | None, context: Context) -> None:
         assert gene is not None
-        weights = predicted(gene.tensors, target, same_task=context.same_task)
+        weights = predicted(
+            gene.tensors, target, same_task=context.same_task, published=bool(gene.facts.get("published"))
+        )
         write_weights(model, completed(weights, dict(model.named_parameters()), context))
 
 
@@ -126,14 +131,18 @@ def loaded(tensors: Mapping[str, Tensor]) -> Hypernetwork:
     return hypernetwork.eval()
 
 
-def predicted(tensors: Mapping[str, Tensor], target: ViTSpec, *, same_task: bool) -> dict[str, Tensor]:
-    """Predicts all of a model that the hypernetwork can, before noise."""
+def predicted(tensors: Mapping[str, Tensor], target: ViTSpec, *, same_task: bool, published: bool) -> dict[str, Tensor]:
+    """Predicts all of a model that the hypernetwork can, before noise.
+
+    Args:
+        published: True for the authors' weights, which see a model's own number of classes.
+    """
     from learngene_bench.baselines.ghn3.prediction import predict
 
     hypernetwork = loaded(tensors)
     head = same_task and target.classes == hypernetwork.layout.classes
     with torch.no_grad():
-        return predict(hypernetwork, [graph_of(target)], head=head).weights[0]
+        return predict(hypernetwork, [graph_of(target)], head=head, own_head=head or published).weights[0]
 
 
 def completed(weights: Mapping[str, Tensor], current: Mapping[str, Tensor], context: Context) -> dict[str, Tensor]:

@@ -50,14 +50,17 @@ class _Place:
     name: str
 
 
-def predict(hypernetwork: Hypernetwork, graphs: Sequence[Graph], *, head: bool = True) -> Predicted:
+def predict(
+    hypernetwork: Hypernetwork, graphs: Sequence[Graph], *, head: bool = True, own_head: bool = True
+) -> Predicted:
     """Predicts the weights of several models together, each as if it were alone.
 
     Args:
         head: True if the class layer is predicted, which then must have the hypernetwork's number of classes.
+        own_head: see `GraphBatch.of`.
     """
     device = hypernetwork.ln.weight.device
-    batch = GraphBatch.of(graphs, hypernetwork.layout, device, own_head=head)
+    batch = GraphBatch.of(graphs, hypernetwork.layout, device, own_head=own_head)
     nodes = hypernetwork.encode(batch)
     found = _Collected([{} for _ in graphs], nodes.new_zeros(()))
     flops = hypernetwork.encoding_flops(batch)

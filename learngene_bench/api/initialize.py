@@ -32,6 +32,7 @@ from learngene_bench.training.ancestors import forward_flops
 from learngene_bench.training.context import MeteredContext
 from learngene_bench.training.inputs import source_data
 from learngene_bench.util.errors import MethodFailure, UserError
+from learngene_bench.util.rng import Role
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ class _Initialization:
         self.check_data(trains, family, "initialize", training_free_option(self.method) if trains else None)
         if request:
             gene, prepared = self.prepare(request)
-        context = self.context(trains, base.width, family)
+        context = self.context("target", target, trains, base.width, family)
         written, unchanged = self.write(model, target, gene, context)
         return InitializationReport(self.name, self.seed, written, unchanged, prepared, context.cost, gene)
 
@@ -189,13 +190,15 @@ class _Initialization:
             else:
                 _check_teaches(role, models[role], family)
                 flops[role] = float(forward_flops(models[role], _facts(family)))
-        context = self.context(request.trains, family.width, family, models, flops)
+        context = self.context("auxiliary", family, request.trains, family.width, family, models, flops)
         with torch.random.fork_rng([]):
             gene = self.registered.create({}).prepare(request, context)
         return gene, context.cost
 
     def context(
         self,
+        role: Role,
+        spec: ModelSpec,
         trains: tuple[Any, ...],
         width: int,
         family: ModelSpec,
@@ -209,6 +212,8 @@ class _Initialization:
             device=self.device,
             compute=Compute(),
             base=self.base,
+            spec=spec,
+            role=role,
             recipes=recipes,
             ancestors=models or {},
             ancestor_flops=flops or {},

@@ -28,7 +28,7 @@ from learngene_bench.training.inputs import new_model, source_data, training_ima
 from learngene_bench.training.loop import train
 from learngene_bench.training.run import TrainingRun
 from learngene_bench.util.files import canonical
-from learngene_bench.util.rng import RngStreams
+from learngene_bench.util.rng import RngStreams, Role
 
 ITERATIONS, BATCH = 3, 32
 
@@ -103,11 +103,17 @@ class TinyBenchmark:
         return sum(recipe.steps(self.facts.train_images) for recipe in recipes.values())
 
     def context(
-        self, recipes: Mapping[str, Recipe], seed: int, ancestors: Mapping[str, Ancestor] | None = None
+        self,
+        role: Role,
+        spec: ModelSpec,
+        recipes: Mapping[str, Recipe],
+        seed: int,
+        ancestors: Mapping[str, Ancestor] | None = None,
     ) -> MeteredContext:
         """Makes what a method that declares these recipes is given.
 
         Args:
+            role, spec: the target, or the model by which a gene is made.
             ancestors: those of a gene request, for `prepare`.
         """
         cpu = torch.device("cpu")
@@ -117,6 +123,8 @@ class TinyBenchmark:
             device=cpu,
             compute=self.preset.compute,
             base=self.preset.base,
+            spec=spec,
+            role=role,
             recipes=recipes,
             ancestors={role: network for role, (network, _) in networks.items()},
             ancestor_flops={role: flops for role, (_, flops) in networks.items()},
@@ -140,7 +148,7 @@ class TinyBenchmark:
             flops = float(forward_flops(network, self.facts))
         elif isinstance(wanted, Pretrained):
             recipe = self.preset.recipe_of("pretraining", wanted.spec.width)
-            network = new_model(wanted.spec, self.preset.base, seed, recipe.drop_path)
+            network = new_model(wanted.spec, self.preset.base, seed, recipe.drop_path, role="ancestor")
             flops = wanted.spec.forward_flops()
         else:
             raise TypeError(f"the tiny benchmark has no ancestor of kind {type(wanted).__name__}")

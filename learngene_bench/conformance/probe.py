@@ -190,7 +190,9 @@ class _Probe:
     def prepare(self, request: GeneRequest, seed: int) -> tuple[Gene | None, CallTrace]:
         gene, recipes = None, self.recipes(request.trains, request.family.width)
         trace = CallTrace("prepare()", "GeneRequest.trains", request.trains, self.benchmark.steps(recipes))
-        context = TracedContext.of(self.benchmark.context(recipes, seed, request.ancestors), trace)
+        context = TracedContext.of(
+            self.benchmark.context("auxiliary", request.family, recipes, seed, request.ancestors), trace
+        )
         # The request as a stage has it, which reads it from its file.
         known = GeneRequest(
             request.family,
@@ -209,7 +211,7 @@ class _Probe:
         recipes = self.recipes(trains, target.base.width)
         trace = CallTrace("initialize()", "trains()", trains, self.benchmark.steps(recipes))
         trial.initialized = trace
-        context = TracedContext.of(self.benchmark.context(recipes, trial.seed), trace)
+        context = TracedContext.of(self.benchmark.context("target", target.spec, recipes, trial.seed), trace)
         model = self.benchmark.model(target, trial.seed)
         parameters = dict(model.named_parameters())
         trial.before = _copied(parameters)

@@ -56,11 +56,15 @@ class Context(ABC):
 
     @abstractmethod
     def generator(self, purpose: str) -> torch.Generator:
-        """Returns a CPU generator; every purpose has a random stream of its own."""
+        """Returns a CPU generator; every purpose has a random stream of its own, for each target and for the gene."""
 
     @abstractmethod
     def base_weights(self, spec: ModelSpec) -> dict[str, Tensor]:
-        """Draws every parameter of a new model of this spec by the preset's base initialization, from the seed."""
+        """Draws every parameter of a new model of this spec by the preset's base initialization, from the seed.
+
+        In `prepare` this is a model that the gene is made by, independent of all ancestors and targets. In `initialize`
+        it is a target: for the target's own spec, the numbers that `model` arrives with.
+        """
 
     @abstractmethod
     def source_images(self, count: int) -> Tensor:

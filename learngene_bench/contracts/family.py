@@ -120,6 +120,10 @@ class ModelSpec(ABC):
         # Not `asdict`, which copies deeply: a large plan asks tens of thousands of times.
         return {"family": self.family, **vars(self)}
 
+    def identity(self) -> str:
+        """The description in one line: names the random streams of the model."""
+        return " ".join(f"{name}={value}" for name, value in self.as_dict().items())
+
     def __str__(self) -> str:
         return f"depth {self.depth}, width {self.width}"
 

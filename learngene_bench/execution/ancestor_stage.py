@@ -59,12 +59,13 @@ class AncestorStage(StageComputation[AncestorRecord]):
         measure = partial(evaluate, data=validation, compute=self.compute_settings, metrics=metrics)
         adapted = network
         if isinstance(self.config, AncestorConfig):  # a teacher is built for its task
-            adapted = kind.adapt(network, facts, RngStreams(self.seed).generator("adapt"))
+            streams = RngStreams(self.seed).drawn_for("ancestor", spec_from_dict(self.config.spec).identity())
+            adapted = kind.adapt(network, facts, streams.generator("adapt"))
         adapted.to(self.device)
         trained = TrainResult()
         if self.recipe is not None:
             run = TrainingRun(
-                name="pretraining",
+                name="pretraining" if isinstance(self.config, AncestorConfig) else "teacher",
                 streams=RngStreams(self.seed),
                 compute=self.compute_settings,
                 classes=kind.outputs(facts),
@@ -101,7 +102,7 @@ class AncestorStage(StageComputation[AncestorRecord]):
             return network, forward_flops(network, facts)
         spec = spec_from_dict(self.config.spec)
         drop_path = self.recipe.drop_path if self.recipe else 0.0
-        return new_model(spec, self.config.base, self.seed, drop_path), spec.forward_flops()
+        return new_model(spec, self.config.base, self.seed, drop_path, role="ancestor"), spec.forward_flops()
 
     def load_finished(self) -> tuple[nn.Module, AncestorRecord]:
         """Loads the network with the weights that this stage left, in evaluation mode, and its record."""

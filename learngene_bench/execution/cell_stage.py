@@ -15,7 +15,7 @@ from learngene_bench.contracts.family import ModelSpec, spec_from_dict
 from learngene_bench.contracts.gene import Gene
 from learngene_bench.contracts.task import task_kind
 from learngene_bench.data.batch_augment import SplitImages
-from learngene_bench.execution.stage import StageComputation
+from learngene_bench.execution.stage import StageComputation, seeded_globally
 from learngene_bench.execution.stage_data import planned_data, task_data
 from learngene_bench.runs.tensors import check_hash, describe, save_tensors
 from learngene_bench.schema.constants import StageKind
@@ -79,7 +79,8 @@ class CellStage(StageComputation[CellRecord]):
         held_out = self._held_out(splits)
         kind = task_kind(facts.kind)
         metrics = kind.metrics()
-        network = kind.adapt(model, facts, RngStreams(self.seed).generator("adapt")).to(self.device)
+        streams = RngStreams(self.seed).drawn_for("target", self.target.identity())
+        network = kind.adapt(model, facts, streams.generator("adapt")).to(self.device)
         # Where the gene is the finished model, it is measured as it is.
         recipe = self.config.finetuning or Recipe(iterations=0, batch_size=1, learning_rate=1.0)
         run = TrainingRun(
@@ -136,8 +137,8 @@ class CellStage(StageComputation[CellRecord]):
         drop_path = self.config.finetuning.drop_path if self.config.finetuning else 0.0
         model = new_model(self.target, self.config.base, self.seed, drop_path)
         base = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
-        context = self.make_context(self.config.recipes, {}, {})
-        with self.seeded_globally():
+        context = self.make_context("target", self.target, self.config.recipes)
+        with seeded_globally(context):
             method.initialize(model, self.target, gene, context)
         for name, parameter in model.named_parameters():
             if not parameter.isfinite().all():

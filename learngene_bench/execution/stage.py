@@ -15,6 +15,7 @@ from torch import nn
 from learngene_bench import distributed
 from learngene_bench.config.recipe import Recipe
 from learngene_bench.contracts.dataset import DatasetFacts, Splits
+from learngene_bench.contracts.family import ModelSpec
 from learngene_bench.contracts.initializer import Initializer
 from learngene_bench.contracts.task import task_kind
 from learngene_bench.data.batch_augment import SplitImages
@@ -33,7 +34,7 @@ from learngene_bench.training.inputs import plain_images, source_data
 from learngene_bench.util import provenance, source_code
 from learngene_bench.util.errors import UserError
 from learngene_bench.util.files import file_hash, write_whole
-from learngene_bench.util.rng import RngStreams
+from learngene_bench.util.rng import Role
 from learngene_bench.version import PROTOCOL
 
 RecordT = TypeVar("RecordT", bound=Record, covariant=True)
@@ -144,11 +145,17 @@ class StageComputation(ABC, Generic[RecordT]):
         return registered.create(dict(options))
 
     def make_context(
-        self, recipes: Mapping[str, Recipe], ancestors: Mapping[str, nn.Module], flops: Mapping[str, float]
+        self,
+        role: Role,
+        spec: ModelSpec,
+        recipes: Mapping[str, Recipe],
+        ancestors: Mapping[str, nn.Module] | None = None,
+        flops: Mapping[str, float] | None = None,
     ) -> MeteredContext:
         """Makes what a method may use.
 
         Args:
+            role, spec: the target, or the model by which a gene is made.
             recipes: recipes that it said it trains by, by name.
             ancestors: trained models, by role.
             flops: floating-point operations of one image's forward pass, by the same roles.
@@ -160,9 +167,11 @@ class StageComputation(ABC, Generic[RecordT]):
             device=self.device,
             compute=self.compute_settings,
             base=self.file.config.base,
+            spec=spec,
+            role=role,
             recipes=recipes,
-            ancestors=ancestors,
-            ancestor_flops=flops,
+            ancestors=ancestors or {},
+            ancestor_flops=flops or {},
             same_task=self.task is None,
             source=source_data(splits, kind.outputs(facts), recipes, self.device, self.num_workers, kind=kind),
             checkpoints=self.folder.checkpoints if self.writes else None,
@@ -174,12 +183,13 @@ class StageComputation(ABC, Generic[RecordT]):
         _, splits = self.source
         return plain_images(splits.validation, splits, self.device, self.num_workers)
 
-    @contextmanager
-    def seeded_globally(self) -> Iterator[None]:
-        """Seeds torch's global random numbers, for a method that draws from them all the same."""
-        with torch.random.fork_rng([]):
-            torch.manual_seed(RngStreams(self.seed).seed_for("method", "global"))
-            yield
+
+@contextmanager
+def seeded_globally(context: MeteredContext) -> Iterator[None]:
+    """Seeds torch's global random numbers, for a method that draws from them all the same."""
+    with torch.random.fork_rng([]):
+        torch.manual_seed(context.global_seed())
+        yield
 
 
 def _write_progress(path: Path, progress: Progress) -> None:

@@ -116,8 +116,7 @@ class DistilledBlocks(BlockInitializer[OptionsType]):
         first = {name: self.initial_templates(name, layers) for name, layers in drawn.items()}
         expansion = block_expansion(family, scalers, first)
         non_block = {name: weight for name, weight in weights.items() if name not in expansion.names()}
-        drop_path = context.recipes["condensation"].drop_path
-        auxiliary = ExpandedModel(expansion, non_block, train=("templates", "non_block"), drop_path=drop_path)
+        auxiliary = ExpandedModel(expansion, non_block, train=("templates", "non_block"))
         context.train(auxiliary, "condensation", teacher="teacher")
         tensors = _gene_tensors(auxiliary.templates.detached(), auxiliary.non_block.detached())
         return Gene(self.name, family, tensors, dict(request.settings))

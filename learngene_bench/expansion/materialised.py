@@ -42,16 +42,17 @@ class MaterialisedModel(nn.Module):
 
     The weights are never parameters: gradients reach what they are made of through `torch.func.functional_call`. The
     skeleton, which lends its structure, lives on the meta device.
-
-    Args:
-        drop_path: stochastic depth rate while training.
     """
 
-    def __init__(self, spec: ModelSpec, drop_path: float = 0.0) -> None:
+    def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
         self.spec = spec
+        self.set_drop_path(0.0)
+
+    def set_drop_path(self, rate: float) -> None:
+        """Sets the stochastic depth rate while training; `Context.train` sets that of its recipe."""
         # In a tuple, so that the skeleton's meta parameters are not parameters of this module.
-        self._skeleton = (build_model(spec, drop_path=drop_path, device="meta"),)
+        self._skeleton = (build_model(self.spec, drop_path=rate, device="meta"),)
 
     @property
     def skeleton(self) -> nn.Module:
@@ -92,9 +93,8 @@ class ExpandedModel(MaterialisedModel):
         expansion: Expansion,
         non_block: Mapping[str, Tensor],
         train: Collection[str] = ("templates", "scalers", "non_block"),
-        drop_path: float = 0.0,
     ) -> None:
-        super().__init__(expansion.spec, drop_path)
+        super().__init__(expansion.spec)
         self.templates = ParameterTable(expansion.templates, "templates" in train)
         self.scalers = ParameterTable(expansion.scalers, "scalers" in train)
         self.non_block = ParameterTable(non_block, "non_block" in train)

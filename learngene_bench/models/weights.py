@@ -10,6 +10,7 @@ from learngene_bench.config.preset import BaseInitialization
 from learngene_bench.contracts.family import FAMILIES, ModelSpec, family_of
 from learngene_bench.util.errors import UserError
 from learngene_bench.util.lazy import torch
+from learngene_bench.util.rng import RngStreams, Role
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
@@ -36,6 +37,11 @@ def spec_of(model: nn.Module) -> ModelSpec:
 def base_weights(spec: ModelSpec, base: BaseInitialization, generator: Generator) -> dict[str, Tensor]:
     """Draws every parameter of a new model, on the CPU, in the order of the model's parameters."""
     return family_of(spec).base_weights(spec, base, generator)
+
+
+def drawn_weights(spec: ModelSpec, base: BaseInitialization, seed: int, role: Role) -> dict[str, Tensor]:
+    """Draws every parameter of a new model from the seed; a model of another role or spec has other numbers."""
+    return base_weights(spec, base, RngStreams(seed).drawn_for(role, spec.identity()).generator("weights"))
 
 
 def inherited_non_block(

@@ -18,6 +18,7 @@ class Cost(Document):
         flops: floating-point operations of the matrix products, analytically: a training step is three forward
             passes, and a teacher's forward pass is added.
         seconds: wall clock, evaluation and checkpoints included.
+        parameters: numbers that were trained, those of several trainings added up.
     """
 
     epochs: Amount = 0.0
@@ -25,6 +26,7 @@ class Cost(Document):
     images: int = 0
     flops: Amount = 0.0
     seconds: Amount = 0.0
+    parameters: int = 0
 
     def __add__(self, other: Cost) -> Cost:
         return Cost(
@@ -33,6 +35,7 @@ class Cost(Document):
             images=self.images + other.images,
             flops=self.flops + other.flops,
             seconds=self.seconds + other.seconds,
+            parameters=self.parameters + other.parameters,
         )
 
 

@@ -17,7 +17,7 @@ from learngene_bench.contracts.family import ModelSpec
 from learngene_bench.contracts.task import TaskKind, task_kind
 from learngene_bench.data.batch_augment import SplitImages
 from learngene_bench.expansion.materialised import MaterialisedModel
-from learngene_bench.models.weights import base_weights
+from learngene_bench.models.weights import drawn_weights
 from learngene_bench.schema.cost import Cost
 from learngene_bench.schema.metric import CurvePoint
 from learngene_bench.schema.progress import Progress
@@ -25,7 +25,7 @@ from learngene_bench.training.custom_objective import CustomObjective
 from learngene_bench.training.evaluation import evaluate
 from learngene_bench.training.loop import train
 from learngene_bench.training.run import EVALUATE_EVERY, TrainingRun
-from learngene_bench.util.rng import RngStreams
+from learngene_bench.util.rng import RngStreams, Role
 
 
 @dataclass
@@ -50,6 +50,7 @@ class MeteredContext(Context):
     """A `Context` that counts the work done through it.
 
     Attributes:
+        spec: the model that is initialized, or by which a gene is made; with its role it names the random streams.
         checkpoints: folder that interrupted training continues from; None for no checkpoints.
         progress: receives how far training is.
         cost: the work so far.
@@ -60,6 +61,8 @@ class MeteredContext(Context):
     device: torch.device
     compute: Compute
     base: BaseInitialization
+    spec: ModelSpec
+    role: Role = "target"
     recipes: Mapping[str, Recipe] = field(default_factory=dict)
     ancestors: Mapping[str, nn.Module] = field(default_factory=dict)
     ancestor_flops: Mapping[str, float] = field(default_factory=dict)
@@ -71,10 +74,17 @@ class MeteredContext(Context):
     curves: dict[str, list[CurvePoint]] = field(default_factory=dict)
 
     def generator(self, purpose: str) -> torch.Generator:
-        return RngStreams(self.seed).generator("method", purpose)
+        return self._streams().generator("method", purpose)
+
+    def global_seed(self) -> int:
+        """Returns a seed of torch's global generator, for a method that draws from it all the same."""
+        return self._streams().seed_for("method", "global")
+
+    def _streams(self) -> RngStreams:
+        return RngStreams(self.seed).drawn_for(self.role, self.spec.identity())
 
     def base_weights(self, spec: ModelSpec) -> dict[str, Tensor]:
-        return base_weights(spec, self.base, RngStreams(self.seed).generator("weights"))
+        return drawn_weights(spec, self.base, self.seed, self.role)
 
     def source_images(self, count: int) -> Tensor:
         if self.source is None:
@@ -95,6 +105,8 @@ class MeteredContext(Context):
         if not isinstance(network, MaterialisedModel | CustomObjective):
             raise TypeError(f"a MaterialisedModel or CustomObjective can be trained, not a {type(network).__name__}")
         source = self.source
+        if isinstance(network, MaterialisedModel):
+            network.set_drop_path(self.recipes[recipe].drop_path)
         network.to(self.device)
         distiller = self.ancestors[teacher].to(self.device).eval() if teacher else None
         phase = TrainingRun(

@@ -15,15 +15,17 @@ from learngene_bench.contracts.task import TaskKind, task_kind
 from learngene_bench.data.batch_augment import DeviceImages, Normalization, SplitImages
 from learngene_bench.data.dataloader import StreamedImages
 from learngene_bench.data.splits import Images
-from learngene_bench.models.weights import base_weights, build_model, write_weights
+from learngene_bench.models.weights import build_model, drawn_weights, write_weights
 from learngene_bench.training.context import SourceData
-from learngene_bench.util.rng import RngStreams
+from learngene_bench.util.rng import Role
 
 
-def new_model(spec: ModelSpec, base: BaseInitialization, seed: int, drop_path: float = 0.0) -> nn.Module:
-    """Returns a model on the CPU whose weights are the base initialization, drawn from the seed."""
+def new_model(
+    spec: ModelSpec, base: BaseInitialization, seed: int, drop_path: float = 0.0, *, role: Role = "target"
+) -> nn.Module:
+    """Returns a model on the CPU whose weights are the base initialization, drawn from the seed for its role."""
     model = build_model(spec, drop_path=drop_path)
-    write_weights(model, base_weights(spec, base, RngStreams(seed).generator("weights")))
+    write_weights(model, drawn_weights(spec, base, seed, role))
     return model
 
 

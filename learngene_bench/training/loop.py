@@ -72,7 +72,7 @@ class _TrainingLoop:
         if self.custom_objective and run.teacher is not None:
             raise TypeError(f"{run.name}: a network with an objective of its own cannot be distilled")
         self.world = run.world
-        self.schedule = BatchSchedule(len(data), recipe, run.streams, run.stream, self.world.rank, self.world.size)
+        self.schedule = BatchSchedule(len(data), recipe, run.streams, run.name, self.world.rank, self.world.size)
         self.steps, self.steps_per_epoch = self.schedule.steps, self.schedule.steps_per_epoch
         self.device = data.device
         parallel = self._distribute(network)
@@ -116,11 +116,11 @@ class _TrainingLoop:
             self.step = self.first_step = state["step"]
         # Order is common to all processes; what is drawn for an image, and drop path, are each process's own.
         run, streams = self.run, self.run.streams.for_rank(self.world.rank, self.step)
-        torch.manual_seed(streams.seed_for(run.stream, "drop path"))
-        self.augmentation = AugmentationRng.of(streams, run.stream, self.device.type)
+        torch.manual_seed(streams.seed_for(run.name, "drop path"))
+        self.augmentation = AugmentationRng.of(streams, run.name, self.device.type)
         self.mixup = None
         if self.recipe.mixup or self.recipe.cutmix:
-            self.mixup = ResumableMixup(self.recipe, run.classes, streams.seed_for(run.stream, "mixup"))
+            self.mixup = ResumableMixup(self.recipe, run.classes, streams.seed_for(run.name, "mixup"))
         if state:
             self._restore(state)
 
@@ -199,7 +199,7 @@ class _TrainingLoop:
         return loss
 
     def custom_loss(self, network: CustomObjective, images: Tensor, targets: Tensor, smoothing: float) -> Tensor:
-        network.sample_step(self.run.streams.generator(self.run.stream, "objective", self.step))
+        network.sample_step(self.run.streams.generator(self.run.name, "objective", self.step))
         loss = self.compiled(images, targets, smoothing)
         for_each_image, beside = network.step_flops()
         self.custom_flops += 3.0 * (self.schedule.shard(self.step).batch_size * for_each_image + beside)
@@ -264,6 +264,7 @@ class _TrainingLoop:
             images=images,
             flops=self.custom_flops if self.custom_objective else flops,
             seconds=self.result.cost.seconds + time.monotonic() - self.started,
+            parameters=sum(parameter.numel() for parameter in self.trainable) if self.step else 0,
         )
 
     def save(self) -> None:

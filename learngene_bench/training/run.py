@@ -17,10 +17,6 @@ from learngene_bench.util.rng import RngStreams
 Evaluate = Callable[[nn.Module], dict[str, float]]
 """Measures a network: value by metric, the primary metric first."""
 
-FORMER_STREAMS = {"finetuning": "tuning"}
-"""Random streams that keep the former name of their training run: a name is a seed, so another would change numbers."""
-
-
 EVALUATE_EVERY = 5
 """Epochs between two measurements of an ancestor, and of what a method trains. Learning curves alone depend on it."""
 
@@ -30,7 +26,8 @@ class TrainingRun:
     """Everything that one training needs beside network, data and recipe.
 
     Attributes:
-        name: what people call the run, and its checkpoint: `condensation`, `inheritance`, `finetuning`, ...
+        name: what people call the run, and what its checkpoint and its random streams are called: `condensation`,
+            `inheritance`, `finetuning`, ...
         classes: outputs of the network's head, and the length of mixed labels.
         kind: task kind of the data, which has the loss.
         evaluate: measures the network; None to measure nothing.
@@ -61,8 +58,3 @@ class TrainingRun:
     step_flops: float = 0.0
     progress: Callable[[Progress], None] | None = None
     world: World = field(default_factory=world)
-
-    @property
-    def stream(self) -> str:
-        """Name of the run's random streams."""
-        return FORMER_STREAMS.get(self.name, self.name)

@@ -1,19 +1,25 @@
 """Random streams: a separate generator for each purpose, all derived from one integer seed.
 
 Weights, data order, augmentation and drop path each have their own stream. A stream is named by its purpose and not by
-the method, so the same seed gives every method the same batches, and differences between methods are paired.
+the method, so the same seed gives every method the same batches, and differences between methods are paired. What is
+drawn for a model is also named by the model's role and identity (`drawn_for`): so the layers that a method leaves to
+the base initialization are no ancestor's starting numbers. docs/reproducibility.md lists all streams.
 """
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from learngene_bench.util.lazy import torch
 
 if TYPE_CHECKING:
     from torch import Generator
+
+Role = Literal["target", "ancestor", "auxiliary"]
+"""The role of a model that is drawn: it is initialized and measured; it is trained, and knowledge is taken from it; or
+a method's `prepare` makes its gene by it."""
 
 
 @dataclass(frozen=True)
@@ -21,13 +27,23 @@ class RngStreams:
     """The random streams of one seed.
 
     Attributes:
+        subject: role and identity of the model that is drawn; empty where streams belong to no model.
         rank: process that draws, where several train one model. The streams of rank 0 are those of a process alone.
         start: training step that the streams of other ranks begin at; see `for_rank`.
     """
 
     seed: int
+    subject: tuple[str, ...] = ()
     rank: int = 0
     start: int = 0
+
+    def drawn_for(self, role: Role, identity: str) -> RngStreams:
+        """Returns the streams of one model: independent of those of another role or another identity.
+
+        Args:
+            identity: everything that decides the model's parameter shapes, see `ModelSpec.identity`.
+        """
+        return replace(self, subject=(role, identity))
 
     def for_rank(self, rank: int, start: int = 0) -> RngStreams:
         """Returns streams that no other process draws from.
@@ -39,9 +55,9 @@ class RngStreams:
         return replace(self, rank=rank, start=start if rank else 0)
 
     def seed_for(self, *names: str | int) -> int:
-        """Returns a number below 2**63 that depends on the seed, the rank and every name."""
+        """Returns a number below 2**63 that depends on the seed, the subject, the rank and every name."""
         suffix = (f"rank {self.rank} from step {self.start}",) if self.rank else ()
-        text = "/".join(str(part) for part in (self.seed, *names, *suffix))
+        text = "/".join(str(part) for part in (self.seed, *self.subject, *names, *suffix))
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) >> 1
 
     def generator(self, *names: str | int, device: str = "cpu") -> Generator:

@@ -70,7 +70,8 @@ class ViT(ModelFamily):
         return vit_spec_of(model) if isinstance(model, VisionTransformer) else None
 
     def base_weights(self, spec: ViTSpec, base: BaseInitialization, generator: Generator) -> dict[str, Tensor]:
-        return {name: base_value(name, shape, base, generator) for name, shape in spec.parameter_shapes().items()}
+        shapes = spec.parameter_shapes()
+        return {name: base_value(spec, name, shape, base, generator) for name, shape in shapes.items()}
 
     def inherited_non_block(
         self,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from learngene_bench.config.preset import BaseInitialization
@@ -14,7 +13,9 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor
 
 
-def base_value(name: str, shape: tuple[int, ...], base: BaseInitialization, generator: Generator) -> Tensor:
+def base_value(
+    spec: ViTSpec, name: str, shape: tuple[int, ...], base: BaseInitialization, generator: Generator
+) -> Tensor:
     """Draws one parameter by the preset's base initialization, on the CPU."""
     value = torch.zeros(shape)
     if name == "pos_embed":
@@ -23,14 +24,15 @@ def base_value(name: str, shape: tuple[int, ...], base: BaseInitialization, gene
         return torch.nn.init.normal_(value, std=1e-6, generator=generator)
     if "norm" in name and name.endswith("weight"):
         return value.fill_(1.0)
-    patch = name == "patch_embed.proj.weight"
-    if "rpe_" in name or not (patch or value.dim() == 2):
+    patch = name.startswith("patch_embed.proj.")
+    if base.weight_init == "truncated-normal" and patch:
+        # torch's default for weight and bias, which timm leaves alone: U(-1/sqrt(fan_in), 1/sqrt(fan_in))
+        bound = (spec.channels * spec.patch_size**2) ** -0.5
+        return value.uniform_(-bound, bound, generator=generator)
+    if "rpe_" in name or not (value.dim() == 2 or name == "patch_embed.proj.weight"):
         return value
     if base.weight_init == "xavier":
         return xavier(shape, generator, parts=3 if name.endswith("qkv.weight") else 1)
-    if patch:  # torch's default, which timm leaves alone: U(-1/sqrt(fan_in), 1/sqrt(fan_in))
-        bound = math.prod(shape[1:]) ** -0.5
-        return value.uniform_(-bound, bound, generator=generator)
     return torch.nn.init.trunc_normal_(value, std=0.02, generator=generator)
 
 

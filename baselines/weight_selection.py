@@ -26,7 +26,7 @@ class WeightSelectionOptions(Section):
     teacher_width: int | None = Field(
         None,
         ge=1,
-        description="width of the teacher; when not given twice the base, and 8/3 of it for targets wider than the base",
+        description="width of the teacher; twice the base when not given, 8/3 of it for targets wider than the base",
     )
     teacher_depth: int = Field(12, ge=1, description="layers of the teacher")
 

@@ -52,7 +52,7 @@ class WaveOptions(Section):
     noise: float = Field(1e-6, ge=0, description="standard deviation of the noise on a target's first scalers (Eq. 7)")
     width_scaling: Literal["divide", "none"] = Field(
         "divide",
-        description="wider targets: divide scalers by how often an input is repeated (Net2Net), or not (Eq. 7 as printed)",
+        description="wider targets: divide scalers by the repetitions of an input (Net2Net), or not (Eq. 7 as printed)",
     )
     width_noise: float | None = Field(
         None, description="wider targets: noise that tells repeated blocks apart, signal to noise in dB; none if absent"

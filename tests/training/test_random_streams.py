@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -117,7 +118,7 @@ def test_the_table_names_every_stream() -> None:
     table = (root / "docs/reproducibility.md").read_text()
     named = set()
     for path in (root / "learngene_bench").rglob("*.py"):
-        for call in re.findall(r"\.(?:generator|seed_for|drawn_for)\(([^()]*)", path.read_text()):
+        for call in re.findall(r"(?<!context)\.(?:generator|seed_for|drawn_for)\(([^()]*)", path.read_text()):
             named |= set(re.findall(r'"([a-z ]+)"', call))
     assert {"weights", "adapt", "method", "order", "drop path", "teacher"} <= named
     named -= {"global"}  # torch's own generator, for a method that draws from it all the same
@@ -131,8 +132,8 @@ def test_free_layers_are_no_ancestors_start(tmp_path: Path) -> None:
     Four iterations leave an ancestor nearly at its start, so that shared starting numbers would show.
     """
     runs = tmp_path / "runs"
-    methods = "heru-lg,auto-lg,ligo,telg,wave:parts=[attention],he"
-    arguments = ["--method", methods, "--grid", "depth", "--set", "grid.depths=[6,12]", "--quick"]
+    methods = "heru-lg,auto-lg,ligo,telg,wave,he"
+    arguments = ["--method", methods, "--grid", "depth", "--set", "grid.depths=[6]", "--quick"]
     lgbench("run", *arguments, "--executor", "inline", "--runs", str(runs))
     trained = [load_file(path) for kind in ("ancestor", "gene") for path in runs.glob(f"{kind}/*/tensors.safetensors")]
     compared = 0
@@ -142,7 +143,7 @@ def test_free_layers_are_no_ancestors_start(tmp_path: Path) -> None:
                 for other in _of_shape(tensors, model[name].shape):
                     assert independent(model[name], other), (method, name)
                     compared += 1
-    assert compared > 1000
+    assert compared > 300
 
 
 def _initialized(runs: Path) -> Iterator[tuple[str, dict[str, Tensor], list[str]]]:
@@ -151,8 +152,8 @@ def _initialized(runs: Path) -> Iterator[tuple[str, dict[str, Tensor], list[str]
         result = record.result
         model: nn.Module = initial_model(Runs(runs), result.address, Registry())
         found = {name: parameter.detach() for name, parameter in model.named_parameters()}
-        left = record.read().base_tensors
-        yield result.method, found, [name for name in left or () if found[name].dim() > 1 and found[name].std() > 0]
+        left = json.loads(record.path.read_text())["base_tensors"]
+        yield record.cell.method, found, [name for name in left if found[name].dim() > 1 and found[name].std() > 0]
 
 
 def _of_shape(tensors: dict[str, Tensor], shape: torch.Size) -> Iterator[Tensor]:

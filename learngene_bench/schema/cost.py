@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pydantic import Field
+
 from learngene_bench.schema.base import Amount, Document
 from learngene_bench.schema.constants import PHASES, Phase
 
@@ -18,7 +20,8 @@ class Cost(Document):
         flops: floating-point operations of the matrix products, analytically: a training step is three forward
             passes, and a teacher's forward pass is added.
         seconds: wall clock, evaluation and checkpoints included.
-        parameters: numbers that were trained, those of several trainings added up.
+        parameters: numbers that were trained, those of several trainings added up. A file leaves 0 out, so records of
+            protocol 2, which did not count them, stay as they are.
     """
 
     epochs: Amount = 0.0
@@ -26,7 +29,7 @@ class Cost(Document):
     images: int = 0
     flops: Amount = 0.0
     seconds: Amount = 0.0
-    parameters: int = 0
+    parameters: int = Field(0, ge=0, exclude_if=lambda count: count == 0)
 
     def __add__(self, other: Cost) -> Cost:
         return Cost(

@@ -18,9 +18,9 @@ SMALL = ViTSpec(depth=12, width=8, heads=2, patch_size=2, image_size=6, channels
 STACKING = LigoOptions(noise=0.0, learn_operators=False)
 
 
-def context(seed: int = 0, **values: object) -> MeteredContext:
+def context(target: ViTSpec, seed: int = 0, **values: object) -> MeteredContext:
     base = BaseInitialization(weight_init="xavier", position_std=0.5)
-    return MeteredContext(seed, torch.device("cpu"), Compute(), base, **values)  # type: ignore[arg-type]
+    return MeteredContext(seed, torch.device("cpu"), Compute(), base, target, **values)  # type: ignore[arg-type]
 
 
 def random_weights(spec: ViTSpec, generator: torch.Generator) -> dict[str, Tensor]:
@@ -31,7 +31,7 @@ def initialized(
     method: Initializer, target: ViTSpec, gene: Gene | None = None, where: MeteredContext | None = None
 ) -> VisionTransformer:
     """A target as the benchmark hands it to a method, after the method."""
-    where = where or context()
+    where = where or context(target)
     model = build_model(target)
     write_weights(model, where.base_weights(target))
     method.initialize(model, target, gene, where)

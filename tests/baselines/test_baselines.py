@@ -36,7 +36,7 @@ def test_mimetic_attention_computes_with_the_papers_products(width: int, heads: 
     target = replace(SMALL, width=width, heads=heads, depth=depth)
     options = MimeticOptions(a1=0.6, b1=0.8, a2=0.3, b2=0.5)
     model = initialized(Mimetic(options), target).double()
-    generator = context().generator("mimetic")
+    generator = context(target).generator("mimetic")
     x = torch.randn(2, 1, width, dtype=torch.float64)
     for block in model.blocks:
         attention = block.get_submodule("attn")
@@ -67,7 +67,7 @@ def test_mimetic_products_have_the_papers_statistics() -> None:
 
 
 def test_mimetic_leaves_all_but_attention_as_it_was() -> None:
-    base = context().base_weights(SMALL)
+    base = context(SMALL).base_weights(SMALL)
     weights = of(initialized(Mimetic(MimeticOptions()), SMALL))
     changed = {name.partition(".attn.")[2] for name in base if not torch.equal(base[name], weights[name])}
     assert changed == {"qkv.weight", "proj.weight"}
@@ -140,7 +140,7 @@ def test_weight_selection_takes_the_released_elements(
     weights = of(initialized(WeightSelection(WeightSelectionOptions()), target, gene))
     for name, found in weights.items():
         if name.startswith("head"):
-            assert torch.equal(found, context().base_weights(target)[name])
+            assert torch.equal(found, context(target).base_weights(target)[name])
             continue
         source, expected = gene.tensors[name], torch.zeros(found.shape)
         axes = [released_indices(t, s) for t, s in zip(source.shape, found.shape, strict=True)]
@@ -178,8 +178,8 @@ def test_class_token_and_irpe_on_either_side(
     target = replace(SMALL, depth=4, class_token=target_has == "class token", irpe=target_has == "irpe")
     target = target.with_depth(5) if name == "ligo" else target
     gene = gene_of(source, generator)
-    weights = of(initialized(method, target, gene, context(same_task=False)))
-    own = context().base_weights(target)
+    weights = of(initialized(method, target, gene, context(target, same_task=False)))
+    own = context(target).base_weights(target)
     assert torch.equal(weights["head.weight"], own["head.weight"])
     assert torch.equal(weights["blocks.3.attn.qkv.weight"], gene.tensors["blocks.3.attn.qkv.weight"])
     patches, theirs = (
@@ -203,7 +203,9 @@ def test_random_ones_follow_the_seed_and_nothing_else(method: Initializer, gener
     gene = ligo_gene(SMALL.with_depth(4), generator)
     torch.manual_seed(5)
     state = torch.get_rng_state()
-    runs = [of(initialized(method, SMALL, gene, context(seed)))["blocks.1.attn.qkv.weight"] for seed in (3, 3, 4)]
+    runs = [
+        of(initialized(method, SMALL, gene, context(SMALL, seed)))["blocks.1.attn.qkv.weight"] for seed in (3, 3, 4)
+    ]
     assert torch.equal(runs[0], runs[1])
     assert not torch.equal(runs[0], runs[2])
     assert torch.equal(state, torch.get_rng_state())
@@ -214,9 +216,14 @@ def test_random_ones_follow_the_seed_and_nothing_else(method: Initializer, gener
     [
         (Mimetic(MimeticOptions(positions="sincos")), replace(SMALL, width=6, heads=1), "width that 4 divides"),
         (Mimetic(MimeticOptions()), replace(SMALL, width=6, heads=1), None),
-        (WeightSelection(WeightSelectionOptions()), replace(SMALL, width=20, heads=5), "wider than its teacher of"),
+        (
+            WeightSelection(WeightSelectionOptions()),
+            replace(SMALL, width=20, heads=5),
+            "not narrower than its teacher of",
+        ),
         (WeightSelection(WeightSelectionOptions()), replace(SMALL, width=16, heads=4), None),
-        (WeightSelection(WeightSelectionOptions(teacher_width=20)), replace(SMALL, width=20, heads=5), None),
+        (WeightSelection(WeightSelectionOptions(teacher_width=24)), replace(SMALL, width=20, heads=5), None),
+        (WeightSelection(WeightSelectionOptions(teacher_width=8)), SMALL, "not narrower than its teacher of width 8"),
         (WeightSelection(WeightSelectionOptions()), SMALL.with_depth(13), "deeper than its teacher of 12"),
         (WeightSelection(WeightSelectionOptions(teacher_depth=16)), SMALL.with_depth(13), None),
         (WeightSelection(WeightSelectionOptions()), replace(SMALL, mlp_ratio=9), "mlp.fc1.weight is larger"),
@@ -235,6 +242,9 @@ def test_supported_targets(method: Initializer, target: ViTSpec, reason: str | N
 def test_ancestors_of_other_sizes() -> None:
     asked = WeightSelection(WeightSelectionOptions()).gene_request(SMALL.with_depth(4), SMALL).ancestors
     assert asked == {"teacher": Pretrained(replace(SMALL, width=16, heads=4))}
+    wider = replace(SMALL, width=12, heads=3)
+    asked = WeightSelection(WeightSelectionOptions()).gene_request(wider, SMALL).ancestors
+    assert asked == {"teacher": Pretrained(replace(SMALL, width=20, heads=5))}  # 8/3 of the base in whole heads
     asked = Ligo(LigoOptions()).gene_request(replace(SMALL, depth=6, width=16, heads=4), SMALL).ancestors
     assert asked == {"source": Pretrained(SMALL.with_depth(4))}
     with pytest.raises(UserError, match="teacher_width 10 is not a multiple of the head dimension 4"):

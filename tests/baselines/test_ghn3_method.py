@@ -40,16 +40,17 @@ def hypernetwork() -> Hypernetwork:
     return small_hypernetwork()
 
 
-def context(seed: int = 0, *, same_task: bool = True) -> MeteredContext:
+def context(target: ViTSpec, seed: int = 0, *, same_task: bool = True) -> MeteredContext:
     base = BaseInitialization(weight_init="xavier", position_std=0.5)
-    return MeteredContext(seed, torch.device("cpu"), Compute(), base, same_task=same_task)
+    return MeteredContext(seed, torch.device("cpu"), Compute(), base, target, same_task=same_task)
 
 
 # --- As an initializer ---
 
 
-def gene_of(hypernetwork: Hypernetwork, family: ViTSpec = TINY) -> Gene:
-    return Gene("ghn3", family, {name: tensor.detach() for name, tensor in hypernetwork.state_dict().items()})
+def gene_of(hypernetwork: Hypernetwork, *, published: bool = False) -> Gene:
+    tensors = {name: tensor.detach() for name, tensor in hypernetwork.state_dict().items()}
+    return Gene("ghn3", TINY, tensors, {"published": published})
 
 
 def initialized(gene: Gene, target: ViTSpec, where: MeteredContext) -> tuple[VisionTransformer, dict[str, Tensor]]:
@@ -64,7 +65,7 @@ def initialized(gene: Gene, target: ViTSpec, where: MeteredContext) -> tuple[Vis
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_not_in_the_graph_keeps_the_base_initialization(hypernetwork: Hypernetwork, kind: str) -> None:
     target = replace(KINDS[kind], depth=2)
-    model, before = initialized(gene_of(hypernetwork), target, context())
+    model, before = initialized(gene_of(hypernetwork), target, context(target))
     kept = {name for name, parameter in model.named_parameters() if torch.equal(parameter, before[name])}
     assert kept == {name for name in before if "rpe_" in name or name == "cls_token"}
     if target.class_token:
@@ -73,21 +74,33 @@ def test_what_is_not_in_the_graph_keeps_the_base_initialization(hypernetwork: Hy
     assert all(parameter.is_leaf and parameter.requires_grad for parameter in model.parameters())
 
 
-@pytest.mark.parametrize(("classes", "same_task"), [(5, False), (7, True), (7, False)])
+@pytest.mark.parametrize(("classes", "same_task"), [(5, False), (20, True), (20, False)])
+@pytest.mark.parametrize("published", [False, True])
 def test_the_head_of_another_task_keeps_the_base_initialization(
-    hypernetwork: Hypernetwork, classes: int, same_task: bool
+    hypernetwork: Hypernetwork, classes: int, same_task: bool, published: bool
 ) -> None:
-    """And all else is predicted as if it had the classes that the hypernetwork knows."""
-    own, _ = initialized(gene_of(hypernetwork), TINY, context())
-    model, before = initialized(gene_of(hypernetwork), replace(TINY, classes=classes), context(same_task=same_task))
+    """Published weights see the target's classes, as in the released code; those trained here their own number."""
+    target = replace(TINY, classes=classes)
+    seen, other = (target, TINY) if published else (TINY, target)
+    with torch.no_grad():
+        (expected,), (different,) = (
+            predict(hypernetwork, [graph_of(spec)], head=False).weights for spec in (seen, other)
+        )
+    gene = gene_of(hypernetwork, published=published)
+    model, before = initialized(gene, target, context(target, same_task=same_task))
     for name, parameter in model.named_parameters():
-        expected = before[name] if name.startswith("head.") else own.get_parameter(name)
-        torch.testing.assert_close(parameter, expected, rtol=0, atol=1e-6)
+        if name.startswith("head."):
+            assert torch.equal(parameter, before[name])
+            continue
+        found = parameter.detach()
+        torch.testing.assert_close(found, expected[name], rtol=0, atol=10 * NOISE)
+        if classes != TINY.classes:
+            assert float((found - different[name]).abs().max()) > 20 * NOISE, name
 
 
 def test_noise_tells_tiled_copies_apart_and_is_all_that_the_seed_changes(hypernetwork: Hypernetwork) -> None:
     gene = gene_of(hypernetwork)
-    models = [initialized(gene, TINY, context(seed))[0].requires_grad_(False) for seed in (0, 1)]
+    models = [initialized(gene, TINY, context(TINY, seed))[0].requires_grad_(False) for seed in (0, 1)]
     rows = models[0].get_parameter("blocks.0.mlp.fc1.weight")
     apart = (rows[0] - rows[16]).abs().max()
     assert 0 < float(apart) < 10 * NOISE

@@ -17,6 +17,7 @@ from learngene_bench.config.recipe import Recipe
 from learngene_bench.contracts.family import count
 from learngene_bench.data.batch_augment import DeviceImages, Normalization
 from learngene_bench.data.splits import Images
+from learngene_bench.models.vit import ViTSpec
 from learngene_bench.training.context import MeteredContext, SourceData
 
 
@@ -111,7 +112,7 @@ def test_ligo_grows_by_its_definition(width: int, depth: int, generator: torch.G
         torch.testing.assert_close(tensor.double(), expected[name], rtol=1e-4, atol=1e-4)
 
 
-def learning_context(seed: int = 0) -> MeteredContext:
+def learning_context(target: ViTSpec, seed: int = 0) -> MeteredContext:
     """Forty small images of five classes and a recipe of a few steps."""
     random = np.random.default_rng(0)
     labels = np.arange(40) % 5
@@ -119,7 +120,7 @@ def learning_context(seed: int = 0) -> MeteredContext:
     split = DeviceImages(Images(images, labels), Normalization((0.5,), (0.3,)), torch.device("cpu"))
     recipe = Recipe(iterations=5, batch_size=10, learning_rate=1e-2, weight_decay=0.5)
     source = SourceData(train={"inheritance": split}, plain=split, validation=split, classes=5)
-    return context(seed, recipes={"inheritance": recipe}, source=source)
+    return context(target, seed, recipes={"inheritance": recipe}, source=source)
 
 
 @pytest.mark.parametrize("width", [8, 12])
@@ -130,7 +131,7 @@ def test_ligo_trains_only_operators(width: int, generator: torch.Generator) -> N
     operators = first_operators(source, target, 0.03, generator)
     network = grown_model(gene.tensors, source, target, operators)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    learning_context().train(network, "inheritance")
+    learning_context(target).train(network, "inheritance")
     changed = {name for name, tensor in network.state_dict().items() if not torch.equal(tensor, before[name])}
     assert changed == {name for name in before if name.startswith("operators.")}
     groups = param_groups_weight_decay(network, 0.5, no_weight_decay_list=network.no_weight_decay())  # type: ignore[operator]
@@ -140,9 +141,11 @@ def test_ligo_trains_only_operators(width: int, generator: torch.Generator) -> N
 def test_ligo_is_deterministic_in_the_seed_and_counts_its_work(generator: torch.Generator) -> None:
     gene = ligo_gene(SMALL.with_depth(4), generator)
     target = SMALL.with_depth(6)
-    spent = learning_context()
+    spent = learning_context(target)
     first = of(initialized(Ligo(LigoOptions()), target, gene, spent))
-    again, other = (of(initialized(Ligo(LigoOptions()), target, gene, learning_context(seed))) for seed in (0, 1))
+    again, other = (
+        of(initialized(Ligo(LigoOptions()), target, gene, learning_context(target, seed))) for seed in (0, 1)
+    )
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not any(torch.equal(first[name], other[name]) for name in first if ".attn.qkv.weight" in name)
     mixing = 2 * 6 * 4 * count(SMALL.block_shapes())

@@ -287,7 +287,7 @@ def context_of_a_stage(folder: Path) -> tuple[MeteredContext, Splits]:
     assert run_command(["run", "--quick", "--method", "he", "--grid", "depth", "--runs", str(folder)]) == 0
     address = min(path.name for path in (folder / "cell").iterdir())
     stage = CellStage(Runs(folder), address, Registry())
-    return stage.make_context(stage.config.recipes, {}, {}), stage.source[1]
+    return stage.make_context("target", stage.target, stage.config.recipes), stage.source[1]
 
 
 @pytest.mark.parametrize("where", ["benchmark", "check"])
@@ -296,7 +296,8 @@ def test_nothing_in_a_context_leads_to_the_test_split(where: str, tmp_path: Path
         context, splits = context_of_a_stage(tmp_path)
     else:
         benchmark = shared_benchmark("vit")
-        context, splits = benchmark.context(benchmark.recipes(("inheritance",), 16, {}), 0), benchmark.splits
+        recipes = benchmark.recipes(("inheritance",), 16, {})
+        context, splits = benchmark.context("target", benchmark.targets()[0].spec, recipes, 0), benchmark.splits
     found = reachable(context)
     tensors = {thing.data_ptr() for thing in found if isinstance(thing, torch.Tensor)}
     assert torch.from_numpy(splits.train.images).data_ptr() in tensors

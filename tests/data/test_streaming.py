@@ -36,6 +36,8 @@ from learngene_bench.training.run import TrainingRun
 from learngene_bench.util.errors import UserError
 from learngene_bench.util.rng import RngStreams
 
+SPEC = ViTSpec(depth=2, width=8, heads=2, patch_size=4, image_size=SIDE, channels=3, classes=CLASSES)
+
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -43,8 +45,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def network() -> torch.nn.Module:
-    spec = ViTSpec(depth=2, width=8, heads=2, patch_size=4, image_size=SIDE, channels=3, classes=CLASSES)
-    return new_model(spec, BaseInitialization(weight_init="xavier"), 0, drop_path=0.2)
+    return new_model(SPEC, BaseInitialization(weight_init="xavier"), 0, drop_path=0.2)
 
 
 class Killed(Exception):
@@ -121,7 +122,7 @@ def test_streamed_images_train_as_those_in_memory(tree: Path, augmentation: Augm
     assert (streamed.mean, streamed.std) == (held.mean, held.std)
     batches = []
     for splits in (streamed, held):
-        order = BatchSchedule(len(splits.train), recipe, RngStreams(0), "tuning")
+        order = BatchSchedule(len(splits.train), recipe, RngStreams(0), "finetuning")
         draws = AugmentationRng.of(RngStreams(0), "x", "cpu")
         shown = training_images(splits, recipe, CPU).batches(map(order.batch, range(4)), draws)
         batches.append([*shown, *plain_images(splits.test, splits, CPU).eval_batches(4)])
@@ -138,8 +139,8 @@ def test_processes_share_a_batch_out_and_augment_with_numbers_of_their_own(tree:
     recipe = EVERYTHING.model_copy(update={"batch_size": 12})  # and 6
 
     def batches(rank: int, size: int) -> list[tuple[Tensor, Tensor]]:
-        order = BatchSchedule(18, recipe, RngStreams(0), "tuning", rank, size)
-        draws = AugmentationRng.of(RngStreams(0).for_rank(rank), "tuning", "cpu")
+        order = BatchSchedule(18, recipe, RngStreams(0), "finetuning", rank, size)
+        draws = AugmentationRng.of(RngStreams(0).for_rank(rank), "finetuning", "cpu")
         return list(data.batches(map(order.batch, range(order.steps)), draws))
 
     expected, ranks = batches(0, 1), [batches(rank, size) for rank in range(size)]
@@ -153,7 +154,7 @@ def test_methods_see_the_same_images_streamed(tree: Path) -> None:
     seen = []
     for stream in (True, False):
         source = source_data(folder(tree, stream=stream).load(), CLASSES, {}, CPU)
-        context = MeteredContext(0, CPU, Compute(), None, source=source)  # type: ignore[arg-type]
+        context = MeteredContext(0, CPU, Compute(), None, SPEC, source=source)  # type: ignore[arg-type]
         seen.append(context.source_images(5))
         assert context.cost.images == 5
     assert torch.equal(*seen)

@@ -33,8 +33,8 @@ def test_an_image_is_augmented_as_timm_does_it(tree: Path, view: str) -> None:
     splits = folder(tree, training_view=view).load()
     settings = DEIT.model_copy(update={"random_erasing": 0.0})
     recipe = EVERYTHING.model_copy(update={"augmentation": settings, "mixup": 0.0, "cutmix": 0.0})
-    order = BatchSchedule(18, recipe, RngStreams(5), "tuning")
-    draws = AugmentationRng.of(RngStreams(5), "tuning", "cpu")
+    order = BatchSchedule(18, recipe, RngStreams(5), "finetuning")
+    draws = AugmentationRng.of(RngStreams(5), "finetuning", "cpu")
     step = 4  # in the second epoch
     [(images, _)] = training_images(splits, recipe, CPU).batches([order.batch(step)], draws)
     transform = create_transform(
@@ -51,7 +51,7 @@ def test_an_image_is_augmented_as_timm_does_it(tree: Path, view: str) -> None:
     held = {os.fsdecode(bytes(name)) for name in splits.train.names}  # type: ignore[union-attr]
     files = [path for path in names if str(path.relative_to(tree)) in held]
     for place, index in enumerate(order.batch(step).index.tolist()):
-        number = RngStreams(5).seed_for("tuning", "image", 1, 7 + place)
+        number = RngStreams(5).seed_for("finetuning", "image", 1, 7 + place)
         random.seed(number)
         np.random.seed(number % 2**32)  # noqa: NPY002
         torch.manual_seed(number)
@@ -93,7 +93,7 @@ def test_evaluation_is_cut_as_timm_cuts_it(tree: Path, stream: bool) -> None:
 def test_repeated_augmentation_is_that_of_deit(images: int, size: int) -> None:
     """A batch here is what the processes of DeiT have together, when each has its share of it."""
     recipe = Recipe(epochs=2, batch_size=16, learning_rate=1, repeated_augmentation=3)
-    order = BatchSchedule(images, recipe, SameAsTimm(), "tuning")  # type: ignore[arg-type]
+    order = BatchSchedule(images, recipe, SameAsTimm(), "finetuning")  # type: ignore[arg-type]
     samplers = [RepeatAugSampler(range(images), size, rank) for rank in range(size)]
     for epoch in range(2):
         for sampler in samplers:
@@ -127,7 +127,7 @@ def test_another_policy_than_timms_randaugment_is_refused(policy: str) -> None:
 def test_the_last_batch_is_kept_on_demand(images: int, sizes: list[int]) -> None:
     """Unless it is one image, where images are mixed in pairs."""
     recipe = Recipe(epochs=2, batch_size=8, learning_rate=1, drop_last=False, mixup=0.8)
-    order = BatchSchedule(images, recipe, RngStreams(0), "tuning")
+    order = BatchSchedule(images, recipe, RngStreams(0), "finetuning")
     assert [len(order.batch(step).index) for step in range(order.steps)] == 2 * sizes
     assert order.images_before(order.steps) == 2 * sum(sizes)
     assert order.images_before(len(sizes) + 1) == sum(sizes) + sizes[0]
@@ -136,4 +136,4 @@ def test_the_last_batch_is_kept_on_demand(images: int, sizes: list[int]) -> None
 def test_a_kept_batch_too_small_for_the_processes_is_refused_before_training() -> None:
     recipe = Recipe(epochs=2, batch_size=8, learning_rate=1, drop_last=False)
     with pytest.raises(UserError, match="a batch of 2 images cannot be shared out among 3 processes: at most 2"):
-        BatchSchedule(18, recipe, RngStreams(0), "tuning", rank=0, size=3)
+        BatchSchedule(18, recipe, RngStreams(0), "finetuning", rank=0, size=3)

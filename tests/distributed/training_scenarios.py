@@ -166,7 +166,7 @@ def run(
         some_images(40, how.augmentation, device=device),
         how,
         phase(
-            "tuning",
+            "finetuning",
             evaluate=lambda trained: evaluate(trained, held_out, Compute(), task_kind().metrics(), batch_size=8),
             teacher=teacher if options.get("teacher") else None,
             compute=Compute(checkpoint_seconds=1e-9 if checkpoint else 1e9),

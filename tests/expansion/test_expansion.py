@@ -100,7 +100,8 @@ def test_only_what_may_train_trains(tiny: ViTSpec, model: ExpandedModel) -> None
 
 
 def test_drop_path_follows_the_mode(tiny: ViTSpec, model: ExpandedModel) -> None:
-    dropping = ExpandedModel(model.expansion(), model.non_block.as_dict(), drop_path=0.9)
+    dropping = ExpandedModel(model.expansion(), model.non_block.as_dict())
+    dropping.set_drop_path(0.9)
     images = torch.randn(8, 1, 6, 6)
     dropping.train()
     assert not torch.equal(dropping(images), dropping(images))

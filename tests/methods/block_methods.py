@@ -24,9 +24,10 @@ def create(method: str, **options: Any) -> BlockInitializer[Any]:
     return made
 
 
-def context(same_task: bool = True, **fields: Any) -> MeteredContext:
+def context(spec: ViTSpec, same_task: bool = True, **fields: Any) -> MeteredContext:
+    """Makes what a method is given for this target; with `role="auxiliary"` for a gene made by this model."""
     base = BaseInitialization(weight_init="xavier", position_std=0.5)
-    return MeteredContext(0, torch.device("cpu"), Compute(), base, same_task=same_task, **fields)
+    return MeteredContext(0, torch.device("cpu"), Compute(), base, spec, same_task=same_task, **fields)
 
 
 def random_weights(spec: ViTSpec, generator: torch.Generator) -> dict[str, Tensor]:
@@ -34,7 +35,8 @@ def random_weights(spec: ViTSpec, generator: torch.Generator) -> dict[str, Tenso
 
 
 def initialized(method: BlockInitializer[Any], target: ViTSpec, gene: Gene, same_task: bool = True) -> nn.Module:
+    where = context(target, same_task)
     model = build_model(target)
-    write_weights(model, context().base_weights(target))
-    method.initialize(model, target, gene, context(same_task))
+    write_weights(model, where.base_weights(target))
+    method.initialize(model, target, gene, where)
     return model

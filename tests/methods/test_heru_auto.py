@@ -32,7 +32,7 @@ def test_blocks_of_the_ancestor(method: str, generator: torch.Generator) -> None
     request = create(method, blocks=2).gene_request(FAMILY, FAMILY)
     assert request is not None
     # The gene depends on the request alone: the method that makes it has default options.
-    gene = create(method).prepare(request, context(ancestors={"ancestor": ancestor}))
+    gene = create(method).prepare(request, context(FAMILY, role="auxiliary", ancestors={"ancestor": ancestor}))
     layers = {"heru-lg": [10, 11], "auto-lg": [0, 1]}[method]
     assert gene.facts["layers"] == layers
     model = initialized(create(method), FAMILY.with_depth(5), gene)
@@ -69,6 +69,8 @@ def test_similarity_chooses_blocks_that_resemble_the_pseudo_descendants(
     images = Images(random.integers(0, 256, (100, 1, 6, 6), dtype=np.uint8), np.zeros(100, np.int64))
     plain = DeviceImages(images, Normalization((0.5,), (0.3,)), torch.device("cpu"))
     used = context(
+        spec,
+        role="auxiliary",
         ancestors={"ancestor": ancestor, "pseudo-descendant": descendant},
         ancestor_flops={"ancestor": 3.0, "pseudo-descendant": 2.0},
         source=SourceData(train={}, plain=plain, validation=plain, classes=5),

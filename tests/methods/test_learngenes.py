@@ -76,7 +76,7 @@ def test_weights_are_the_definitions(method: str, depth: int, width: int, genera
     target = family.with_depth(depth)
     gene = random_gene(create(method), family, generator)
     weights = dict(initialized(create(method), target, gene).named_parameters())
-    untouched = context().base_weights(target)
+    untouched = context(target).base_weights(target)
     for component in family.block_shapes():
         templates = gene.tensors[f"templates/{component}"].double().tolist()
         for layer in range(depth):
@@ -156,9 +156,10 @@ def test_condensation_starts_from_ordinary_matrices_and_trains_only_the_gene(
 ) -> None:
     networks: list[ExpandedModel] = []
     monkeypatch.setattr(MeteredContext, "train", lambda self, network, recipe, teacher: networks.append(network))
-    used = context(recipes={"condensation": Recipe(epochs=1, batch_size=1, learning_rate=1.0)})
     request = create(method).gene_request(FAMILY, FAMILY)
     assert request is not None
+    recipes = {"condensation": Recipe(epochs=1, batch_size=1, learning_rate=1.0)}
+    used = context(request.family, role="auxiliary", recipes=recipes)
     gene = create(method).prepare(request, used)
     assert gene.family.depth == {"share": 12, "telg": 12, "sws": 16}[method]
     (network,) = networks
@@ -206,7 +207,7 @@ def test_class_token_and_tables_on_one_side_only(method: str, in_family: bool, g
     target = replace(FAMILY, depth=5, class_token=not in_family, irpe=not in_family)
     gene = random_gene(create(method), family, generator)
     model = initialized(create(method), target, gene, same_task=False)
-    own = context().base_weights(target)
+    own = context(target).base_weights(target)
     kept = {name for name, weight in model.named_parameters() if torch.equal(weight, own[name])}
     expected = {name for name in own if "rpe_" in name} | {"head.weight", "head.bias"}
     expected |= {"cls_token"} if target.class_token else set()

@@ -16,10 +16,11 @@ from learngene_bench.contracts.gene import Gene
 from learngene_bench.expansion.algebra import Expansion
 from learngene_bench.methods.wave import Layout, Wave, WaveOptions, components, over_relative_depth, widen_non_block
 from learngene_bench.models.vit import ViTSpec
-from learngene_bench.models.weights import build_model, write_weights
 from learngene_bench.training.context import MeteredContext
+from learngene_bench.training.inputs import new_model
 
 FAMILY = ViTSpec(depth=12, width=8, heads=2, patch_size=2, image_size=6, channels=1, classes=5, irpe=True)
+BASE = BaseInitialization(weight_init="xavier", position_std=0.5)
 
 
 def random_gene(family: ViTSpec, generator: torch.Generator, size: int | None = None, **options: object) -> Gene:
@@ -37,17 +38,13 @@ def random_gene(family: ViTSpec, generator: torch.Generator, size: int | None = 
     return Gene("wave", family, tensors, dict(request.settings))
 
 
-def context(seed: int = 0, same_task: bool = True) -> MeteredContext:
-    base = BaseInitialization(weight_init="xavier", position_std=0.5)
-    return MeteredContext(seed, torch.device("cpu"), Compute(), base, same_task=same_task)
-
-
-def initialized(target: ViTSpec, gene: Gene, **options: object) -> torch.nn.Module:
-    """The target as WAVE leaves it without scaler learning and noise."""
-    model = build_model(target)
-    write_weights(model, context().base_weights(target))
-    method = Wave(WaveOptions(learn_scalers=False, noise=0.0, **options))
-    method.initialize(model, target, gene, context())
+def initialized(
+    target: ViTSpec, gene: Gene, *, seed: int = 0, same_task: bool = True, noise: float = 0.0, **options: object
+) -> torch.nn.Module:
+    """The target as WAVE leaves it without scaler learning, and without noise unless some is given."""
+    where = MeteredContext(seed, torch.device("cpu"), Compute(), BASE, target, same_task=same_task)
+    model = new_model(target, BASE, seed)
+    Wave(WaveOptions(learn_scalers=False, noise=noise, **options)).initialize(model, target, gene, where)
     return model.eval()
 
 
@@ -162,35 +159,31 @@ def test_interpolation_over_relative_depth() -> None:
 def test_noise_breaks_ties_between_repeated_blocks(generator: torch.Generator) -> None:
     gene = random_gene(replace(FAMILY, irpe=False), generator)
     target = replace(FAMILY, irpe=False, depth=2, width=16, heads=4)
-    model = build_model(target)
-    write_weights(model, context().base_weights(target))
-    Wave(WaveOptions(learn_scalers=False, noise=1e-3)).initialize(model, target, gene, context())
-    proj = model.get_parameter("blocks.0.attn.proj.weight")
+    proj = initialized(target, gene, noise=1e-3).get_parameter("blocks.0.attn.proj.weight")
     assert not torch.equal(proj[:8], proj[8:])
     torch.testing.assert_close(proj[:8], proj[8:], atol=0.05, rtol=0)
 
 
-def test_parts_that_are_no_templates_stay_as_they_were(generator: torch.Generator) -> None:
-    """Table 4's rows: norms initialized at random (which for a norm is 1 and 0)."""
-    method = Wave(WaveOptions(parts=("attention", "projection", "mlp"), learn_scalers=False))
-    gene = random_gene(FAMILY, generator, parts=method.options.parts)
-    target = FAMILY.with_depth(2)
-    model = build_model(target)
-    write_weights(model, context().base_weights(target))
-    method.initialize(model, target, gene, context())
-    assert torch.equal(model.get_parameter("blocks.1.norm1.weight"), torch.ones(8))
-    assert not any("norm1" in name for name in method.stored_shapes(target, FAMILY))
+@pytest.mark.parametrize("classes", [5, 7])
+def test_parts_that_are_no_templates_stay_as_they_arrived(classes: int, generator: torch.Generator) -> None:
+    """Table 4's rows: other parts are the target's own, also where a model with other classes learns the scalers."""
+    parts = ("attention", "norm")
+    gene = random_gene(FAMILY, generator, parts=parts)
+    target = replace(FAMILY, depth=2, classes=classes)
+    own, model = new_model(target, BASE, 0), initialized(target, gene, same_task=classes == 5)
+    blocks = {name: weight for name, weight in model.named_parameters() if name.startswith("blocks.")}
+    kept = {name for name, weight in blocks.items() if torch.equal(weight, own.get_parameter(name))}
+    assert kept == {name for name in blocks if ".mlp." in name or ".proj." in name}
+    stored = Wave(WaveOptions(parts=parts)).stored_shapes(target, FAMILY)
+    assert not any("mlp" in name or "attn.proj" in name for name in stored)
 
 
 def test_other_tasks_keep_their_own_head_and_class_token(generator: torch.Generator) -> None:
     gene = random_gene(FAMILY, generator)
     target = replace(FAMILY, depth=2, classes=7, class_token=True)
-    model = build_model(target)
-    own = context().base_weights(target)
-    write_weights(model, own)
-    Wave(WaveOptions(learn_scalers=False)).initialize(model, target, gene, context(same_task=False))
-    assert torch.equal(model.get_parameter("head.weight"), own["head.weight"])
-    assert torch.equal(model.get_parameter("cls_token"), own["cls_token"])
+    own, model = new_model(target, BASE, 0), initialized(target, gene, same_task=False)
+    assert torch.equal(model.get_parameter("head.weight"), own.get_parameter("head.weight"))
+    assert torch.equal(model.get_parameter("cls_token"), own.get_parameter("cls_token"))
     assert torch.equal(model.get_parameter("pos_embed")[:, 1:], gene.tensors["stem/pos_embed"])
 
 

@@ -56,12 +56,12 @@ def test_the_same_results_give_the_same_bytes(costly: Any, tmp_path: Path, kind:
 
 def test_files_are_named_by_what_they_show(example: Any, tmp_path: Path) -> None:
     assert [path.name for path in plots.accuracy(load([example.folder]), tmp_path)] == [
-        "accuracy-depth-digits-5d1e5d1e-protocol2.png",
-        "accuracy-depth-digits-5d1e5d1e-protocol2.pdf",
+        "accuracy-depth-digits-5d1e5d1e-protocol3.png",
+        "accuracy-depth-digits-5d1e5d1e-protocol3.pdf",
     ]
     assert [path.name for path in plots.curves(load([example.folder]), tmp_path)][::2] == [
-        "curves-depth-micro-digits-5d1e5d1e-protocol2.png",
-        "curves-depth-mini-digits-5d1e5d1e-protocol2.png",
+        "curves-depth-micro-digits-5d1e5d1e-protocol3.png",
+        "curves-depth-mini-digits-5d1e5d1e-protocol3.png",
     ]
 
 

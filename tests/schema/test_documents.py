@@ -83,8 +83,8 @@ def test_document_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 
 def test_costs_add_up() -> None:
-    assert Cost(epochs=1.0, iterations=2, flops=3.0) + Cost(images=4, seconds=0.5) == Cost(
-        epochs=1.0, iterations=2, images=4, flops=3.0, seconds=0.5
+    assert Cost(epochs=1.0, iterations=2, flops=3.0, parameters=6) + Cost(images=4, seconds=0.5, parameters=1) == Cost(
+        epochs=1.0, iterations=2, images=4, flops=3.0, seconds=0.5, parameters=7
     )
 
 

@@ -113,7 +113,7 @@ def test_each_process_draws_its_own(tiny: ViTSpec) -> None:
 
 
 def test_the_table_names_every_stream() -> None:
-    """A stream that the code names is in the table of the docs."""
+    """A stream that the code names is in the table of the docs; purposes of a method's own draws are one row."""
     root = Path(__file__).parents[2]
     table = (root / "docs/reproducibility.md").read_text()
     named = set()

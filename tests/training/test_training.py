@@ -229,9 +229,3 @@ def test_no_step_waits_for_the_gpu() -> None:
     model.register_full_backward_hook(lambda *_: torch.cuda.set_sync_debug_mode("default"))
     train(model, split, recipe, phase)
     torch.cuda.set_sync_debug_mode("default")
-
-
-def test_fine_tuning_keeps_its_random_streams_under_a_new_name() -> None:
-    """The streams were named `tuning` once; under another name all numbers would be others."""
-    names = {name: TrainingRun(name, RngStreams(0), Compute(), 5).stream for name in ("finetuning", "hypernetwork")}
-    assert names == {"finetuning": "tuning", "hypernetwork": "hypernetwork"}

@@ -8,7 +8,7 @@ const entries = [...document.querySelectorAll("td[data-records]")];
 const form = document.querySelector("form");
 const dialog = document.querySelector("dialog");
 const moments = ["as initialized", "after fine-tuning"];
-const amounts = ["epochs", "iterations", "images", "FLOPs", "seconds"];
+const amounts = ["epochs", "iterations", "images", "FLOPs", "seconds", "numbers trained"];
 
 const recordsOf = (entry) => (entry?.dataset.records ?? "").split(" ").filter(Boolean).map((at) => records[at]);
 const rowsOf = (table) => [...table.tBodies[0].rows].filter((row) => !row.matches(".group"));

@@ -30,7 +30,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from learngene_bench.planning.plan import Cell, Plan, Stage
+from learngene_bench.contracts.family import spec_from_dict
+from learngene_bench.planning.plan import Plan, Stage
 from learngene_bench.planning.planner import make_plan
 from learngene_bench.planning.request import build_request
 from learngene_bench.plugins.registry import Registry
@@ -42,6 +43,7 @@ from learngene_bench.schema.metric import CurvePoint
 from learngene_bench.schema.progress import Progress
 from learngene_bench.schema.record import RECORDS, CellRecord, Failure, Record
 from learngene_bench.schema.stage import StageFile
+from learngene_bench.schema.subject import PlannedCell
 from learngene_bench.util.files import read_json, write_json
 
 LGBENCH = str(Path(sys.executable).with_name("lgbench"))
@@ -151,7 +153,7 @@ class Samples:
         """Makes the record of a stage from the sample's, with the fields that differ from stage to stage."""
         return self.records[stage.kind].model_copy(update={"address": stage.address, "inputs": dict(stage.inputs)})
 
-    def cell(self, stage: Stage, cell: Cell, plan: Plan, draw: random.Random) -> CellRecord:
+    def cell(self, stage: Stage, cell: PlannedCell, plan: Plan, draw: random.Random) -> CellRecord:
         """Makes the record of a cell with random numbers; it has as many epochs and tensors as the cell."""
         record = self.stage(stage)
         assert isinstance(record, CellRecord)
@@ -169,17 +171,18 @@ class Samples:
             }
         )
 
-    def initial_weights(self, cell: Cell, draw: random.Random) -> dict[str, Any]:
+    def initial_weights(self, cell: PlannedCell, draw: random.Random) -> dict[str, Any]:
         """Makes statistics for each tensor."""
-        names = sorted(cell.target.parameter_shapes())
+        names = sorted(spec_from_dict(cell.target).parameter_shapes())
         return {name: {statistic: draw.gauss(0, 1) for statistic in self.statistics} for name in names}
 
 
-def learning_curve(cell: Cell, plan: Plan, point: CurvePoint, draw: random.Random) -> tuple[CurvePoint, ...]:
+def learning_curve(cell: PlannedCell, plan: Plan, point: CurvePoint, draw: random.Random) -> tuple[CurvePoint, ...]:
     """Makes a curve with a point for each epoch; deeper models and methods later in the plan end higher."""
     epochs = math.ceil(plan.preset.recipes["finetuning"].epochs or 1)
     start = 10 + draw.gauss(0, 1)
-    rise = 20 + cell.target.depth + plan.methods.index(cell.method) + draw.gauss(0, 1)
+    methods = [(row.method, row.variant) for row in plan.methods]
+    rise = 20 + int(cell.target["depth"] or 0) + methods.index((cell.method, cell.variant)) + draw.gauss(0, 1)
     curve = []
     for epoch in range(epochs + 1):
         top1 = min(100.0, max(0.0, start + rise * (1 - math.exp(-3 * epoch / epochs))))

@@ -28,6 +28,7 @@ from unittest.mock import patch
 
 import torch
 
+from learngene_bench.contracts.family import spec_from_dict
 from learngene_bench.contracts.task import task_kind
 from learngene_bench.execution import cell_stage, stage
 from learngene_bench.execution.device import choose_device
@@ -99,7 +100,7 @@ def main() -> None:
     print(
         f"torch {torch.__version__}, Python {versions()['python']}, {enough.preset.compute.threads} threads, ", end=""
     )
-    print(f"{enough.cells[0].target}, {curves['cell'][-1].iterations} iterations")
+    print(f"{spec_from_dict(enough.cells[0].target)}, {curves['cell'][-1].iterations} iterations")
     compare("seconds", seconds)
     compare("processor seconds", processor)
     explain(shares, min(seconds["direct"][1:]))
@@ -121,13 +122,14 @@ def iterations_for(seconds: float, short: Plan) -> int:
 def directly(plan: Plan) -> Curve:
     """Runs the cell's training and nothing else."""
     cell, preset = plan.cells[0], plan.preset
+    target = spec_from_dict(cell.target)
     torch.set_num_threads(preset.compute.threads)
     device = choose_device(preset.compute.device)
     facts, splits, _ = load_data(canonical(preset.data))
-    recipe = preset.recipe_of("finetuning", cell.target.width)
-    model = new_model(cell.target, preset.base, cell.seed, recipe.drop_path)
-    context = MeteredContext(cell.seed, device, preset.compute, preset.base)
-    Registry().get(METHOD).create({}).initialize(model, cell.target, None, context)
+    recipe = preset.recipe_of("finetuning", target.width)
+    model = new_model(target, preset.base, cell.seed, recipe.drop_path)
+    context = MeteredContext(cell.seed, device, preset.compute, preset.base, target)
+    Registry().get(METHOD).create({}).initialize(model, target, None, context)
     held_out = plain_images(splits.test, splits, device)
     phase = TrainingRun(
         name="finetuning",

@@ -14,7 +14,7 @@ from learngene_bench.planning.plan import Plan, Stage
 from learngene_bench.planning.planner import make_plan
 from learngene_bench.planning.request import build_request
 from learngene_bench.plugins.registry import Registry
-from learngene_bench.runs.manifest import describe_cell, planned_cell, write_manifest
+from learngene_bench.runs.manifest import describe_cell, write_manifest
 from learngene_bench.runs.store import Runs
 from learngene_bench.schema.base import write
 from learngene_bench.schema.cost import AncestorCost, CellCost, Cost, GeneCost
@@ -70,7 +70,7 @@ def recorded(
     manifest = write_manifest(plan, made.runs, list(PROVENANCE.command))
     made.change(manifest, lambda content: content.update(created=created))
     descriptions = {cell.address: describe_cell(cell, plan) for cell in plan.cells}
-    cells = {cell.address: planned_cell(cell, plan) for cell in plan.cells}
+    cells = {cell.address: cell for cell in plan.cells}
     for address, stage in plan.stages.items():
         execution = Execution(
             command=PROVENANCE.command,

@@ -15,13 +15,13 @@ from rich.text import Text
 from learngene_bench.cli import common
 from learngene_bench.execution.estimate import estimate_rate, longest_chain
 from learngene_bench.execution.resources import device_kind_here, worker_slots
-from learngene_bench.planning.plan import Cell, MethodVariant, Plan, UnsupportedCell
+from learngene_bench.planning.plan import Plan
 from learngene_bench.planning.planner import make_plan
 from learngene_bench.planning.request import build_request
 from learngene_bench.plugins.registry import Registry
-from learngene_bench.runs.manifest import planned_cell
 from learngene_bench.runs.store import Runs, State
 from learngene_bench.schema.constants import STAGE_KINDS
+from learngene_bench.schema.subject import PlannedCell, Subject
 from learngene_bench.util.durations import duration
 
 WIDE = 25, 7
@@ -76,12 +76,9 @@ def _as_json(plan: Plan, states: dict[str, State], estimate: dict[str, Any]) -> 
         "preset": plan.preset.name,
         "grid": plan.grid.name,
         "setting": plan.setting,
-        "cells": [
-            {**planned_cell(cell, plan).model_dump(mode="json"), "state": states[cell.address]} for cell in plan.cells
-        ],
+        "cells": [{**cell.model_dump(mode="json"), "state": states[cell.address]} for cell in plan.cells],
         "dashes": [
-            {"method": dash.method.name, "variant": dash.method.variant, "size": dash.size, "task": dash.task}
-            | {"target": dash.target.as_dict(), "reason": dash.reason}
+            dash.model_dump(mode="json", include={"method", "variant", "size", "task", "target", "reason"})
             for dash in plan.unsupported
         ],
         "stages": [
@@ -96,22 +93,22 @@ def _as_json(plan: Plan, states: dict[str, State], estimate: dict[str, Any]) -> 
 Place = int | str
 
 
-def _place(plan: Plan, found: Cell | UnsupportedCell) -> Place:
+def _place(plan: Plan, found: Subject) -> Place:
     """Returns the place of a cell or dash on the grid's axis."""
-    if plan.grid.axis == "task":
-        return found.task
-    return found.target.width if plan.grid.axis == "width" else found.target.depth
+    return found.task if plan.grid.axis == "task" else int(found.target[plan.grid.axis] or 0)
 
 
 def _print(plan: Plan, states: dict[str, State], estimate: dict[str, Any], console: Console) -> None:
     table = Table(title=Text(f"{plan.grid.title}, preset {plan.setting_description}"), title_justify="left", box=None)
-    table.add_column("method", overflow="fold", min_width=max(len("method"), *(len(row.name) for row in plan.methods)))
+    table.add_column(
+        "method", overflow="fold", min_width=max(len("method"), *(len(row.method) for row in plan.methods))
+    )
     table.add_column("size", no_wrap=True)
     reasons: list[str] = []
-    cells: dict[tuple[MethodVariant, str, Place], list[Cell]] = {}
+    cells: dict[tuple[str, str, str, Place], list[PlannedCell]] = {}
     for cell in plan.cells:
-        cells.setdefault((cell.method, cell.size, _place(plan, cell)), []).append(cell)
-    dashes = {(dash.method, dash.size, _place(plan, dash)): dash.reason for dash in plan.unsupported}
+        cells.setdefault((cell.method, cell.variant, cell.size, _place(plan, cell)), []).append(cell)
+    dashes = {(dash.method, dash.variant, dash.size, _place(plan, dash)): dash.reason for dash in plan.unsupported}
     places = list(dict.fromkeys(place for *_, place in [*cells, *dashes]))
     if plan.grid.axis != "task":
         places.sort(key=int)
@@ -122,10 +119,10 @@ def _print(plan: Plan, states: dict[str, State], estimate: dict[str, Any], conso
         table.add_column(heading, justify="right", no_wrap=True)
     for row in plan.methods:
         for size in plan.sizes():
-            own = [cell for place in places for cell in cells.get((row, size, place), [])]
+            own = [cell for place in places for cell in cells.get((row.method, row.variant, size, place), [])]
             marks = []
             for place in places:
-                here = (row, size, place)
+                here = (row.method, row.variant, size, place)
                 if here in dashes:
                     if dashes[here] not in reasons:
                         reasons.append(dashes[here])
@@ -134,7 +131,7 @@ def _print(plan: Plan, states: dict[str, State], estimate: dict[str, Any], conso
                     marks.append(_mark([states[cell.address] for cell in cells[here]]) if here in cells else "")
             if not any(marks):
                 continue
-            name = row.name + (f" ({row.variant})" if row.variant else "")
+            name = row.method + (f" ({row.variant})" if row.variant else "")
             table.add_row(*map(Text, [name, size, *marks, *(_costs(own) if costs else ())]))
     console.print(table)
     for number, reason in enumerate(reasons, start=1):
@@ -152,9 +149,9 @@ def _print(plan: Plan, states: dict[str, State], estimate: dict[str, Any], conso
     console.print(Text("numbers: cells done of cells planned", style="dim"))
 
 
-def _costs(cells: list[Cell]) -> tuple[str, str]:
+def _costs(cells: list[PlannedCell]) -> tuple[str, str]:
     """The parameter column in millions, a mean where it depends on the target, and epochs of preparation."""
-    stored = [cell.stored_parameters for cell in cells]
+    stored = [cell.parameters.stored for cell in cells]
     epochs = cells[0].prepare_epochs if cells else None
     return f"{sum(stored) / len(stored) / 1e6:.3f}" if stored else "", f"{epochs:g}" if epochs is not None else "-"
 

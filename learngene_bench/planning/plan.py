@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from learngene_bench.config.grid import Grid
 from learngene_bench.config.preset import Preset
-from learngene_bench.contracts.family import ModelSpec
-from learngene_bench.schema.constants import Group, StageKind
+from learngene_bench.schema.constants import StageKind
 from learngene_bench.schema.stage import AncestorConfig, CellConfig, Config, TeacherConfig, stage_address
+from learngene_bench.schema.subject import MethodVariant, PlannedCell, UnsupportedSubject
 
 if TYPE_CHECKING:
     from learngene_bench.planning.tasks import Task
@@ -54,47 +54,6 @@ class Stage:
         return self.kind, method, f"width{model['width']}"
 
 
-@dataclass(frozen=True)
-class MethodVariant:
-    """A method as one row of a table.
-
-    Attributes:
-        variant: the options and recipe overrides that set it apart from its default.
-        version: the method's own, for a plugin file with the beginning of its hash.
-    """
-
-    name: str
-    title: str
-    group: Group
-    variant: str
-    version: str
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One measurement: a row x target x task x seed."""
-
-    method: MethodVariant
-    size: str
-    task: str
-    target: ModelSpec
-    seed: int
-    address: str
-    stored_parameters: int
-    prepare_epochs: float | None
-
-
-@dataclass(frozen=True)
-class UnsupportedCell:
-    """A measurement that cannot exist, and why."""
-
-    method: MethodVariant
-    size: str
-    task: str
-    target: ModelSpec
-    reason: str
-
-
 @dataclass
 class Plan:
     """The cells and stages of a run.
@@ -104,19 +63,17 @@ class Plan:
         setting: hash of all that cells share whatever their method and target: never mixed within a table.
         equal_budget_of: the setting with ordinary budgets, if this plan makes the budgets equal.
         files: where files of weights lie that stages are told apart by, by their SHA-256.
-        source: name of the task on which genes are made.
         tasks: the source task and those that targets are fine-tuned on.
         task_data: settings of the data that cells are fine-tuned on, by address, where these are not the source task's.
     """
 
     preset: Preset
     grid: Grid
-    source: str
     setting: str
     setting_description: str
     stages: dict[str, Stage] = field(default_factory=dict)
-    cells: list[Cell] = field(default_factory=list)
-    unsupported: list[UnsupportedCell] = field(default_factory=list)
+    cells: list[PlannedCell] = field(default_factory=list)
+    unsupported: list[UnsupportedSubject] = field(default_factory=list)
     methods: list[MethodVariant] = field(default_factory=list)
     equal_budget_of: str | None = None
     equal_budget_iterations: int = 0

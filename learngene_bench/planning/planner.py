@@ -9,12 +9,13 @@ from learngene_bench.contracts.family import count
 from learngene_bench.contracts.initializer import Distiller, GeneRequest, Initializer, wrong_family
 from learngene_bench.planning.descriptions import describe_setting, describe_variant
 from learngene_bench.planning.method_spec import MethodSpec
-from learngene_bench.planning.plan import Cell, MethodVariant, Plan, UnsupportedCell
+from learngene_bench.planning.plan import Plan
 from learngene_bench.planning.request import Request
 from learngene_bench.planning.scope import Scope, recipe_of_method
 from learngene_bench.planning.stages import StageMaker
 from learngene_bench.planning.targets import Target, model_family
 from learngene_bench.planning.tasks import Task
+from learngene_bench.schema.subject import MethodVariant, Parameters, PlannedCell, Subject, UnsupportedSubject
 from learngene_bench.util.files import address_of
 
 
@@ -41,13 +42,14 @@ def make_plan(request: Request) -> Plan:
             variant = _variant(spec, method, target, gene, scope, maker)
             if variant not in plan.methods:
                 plan.methods.append(variant)
+            subject = dict(_subject(variant, target, scope))
             if reason is not None:
-                plan.unsupported.append(UnsupportedCell(variant, target.size, target.task.name, target.spec, reason))
+                plan.unsupported.append(UnsupportedSubject(**subject, reason=reason))
                 continue
             addresses = maker.cells(spec, method, target, gene, _label(variant, target, scope))
-            stored, epochs = _stored_parameters(method, target, scope), _prepare_epochs(method, target, gene, scope)
+            parameters, epochs = _parameters(method, target, scope), _prepare_epochs(method, target, gene, scope)
             for seed, address in enumerate(addresses):
-                cell = Cell(variant, target.size, target.task.name, target.spec, seed, address, stored, epochs)
+                cell = PlannedCell(**subject, seed=seed, parameters=parameters, prepare_epochs=epochs, address=address)
                 plan.cells.append(cell)
                 if target.task != scope.source:
                     plan.task_data[address] = target.task.settings
@@ -76,7 +78,6 @@ def _empty_plan(scope: Scope, maker: StageMaker) -> Plan:
     plan = Plan(
         scope.preset,
         scope.request.grid,
-        source=scope.source.name,
         tasks=list({task.name: task for task in (scope.source, *scope.tasks)}.values()),
         setting=address_of(shared),
         setting_description=describe_setting(scope),
@@ -122,27 +123,38 @@ def _variant(
 ) -> MethodVariant:
     source_hash = spec.registered.source_hash
     return MethodVariant(
-        name=method.name,
+        method=method.name,
+        version=f"{method.version}+{source_hash[:8]}" if source_hash else str(method.version),
+        variant=describe_variant(method, target, gene, scope, maker.hash_of),
         title=method.row_title(),
         group=method.group,
-        variant=describe_variant(method, target, gene, scope, maker.hash_of),
-        version=f"{method.version}+{source_hash[:8]}" if source_hash else str(method.version),
+    )
+
+
+def _subject(variant: MethodVariant, target: Target, scope: Scope) -> Subject:
+    return Subject(
+        **dict(variant),
+        size=target.size,
+        task=target.task.name,
+        source=scope.source.name,
+        target=target.spec.as_dict(),
     )
 
 
 def _label(variant: MethodVariant, target: Target, scope: Scope) -> str:
     """Names a cell, seed apart; its task and width only where they tell it from others of the plan."""
     sizes, widths = {other.size for other in scope.targets}, {other.spec.width for other in scope.targets}
-    words = [variant.name, f"({variant.variant})" if variant.variant else "", target.size]
+    words = [variant.method, f"({variant.variant})" if variant.variant else "", target.size]
     words += [f"width {target.spec.width}"] if len(widths) > len(sizes) else []
     words += [f"depth {target.spec.depth}", f"on {target.task.name}" if target.task != scope.source else ""]
     return " ".join(filter(None, words))
 
 
-def _stored_parameters(method: Initializer, target: Target, scope: Scope) -> int:
-    """Counts the parameters that are handed over; without a head in transfer, as in the paper's table of it."""
+def _parameters(method: Initializer, target: Target, scope: Scope) -> Parameters:
+    """Counts parameters; in transfer those that are handed over have no head, as in the paper's table of it."""
     spec = target.spec if target.task == scope.source else replace(target.spec, classes=0)
-    return count(dict(method.stored_shapes(spec, target.base)))
+    stored = count(dict(method.stored_shapes(spec, target.base)))
+    return Parameters(stored=stored, model=target.spec.parameter_count())
 
 
 def _prepare_epochs(method: Initializer, target: Target, gene: GeneRequest | None, scope: Scope) -> float | None:

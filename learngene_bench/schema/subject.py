@@ -8,8 +8,8 @@ from learngene_bench.schema.base import Address, Amount, Document, ModelDescript
 from learngene_bench.schema.constants import FOLDER_DIGITS, Group
 
 
-class Subject(Document):
-    """A method, with its options, on a target and a task; seeds apart.
+class MethodVariant(Document):
+    """A method with its options: one row of a table.
 
     Attributes:
         method: name of the method.
@@ -17,10 +17,6 @@ class Subject(Document):
         variant: options and recipe overrides that set it apart from the method's default.
         title: what tables call the method.
         group: group of the method.
-        size: name of the preset's size that the target belongs to.
-        task: task that the target is fine-tuned and measured on.
-        source: task that genes and ancestors are made on.
-        target: the model that is initialized.
     """
 
     method: Text
@@ -28,6 +24,18 @@ class Subject(Document):
     variant: Text
     title: Text
     group: Group
+
+
+class Subject(MethodVariant):
+    """A method, with its options, on a target and a task; seeds apart.
+
+    Attributes:
+        size: name of the preset's size that the target belongs to.
+        task: task that the target is fine-tuned and measured on.
+        source: task that genes and ancestors are made on.
+        target: the model that is initialized.
+    """
+
     size: Text
     task: Text
     source: Text

@@ -70,7 +70,7 @@ def test_rows_say_whether_the_weights_are_published_ones(weights: Path) -> None:
     plan = plan_of(methods=f"ghn3,ghn3:weights={weights}")
     titles = {(row.title, row.group, row.variant == "") for row in plan.methods}
     assert titles == {("GHN-3-style, trained here", "direct", True), ("GHN-3, published weights", "direct", False)}
-    assert {(cell.method.title, cell.prepare_epochs, cell.stored_parameters) for cell in plan.cells} == {
+    assert {(cell.title, cell.prepare_epochs, cell.parameters.stored) for cell in plan.cells} == {
         ("GHN-3-style, trained here", plan.preset.recipes["hypernetwork"].epochs, 0),
         ("GHN-3, published weights", None, 0),
     }

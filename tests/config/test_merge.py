@@ -110,7 +110,7 @@ def test_nothing_is_claimed_that_is_not_applied() -> None:
     assert plan_of("he", "finetuning.epochs=3", quick=True).setting_description == "imagenet-quick"
     assert plan_of("he", "finetuning.epochs=10", "data.crop=0.875").setting_description == "imagenet"
     rows = plan_of("wave,he,ghn3", "sizes.s.recipes.condensation.epochs=2", "pretraining.epochs=9").methods
-    assert {(row.name, row.variant) for row in rows} == {
+    assert {(row.method, row.variant) for row in rows} == {
         ("wave", ""),
         ("wave", "condensation.epochs=2"),
         ("he", ""),
@@ -123,7 +123,7 @@ def test_equal_addresses_have_equal_descriptions() -> None:
     described: dict[str, str] = {}
     for chosen in itertools.chain.from_iterable(itertools.combinations(settings, n) for n in range(4)):
         for cell in plan_of("wave,he,weight-selection,ligo", *chosen, "grid.depths=[6]").cells:
-            assert described.setdefault(cell.address, cell.method.variant) == cell.method.variant
+            assert described.setdefault(cell.address, cell.variant) == cell.variant
 
 
 OVERRIDES: dict[str, Any] = {

@@ -75,7 +75,7 @@ def test_the_recorded_recipe_is_the_one_that_trains(tmp_path: Path, trained: dic
             assert (trained["finetuning"].learning_rate, trained["finetuning"].iterations) == (5e-5, 2)
     assert plan.setting_description == "digits, finetuning.iterations=2, finetuning.learning_rate=5e-05"
     common = "teacher.recipe.iterations=1, inheritance.iterations=1, condensation.iterations=3"
-    assert {cell.size: cell.method.variant for cell in plan.cells} == {
+    assert {cell.size: cell.variant for cell in plan.cells} == {
         "micro": common,
         "wide": f"{common}, condensation.learning_rate=0.0001",
     }

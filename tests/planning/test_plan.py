@@ -28,7 +28,7 @@ def addresses(plan: Plan, kind: str) -> set[str]:
 
 
 def of_method(plan: Plan, name: str) -> set[str]:
-    return {cell.address for cell in plan.cells if cell.method.name == name}
+    return {cell.address for cell in plan.cells if cell.method == name}
 
 
 def test_one_gene_for_all_depths_and_one_teacher_for_all_seeds() -> None:
@@ -103,9 +103,7 @@ def test_equal_budget_takes_own_training_off_the_finetuning() -> None:
     plan = make_plan(request)
     assert (plan.equal_budget_of, plan.setting != ordinary.setting) == (ordinary.setting, True)
     assert addresses(plan, "gene") == addresses(ordinary, "gene")
-    iterations = {
-        (c.method.name, c.method.variant): plan.stages[c.address].config.finetuning.iterations for c in plan.cells
-    }
+    iterations = {(c.method, c.variant): plan.stages[c.address].config.finetuning.iterations for c in plan.cells}
     # 5 epochs of 19 steps and 150 iterations for scalers: 245 in all.
     assert iterations == {("wave", ""): 95, ("he", ""): 245, ("wave", "learn_scalers=false"): 245}
     assert plan.equal_budget_iterations == 245
@@ -115,7 +113,7 @@ def test_quick_is_another_setting() -> None:
     plan = plan_of(quick=True)
     assert plan.preset.name == "digits-quick"
     assert not (plan.stages.keys() & plan_of().stages.keys())
-    assert {cell.target.depth for cell in plan.cells} == {4, 6}
+    assert {cell.target["depth"] for cell in plan.cells} == {4, 6}
 
 
 def test_recipes_of_a_size(tmp_path: Path) -> None:
@@ -127,7 +125,7 @@ def test_recipes_of_a_size(tmp_path: Path) -> None:
     assert preset.recipe_of("condensation", 64).epochs == 1
     assert preset.recipe_of("condensation", 48) == preset.recipes["condensation"]
     plan = plan_of("wave", preset=str(mine))
-    assert {(cell.size, cell.target.width, cell.prepare_epochs) for cell in plan.cells} == {
+    assert {(cell.size, cell.target["width"], cell.prepare_epochs) for cell in plan.cells} == {
         ("wide", 64, 1),
         ("micro", 48, preset.recipes["condensation"].epochs),
     }
@@ -201,7 +199,7 @@ def test_a_method_that_initializes_longer_than_the_equal_budget_is_left_out(tmp_
     settings, registry = ["adapter.iterations=300"], Registry([plugin])
     request = build_request("mine,he", "depth", "digits", 1, settings, registry, quick=False, equal_budget=True)
     plan = make_plan(request)
-    assert {cell.method.name for cell in plan.cells} == {"he"}
+    assert {cell.method for cell in plan.cells} == {"he"}
     assert {cell.reason for cell in plan.unsupported} == {
         "it initializes in 300 iterations, and the equal budget is 245"
     }

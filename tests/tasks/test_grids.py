@@ -10,6 +10,7 @@ import pytest
 
 from learngene_bench.cli.main import run_command
 from learngene_bench.config.loader import load_preset, shipped_files
+from learngene_bench.contracts.family import spec_from_dict
 from learngene_bench.planning.plan import Plan
 from learngene_bench.planning.planner import make_plan
 from learngene_bench.planning.request import build_request
@@ -33,7 +34,7 @@ def test_every_grid_can_be_planned_at_every_scale(grid: str, preset: str) -> Non
     """No data are needed for that: what is published is known, and the rest is embedded."""
     plan = plan_of(grid, "all", preset=preset)
     assert plan.cells
-    assert {row.name for row in plan.methods} == set(Registry().names())
+    assert {row.method for row in plan.methods} == set(Registry().names())
 
 
 @pytest.mark.parametrize("grid", ["components", "templates", "instinct"])
@@ -46,17 +47,17 @@ def test_an_ablation_has_rows_of_its_own(grid: str) -> None:
 def test_widths_are_those_of_the_paper() -> None:
     plan = plan_of("width", "he,wave", preset="imagenet")
     assert {cell.size for cell in plan.cells} == {"s"}
-    assert [cell.target.width for cell in plan.cells if cell.method.name == "he"] == [384, 576, 768, 1152, 1536]
+    assert [cell.target["width"] for cell in plan.cells if cell.method == "he"] == [384, 576, 768, 1152, 1536]
     sides = {
-        cell.target.width: plan.stages[plan.stages[cell.address].inputs["gene"]].config.settings["template_size"]
+        cell.target["width"]: plan.stages[plan.stages[cell.address].inputs["gene"]].config.settings["template_size"]
         for cell in plan.cells
-        if cell.method.name == "wave"
+        if cell.method == "wave"
     }
     assert sides == {384: 384, 576: 192, 768: 384, 1152: 384, 1536: 384}
 
 
 def test_widths_are_whole_heads() -> None:
-    targets = [cell.target for cell in plan_of("width", "he").cells]
+    targets = [spec_from_dict(cell.target) for cell in plan_of("width", "he").cells]
     assert [target.width for target in targets] == [48, 80, 96, 144, 192]  # 72 would be four heads and a half
     assert {target.head_dimension for target in targets} == {16}
 
@@ -68,7 +69,7 @@ def test_transfer_needs_nothing_that_depth_does_not_make() -> None:
 
 def test_downstream_targets_fit_their_task() -> None:
     plan = plan_of("transfer", METHODS, "downstream.tasks.shapes.data.canvas=16")
-    facts = {cell.task: (cell.target.classes, cell.target.image_size) for cell in plan.cells}
+    facts = {cell.task: (cell.target["classes"], cell.target["image_size"]) for cell in plan.cells}
     assert facts == {
         "digits-parity": (2, 12),
         "digits-turned": (4, 12),
@@ -118,7 +119,7 @@ def test_where_data_lie_changes_neither_address_nor_setting(tmp_path: Path) -> N
 
 def test_the_instinct_grid_finetunes_longer_from_the_same_genes() -> None:
     plan, depth = plan_of("instinct", None), plan_of("depth", "he,heru-lg,auto-lg,telg,wave,direct-pt")
-    lengths = {plan.stages[cell.address].config.finetuning.epochs for cell in plan.cells if cell.method.name == "he"}
+    lengths = {plan.stages[cell.address].config.finetuning.epochs for cell in plan.cells if cell.method == "he"}
     assert lengths == {2 * load_preset("digits").recipes["finetuning"].epochs}  # type: ignore[operator]
     assert inputs(plan) <= inputs(depth)
     assert plan.setting != depth.setting

@@ -22,8 +22,9 @@ class He(Initializer[NoOptions]):
     qkv ~ U(-v, v) with v = sqrt(6 / (rows / 3 + columns)), as query, key and value are three D x D matrices; the other
     linear layers Xavier-uniform; the patch convolution U(-v, v) with v = sqrt(6 / (channels * p * p + D)); biases 0.
 
-    Choices of this suite: MoCo-v3 fixes a 2-D sine-cosine position embedding, here it stays learned and keeps the
-    preset's base initialization. On another task than the source the head does too, as for every method.
+    Choices of this suite: MoCo-v3 fixes a 2-D sine-cosine position embedding; here positions stay learned and keep the
+    preset's base initialization. On another task than the source the head keeps it too, as under every method that does
+    not define a head of its own. So these methods all begin such a task with the same head.
     """
 
     name = "he"

@@ -25,7 +25,9 @@ class JaxDefault(Initializer[NoOptions]):
 
     Linear layers Xavier-uniform, qkv as *one* 3D x D matrix (so smaller than under `he`, where query, key and value
     count apart); biases of the MLP normal of std 1e-6, other biases 0; the patch convolution LeCun-normal (truncated at
-    two standard deviations, variance 1 / fan-in); head 0.
+    two standard deviations, variance 1 / fan-in), its bias 0; head 0.
+
+    The head is 0 on every task: no other method defines the head of a task that is not the source.
 
     "Default" is not one thing, so it stands in the table as a row of its own. A choice of this suite: the position
     embedding keeps the preset's standard deviation, as for all methods.

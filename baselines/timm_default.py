@@ -17,10 +17,14 @@ if TYPE_CHECKING:
 
 
 class TimmDefault(Initializer[NoOptions]):
-    """timm's default for Vision Transformers: truncated normal of std .02, biases 0, patch convolution as in torch.
+    """timm's default for Vision Transformers.
 
-    "Default" is not one thing, so it stands in the table as a row of its own. The position embedding keeps the
-    preset's standard deviation, as for all methods: timm's .02 makes very small models learn very slowly.
+    Linear layers truncated-normal of std .02, their biases 0; weight and bias of the patch convolution as torch leaves
+    them, U(-v, v) with v = 1 / sqrt(channels * p * p); a class token normal of std 1e-6.
+
+    "Default" is not one thing, so it stands in the table as a row of its own. Choices of this suite: the position
+    embedding keeps the preset's standard deviation, as for all methods, since timm's .02 makes very small models learn
+    very slowly. On another task than the source the head keeps the preset's base initialization, as under `he`.
     """
 
     name = "timm"

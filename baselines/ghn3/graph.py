@@ -9,6 +9,12 @@ detours in each block:
 
 One node for each weight and each bias of a linear layer; norms have one node, from which weight and bias are predicted.
 Not in the graph, so never predicted: the class token, iRPE tables.
+
+This is, node for node, what the released code traces of torchvision's `VisionTransformer` where attention is not fused;
+fused attention shows it no softmax, so no msa. Of timm's own `VisionTransformer` it makes a graph without positions and
+without the sum that they go into: it keeps parameters of the modules that it lists (`MODULES`), and `pos_embed` is a
+parameter of the model itself. It then predicts no positions, and timm's random ones stay. (Where timm has a class of
+its own for norms, the released code stops with a `KeyError`.)
 """
 
 from __future__ import annotations

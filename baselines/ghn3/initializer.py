@@ -43,8 +43,8 @@ class Ghn3(Initializer[Ghn3Options, ViTSpec]):
 
     Nodes are operations with an embedding of their kind and of their weight's shape; pairs of nodes have an attention
     bias by the lengths of the paths between them. A decoder makes blocks of at most (hidden, hidden, 16, 16), which are
-    cut or repeated to a weight's shape, scaled by fan-in, and told apart by noise of standard deviation 1e-5. Equations
-    and state dict are those of the released code (SamsungSAILMontreal/ghn3, built on facebookresearch/ppuda).
+    cut or repeated to a weight's shape and scaled by fan-in; noise of standard deviation 1e-5 tells copies apart.
+    Equations and state dict are those of the released code (SamsungSAILMontreal/ghn3, built on facebookresearch/ppuda).
 
     Without `weights` the suite trains one for each size and seed, by the recipe `hypernetwork`: each batch of images
     goes through several Vision Transformers (`meta_batch_size`; 8 as published) of 3 to 12 layers and half to one and a
@@ -54,15 +54,22 @@ class Ghn3(Initializer[Ghn3Options, ViTSpec]):
     With `weights` no other option counts, sizes are read off the file, and rows are called "GHN-3, published weights".
 
     Kept from the base initialization: iRPE tables, a class token and its position, which are in no graph (the released
-    code draws that position at random too); and the head where the target's task is not the hypernetwork's. There the
-    published hypernetworks see the model's own number of classes, as the released code shows it to them (it changes a
-    weight by 4 to 6 % of its norm), and those trained here see the only number that they were trained on.
+    code draws that position at random too); and the head where the target's task is not the hypernetwork's (in the
+    released code `predict_class_layers=False`).
 
-    Choices of this suite: a model without class token takes all predicted positions, where the released code, made for
-    those with one, would draw the first at random; edge embeddings start normal, as the released constructor leaves
-    them, and not as the sinusoids that it writes first; in training here the decoders start larger
-    (`start_at_unit_variance` in `meta_batch.py`), and biases and norms of the hypernetwork get no weight decay; noise
-    has one scale (`prediction.py`). As WAVE prints it, nothing is stored.
+    On a task with another number of classes published hypernetworks are shown the model's own number: so does the
+    released code, as it runs. It means to show the number of the training (ppuda, `ghn/layers.py`, `ShapeEncoder`), but
+    looks for parameters marked "cls_w" and "cls_b", and `ghn3/nn.py`, `_map_net_params` marks them by sizes. Every
+    weight depends on it, by some percent of its norm. Hypernetworks trained here are shown the only number that they
+    know, that of the source task.
+
+    Choices of this suite: every target has the graph that the released code traces of torchvision's Vision Transformer
+    (`graph.py`), so positions are predicted, which that code does not do for timm's own model; a model without class
+    token takes all predicted positions, where the released code, made for those with one, would draw the first at
+    random and move the others by one place; edge embeddings start normal, as the released constructor leaves them, and
+    not as the sinusoids that it writes first; in training here the decoders start larger (`start_at_unit_variance` in
+    `meta_batch.py`), and biases and norms of the hypernetwork get no weight decay; noise has one scale
+    (`prediction.py`). As WAVE prints it, nothing is stored.
     """
 
     name = "ghn3"
@@ -135,7 +142,7 @@ def predicted(tensors: Mapping[str, Tensor], target: ViTSpec, *, same_task: bool
     """Predicts all of a model that the hypernetwork can, before noise.
 
     Args:
-        published: True for the authors' weights, which see a model's own number of classes.
+        published: True for the authors' weights, which are shown a model's own number of classes.
     """
     from learngene_bench.baselines.ghn3.prediction import predict
 

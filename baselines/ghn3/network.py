@@ -40,8 +40,8 @@ class GraphBatch:
         """Pads graphs.
 
         Args:
-            own_head: True if the head has the model's number of classes; if not it is seen with the hypernetwork's, the
-                only number that it was trained on.
+            own_head: True to show the head with the model's number of classes, False to show it with the number that
+                the hypernetwork was trained on.
         """
         most = max(len(graph.nodes) for graph in graphs)
         nothing = (len(layout.channel_values),) * 2 + (len(layout.spatial_values),) * 2

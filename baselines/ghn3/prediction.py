@@ -1,10 +1,13 @@
 """Makes the weights of models out of a hypernetwork's outputs: sliced, tiled, normalised, with noise between copies.
 
-A block is smaller than most weights. The released code (`_tile_params`, `_normalize`) cuts it to the weight's shape and
-repeats it where it is too small; so do biases and norms. Then, with fan-in the numbers that a row has:
+A block is smaller than most weights. The released code (`ghn3/nn.py`, `_tile_params` and `_normalize`) cuts it to the
+weight's shape and repeats it where it is too small. Vectors for norms and biases are cut and repeated in the same way.
+Then a prediction p becomes, with fan-in the count of numbers in a row:
 
-    weights  p sqrt(2 / fan-in)  (a convolution of one input channel: sqrt(1 / fan-in))
-    norms    2 sigmoid(p / 2)        biases  tanh(p / 5)        positions  p
+    matrices, convolutions  p sqrt(2 / fan-in)  (a convolution of one input channel: p sqrt(1 / fan-in))
+    weights of norms        2 sigmoid(p / 2)
+    biases                  tanh(p / 5), those of norms too
+    positions               p
 """
 
 from __future__ import annotations
@@ -183,10 +186,16 @@ def bias(vector: Tensor) -> Tensor:
 
 
 def with_noise(weights: Mapping[str, Tensor], generator: Generator) -> Weights:
-    """Adds noise to matrices and convolutions, so that tiled copies can grow apart; not to the head or positions.
+    """Adds noise to matrices and convolutions, so that tiled copies can grow apart.
 
-    The released code multiplies the noise by the standard deviation of the correlations between a weight's rows, a
-    factor below 1 (ppuda, `utils/init.py`), and adds as little to norms; both are left out.
+    Norms, biases, positions and the head get none, as in the released code (ppuda, `utils/init.py`, `init`; called in
+    `ghn3/trainer.py`): it visits the modules whose `weight` has two axes or more, and leaves out the last of them, the
+    head. Query, key and value of torchvision's models are not reached so, as their weight is called `in_proj_weight`;
+    here they get noise, as they would in timm's.
+
+    A choice of this suite: the noise of all weights has the scale `NOISE`. The released code multiplies it, weight by
+    weight, by the standard deviation of the entries of a correlation matrix (`get_corr`), a factor of at most 1. The
+    correlations are those between the rows of the weight, or between its columns where there are more columns.
     """
     noisy = dict(weights)
     for name, weight in weights.items():

@@ -20,10 +20,11 @@ Precision = Literal["float32", "bfloat16"]
 
 
 class BaseInitialization(Section):
-    """The initialization of every tensor that no method writes: of ancestors, templates, heads, the `timm` control.
+    """The initialization of every tensor that no method writes: of ancestors, templates, heads of other tasks.
 
-    `truncated-normal` is timm's own (std .02, patch convolution left at torch's default); `xavier` is Xavier-uniform
-    with q, k and v as three matrices (MoCo-v3, `vits.py`), which very small models need to learn at all.
+    `truncated-normal` is timm's own: matrices of std .02, weight and bias of the patch convolution as torch leaves
+    them; the control `timm` draws by it in every preset. `xavier` is Xavier-uniform with q, k and v as three matrices,
+    the bias of the patch convolution 0 (MoCo-v3, `vits.py`), which very small models need to learn at all.
     """
 
     renamed: ClassVar = {"matrices": "weight_init"}

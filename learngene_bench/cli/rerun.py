@@ -26,7 +26,7 @@ from learngene_bench.schema.stage import StageFile
 from learngene_bench.util.errors import UserError
 
 if TYPE_CHECKING:
-    from learngene_bench.results.records.repetition import Line, Repetition
+    from learngene_bench.results.records.repetition import ComparedValue, Repetition
 
 
 def rerun(
@@ -108,7 +108,7 @@ def _compare(source: Runs, fresh: Runs, stages: Sequence[StageFile]) -> Repetiti
 
 def _print(repetition: Repetition, console: Console) -> None:
     console.print(_table(repetition.numbers))
-    if unlike := [line for line in repetition.surroundings if not line.same]:
+    if unlike := [value for value in repetition.environment if not value.same]:
         console.print(_table(unlike))
     console.print(Text(_verdict(repetition)), soft_wrap=True)
 
@@ -130,11 +130,11 @@ def _verdict(repetition: Repetition) -> str:
     )
 
 
-def _table(lines: Sequence[Line]) -> Table:
+def _table(values: Sequence[ComparedValue]) -> Table:
     table = Table(box=None, header_style="dim", pad_edge=False)
     for header in ("", "recorded", "repeated", ""):
         table.add_column(header, overflow="fold")
-    for line in lines:
-        verdict = "same" if line.same else line.remark or "differs"
-        table.add_row(*map(Text, (line.name, line.recorded, line.repeated, verdict)))
+    for value in values:
+        verdict = "same" if value.same else value.remark or "differs"
+        table.add_row(*map(Text, (value.name, value.recorded, value.repeated, verdict)))
     return table

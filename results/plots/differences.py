@@ -90,9 +90,8 @@ def _triangle(axes: Axes, found: Inference, labels: Sequence[str], rotated: bool
         face = colormaps["Greys"](shade) if significant else "white"
         axes.add_patch(Rectangle((column, row), 1, 1, facecolor=face, edgecolor="#BBBBBB", linewidth=0.5))
         color = "white" if shade > 0.5 else "black"
-        axes.text(
-            column + 0.5, row + 0.5, measure.text(pair.difference), color=color, rotation=90 if rotated else 0, **number
-        )
+        lead = measure.sign * pair.difference + 0.0  # the sum is never -0.0
+        axes.text(column + 0.5, row + 0.5, measure.text(lead), color=color, rotation=90 if rotated else 0, **number)
     for label, place in places.items():
         axes.text(place + _INDENT * inch, place + 0.5, label, ha="left", va="center_baseline", size=SMALL_SIZE)
     axes.set_xlim(0, len(labels))

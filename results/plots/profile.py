@@ -1,4 +1,4 @@
-"""Draws performance profiles: for each method, the fraction of its runs above each value of the metric."""
+"""Draws performance profiles: for each method, the fraction of its runs that are better than every value."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def _page(found: Inference, columns: int) -> Page:
     looks = {row.label: all_looks[row.label] for row in sample.rows}
     panels = {"all methods": found.methods}
     if len(found.methods) > _CROWDED:
-        ordered = sorted(found.methods, key=lambda standing: -standing.mean)
+        ordered = sorted(found.methods, key=lambda standing: -sample.table.measure.sign * standing.mean)
         panels["the better half"] = tuple(ordered[: -(-len(ordered) // 2)])
-    what = f"Fraction of runs above a {style.metric_name(sample.table)}"
+    what = f"Fraction of runs {sample.table.measure.side} a {style.metric_name(sample.table)}"
     page = Page(
         f"{what}, over {inference_notes.columns(sample)}{style.conditions(sample.table)}",
         _caption(found),
@@ -61,30 +61,34 @@ def _page(found: Inference, columns: int) -> Page:
 def _profiles(axes: Axes, sample: Sample, standings: Sequence[MethodStatistics], looks: Mapping[str, Look]) -> None:
     import numpy as np
 
+    measure = sample.table.measure
     chosen = {standing.row.label for standing in standings}
-    drawn = [(row.label, values) for row, values in zip(sample.rows, sample.values, strict=True) if row.label in chosen]
-    least, greatest = min(values.min() for _, values in drawn), max(values.max() for _, values in drawn)
-    beyond = 0.03 * (greatest - least)
-    above = np.linspace(least - beyond, greatest + beyond, _POINTS).tolist()
+    drawn = [(row.label, merits) for row, merits in zip(sample.rows, sample.merits, strict=True) if row.label in chosen]
+    worst, best = min(merits.min() for _, merits in drawn), max(merits.max() for _, merits in drawn)
+    beyond = 0.03 * (best - worst)
+    thresholds = np.linspace(worst - beyond, best + beyond, _POINTS)
+    values = measure.sign * thresholds
     draws = bootstrap.draws(*sample.values.shape[1:])
-    for label, values in drawn:
+    for label, merits in drawn:
         look = looks[label]
-        curve = fractions(values, above)
-        axes.step(above, curve, where="post", color=look.color, linestyle=look.line)
+        curve = fractions(merits, thresholds.tolist())
+        axes.step(values, curve, where="post", color=look.color, linestyle=look.line)
         # Markers stand at these fractions: at 1 and 0 the curves coincide.
-        axes.plot(np.quantile(values, [0.75, 0.5, 0.25]), [0.25, 0.5, 0.75], linestyle="none", **look.markers, zorder=4)
+        quarters = measure.sign * np.quantile(merits, [0.75, 0.5, 0.25])
+        axes.plot(quarters, [0.25, 0.5, 0.75], linestyle="none", **look.markers, zorder=4)
         if draws is not None:
-            lower, upper = profile_band(values, above, draws)
-            axes.fill_between(above, lower, upper, step="post", color=look.color, alpha=0.12, linewidth=0)
-    axes.set_xlim(above[0], above[-1])
+            lower, upper = profile_band(merits, thresholds.tolist(), draws)
+            axes.fill_between(values, lower, upper, step="post", color=look.color, alpha=0.12, linewidth=0)
+    axes.set_xlim(min(values), max(values))
     axes.set_ylim(-0.02, 1.02)
-    axes.set_xlabel(sample.table.measure.heading)
-    axes.set_ylabel("Fraction of runs above")
+    axes.set_xlabel(measure.heading)
+    axes.set_ylabel(f"Fraction of runs {measure.side}")
 
 
 def _caption(found: Inference) -> str:
+    side = found.sample.table.measure.side
     sentences = [
-        "Every target and task has the same weight. Markers: three, two and one quarter of the runs are above."
+        f"Every target and task has the same weight. Markers: three, two and one quarter of the runs are {side}."
     ]
     if found.methods[0].by_seeds:
         sentences.append("Bands: 95 % bootstrap intervals, drawing whole seeds.")

@@ -183,6 +183,7 @@ def about_differences(inference: Inference) -> list[str]:
 
 def about_profile(sample: Sample) -> list[str]:
     """Explains the numbers of a performance profile."""
-    spec = sample.table.measure.spec
-    side, better = ("Above", "higher") if spec.higher_is_better else ("Below", "lower")
-    return [over(sample), *excluded(sample), f"{side}: the fraction of a method's runs with a {better} {spec.title}."]
+    measure = sample.table.measure
+    better = "higher" if measure.spec.higher_is_better else "lower"
+    about = f"{measure.side.capitalize()}: the fraction of a method's runs with a {better} {measure.spec.title}."
+    return [over(sample), *excluded(sample), about]

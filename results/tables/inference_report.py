@@ -182,11 +182,10 @@ def _pair_data(pair: PairStatistics) -> dict[str, Any]:
 
 def _profile(found: Inference) -> ReportTable:
     sample = found.sample
-    spec = sample.table.measure.spec
+    side = sample.table.measure.side
     limits = thresholds(sample)
     merits = [sample.table.measure.sign * limit for limit in limits]
     fractions = [profile(values, merits).tolist() for values in sample.merits]
-    side = "above" if spec.higher_is_better else "below"
     return _report(
         sample,
         "profile",

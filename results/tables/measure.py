@@ -62,6 +62,11 @@ class Measure:
         """Adjective of the best value."""
         return "highest" if self.spec.higher_is_better else "lowest"
 
+    @property
+    def side(self) -> str:
+        """Side of a value on which the better ones are."""
+        return "above" if self.spec.higher_is_better else "below"
+
     def usable(self, value: float | None) -> bool:
         """Returns whether a number is one that the metric can have; NaN and infinities are failures."""
         return value is not None and math.isfinite(value) and self.spec.holds(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -65,20 +65,20 @@ def series(axis: str, size: str) -> Series:
     for row in rows:
         if row.get("size", chosen) == chosen:
             values.setdefault(str(row["method"]), {})[row[about["column"]]] = _number(row[metric])
-    ablations = _ablations(chosen) if axis == "depth" else {}
+    ablations = _ablations(about.get("ablations", ()), chosen)
     return Series(about["number"], about.get("model", sizes[chosen]), values, ablations)
 
 
-def _ablations(size: str) -> dict[tuple[str, str], Numbers]:
-    """The paper's ablations for one of its sizes."""
+def _ablations(ablations: Sequence[Mapping[str, Any]], size: str) -> dict[tuple[str, str], Numbers]:
+    """The paper's ablations along an axis for one of its sizes."""
     metric = paper()["metric"]
     found: dict[tuple[str, str], Numbers] = {}
-    for ablation in paper()["ablations"]:
+    for ablation in ablations:
         wanted = ablation["where"].items()
         rows = [row for row in table(ablation["file"]) if row.get("size", size) == size]
         (row,) = (row for row in rows if all(row[key] == value for key, value in wanted))
         value = _number(row[metric] if metric in row else row[size])
-        found[ablation["method"], ablation["variant"]] = {float(ablation["depth"]): value}
+        found[ablation["method"], ablation["variant"]] = {float(ablation["at"]): value}
     return found
 
 

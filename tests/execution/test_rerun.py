@@ -205,7 +205,7 @@ def test_what_counts_as_the_same_numbers(
     other = copy.deepcopy(record)
     change(other)
     repetition = compare(*map(parsed, (record, other)))
-    assert [line.name for line in repetition.numbers if not line.same] == unlike
+    assert [value.name for value in repetition.numbers if not value.same] == unlike
     assert repetition.same == (not unlike)
 
 

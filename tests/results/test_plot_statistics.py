@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from learngene_bench.results import load, make_tables, plots
 from learngene_bench.results.plots.page import Page
 from learngene_bench.results.tables.inference import Inference, inferences
 from learngene_bench.results.tables.inference_notes import significant
+from learngene_bench.schema.metric import MetricSpec
 
 MEANS = {"he": 60.0, "mimetic": 61.0, "share": 80.0, "sws": 85.0, "wave": 86.0, "telg": 86.2}
 
@@ -82,6 +84,50 @@ def test_a_profile_is_one_minus_the_distribution(
         expected = 1 - stats.ecdf(values.ravel()).cdf.evaluate(curve.get_xdata())
         np.testing.assert_allclose(curve.get_ydata(), expected, atol=1e-12)
     assert "drawing single runs as if they were independent" in caption(page)
+
+
+@pytest.fixture
+def losses(runs: Any) -> Inference:
+    """Six methods whose only metric is better where it is lower; the best has the first of `MEANS`."""
+    spec = MetricSpec(name="nll", title="Loss", unit="nats", bounds=(0.0, None), decimals=2, higher_is_better=False)
+    cells = []
+    for place, method in enumerate(MEANS):
+        for depth, seed in itertools.product((2, 4), range(3)):
+            value = {"nll": 0.5 + place + seed / 10 + depth / 100}
+            curve = [{"epoch": 0.0, "iterations": 0, "loss": None, "metrics": value}]
+            cell = runs.cell(method, depth, seed)
+            about = {"metric_specs": {"nll": spec.model_dump(mode="json")}, "primary_metric": "nll", "curve": curve}
+            cells.append(runs.done(cell, 0.0, **about, metrics=value, initial_metrics=value))
+    runs.plan(cells)
+    (found,) = inferences(make_tables(load([runs.folder])))
+    return found
+
+
+def test_a_profile_is_the_fraction_below_where_lower_is_better(
+    losses: Inference, runs: Any, pages: list[Page], tmp_path: Path
+) -> None:
+    plots.profile(load([runs.folder]), tmp_path)
+    (page,) = pages
+    every, better = page.figure.axes
+    curves, markers = every.lines[::2], every.lines[1::2]
+    for values, curve, marker in zip(losses.sample.values, curves, markers, strict=True):
+        thresholds = np.asarray(curve.get_xdata())
+        np.testing.assert_allclose(curve.get_ydata(), (values[..., None] < thresholds).mean(axis=(0, 1)))
+        quarters = dict(zip(marker.get_ydata(), marker.get_xdata(), strict=True))
+        assert quarters == pytest.approx({share: np.quantile(values, share) for share in (0.25, 0.5, 0.75)})
+    assert [line.get_color() for line in better.lines] == [line.get_color() for line in every.lines[:6]]
+    assert every.get_ylabel() == "Fraction of runs below"
+    assert caption(page).count("of runs below") == 1
+    assert "one quarter of the runs are below" in caption(page)
+    assert "above" not in caption(page)
+
+
+def test_a_lead_is_positive_where_lower_is_better(
+    losses: Inference, runs: Any, pages: list[Page], tmp_path: Path
+) -> None:
+    plots.differences(load([runs.folder]), tmp_path)
+    (page,) = pages
+    assert {float(text.get_text()) for text in page.figure.axes[0].texts[:15]} == {1, 2, 3, 4, 5}
 
 
 def test_differences_are_filled_where_they_are_significant(

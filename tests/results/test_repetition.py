@@ -24,7 +24,7 @@ def with_top5(found: CellRecord) -> CellRecord:
 
 
 def different(repetition: Repetition) -> list[str]:
-    return [line.name for line in repetition.numbers if not line.same]
+    return [value.name for value in repetition.numbers if not value.same]
 
 
 def test_another_metric_in_the_repetition_is_no_difference(runs: Any) -> None:
@@ -39,6 +39,6 @@ def test_a_point_of_the_learning_curve_that_differs_is_said(runs: Any, at: int) 
     curve = list(recorded.curve)
     curve[at] = curve[at].model_copy(update={"metrics": {"top1": 1.0}})
     repeated = recorded.model_copy(update={"curve": tuple(curve)})
-    (line,) = [line for line in compare(recorded, repeated).numbers if not line.same]
-    assert line.name == "learning curve"
-    assert line.remark.startswith(f"from epoch {at}: ")
+    (found,) = [value for value in compare(recorded, repeated).numbers if not value.same]
+    assert found.name == "learning curve"
+    assert found.remark.startswith(f"from epoch {at}: ")

@@ -126,8 +126,11 @@ def test_weight_selection_from_a_teacher() -> None:
     from_gene = small(3, 16)
     learngene_bench.initialize(from_gene, "weight-selection", gene=report.gene)
     assert all(torch.equal(value, model.get_parameter(name)) for name, value in weights(from_gene).items())
-    with pytest.raises(UserError, match="width 48, 6 heads, MLP ratio 4: wider than its teacher of width 32"):
+    with pytest.raises(UserError, match=r"asks for teacher of depth 12, width 96, .*, not for .* width 32"):
         learngene_bench.initialize(small(3, 48), "weight-selection", teacher=teacher)
+    with pytest.raises(UserError, match="width 48, 6 heads, MLP ratio 4: not narrower than its teacher of width 32"):
+        learngene_bench.initialize(small(3, 48), "weight-selection", teacher=teacher, teacher_width=32)
+    learngene_bench.initialize(small(3, 24), "weight-selection", teacher=teacher, teacher_width=32)
     learngene_bench.initialize(small(3, 8), "weight-selection", teacher=teacher)  # a quarter of the width
     with pytest.raises(UserError, match="asks for teacher of depth 12, width 32"):
         learngene_bench.initialize(small(3, 16), "weight-selection", teacher=small(4, 32))

@@ -67,7 +67,7 @@ def test_the_recorded_recipe_is_the_one_that_trains(tmp_path: Path, trained: dic
         (folder.path / "result.json").write_text(json.dumps(record.model_dump(mode="json")))
         written = json.loads((folder.path / "config.json").read_text())["config"]
         recorded = {**written.get("recipes", {}), "finetuning": written.get("finetuning")}
-        recorded["pretraining"] = written.get("teacher", {}).get("recipe")
+        recorded["teacher"] = written.get("teacher", {}).get("recipe")
         assert {name: recipe.model_dump(mode="json") for name, recipe in trained.items()} == {
             name: recipe for name, recipe in recorded.items() if recipe
         }

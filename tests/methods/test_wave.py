@@ -38,13 +38,12 @@ def random_gene(family: ViTSpec, generator: torch.Generator, size: int | None = 
     return Gene("wave", family, tensors, dict(request.settings))
 
 
-def initialized(
-    target: ViTSpec, gene: Gene, *, seed: int = 0, same_task: bool = True, noise: float = 0.0, **options: object
-) -> torch.nn.Module:
-    """The target as WAVE leaves it without scaler learning, and without noise unless some is given."""
-    where = MeteredContext(seed, torch.device("cpu"), Compute(), BASE, target, same_task=same_task)
-    model = new_model(target, BASE, seed)
-    Wave(WaveOptions(learn_scalers=False, noise=noise, **options)).initialize(model, target, gene, where)
+def initialized(target: ViTSpec, gene: Gene, *, same_task: bool = True, **options: object) -> torch.nn.Module:
+    """The target as WAVE leaves it, without scaler learning and noise unless the options say otherwise."""
+    where = MeteredContext(0, torch.device("cpu"), Compute(), BASE, target, same_task=same_task)
+    model = new_model(target, BASE, 0)
+    plain: dict[str, object] = {"learn_scalers": False, "noise": 0.0}
+    Wave(WaveOptions(**{**plain, **options})).initialize(model, target, gene, where)
     return model.eval()
 
 
@@ -119,6 +118,64 @@ def test_an_evenly_widened_model_computes_the_same(size: int, inheritance: str, 
         rtol=1e-4,
         atol=1e-4,
     )
+
+
+@pytest.mark.parametrize(("size", "width"), [(8, 16), (8, 24), (4, 16)])
+def test_opposed_noise_tells_copies_apart_and_computes_the_same(
+    size: int, width: int, generator: torch.Generator
+) -> None:
+    """`width_noise`: every input has copies of equal value, whose columns the noise moves in opposite directions."""
+    gene = random_gene(replace(FAMILY, irpe=False), generator, size=size)
+    narrow = replace(FAMILY, depth=3, irpe=False)
+    wide = replace(narrow, width=width, heads=width // 4)
+    noisy = initialized(wide, gene, width_noise=5.0)
+    images = torch.randn(4, 1, 6, 6, generator=generator)
+    torch.testing.assert_close(noisy(images), initialized(narrow, gene)(images), rtol=1e-3, atol=1e-3)
+    hidden = noisy.get_parameter("blocks.1.mlp.fc1.weight").unflatten(0, (-1, 32))
+    assert torch.pdist(hidden.detach().flatten(1)).min() > 0.1
+
+
+def test_the_power_of_opposed_noise_is_given_in_decibels(generator: torch.Generator) -> None:
+    layout, name = Layout(FAMILY, 2, 2), "mlp.fc1.weight"
+    widened = layout.widen(name, layout.padding(name, 5), 16)
+    noise = layout.opposed_noise(name, widened, 7.0, generator)
+    powers = widened.square().mean((1, 2, 3)) / noise.square().mean((1, 2, 3))
+    torch.testing.assert_close(10 * powers.log10(), torch.full((5,), 7.0), rtol=0, atol=0.3)
+    vector = layout.widen("norm1.weight", layout.padding("norm1.weight", 5), 16)
+    assert not layout.opposed_noise("norm1.weight", vector, 7.0, generator).any()
+
+
+def test_scalers_as_eq_7_prints_them_are_not_divided(generator: torch.Generator) -> None:
+    gene = random_gene(replace(FAMILY, irpe=False), generator)
+    wide = replace(FAMILY, irpe=False, depth=3, width=24, heads=6)
+    divided, printed = (initialized(wide, gene, width_scaling=how) for how in ("divide", "none"))
+    for name in FAMILY.block_shapes():
+        if "rpe_" not in name:
+            one, other = (model.get_parameter(f"blocks.1.{name}") for model in (divided, printed))
+            torch.testing.assert_close(other, 3 * one if one.dim() == 2 else one)
+
+
+@pytest.mark.parametrize(
+    ("width", "options", "expected"),
+    [
+        (8, {}, {"scalers"}),
+        (16, {}, {"scalers", "non_block"}),
+        (16, {"train_non_block": False}, {"scalers"}),
+    ],
+)
+def test_what_scaler_learning_trains(
+    width: int,
+    options: dict[str, bool],
+    expected: set[str],
+    generator: torch.Generator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    networks: list[torch.nn.Module] = []
+    monkeypatch.setattr(MeteredContext, "train", lambda self, network, recipe: networks.append(network))
+    target = replace(FAMILY, depth=2, width=width, heads=width // 4, irpe=False)
+    initialized(target, random_gene(replace(FAMILY, irpe=False), generator), learn_scalers=True, **options)
+    (network,) = networks
+    assert {name.split(".")[0] for name, each in network.named_parameters() if each.requires_grad} == expected
 
 
 def test_uneven_widths_repeat_blocks_in_order(generator: torch.Generator) -> None:

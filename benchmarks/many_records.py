@@ -15,6 +15,7 @@ or not begun.
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import os
 import platform
@@ -44,7 +45,7 @@ from learngene_bench.schema.progress import Progress
 from learngene_bench.schema.record import RECORDS, CellRecord, Failure, Record
 from learngene_bench.schema.stage import StageFile
 from learngene_bench.schema.subject import PlannedCell
-from learngene_bench.util.files import read_json, write_json
+from learngene_bench.util.files import write_json
 
 LGBENCH = str(Path(sys.executable).with_name("lgbench"))
 ROUNDS = 3
@@ -143,7 +144,7 @@ class Samples:
         done = {kind: next((runs / kind).glob("*/result.json")) for kind in RECORDS}
         self.records: dict[str, Record] = {kind: read(RECORDS[kind], path) for kind, path in done.items()}
         self.configs = {kind: read(StageFile, path.with_name("config.json")) for kind, path in done.items()}
-        weights = read_json(done["cell"].with_name("initial_weights.json"), "statistics")
+        weights = json.loads(done["cell"].with_name("initial_weights.json").read_text(encoding="utf-8"))
         self.statistics = next(iter(weights.values()))
         self.failure = read(Failure, next(runs.glob("cell/*/failed.json")))
         where = {"phase": "finetuning", "step": 40, "steps": 95, "epoch": 2.1, "epochs": 5.0, "metrics": {"top1": 20.0}}

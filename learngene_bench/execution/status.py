@@ -10,7 +10,6 @@ from typing import Protocol
 
 from learngene_bench.contracts.executor import JobReport
 from learngene_bench.execution.executors import ask_for_jobs
-from learngene_bench.runs.manifest import read_manifests
 from learngene_bench.runs.store import Runs, StageFolder, State
 from learngene_bench.schema.constants import StageKind
 from learngene_bench.schema.manifest import PlannedStage
@@ -82,7 +81,7 @@ def planned_stages(runs: Runs) -> list[PlannedStage]:
     Raises:
         UserError: there are none.
     """
-    manifests = read_manifests(runs)
+    manifests = runs.manifests()
     if not manifests:
         raise UserError(f"{runs.root}: no runs here (lgbench run --runs {runs.root} starts one)")
     return list({stage.address: stage for manifest in manifests for stage in manifest.stages}.values())

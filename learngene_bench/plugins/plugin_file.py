@@ -14,8 +14,7 @@ from typing import get_args
 from learngene_bench.config.preset import Preset
 from learngene_bench.config.recipe import RECIPES, follow_fallbacks
 from learngene_bench.contracts.initializer import Group, Initializer
-from learngene_bench.util.entry_points import describe_error
-from learngene_bench.util.errors import UserError, unknown
+from learngene_bench.util.errors import UserError, describe_error, unknown
 
 
 def load_plugin(path: Path) -> list[tuple[type[Initializer], str]]:

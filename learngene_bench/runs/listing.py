@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from learngene_bench.runs.lookup import NamedStage, find, find_one
-from learngene_bench.runs.manifest import read_manifests
 from learngene_bench.runs.store import Runs, StageFolder, State
 from learngene_bench.schema.base import read
 from learngene_bench.schema.stage import StageFile
@@ -22,7 +21,7 @@ def list_stages(runs: Runs) -> list[NamedStage]:
     """
     found: dict[str, NamedStage] = {}
     cells: dict[str, PlannedCell] = {}
-    for manifest in read_manifests(runs):
+    for manifest in runs.manifests():
         cells |= {cell.address: cell for cell in manifest.cells}
         for stage in manifest.stages:
             fields = {"kind": stage.kind, **_of_label(stage.label)}
@@ -42,7 +41,7 @@ def list_cells(runs: Runs) -> list[NamedStage]:
         UserError: there are none.
     """
     found: dict[str, NamedStage] = {}
-    if read_manifests(runs):
+    if runs.manifests():
         found = {stage.address: stage for stage in list_stages(runs) if stage.fields["kind"] == "cell"}
     known = {runs.folder("cell", address).path.name for address in found}
     for path in sorted((runs.root / "cell").glob("*/config.json")):

@@ -65,8 +65,3 @@ def write_manifest(plan: Plan, runs: Runs, command: list[str]) -> Path:
     path = runs.root / "plans" / manifest.file_name
     write(path, manifest)
     return path
-
-
-def read_manifests(runs: Runs) -> list[Manifest]:
-    """Reads all manifests of a runs folder, oldest first."""
-    return runs.manifests()

@@ -15,7 +15,7 @@ from learngene_bench.config.preset import Teacher
 from learngene_bench.contracts.dataset import DatasetFacts
 from learngene_bench.contracts.task import task_kind
 from learngene_bench.models.weights import spec_of
-from learngene_bench.util.errors import UserError, unknown
+from learngene_bench.util.errors import UserError, first_line, unknown
 from learngene_bench.util.rng import RngStreams
 
 
@@ -92,8 +92,9 @@ def load_checkpoint(network: nn.Module, path: Path) -> None:
     except FileNotFoundError as error:
         raise UserError(f"checkpoint not found: {path}") from error
     except Exception as error:
-        first = (str(error).strip().splitlines() or [""])[0]
-        raise UserError(f"checkpoint {path} is neither safetensors nor weights-only: {first[:200]}") from error
+        raise UserError(
+            f"checkpoint {path} is neither safetensors nor weights-only: {first_line(error)[:200]}"
+        ) from error
     _load_state(network, state, str(path))
 
 

@@ -12,7 +12,7 @@ from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
 
-from learngene_bench.util.errors import UserError, unknown
+from learngene_bench.util.errors import UserError, describe_error, unknown
 
 Contract = TypeVar("Contract")
 
@@ -104,9 +104,3 @@ class Plugins(EntryPoints, Generic[Contract]):
             with suppress(UserError):
                 found.append(self.get(name))
         return found
-
-
-def describe_error(error: BaseException) -> str:
-    """An error's type and first line."""
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__

@@ -36,7 +36,17 @@ def nearest(name: str, valid: Iterable[str]) -> list[str]:
     return difflib.get_close_matches(name, sorted(valid), n=2, cutoff=0.5)
 
 
+def first_line(error: BaseException) -> str:
+    """Returns the first line of an error's message, empty if it has none."""
+    return (str(error).strip().splitlines() or [""])[0]
+
+
+def describe_error(error: BaseException) -> str:
+    """Returns the type of an error and the first line of its message."""
+    kind, text = type(error).__name__, first_line(error)
+    return f"{kind}: {text}" if text else kind
+
+
 def one_line(error: Exception) -> str:
     """Returns the first line of an error's message, preceded by its type unless the error is the suite's own."""
-    text = (str(error).strip().splitlines() or [""])[0]
-    return text if isinstance(error, UserError | MethodFailure) else f"{type(error).__name__}: {text}"
+    return first_line(error) if isinstance(error, UserError | MethodFailure) else describe_error(error)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from learngene_bench.util.errors import DamagedFile, UserError
+from learngene_bench.util.errors import UserError
 
 
 def write_whole(path: Path, write: Callable[[Path], object], *, durable: bool = True) -> None:
@@ -76,22 +76,6 @@ def write_json(path: Path, value: Any) -> None:
 def json_text(value: Any) -> str:
     """Formats a value as `write_json` writes it."""
     return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def read_json(path: Path, kind: str) -> dict[str, Any]:
-    """Reads a JSON object.
-
-    Raises:
-        DamagedFile: The file is not a JSON object; the message says which `kind` of file it should be.
-        FileNotFoundError: There is no such file.
-    """
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DamagedFile(f"{path}: damaged {kind} ({error}); delete its folder and run again") from error
-    if not isinstance(value, dict):
-        raise DamagedFile(f"{path}: damaged {kind} (not an object); delete its folder and run again")
-    return value
 
 
 def canonical(value: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import subprocess
 from datetime import UTC, datetime
@@ -10,6 +9,8 @@ from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from learngene_bench.util.hardware import usable_cores
 
 PACKAGES = ("learngene-bench", "torch", "torchvision", "timm", "numpy", "pillow", "scikit-learn")
 
@@ -65,7 +66,7 @@ def hardware(device: str, threads: int, processes: int) -> dict[str, Any]:
         "device": device,
         "accelerator": accelerator,
         "cpu": _cpu_model(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": len(usable_cores()),
         "threads": threads,
         "processes": processes,
         "system": f"{platform.system()} {platform.machine()}",

@@ -13,6 +13,7 @@ A leaderboard holds the same in records.jsonl and plans.jsonl, a line each.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -110,7 +111,13 @@ class _Collection:
 
     def results(self) -> Results:
         """Returns everything, manifests from old to new, after checking that records and manifests agree."""
-        ordered = sorted(self.manifests, key=lambda found: (found[1].created, found[1].file_name))
+        seconds = Counter(manifest.created for _, manifest in self.manifests)
+
+        def age(found: tuple[Path, Manifest]) -> tuple[str, str]:
+            # A name is a hash of the whole plan: only those of the same second need it.
+            return found[1].created, found[1].file_name if seconds[found[1].created] > 1 else ""
+
+        ordered = sorted(self.manifests, key=age)
         for path, manifest in ordered:
             for cell in manifest.cells:
                 record = self.records.get(cell.folder)

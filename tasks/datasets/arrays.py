@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from learngene_bench.data.decoding import decoded_square
+from learngene_bench.util.hardware import usable_cores
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,7 +66,7 @@ def _pieces(paths: Sequence[Path], square: Square) -> Iterator[tuple[int, NDArra
             [as_array(decoded_square(path, square.channels, square.side, square.crop)) for path in some]
         )
 
-    with ThreadPoolExecutor(_cores()) as pool:
+    with ThreadPoolExecutor(len(usable_cores())) as pool:
         try:
             yield from pool.map(piece, range(0, len(paths), IMAGES_PER_TASK))
         except BaseException:
@@ -125,8 +125,3 @@ def _moments(counts: NDArray[np.int64]) -> Moments:
     std = np.sqrt((counts * (values - mean[:, None]) ** 2).sum(1) / total)
     # A channel that is the same everywhere has no scale; a step of 8 bits keeps the normalised images finite.
     return tuple(mean.tolist()), tuple(std.clip(1 / 255).tolist())
-
-
-def _cores() -> int:
-    """Returns the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -17,7 +17,6 @@ from learngene_bench.plugins.registry import dataset
 from learngene_bench.runs.listing import find_one_finished
 from learngene_bench.runs.store import Runs
 from learngene_bench.util.errors import UserError
-from learngene_bench.util.files import read_json
 
 pytestmark = pytest.mark.slow
 
@@ -102,9 +101,8 @@ def test_initial_weights_are_those_of_the_record(
     assert capsys.readouterr().err == ""
     described = describe(load_file(path))
     assert described["sha256"] == record_of(runs, "wave depth 4")["initial_weights"]["sha256"]
-    assert described["tensors"] == read_json(
-        find_one_finished(Runs(runs), "wave depth 4").initial_weights, "statistics"
-    )
+    statistics = find_one_finished(Runs(runs), "wave depth 4").initial_weights
+    assert described["tensors"] == json.loads(statistics.read_text(encoding="utf-8"))
 
 
 def test_cells_are_found_by_words_and_addresses(runs: Path) -> None:

@@ -13,6 +13,7 @@ from learngene_bench.config.section import Section
 from learngene_bench.contracts.gene import NON_BLOCK, Gene
 from learngene_bench.contracts.initializer import Distiller, GeneRequest, Initializer
 from learngene_bench.expansion.algebra import Expansion
+from learngene_bench.expansion.widening import opposed_noise, repeated, repetitions
 from learngene_bench.models.vit import ViTSpec
 from learngene_bench.models.weights import inherited_non_block, write_weights
 from learngene_bench.util.lazy import torch
@@ -179,8 +180,9 @@ class Wave(Initializer[WaveOptions, ViTSpec]):
                 start = over_relative_depth(learned[name], target.depth)
             widened = layout.widen(name, start, target.width, divide=self.options.width_scaling == "divide")
             scalers[name] = widened + self.options.noise * torch.randn(widened.shape, generator=generator)
-            if self.options.width_noise is not None and target.width > family.width:
-                scalers[name] += layout.opposed_noise(name, widened, self.options.width_noise, generator)
+            if self.options.width_noise is not None and target.width > family.width and len(layout.shapes[name]) == 2:
+                columns = layout.grid(name)[1]
+                scalers[name] += opposed_noise(widened, columns, self.options.width_noise, generator)
         expansion = Expansion(learner, scalers, templates)
         made = expansion.names()
         # Parameters of the blocks that are not made of templates keep the target's base initialization.
@@ -292,36 +294,6 @@ class Layout:
         columns = repeated(grid[1], grid[1] * tiles // self.tiles)
         widened = scalers.index_select(-2, rows).index_select(-1, columns)
         return widened / repetitions(columns) if divide else widened
-
-    def opposed_noise(self, name: str, scalers: Tensor, decibels: float, generator: Generator) -> Tensor:
-        """Noise (L, n, *grid) on widened scalers that tells the copies of a block apart, and cancels over them.
-
-        Copies with the same numbers get the same gradients, so they would stay copies for as long as the model trains.
-        Of the columns that copy one input, each second gets the negative of the noise of the one before (HyperCloning's
-        `add_noise`), so that an evenly widened model still computes the same function; an odd last one gets none.
-        Vectors and tables get none.
-
-        Args:
-            decibels: power of a layer's scalers over that of the noise.
-        """
-        if len(self.shapes[name]) != 2:
-            return torch.zeros_like(scalers)
-        old, column = self.grid(name)[1], torch.arange(scalers.shape[-1])
-        sign = 1 - 2 * (column // old % 2)
-        partner = column + sign * old
-        drawn = torch.randn(scalers.shape, generator=generator).index_select(-1, torch.minimum(column, partner))
-        power = scalers.square().mean(dim=(-3, -2, -1), keepdim=True)
-        return drawn * sign * (partner < len(column)) * (power / 10 ** (decibels / 10)).sqrt()
-
-
-def repeated(old: int, new: int) -> Tensor:
-    """Assigns to each of `new` positions the one of `old` that it copies: 0, 1, ..., old - 1, 0, 1, ..."""
-    return torch.arange(new) % old
-
-
-def repetitions(index: Tensor) -> Tensor:
-    """Counts, at each position, the positions that copy the same one."""
-    return torch.bincount(index)[index]
 
 
 def widen_non_block(tensors: Mapping[str, Tensor], old: int, new: int) -> dict[str, Tensor]:

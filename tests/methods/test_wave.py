@@ -135,16 +135,6 @@ def test_opposed_noise_tells_copies_apart_and_computes_the_same(
     assert torch.pdist(hidden.detach().flatten(1)).min() > 0.1
 
 
-def test_the_power_of_opposed_noise_is_given_in_decibels(generator: torch.Generator) -> None:
-    layout, name = Layout(FAMILY, 2, 2), "mlp.fc1.weight"
-    widened = layout.widen(name, layout.padding(name, 5), 16)
-    noise = layout.opposed_noise(name, widened, 7.0, generator)
-    powers = widened.square().mean((1, 2, 3)) / noise.square().mean((1, 2, 3))
-    torch.testing.assert_close(10 * powers.log10(), torch.full((5,), 7.0), rtol=0, atol=0.3)
-    vector = layout.widen("norm1.weight", layout.padding("norm1.weight", 5), 16)
-    assert not layout.opposed_noise("norm1.weight", vector, 7.0, generator).any()
-
-
 def test_scalers_as_eq_7_prints_them_are_not_divided(generator: torch.Generator) -> None:
     gene = random_gene(replace(FAMILY, irpe=False), generator)
     wide = replace(FAMILY, irpe=False, depth=3, width=24, heads=6)

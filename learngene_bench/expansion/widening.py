@@ -1,0 +1,40 @@
+"""Copies for models of another width, by Net2Net (Chen et al. 2016), and noise that tells the copies apart."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from learngene_bench.util.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+
+def repeated(old: int, new: int) -> Tensor:
+    """Assigns to each of `new` positions the one of `old` that it copies: 0, 1, ..., old - 1, 0, 1, ..."""
+    return torch.arange(new) % old
+
+
+def repetitions(index: Tensor) -> Tensor:
+    """Counts, at each position, the positions that copy the same one."""
+    return torch.bincount(index)[index]
+
+
+def opposed_noise(scalers: Tensor, columns: int, decibels: float, generator: Generator) -> Tensor:
+    """Draws noise on widened scalers that tells the copies of a block apart, and cancels over them.
+
+    Copies with the same numbers get the same gradients, so they would stay copies for as long as the model trains.
+    Among the columns that copy one input, each second gets the negative of the noise of the one before (HyperCloning's
+    `add_noise`), so that an evenly widened model still computes the same function; an odd last one gets none.
+
+    Args:
+        scalers: (L, n, rows, columns) of a matrix.
+        columns: how many there were before they were repeated.
+        decibels: power of a layer's scalers over that of the noise.
+    """
+    column = torch.arange(scalers.shape[-1])
+    sign = 1 - 2 * (column // columns % 2)
+    partner = column + sign * columns
+    drawn = torch.randn(scalers.shape, generator=generator).index_select(-1, torch.minimum(column, partner))
+    power = scalers.square().mean(dim=(-3, -2, -1), keepdim=True)
+    return drawn * sign * (partner < len(column)) * (power / 10 ** (decibels / 10)).sqrt()

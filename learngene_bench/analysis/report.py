@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from learngene_bench.results.formats.csv import harmless
+from learngene_bench.results.formats.csv import csv_text
 from learngene_bench.results.plots.page import Page
 from learngene_bench.util.files import write_bytes
 
@@ -36,17 +34,10 @@ class Analysis:
             UserError: the folder cannot be written to.
         """
         contents = {suffix: self.page.content(suffix) for suffix in (".png", ".pdf")}
-        contents[".csv"] = self._csv().encode()
+        contents[".csv"] = csv_text(self.rows, list(self.rows[0])).encode()
         for suffix, content in contents.items():
             write_bytes(folder / f"{self.name}{suffix}", content)
         return [folder / f"{self.name}{suffix}" for suffix in contents]
-
-    def _csv(self) -> str:
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(self.rows[0])
-        writer.writerows([harmless(value) for value in row.values()] for row in self.rows)
-        return text.getvalue()
 
 
 def rounded(value: float | None, digits: int = 2) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -42,7 +41,7 @@ def check(
         if format is common.Format.TABLE:
             _print(report, console, debug=bool(context.obj))
     if format is common.Format.JSON:
-        print(json.dumps([_as_json(report) for report in reports], indent=1))
+        common.print_json([_as_json(report) for report in reports])
     elif len(reports) > 1:
         failed = [report.method for report in reports if not report.passed]
         console.print(f"{len(reports) - len(failed)} of {len(reports)} methods passed")

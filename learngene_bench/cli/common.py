@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
@@ -104,6 +105,11 @@ def refuse_folders(folders: Sequence[Path] | None) -> None:
 
 def console() -> Console:
     return Console(highlight=False)
+
+
+def print_json(value: object) -> None:
+    """Prints a document for programs."""
+    print(json.dumps(value, indent=1))
 
 
 def joined(methods: list[str] | None) -> str | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -40,7 +39,7 @@ def list_(format: common.FormatOption = common.Format.TABLE) -> None:
     """List data sets with their classes and images."""
     entries = [_entry(name) for name in DATASETS.names()]
     if format is common.Format.JSON:
-        print(json.dumps(entries, indent=1))
+        common.print_json(entries)
         return
     console = common.console()
     counted = COUNTS if console.width >= WIDE else {"classes": "classes"}

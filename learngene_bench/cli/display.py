@@ -18,6 +18,8 @@ from learngene_bench.schema.progress import Progress
 from learngene_bench.schema.record import AncestorRecord, CellRecord
 from learngene_bench.util.durations import duration
 
+STOPPING = "stopping: workers save checkpoints (Ctrl-C again: at once)"
+
 
 class Display:
     """Shows the state of a run while it goes on.
@@ -54,7 +56,7 @@ class Display:
                 self._report(self.stages[address], state)
             self.reported.add(address)
         if state.stopping and not self.stopping and not self.live:
-            self.console.print("stopping: workers save checkpoints (Ctrl-C again: at once)")
+            self.console.print(STOPPING)
         self.stopping = state.stopping
         if self.live:
             self.live.update(self._panel(state), refresh=True)
@@ -105,7 +107,7 @@ class Display:
         elapsed = time.monotonic() - self.started
         summary = f"{len(state.done)} of {len(self.work)} stages, {duration(elapsed)}"
         if state.stopping:
-            summary += ", stopping: workers save checkpoints (Ctrl-C again: at once)"
+            summary += f", {STOPPING}"
         elif computed > 0.02 * (computed + left) and elapsed > 5:
             summary += f", about {duration(elapsed * left / computed)} left"
         return Group(table, Text(summary, style="dim"))

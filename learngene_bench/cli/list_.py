@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any
@@ -40,7 +39,7 @@ def list_(
     }
     listing = {name: makers[name]() for name in KINDS if kind in (None, name)}
     if format is common.Format.JSON:
-        print(json.dumps(listing, indent=1))
+        common.print_json(listing)
         return
     console = common.console()
     for name, entries in listing.items():

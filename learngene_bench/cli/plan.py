@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -47,7 +46,7 @@ def plan(
     states = {address: Runs(runs).stage_dir(stage).state() for address, stage in made.stages.items()}
     estimate = _estimate(made, Runs(runs), states)
     if format is common.Format.JSON:
-        print(json.dumps(_as_json(made, states, estimate), indent=1))
+        common.print_json(_as_json(made, states, estimate))
     else:
         _print(made, states, estimate, common.console())
 

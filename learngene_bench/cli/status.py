@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -43,7 +42,7 @@ def status(
     stages = planned_stages(folder)
     if format is common.Format.JSON:
         found = stage_statuses(folder, stages)
-        print(json.dumps({"runs": str(runs), "stages": [_as_json(one) for one in found]}, indent=1))
+        common.print_json({"runs": str(runs), "stages": [_as_json(one) for one in found]})
     elif watch:
         _watch(folder, stages, common.console())
     else:

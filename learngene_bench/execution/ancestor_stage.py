@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import ClassVar
 
 from torch import nn
@@ -113,16 +112,9 @@ class AncestorStage(StageComputation[AncestorRecord]):
 
     def _load_weights(self, network: nn.Module) -> None:
         """Fills a network that is not trained, from a file or from timm; a teacher of timm's is filled already."""
-        if isinstance(self.config, TeacherConfig):
-            source = LoadedWeights(timm=None, checkpoint=_text(self.config.teacher.checkpoint))
-        else:
-            assert self.config.weights is not None
-            source = self.config.weights
+        source = self.config.teacher if isinstance(self.config, TeacherConfig) else self.config.weights
+        assert source is not None
         if source.checkpoint is not None:
-            load_checkpoint(network, self.find_weights_file(source.checkpoint))
-        elif source.timm is not None:
+            load_checkpoint(network, self.find_weights_file(str(source.checkpoint)))
+        elif isinstance(source, LoadedWeights) and source.timm is not None:
             load_from_timm(network, source.timm)
-
-
-def _text(path: Path | None) -> str | None:
-    return None if path is None else str(path)

@@ -15,23 +15,24 @@ from learngene_bench.results.tables.report_table import ReportTable
 def csv(tables: Sequence[ReportTable]) -> str:
     """Returns the data of tables of one kind, unrounded: what they are comparable within, then their own columns."""
     rows = [{**table.identity, **row} for table in tables for row in table.data]
-    return _text(rows, list(dict.fromkeys(name for row in rows for name in row)))
+    return csv_text(rows, list(dict.fromkeys(name for row in rows for name in row)))
 
 
 def cells_csv(results: Results) -> str:
     """Returns one row for each cell and seed; the columns are those of `tidy`."""
-    return _text(tidy.rows(results), tidy.columns(results))
+    return csv_text(tidy.rows(results), tidy.columns(results))
 
 
-def _text(rows: Iterable[Mapping[str, Any]], names: Sequence[str]) -> str:
+def csv_text(rows: Iterable[Mapping[str, Any]], names: Sequence[str]) -> str:
+    """Returns a header of these names and a line for each row; what a row lacks is empty."""
     text = io.StringIO()
     writer = csv_format.writer(text, lineterminator="\n")
-    writer.writerow(map(harmless, names))
-    writer.writerows([harmless(row.get(name)) for name in names] for row in rows)
+    writer.writerow(map(_harmless, names))
+    writer.writerows([_harmless(row.get(name)) for name in names] for row in rows)
     return text.getvalue()
 
 
-def harmless(value: Any) -> Any:
+def _harmless(value: Any) -> Any:
     """Puts an apostrophe before a text that begins like a formula, which a spreadsheet would run."""
     if isinstance(value, str) and value.startswith(("=", "+", "-", "@")):
         return f"'{value}"

@@ -118,7 +118,7 @@ def test_principal_components_against_scikit_learn() -> None:
 
 @pytest.mark.parametrize("depth", [3, 4, 12])
 def test_telg_varies_over_layers_in_one_direction_and_linearly(depth: int) -> None:
-    """In single precision, as its models are stored."""
+    """Weights are in single precision, as models are stored."""
     base, slope = torch.randn(2, 1000, generator=torch.Generator().manual_seed(0))
     layers = torch.tensor(Telg(Telg.Options()).scalers(depth, {})) @ torch.stack([base, slope])
     found = linear_structure.structure(layers)
@@ -159,7 +159,7 @@ def test_attention_is_what_timm_computes(class_token: bool) -> None:
 
 
 def test_attention_with_relative_positions() -> None:
-    """Without tables it is that of the same model without; with them it is another, and rows sum to 1."""
+    """Tables of zeros change nothing, others do; rows sum to 1."""
     spec = replace(SPEC, irpe=True)
     plain, relative = random_model(SPEC), random_model(spec)
     with_tables = attention_maps.attention_matrices(relative, images(2))

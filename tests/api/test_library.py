@@ -41,7 +41,7 @@ def weights(model: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def wave_gene(family: ViTSpec) -> Gene:
-    """In WAVE's format, as if it had been condensed: every tensor random."""
+    """Makes a gene in WAVE's format whose tensors are random."""
     method, generator = Wave(WaveOptions()), torch.Generator().manual_seed(0)
     settings = method.gene_request(family, family).settings
     layout = Layout(family, settings["template_size"], settings["per_position"])

@@ -169,7 +169,7 @@ def test_fused_queries_and_keys_pick_other_channels() -> None:
 def test_class_token_and_irpe_on_either_side(
     name: str, source_has: str, target_has: str, generator: torch.Generator
 ) -> None:
-    """On another task of as many classes, so without the head."""
+    """The head is left out, as the target is of another task of as many classes."""
     method, gene_of = {
         "weight-selection": (WeightSelection(WeightSelectionOptions()), selection_gene),
         "ligo": (Ligo(STACKING), ligo_gene),

@@ -38,7 +38,7 @@ def weights(hypernetwork: Hypernetwork, tmp_path: Path) -> Path:
 
 
 def test_on_a_model_of_ones_own(weights: Path) -> None:
-    """Without the benchmark, on timm's plain DeiT; sizes are the file's."""
+    """The library initializes timm's plain DeiT; sizes are the file's."""
     arguments = {"img_size": 12, "patch_size": 4, "in_chans": 1, "num_classes": 5}
     model = timm.create_model("deit_tiny_patch16_224", **arguments, depth=2, embed_dim=24, num_heads=3)
     before = {name: parameter.clone() for name, parameter in model.named_parameters()}

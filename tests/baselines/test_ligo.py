@@ -23,7 +23,7 @@ from learngene_bench.training.context import MeteredContext, SourceData
 
 @pytest.mark.parametrize("depth", [5, 6, 9])
 def test_ligo_starts_as_stacking(depth: int, generator: torch.Generator) -> None:
-    """Without noise and learning, at the same width: block l is the source's block l mod 4, all else the source's."""
+    """Block l is the source's block l mod 4, and all else is the source's: same width, no noise, no learning."""
     gene = ligo_gene(SMALL.with_depth(4), generator)
     weights = of(initialized(Ligo(STACKING), SMALL.with_depth(depth), gene))
     for layer in range(depth):

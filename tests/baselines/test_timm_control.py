@@ -31,7 +31,7 @@ def theirs() -> dict[str, Tensor]:
 
 @pytest.fixture(scope="module", params=["xavier", "truncated-normal"])
 def ours(request: pytest.FixtureRequest) -> dict[str, Tensor]:
-    """What the control makes of a target whose preset has this base initialization."""
+    """Returns the weights that the control gives a target whose preset has this base initialization."""
     base = BaseInitialization(weight_init=request.param, position_std=POSITIONS)
     where = MeteredContext(1, torch.device("cpu"), Compute(), base, TARGET)
     model = build_model(TARGET)

@@ -42,7 +42,7 @@ def test_each_rank_has_streams_of_its_own_and_rank_0_those_of_a_process_alone() 
 
 
 def test_batch_norm_that_is_made_common_keeps_its_tensors_and_works_alone() -> None:
-    """On GPUs `train` replaces it, also timm's; the network is saved, and measured on a CPU, as it was before."""
+    """`train` replaces batch norm on GPUs, also timm's; the network is saved and measured on a CPU as before."""
     network = nn.Sequential(nn.Conv2d(1, 4, 3), BatchNormAct2d(4), nn.Conv2d(4, 1, 3), ConvNet(1, CLASSES, 4)).eval()
     images = torch.rand(4, 1, 8, 8)
     names, expected = network.state_dict().keys(), network(images)

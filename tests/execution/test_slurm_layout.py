@@ -108,7 +108,7 @@ def test_arrays_keep_to_the_site_and_the_cap(size: int, cap: int | None) -> None
 
 
 def test_ten_thousand_cells_in_few_calls() -> None:
-    """At most kinds x methods x widths, and one more for each full array."""
+    """Calls are at most kinds x methods x widths, and one more for each full array."""
     stages = plan(seeds=1111)
     arrays = lay_out(stages)
     check(arrays, stages, {})

@@ -30,7 +30,7 @@ VARIANTS = {
 
 
 def plan(capsys: pytest.CaptureFixture[str], grid: str, *options: str) -> dict[str, Any]:
-    """What `lgbench plan` prints; the imagenet preset needs neither data nor torch for it."""
+    """Returns the plan as `lgbench plan` prints it; the imagenet preset needs neither data nor torch for it."""
     assert run_command(["plan", "--preset", "imagenet", "--grid", grid, *options, "--format", "json"]) == 0
     found: dict[str, Any] = json.loads(capsys.readouterr().out)
     return found

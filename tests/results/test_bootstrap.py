@@ -140,7 +140,7 @@ def test_a_profile_counts_the_runs_above_each_threshold() -> None:
 
 
 def test_the_band_of_a_profile_is_binomial_in_a_single_stratum() -> None:
-    """Of 40 runs, 10 above the threshold: a draw has a binomial number of them."""
+    """A draw of 40 runs, 10 of them above the threshold, has a binomial number of those."""
     sample = np.concatenate([np.full(30, 1.0), np.full(10, 3.0)])[None]
     draws = draws_of_runs(1, 40)
     assert draws is not None

@@ -1,4 +1,4 @@
-"""What is compared with what, what the statistics of a sample are, and what is said where there is too little."""
+"""Comparisons of methods, the statistics of a sample, and the notes where there are too few seeds or columns."""
 
 from __future__ import annotations
 

@@ -114,7 +114,7 @@ def test_a_damaged_curve_is_named(runs: Any) -> None:
 
 
 def test_the_speed_up_over_pre_training(runs: Any) -> None:
-    """By hand: direct-pt trains for 150 epochs and ends at 75; one gene of 40 epochs serves both depths of a seed."""
+    """Direct-pt trains for 150 epochs and ends at 75; one gene of 40 epochs serves both depths of a seed."""
     untrained = dict.fromkeys(("ancestors", "prepare", "initialize", "finetune"), NOTHING)
     fitted = {**untrained, "initialize": {**NOTHING, "epochs": 8.0}, "prepare": {**NOTHING, "epochs": 40.0}}
     pretrained = {**untrained, "ancestors": {**NOTHING, "epochs": 150.0}}

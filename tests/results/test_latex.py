@@ -39,7 +39,7 @@ def beside_the_paper(runs: Any) -> list[ReportTable]:
 
 
 def typeset(folder: Path, text: str) -> str:
-    """What pdflatex has to say of a document: overfull boxes, characters that its fonts lack."""
+    """Returns the complaints of pdflatex: overfull boxes, characters that its fonts lack."""
     (folder / "document.tex").write_text(text, encoding="utf-8")
     command = ["pdflatex", "-no-shell-escape", "-interaction=nonstopmode", "-halt-on-error", "document.tex"]
     ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace")

@@ -105,7 +105,7 @@ def test_what_breaks_a_rule_is_refused_by_name(
 
 
 def test_parameters_that_no_such_model_has_are_refused(offered: RecordedRuns, board: Path) -> None:
-    """In the record and in the plan, whose name is changed with it."""
+    """The number is changed in the record and in the plan, and the plan's name with it."""
     cell = offered.stages("cell")[0]
     offered.change(offered.file(cell), set_in("cell", "parameters", "model", to=1))
     (path,) = (offered.folder / "plans").iterdir()

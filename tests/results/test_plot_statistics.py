@@ -1,4 +1,4 @@
-"""What the figures of statistics show, read back from what is drawn."""
+"""The content of the figures of statistics, read back from the drawing."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ TASKS = ["digits-parity", "digits-turned", "digits-inverted", "shapes"]
 
 
 def bare(name: str, **options: Any) -> Dataset:
-    """On a canvas of the pictures' own size and without noise, images are the pictures themselves."""
+    """Makes a data set whose images are the pictures themselves: no margin, no noise."""
     return dataset({"name": name, "canvas": 8, "noise": 0.0, "placements": 1, **options})
 
 

@@ -47,7 +47,7 @@ def make_tree(root: Path, **images_per_class: int) -> Path:
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """Without test/: images 0-59 for training and validation, 60-74 for the test."""
+    """Makes a tree without test/: images 0-59 for training and validation, 60-74 for the test."""
     return make_tree(tmp_path / "tree", train=20, val=5)
 
 

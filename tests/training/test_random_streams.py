@@ -127,7 +127,7 @@ def test_the_table_names_every_stream() -> None:
 
 @pytest.mark.slow
 def test_free_layers_are_no_ancestors_start(tmp_path: Path) -> None:
-    """What a method leaves free is as independent of every ancestor and every gene as two draws are.
+    """Free layers are as independent of every ancestor and every gene as two draws are.
 
     Four iterations leave an ancestor nearly at its start, so that shared starting numbers would show.
     """

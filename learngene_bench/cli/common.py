@@ -61,7 +61,7 @@ EqualBudgetOption = Annotated[
     bool,
     typer.Option(
         "--equal-budget",
-        help="Give every method the same number of iterations: those of its initialization are subtracted from "
+        help="Let every method train on the same number of images: those of its initialization are subtracted from "
         "fine-tuning.",
     ),
 ]

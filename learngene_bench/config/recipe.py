@@ -134,6 +134,41 @@ class Recipe(Section):
         rounded = images - images % 256 if self.repeated_augmentation > 1 else 0
         return rounded or images
 
+    def batch_sizes(self, images: int) -> tuple[int, int]:
+        """Returns the images of a batch and of an epoch's last batch; a training set that is smaller is one batch."""
+        length = self.epoch_length(images)
+        batch_size = min(self.batch_size, length)
+        return batch_size, min(batch_size, length - (self.steps_per_epoch(images) - 1) * batch_size)
+
+    def images_before(self, step: int, images: int) -> int:
+        """Counts the images in the steps before this one, an image each time it comes.
+
+        Args:
+            images: images of the training set.
+        """
+        steps_per_epoch, (batch_size, last) = self.steps_per_epoch(images), self.batch_sizes(images)
+        epochs, position = divmod(step, steps_per_epoch)
+        return epochs * ((steps_per_epoch - 1) * batch_size + last) + position * batch_size
+
+    def images_trained_on(self, images: int) -> int:
+        """Counts the images of the whole training, an image each time it passes forward and back through a model.
+
+        Args:
+            images: images of the training set.
+        """
+        return self.images_before(self.steps(images), images) * self.meta_batch_size
+
+    def steps_within(self, budget: int, images: int) -> int:
+        """Returns the largest number of steps that have no more images in all than a budget.
+
+        Args:
+            budget: images, counted as by `images_before`. The steps are short of it by less than one batch.
+            images: images of the training set.
+        """
+        steps_per_epoch, (batch_size, last) = self.steps_per_epoch(images), self.batch_sizes(images)
+        epochs, rest = divmod(budget, (steps_per_epoch - 1) * batch_size + last)
+        return epochs * steps_per_epoch + rest // batch_size
+
     def changed_by(self, changes: Mapping[str, Any]) -> Recipe:
         """Returns this recipe with other values. A length in either unit replaces the length.
 

@@ -72,9 +72,7 @@ class BatchSchedule:
     ) -> None:
         self.images, self.recipe, self.streams, self.phase = images, recipe, streams, phase
         self.steps, self.steps_per_epoch = recipe.steps(images), recipe.steps_per_epoch(images)
-        length = recipe.epoch_length(images)
-        self.batch_size = min(recipe.batch_size, length)
-        self.last_batch_size = min(self.batch_size, length - (self.steps_per_epoch - 1) * self.batch_size)
+        self.batch_size, self.last_batch_size = recipe.batch_sizes(images)
         multiple = 2 if recipe.mixup or recipe.cutmix else 1
         self._shards = {
             batch_size: Shard.of(batch_size, rank, size if self.steps else 1, multiple)
@@ -99,6 +97,4 @@ class BatchSchedule:
 
     def images_before(self, step: int) -> int:
         """Counts the images of all processes in the steps before this one, an image each time it comes."""
-        epochs, position = divmod(step, self.steps_per_epoch)
-        per_epoch = (self.steps_per_epoch - 1) * self.batch_size + self.last_batch_size
-        return epochs * per_epoch + position * self.batch_size
+        return self.recipe.images_before(step, self.images)

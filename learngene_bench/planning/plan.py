@@ -62,6 +62,7 @@ class Plan:
         stages: by address, every stage after those it needs.
         setting: hash of all that cells share whatever their method and target: never mixed within a table.
         equal_budget_of: the setting with ordinary budgets, if this plan makes the budgets equal.
+        equal_budget_images: the budget in training images; the largest, if sizes or tasks differ.
         files: where files of weights lie that stages are told apart by, by their SHA-256.
         tasks: the source task and those that targets are fine-tuned on.
         task_data: settings of the data that cells are fine-tuned on, by address, where these are not the source task's.
@@ -76,7 +77,7 @@ class Plan:
     unsupported: list[UnsupportedSubject] = field(default_factory=list)
     methods: list[MethodVariant] = field(default_factory=list)
     equal_budget_of: str | None = None
-    equal_budget_iterations: int = 0
+    equal_budget_images: int = 0
     files: dict[str, Path] = field(default_factory=dict)
     tasks: Sequence[Task] = ()
     task_data: dict[str, Mapping[str, Any]] = field(default_factory=dict)

@@ -64,12 +64,14 @@ def _lacks_teacher(gene: GeneRequest | None, source: Task) -> str | None:
 
 
 def _exceeds_budget(method: Initializer, target: Target, scope: Scope) -> str | None:
-    """Returns the reason if budgets are equal, and initialization alone takes more iterations than there are."""
+    """Returns the reason if budgets are equal, and initialization alone trains on more images than there are."""
     recipes = [recipe_of_method(scope.preset, method, name, target.base.width) for name in method.trains()]
-    spent = scope.iterations_at_source(recipes)
+    spent = scope.images_at_source(recipes)
     if not scope.request.equal_budget or spent <= scope.budget(target):
         return None
-    return f"it initializes in {spent} iterations, and the equal budget is {scope.budget(target)}"
+    return (
+        f"it trains on {spent:,} images while it initializes, and the equal budget is {scope.budget(target):,} images"
+    )
 
 
 def _empty_plan(scope: Scope, maker: StageMaker) -> Plan:
@@ -86,7 +88,7 @@ def _empty_plan(scope: Scope, maker: StageMaker) -> Plan:
     )
     if scope.request.equal_budget:
         plan.equal_budget_of = plan.setting
-        plan.equal_budget_iterations = max(scope.budget(target) for target in scope.targets)
+        plan.equal_budget_images = max(scope.budget(target) for target in scope.targets)
         plan.setting = address_of({**shared, "equal_budget": _recipes_of_sizes(scope, "inheritance")})
     return plan
 

@@ -25,7 +25,7 @@ class Request:
     Attributes:
         preset: as the grid and the user change it.
         reference: the preset as its file has it; tables say what differs from it.
-        equal_budget: takes the iterations that a method trains for in `initialize` off its fine-tuning.
+        equal_budget: takes the images that a method trains on in `initialize` off its fine-tuning.
         device: kind of device that the executor computes on; `compute.device` of the preset, `auto` resolved.
         processes: processes that train one model together.
     """

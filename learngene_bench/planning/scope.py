@@ -56,8 +56,10 @@ class Scope:
     def finetuning(self, target: Target, initializing: Iterable[Recipe]) -> Recipe:
         """Returns the recipe that a target is fine-tuned by.
 
-        At equal budget every method has the same number of iterations in all, those of fine-tuning and of `inheritance`
-        together. What it trains in `initialize` is subtracted, so no method is ahead only because it trains longer.
+        At equal budget every method trains on the same number of images, those of fine-tuning and `inheritance`
+        together. What it trains on in `initialize` is subtracted, so no method is ahead only because it trains longer.
+        What is left is rounded down to whole batches of fine-tuning: no method has more than the budget, and each is
+        short of it by less than one batch. An image of the source task counts as much as one of any other.
 
         Args:
             initializing: recipes that the method trains by in `initialize`.
@@ -65,17 +67,18 @@ class Scope:
         recipe = self._ordinary_finetuning(target)
         if not self.request.equal_budget:
             return recipe
-        left = self.budget(target) - self.iterations_at_source(initializing)
-        return recipe.model_copy(update={"epochs": None, "iterations": left})
+        left = self.budget(target) - self.images_at_source(initializing)
+        iterations = recipe.steps_within(left, target.task.facts.train_images)
+        return recipe.model_copy(update={"epochs": None, "iterations": iterations})
 
     def budget(self, target: Target) -> int:
-        """Returns the iterations of fine-tuning and `inheritance` together."""
-        finetuning = self._ordinary_finetuning(target).steps(target.task.facts.train_images)
-        return finetuning + self.iterations_at_source([self.preset.recipe_of("inheritance", target.base.width)])
+        """Counts the images of fine-tuning, on the target's task, and of `inheritance`, on the source task."""
+        finetuning = self._ordinary_finetuning(target).images_trained_on(target.task.facts.train_images)
+        return finetuning + self.images_at_source([self.preset.recipe_of("inheritance", target.base.width)])
 
-    def iterations_at_source(self, recipes: Iterable[Recipe]) -> int:
-        """Returns the iterations of these recipes together, on the source task."""
-        return sum(recipe.steps(self.source.facts.train_images) for recipe in recipes)
+    def images_at_source(self, recipes: Iterable[Recipe]) -> int:
+        """Counts the images that these recipes train on together, on the source task."""
+        return sum(recipe.images_trained_on(self.source.facts.train_images) for recipe in recipes)
 
     def _ordinary_finetuning(self, target: Target) -> Recipe:
         return target.task.recipe or self.preset.recipe_of("finetuning", target.base.width)

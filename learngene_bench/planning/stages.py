@@ -166,9 +166,8 @@ class StageMaker:
 
     def _training_flops(self, spec: ModelSpec, recipes: Iterable[Recipe], task: Task) -> float:
         """Estimates the floating-point operations of training; a backward pass counts as two forward passes."""
-        images = task.facts.train_images
-        seen = sum(r.steps(images) * min(r.batch_size, images) * r.meta_batch_size for r in recipes)
-        return 3.0 * seen * spec.forward_flops()
+        images = sum(recipe.images_trained_on(task.facts.train_images) for recipe in recipes)
+        return 3.0 * images * spec.forward_flops()
 
     def _add(self, kind: StageKind, label: str, config: Config, inputs: dict[str, str], flops: float = 0.0) -> str:
         stage = Stage(kind, label, config, inputs, flops)

@@ -28,7 +28,7 @@ def describe_cell(cell: PlannedCell, plan: Plan) -> CellDescription:
 def _equal_budget(plan: Plan) -> EqualBudget | None:
     if plan.equal_budget_of is None:
         return None
-    return EqualBudget(iterations=plan.equal_budget_iterations, of=plan.equal_budget_of)
+    return EqualBudget(images=plan.equal_budget_images, of=plan.equal_budget_of)
 
 
 def make_manifest(plan: Plan, command: list[str]) -> Manifest:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from learngene_bench.schema.base import Address, Amount, Document, ModelDescription, Text
 from learngene_bench.schema.constants import FOLDER_DIGITS, Group
@@ -94,15 +94,38 @@ class PlannedCell(CellFacts):
 
 
 class EqualBudget(Document):
-    """A budget of iterations that is the same for every method: those of initializing and fine-tuning together.
+    """A budget of training that is the same for every method: initializing and fine-tuning together.
 
     Attributes:
-        iterations: how many; the most, if sizes differ.
-        of: the setting that is the same but for that; there, each method's own iterations come on top.
+        images: training images, an image counted each time it is seen; the most, if sizes or tasks differ.
+        iterations: the budget of protocols 1 and 2, which counted iterations.
+        of: the setting that is the same but for that; there, what a method trains in initialization comes on top.
     """
 
-    iterations: int
+    images: int | None = Field(None, exclude_if=lambda count: count is None)
+    iterations: int | None = Field(None, exclude_if=lambda count: count is None)
     of: Address
+
+    @model_validator(mode="after")
+    def _counts_one_thing(self) -> EqualBudget:
+        if (self.images is None) == (self.iterations is None):
+            raise ValueError("give either images or iterations")
+        return self
+
+    @property
+    def amount(self) -> int:
+        """Number of images; of protocols 1 and 2, number of iterations."""
+        return (self.images if self.iterations is None else self.iterations) or 0
+
+    @property
+    def unit(self) -> str:
+        """Name of the things that are counted."""
+        return "images" if self.iterations is None else "iterations"
+
+    @property
+    def text(self) -> str:
+        """The budget as tables print it."""
+        return f"{self.amount:,} {self.unit}"
 
 
 class Setting(Document):

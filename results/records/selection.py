@@ -71,11 +71,6 @@ class TableCells:
     dashes: dict[CellKey, UnsupportedSubject] = field(default_factory=dict)
     replaced: dict[str, PlannedCell] = field(default_factory=dict)
 
-    @property
-    def iterations(self) -> int:
-        """Iterations of an equal budget; 0 if budgets are not equal."""
-        return self.equal_budget.iterations if self.equal_budget else 0
-
     def is_equal_budget_of(self, other: TableCells) -> bool:
         """True if this is the other grid at equal budget."""
         mine = self.equal_budget and (self.protocol, self.name, self.axis, self.equal_budget.of)
@@ -142,7 +137,7 @@ def _merged(manifests: list[Manifest]) -> TableCells:
         setting_description=newest.setting_description,
         equal_budget=max(
             (manifest.equal_budget for manifest in manifests if manifest.equal_budget),
-            key=lambda budget: budget.iterations,
+            key=lambda budget: budget.amount,
             default=None,
         ),
         preset=newest.preset,

@@ -112,7 +112,7 @@ def _summary(costs: CostTable) -> ReportTable:
         "Cost of a good result",
         [
             ReportColumn("mean", measure.spec.title, higher_is_better=measure.spec.higher_is_better),
-            *(ReportColumn(f"={iterations}", measure.spec.title) for iterations in table.budgets),
+            *(ReportColumn(f"={budget.amount:,}", measure.spec.title) for budget in table.budgets),
             ReportColumn("each", "Iter."),
             *(ReportColumn(str(count), "FLOPs") for count in _counts(n)),
             *(ReportColumn(str(count), "Saving") for count in _counts(n)),

@@ -1,4 +1,4 @@
-"""Equal budget: a setting in which every method has as many iterations, those of initializing counted with fine-tuning.
+"""Equal budget: a setting in which every method trains on the same number of images to initialize and to fine-tune.
 
 Such a setting is the sibling of the one with ordinary budgets and has a table of its own. The ordinary table has the
 sibling's means beside its own, so that a method that is ahead only because it trains longer can be seen to be.
@@ -20,7 +20,7 @@ from learngene_bench.schema.subject import EqualBudget
 
 def at_equal_budget(budget: EqualBudget) -> str:
     """Names the budget in titles."""
-    return f"at equal budget ({budget.iterations} iterations)"
+    return f"at equal budget ({budget.text})"
 
 
 def size_means(
@@ -88,15 +88,15 @@ def lost_leads(table: MetricTable, size: str) -> list[str]:
     rows = [row for row in table.rows if not row.is_reference and row.means.get(size)]
     where = f"{size}: " if len(table.sizes()) > 1 else ""
     return [
-        f"{where}{row.label} is ahead of {', '.join(over)} only with more iterations, not where all have {iterations}."
-        for place, iterations in enumerate(table.budgets, start=1)
+        f"{where}{row.label} is ahead of {', '.join(over)} only with more training, not {at_equal_budget(budget)}."
+        for place, budget in enumerate(table.budgets, start=1)
         for row in rows
         if (over := [other.label for other in rows if _loses_lead(table, row, other, size, place)])
     ]
 
 
 def _loses_lead(table: MetricTable, row: MethodRow, other: MethodRow, size: str, place: int) -> bool:
-    longer, shorter = row.costs[size].initialize_iterations, other.costs[size].initialize_iterations
+    longer, shorter = row.costs[size].initialize_images, other.costs[size].initialize_images
     if longer is None or shorter is None or longer <= shorter:
         return False
     if any(row.entries[index].expected != other.entries[index].expected for index in table.sizes()[size]):

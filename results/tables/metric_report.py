@@ -11,7 +11,7 @@ from learngene_bench.results.tables.numbers import compact, on_axis
 from learngene_bench.results.tables.report_table import NOTHING, ReportCell, ReportColumn, ReportTable
 
 _COST, _ITERATIONS, _SECONDS = 1, 2, 3
-"""Priorities: seconds are left out first, then iterations, then epochs and parameters."""
+"""Priorities: seconds are left out first, then iterations, then epochs, parameters and FLOPs."""
 
 
 def metric_reports(tables: Sequence[MetricTable]) -> list[ReportTable]:
@@ -63,6 +63,8 @@ def _columns(table: MetricTable, initialize: bool) -> Iterator[ReportColumn]:
         if initialize:
             yield ReportColumn("iterations", span="Init.", block=size, priority=_ITERATIONS)
             yield ReportColumn("seconds", span="Init.", block=size, priority=_SECONDS)
+        if table.equal_budget:
+            yield ReportColumn("each", span="FLOPs", block=size, priority=_COST)
 
 
 def _cells(table: MetricTable, row: MethodRow, initialize: bool) -> Iterator[ReportCell]:
@@ -79,6 +81,8 @@ def _cells(table: MetricTable, row: MethodRow, initialize: bool) -> Iterator[Rep
         if initialize:
             yield _count(costs.initialize_iterations, missing)
             yield _count(costs.initialize_seconds, missing)
+        if table.equal_budget:
+            yield _count(costs.target_flops, missing)
 
 
 def _epochs(row: MethodRow) -> str:

@@ -100,13 +100,17 @@ class SizeCosts:
         stored_parameters: parameters that are stored and inherited; None where nothing is planned.
         initialize_iterations: iterations that the method trains for one target while initializing it; None unless all
             `expected` cells are done.
+        initialize_images: images of the same phase.
         initialize_seconds: seconds of the same phase.
+        target_flops: floating-point operations of initializing and fine-tuning one target, without preparing its gene.
         done: number of the `expected` cells that are done.
     """
 
     stored_parameters: float | None
     initialize_iterations: float | None
+    initialize_images: float | None
     initialize_seconds: float | None
+    target_flops: float | None
     done: int
     expected: int
 
@@ -161,7 +165,7 @@ class MetricTable:
         title: what is measured and what the columns differ in.
         measure: the metric.
         source: the cells that the table is made of.
-        budgets: iterations of the table's own equal-budget siblings, whose means stand beside its own.
+        budgets: budgets of the table's own equal-budget siblings, whose means stand beside its own.
         other_protocols: other protocol versions that have results too, in tables of their own.
         test_images: different sizes of the test splits, ascending.
         replaced: number of results that are left out because a newer plan replaces theirs.
@@ -171,7 +175,7 @@ class MetricTable:
     title: str
     measure: Measure
     source: TableCells
-    budgets: tuple[int, ...]
+    budgets: tuple[EqualBudget, ...]
     columns: tuple[TargetColumn, ...]
     rows: tuple[MethodRow, ...]
     other_protocols: tuple[int, ...]
@@ -201,7 +205,7 @@ class MetricTable:
             "grid": source.name,
             "axis": source.axis,
             "metric": self.measure.name,
-            "equal_budget_iterations": self.equal_budget and self.equal_budget.iterations,
+            "equal_budget": self.equal_budget and self.equal_budget.text,
         }
 
     @property

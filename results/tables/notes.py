@@ -10,6 +10,7 @@ from learngene_bench.results.tables.equal_budget import lost_leads
 from learngene_bench.results.tables.metric_table import MetricTable
 from learngene_bench.results.tables.numbers import span
 from learngene_bench.results.tables.report_table import Highlight
+from learngene_bench.schema.subject import EqualBudget
 
 
 def mean_labels(table: MetricTable) -> list[str]:
@@ -18,7 +19,7 @@ def mean_labels(table: MetricTable) -> list[str]:
         return []
     if len(table.budgets) < 2:
         return ["", *("=budget" for _ in table.budgets)]
-    return ["", *(f"={iterations}" for iterations in table.budgets)]
+    return ["", *(f"={budget.amount:,}" for budget in table.budgets)]
 
 
 def notes(table: MetricTable, initialize: bool) -> Iterator[str]:
@@ -40,7 +41,12 @@ def notes(table: MetricTable, initialize: bool) -> Iterator[str]:
         yield _means(table)
         yield from chain(*(lost_leads(table, size) for size in table.sizes()))
     if table.equal_budget:
-        yield f"Equal budget: {_equal(table, str(table.equal_budget.iterations))}."
+        yield f"Equal budget: {_equal(table, table.equal_budget)}."
+        yield (
+            "FLOPs each: of initializing and fine-tuning one target, mean over targets and seeds. Equal images need "
+            "not be equal FLOPs: initialization may train more than the target alone, and images of the source may be "
+            "larger than those of the target's task."
+        )
     if table.other_protocols:
         versions = ", ".join(map(str, table.other_protocols))
         yield f"Numbers of other protocol versions (here: {versions}) cannot be compared with these and stand apart."
@@ -85,16 +91,18 @@ def _means(table: MetricTable) -> str:
     if not table.budgets:
         return "Mean: over the columns of the size."
     labels = " and ".join(f"Mean {label}" for label in mean_labels(table)[1:])
-    iterations = f"{table.budgets[0]}" if len(table.budgets) == 1 else "that many"
-    return (
-        f"Mean: over the columns of the size; {labels}: of the same targets and seeds where "
-        f"{_equal(table, iterations)}."
-    )
+    equal = _equal(table, *table.budgets)
+    return f"Mean: over the columns of the size; {labels}: of the same targets and seeds where {equal}."
 
 
-def _equal(table: MetricTable, iterations: str) -> str:
+def _equal(table: MetricTable, first: EqualBudget, *others: EqualBudget) -> str:
+    """Says what is equal; for several budgets, that it is so in each."""
     apart = " (pre-training apart)" if any(row.is_reference for row in table.rows) else ""
-    return f"every method{apart} has {iterations} iterations in all, those of initializing (Init.) and of fine-tuning"
+    most = "that many" if others else f"{first.amount:,}"
+    return (
+        f"every method{apart} has the same number of {first.unit} for a target, at most {most}: those of initializing "
+        "(Init.) and of fine-tuning together"
+    )
 
 
 def _seeds(table: MetricTable) -> str:

@@ -65,7 +65,7 @@ def _make(
     if measure is None:
         return None
     siblings = [] if measure.initial else [other for other in every if other.is_equal_budget_of(grid)]
-    siblings.sort(key=lambda sibling: sibling.iterations)
+    siblings.sort(key=lambda sibling: sibling.equal_budget.amount if sibling.equal_budget else 0)
     keys = _ordered_columns(grid)
     labels = _column_labels(grid, keys)
     footnotes = Footnotes()
@@ -75,7 +75,7 @@ def _make(
         title=", ".join([measure.title, _along(grid), *map(at_equal_budget, budget)]),
         measure=measure,
         source=grid,
-        budgets=tuple(sibling.iterations for sibling in siblings),
+        budgets=tuple(sibling.equal_budget for sibling in siblings if sibling.equal_budget),
         columns=tuple(TargetColumn(key.size, labels[key], key.task, dict(key.target)) for key in keys),
         rows=highlighted(rows, measure),
         other_protocols=tuple(sorted({other.protocol for other in every} - {grid.protocol})),
@@ -150,10 +150,13 @@ def _costs(cells: Sequence[PlannedCell], results: Results) -> SizeCosts:
     records = [record for cell in cells if isinstance(record := results.outcome(cell), Record)]
     complete = bool(cells) and len(records) == len(cells)
     spent = [record.cost["initialize"] for record in records]
+    flops = [record.cost["initialize"].flops + record.cost["finetune"].flops for record in records]
     return SizeCosts(
         stored_parameters=mean([cell.parameters.stored for cell in cells]) if cells else None,
         initialize_iterations=mean([cost.iterations for cost in spent]) if complete else None,
+        initialize_images=mean([cost.images for cost in spent]) if complete else None,
         initialize_seconds=mean([cost.seconds for cost in spent]) if complete else None,
+        target_flops=mean(flops) if complete else None,
         done=len(records),
         expected=len(cells),
     )

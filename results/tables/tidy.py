@@ -23,8 +23,8 @@ def columns(results: Results) -> list[str]:
 
     state is done, failed, pending, or dash (the method does not support the target; it has no seed); reason says why a
     cell failed or is a dash. prepare_epochs is the table's "Epoch". cost_PHASE_NAME is what a phase spent. A metric
-    that is not finite stays so. equal_budget_iterations is set in an equal-budget setting; a cell that it shares with
-    the ordinary one (of a pre-trained model, which is not fine-tuned) has a row in each. cost_ancestors and
+    that is not finite stays so. equal_budget is set in an equal-budget setting ("15,680 images"); a cell that it shares
+    with the ordinary one (of a pre-trained model, which is not fine-tuned) has a row in each. cost_ancestors and
     cost_prepare are costs of the gene, whose folder is in gene: cells with one gene share them. stored_bytes is the
     size of the gene's file, 0 for a method without one, empty where neither the file nor a record tells it.
     """
@@ -34,7 +34,7 @@ def columns(results: Results) -> list[str]:
         *measure_names(results.records.values()),
         *("test_images", "stored_parameters", "model_parameters", "prepare_epochs"),
         *(f"cost_{phase}_{name}" for phase in PHASES[1:] for name in _SPENT),
-        *("address", "equal_budget_iterations"),
+        *("address", "equal_budget"),
         *(f"cost_{PHASES[0]}_{name}" for name in _SPENT),
         *("stored_bytes", "gene", "initial_weights_sha256", "model_sha256"),
     ]
@@ -61,7 +61,7 @@ def _grid_rows(grid: TableCells, results: Results) -> Iterator[tuple[object, dic
     """Yields the rows of one table, each with a key that no other row has."""
     names = ("protocol", "setting", "setting_description", "preset")
     table: dict[str, Any] = {name: getattr(grid, name) for name in names}
-    table["equal_budget_iterations"] = grid.equal_budget and grid.equal_budget.iterations
+    table["equal_budget"] = grid.equal_budget and grid.equal_budget.text
     for cells in grid.cells.values():
         for _, cell in sorted(cells.items()):
             outcome = _outcome(results.outcome(cell), results)

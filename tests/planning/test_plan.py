@@ -104,9 +104,9 @@ def test_equal_budget_takes_own_training_off_the_finetuning() -> None:
     assert (plan.equal_budget_of, plan.setting != ordinary.setting) == (ordinary.setting, True)
     assert addresses(plan, "gene") == addresses(ordinary, "gene")
     iterations = {(c.method, c.variant): plan.stages[c.address].config.finetuning.iterations for c in plan.cells}
-    # 5 epochs of 19 steps and 150 iterations for scalers: 245 in all.
+    # 5 epochs of 19 steps and 150 iterations for scalers, all in batches of 64: 245 in all.
     assert iterations == {("wave", ""): 95, ("he", ""): 245, ("wave", "learn_scalers=false"): 245}
-    assert plan.equal_budget_iterations == 245
+    assert plan.equal_budget_images == 245 * 64
 
 
 def test_quick_is_another_setting() -> None:
@@ -201,6 +201,6 @@ def test_a_method_that_initializes_longer_than_the_equal_budget_is_left_out(tmp_
     plan = make_plan(request)
     assert {cell.method for cell in plan.cells} == {"he"}
     assert {cell.reason for cell in plan.unsupported} == {
-        "it initializes in 300 iterations, and the equal budget is 245"
+        "it trains on 19,200 images while it initializes, and the equal budget is 15,680 images"
     }
     assert not make_plan(replace(request, equal_budget=False)).unsupported

@@ -14,11 +14,14 @@ from learngene_bench.results.formats import reporting
 from learngene_bench.results.formats.terminal import terminal
 from learngene_bench.results.plots.page import Page
 from learngene_bench.results.tables.metric_table import MetricTable, SizeMean
+from learngene_bench.results.tables.report_table import ReportCell, ReportTable
 from learngene_bench.results.tables.tidy import to_frame
+from learngene_bench.schema.constants import PHASES
+from learngene_bench.schema.cost import Cost
 from learngene_bench.util.errors import DamagedFile
 
 ORDINARY, EQUAL = "5d1e" * 16, "ba1a" * 16
-BUDGET = {"setting": EQUAL, "equal_budget": {"iterations": 245, "of": ORDINARY}}
+BUDGET = {"setting": EQUAL, "equal_budget": {"images": 15_680, "of": ORDINARY}}
 
 
 def means(table: MetricTable, label: str, size: str = "micro") -> tuple[SizeMean, ...]:
@@ -30,6 +33,11 @@ def values(table: MetricTable, label: str, size: str = "micro") -> list[float | 
     return [mean.value for mean in means(table, label, size)]
 
 
+def column(table: ReportTable, text: str) -> list[ReportCell]:
+    (place,) = [place for place, column in enumerate(table.columns) if column.text == text]
+    return [row.cells[place] for row in table.rows]
+
+
 def printed(results: Any, width: int) -> str:
     output = io.StringIO()
     terminal(metric_reports(make_tables(results)), Console(file=output, width=width))
@@ -38,9 +46,10 @@ def printed(results: Any, width: int) -> str:
 
 def test_the_ordinary_table_has_the_means_of_its_sibling(budgets: Any) -> None:
     ordinary, equal = make_tables(load([budgets.folder]))
-    assert (ordinary.source.setting, ordinary.budgets, ordinary.equal_budget) == (ORDINARY, (245,), None)
+    assert (ordinary.source.setting, ordinary.equal_budget) == (ORDINARY, None)
+    assert [budget.text for budget in ordinary.budgets] == ["15,680 images"]
     assert (equal.source.setting, equal.budgets) == (EQUAL, ())
-    assert equal.title.endswith("at equal budget (245 iterations)")
+    assert equal.title.endswith("at equal budget (15,680 images)")
     assert values(ordinary, "He-Init") == pytest.approx([82.7, 85.7])
     assert values(ordinary, "WAVE") == pytest.approx([92.7, 92.7])
     assert means(ordinary, "Auto-LG") == (SizeMean(None, 7, 8), SizeMean(None, 7, 8))
@@ -81,12 +90,12 @@ def test_what_has_no_plan_has_no_mean(runs: Any) -> None:
 
 def test_several_siblings_have_a_column_each(runs: Any) -> None:
     runs.plan([runs.done(runs.cell("he"), 80.0)])
-    for version, iterations in ((1, 245), (2, 500)):
-        budget = {"setting": str(version) * 64, "equal_budget": {"iterations": iterations, "of": ORDINARY}}
+    for version, images in ((1, 15_680), (2, 32_000)):
+        budget = {"setting": str(version) * 64, "equal_budget": {"images": images, "of": ORDINARY}}
         runs.plan([runs.done(runs.cell("he", version=version), 80.0 + version)], **budget)
     results = load([runs.folder])
     assert values(make_tables(results)[0], "He-Init") == [80.0, 81.0, 82.0]
-    assert "| Mean | Mean =245 | Mean =500 |" in markdown(metric_reports(make_tables(results)))
+    assert "| Mean | Mean =15,680 | Mean =32,000 |" in markdown(metric_reports(make_tables(results)))
 
 
 @pytest.mark.parametrize("other", [{"protocol": 9}, {"axis": "width"}])
@@ -126,8 +135,8 @@ def test_cells_that_both_settings_share_have_a_row_in_each(budgets: Any) -> None
     frame = to_frame(load([budgets.folder]))
     wave = frame[(frame.method == "wave") & (frame.variant == "")]
     assert wave.groupby("setting").size().to_dict() == {ORDINARY: 12, EQUAL: 12}
-    assert set(wave[wave.setting == EQUAL].equal_budget_iterations) == {245}
-    assert wave[wave.setting == ORDINARY].equal_budget_iterations.isna().all()
+    assert set(wave[wave.setting == EQUAL].equal_budget) == {"15,680 images"}
+    assert wave[wave.setting == ORDINARY].equal_budget.isna().all()
 
 
 def test_records_without_a_plan_know_their_budget(runs: Any) -> None:
@@ -147,7 +156,7 @@ def test_figures_say_which_budget(budgets: Any, tmp_path: Any, monkeypatch: pyte
 
     monkeypatch.setattr(Page, "save", keep_title)
     plots.accuracy(load([budgets.folder]), tmp_path)
-    assert ["at equal budget (245 iterations)" in title for title in titles] == [False, True]
+    assert ["at equal budget (15,680 images)" in title for title in titles] == [False, True]
 
 
 def test_no_width_cuts_a_mean(runs: Any) -> None:
@@ -167,9 +176,11 @@ def test_no_width_cuts_a_mean(runs: Any) -> None:
     ("budget", "reason"),
     [
         (3, "'equal_budget' is 3, not an object"),
-        ({"iterations": 245}, "lacks 'equal_budget.of'"),
-        ({"iterations": "245", "of": ""}, "'equal_budget.iterations' is '245', not a valid integer"),
-        ({"iterations": 245, "of": ORDINARY}, "'equal_budget.of' is its own setting"),
+        ({"images": 15_680}, "lacks 'equal_budget.of'"),
+        ({"images": "15680", "of": ""}, "'equal_budget.images' is '15680', not a valid integer"),
+        ({"of": EQUAL}, "'equal_budget': give either images or iterations"),
+        ({"images": 15_680, "iterations": 245, "of": EQUAL}, "'equal_budget': give either images or iterations"),
+        ({"images": 15_680, "of": ORDINARY}, "'equal_budget.of' is its own setting"),
     ],
 )
 def test_a_damaged_budget_is_named(runs: Any, budget: Any, reason: str) -> None:
@@ -180,10 +191,41 @@ def test_a_damaged_budget_is_named(runs: Any, budget: Any, reason: str) -> None:
     assert reason in str(error.value)
 
 
+def test_rows_at_equal_budget_show_the_flops_of_one_target(runs: Any) -> None:
+    def cost(**flops: float) -> dict[str, Any]:
+        return {phase: Cost(flops=flops.get(phase, 0.0)).model_dump() for phase in PHASES}
+
+    cells = [runs.cell(method, depth) for method in ("he", "wave") for depth in (4, 6)]
+    runs.plan(cells)
+    equal = [runs.cell(cell["method"], cell["target"]["depth"], version=1) for cell in cells]
+    runs.done(equal[0], 80.0, cost=cost(finetune=4e12))
+    runs.done(equal[1], 80.0, cost=cost(finetune=6e12))
+    runs.done(equal[2], 90.0, cost=cost(ancestors=1e15, prepare=1e15, initialize=2.5e12, finetune=3e12))
+    runs.plan(equal, **BUDGET)
+    ordinary, table = metric_reports(make_tables(load([runs.folder])))
+    assert "FLOPs each" not in [column.text for column in ordinary.columns]
+    assert [cell.text for cell in column(table, "FLOPs each")] == ["5.0T", "1/2"]
+    assert any(note.startswith("FLOPs each: of initializing and fine-tuning one target") for note in table.notes)
+    runs.done(equal[3], 90.0, cost=cost(initialize=2.5e12, finetune=6e12))
+    _, table = metric_reports(make_tables(load([runs.folder])))
+    assert [cell.value for cell in column(table, "FLOPs each")] == [5e12, 7e12]
+
+
+def test_a_budget_of_protocol_2_is_one_of_iterations(runs: Any) -> None:
+    runs.plan([runs.done(runs.cell("he"), 80.0, protocol=2)], protocol=2)
+    old = {"setting": EQUAL, "equal_budget": {"iterations": 245, "of": ORDINARY}, "protocol": 2}
+    runs.plan([runs.done(runs.cell("he", version=1), 83.0, **old)], **old)
+    ordinary, equal = make_tables(load([runs.folder]))
+    assert equal.title.endswith("at equal budget (245 iterations)")
+    assert equal.equal_budget is not None
+    assert equal.equal_budget.model_dump(mode="json") == old["equal_budget"]
+    assert values(ordinary, "He-Init") == [80.0, 83.0]
+
+
 def test_json_has_the_means(budgets: Any) -> None:
     results = load([budgets.folder])
     ordinary, equal = json.loads(reporting.FORMATS["json"](reporting.make(results, metric="top1")))["tables"]
-    assert [table["identity"]["equal_budget_iterations"] for table in (ordinary, equal)] == [None, 245]
+    assert [table["identity"]["equal_budget"] for table in (ordinary, equal)] == [None, "15,680 images"]
     means = [place for place, column in enumerate(ordinary["columns"]) if column["span"] == "Mean"]
     he = ordinary["rows"][0]["cells"]
     assert [he[place]["value"] for place in means[:2]] == pytest.approx([82.7, 85.7])

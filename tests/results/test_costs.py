@@ -190,8 +190,8 @@ def test_the_papers_claim_beside_its_own_table_and_what_was_measured(costly: Any
 
 def test_leads_that_equal_budgets_take_away(budgets: Any) -> None:
     ordinary, equal = make_tables(load([budgets.folder]))
-    # SWS goes from 91.2 to 94.2 with as many iterations as WAVE, which has 92.7; the others stay behind it.
-    only = "only with more iterations, not where all have 245."
+    # SWS goes from 91.2 to 94.2 with as many images as WAVE, which has 92.7; the others stay behind it.
+    only = "only with more training, not at equal budget (15,680 images)."
     assert lost_leads(ordinary, "micro") == [f"micro: WAVE is ahead of SWS {only}"]
     assert lost_leads(ordinary, "s") == [f"s: WAVE is ahead of Auto-LG {only}"]
     assert lost_leads(equal, "micro") == []

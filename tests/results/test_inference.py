@@ -77,7 +77,7 @@ def test_equal_budget_siblings_are_apart(budgets: Any) -> None:
     both = make_tables(load([budgets.folder]))
     ordinary, equal = (next(sample for sample in samples(made) if not sample.partial) for made in both)
     gains = (equal.values - ordinary.values).mean(axis=(1, 2))
-    # What the fixture adds where a method has more iterations at equal budget; WAVE has as many in both.
+    # What the fixture adds where a method has more training at equal budget; WAVE has as many in both.
     assert dict(zip((row.label for row in ordinary.rows), gains, strict=True)) == pytest.approx(
         {row.label: 0.0 if row.method == "wave" else 3.0 for row in equal.rows}
     )

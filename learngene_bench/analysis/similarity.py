@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -297,8 +298,6 @@ def _layers(axes: Axes, numbers: range) -> None:
 
 
 def _heat(axes: Axes, values: Sequence[Sequence[float | None]], colors: Colors) -> None:
-    import numpy as np
-
     name, least, greatest = colors
     array = np.array([[np.nan if value is None else value for value in line] for line in values], dtype=float)
     axes.set_facecolor("#CCCCCC")

@@ -34,9 +34,9 @@ from typing import TYPE_CHECKING
 
 from learngene_bench.util.errors import UserError
 from learngene_bench.util.files import address_of, readable, write_text, write_whole
+from learngene_bench.util.lazy import np
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 VARIABLE = "LGBENCH_CACHE"
@@ -142,8 +142,6 @@ def _mapped(entry: Path, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
 
     Mapped copy-on-write: torch takes it without a copy or a complaint, and writes to it stay in memory.
     """
-    import numpy as np
-
     try:
         array = np.asarray(np.load(entry, mmap_mode="c", allow_pickle=False))
     except (OSError, ValueError, EOFError):
@@ -152,8 +150,6 @@ def _mapped(entry: Path, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
 
 
 def _write(entry: Path, array: NDArray[np.uint8]) -> None:
-    import numpy as np
-
     array = np.ascontiguousarray(array)
 
     def write(temporary: Path) -> None:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from learngene_bench.data.decoding import decoded, decoded_square
 from learngene_bench.util.errors import UserError
+from learngene_bench.util.lazy import np
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
     from PIL.Image import Image as PILImage
 
@@ -85,8 +85,6 @@ class ImageFiles:
 
     def take(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Returns the centre squares at these indices, (N, C, H, W). Raises `UserError` for a damaged file."""
-        import numpy as np
-
         shape = (-1, self.image_size, self.image_size, self.channels)
         images = np.stack([np.asarray(self.image(index)) for index in indices])
         return images.reshape(shape).transpose(0, 3, 1, 2)

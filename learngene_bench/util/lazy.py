@@ -1,8 +1,8 @@
-"""Imports torch at its first use: `from learngene_bench.util.lazy import torch`.
+"""Imports torch and numpy at their first use: `from learngene_bench.util.lazy import np, torch`.
 
-Importing torch takes seconds, and `lgbench list` and `lgbench plan` only need a method's name, the targets that it
-supports and the number of parameters that it stores. A module that answers such questions and also computes with
-tensors imports torch from here.
+Importing torch takes seconds, numpy a tenth of one, and `lgbench list` and `lgbench plan` only need a method's name,
+the targets that it supports and the number of parameters that it stores. A module that answers such questions and also
+computes with tensors or arrays imports them from here.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import torch as torch
+    import numpy as np
+    import torch
 else:
 
     class _LazyModule:
@@ -23,4 +24,4 @@ else:
         def __getattr__(self, attribute: str) -> Any:
             return getattr(importlib.import_module(self._name), attribute)
 
-    torch = _LazyModule("torch")
+    np, torch = _LazyModule("numpy"), _LazyModule("torch")

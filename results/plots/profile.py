@@ -16,6 +16,7 @@ from learngene_bench.results.tables import inference_notes
 from learngene_bench.results.tables.inference import Inference, MethodStatistics, inferences
 from learngene_bench.results.tables.samples import Sample
 from learngene_bench.results.tables.tabulate import make_tables
+from learngene_bench.util.lazy import np
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,8 +60,6 @@ def _page(found: Inference, columns: int) -> Page:
 
 
 def _profiles(axes: Axes, sample: Sample, standings: Sequence[MethodStatistics], looks: Mapping[str, Look]) -> None:
-    import numpy as np
-
     measure = sample.table.measure
     chosen = {standing.row.label for standing in standings}
     drawn = [(row.label, merits) for row, merits in zip(sample.rows, sample.merits, strict=True) if row.label in chosen]

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 
 from learngene_bench.results.statistics.paired import LEVEL, Interval, mean, standard_deviation
 from learngene_bench.results.statistics.testing import minimum_n
+from learngene_bench.util.lazy import np
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 DRAWS = 2_000
@@ -41,8 +41,6 @@ def draws_of_seeds(strata: int, seeds: int) -> NDArray[np.float64] | None:
         None with fewer than six seeds: an interval of drawn means is never wider than from the least to the greatest
         seed, and misses the middle of all possible seeds whenever all of them lie on one side, in 2 / 2^n of all cases.
     """
-    import numpy as np
-
     return np.repeat(_draws(1, seeds), strata, axis=1) if seeds >= minimum_n() else None
 
 
@@ -53,15 +51,11 @@ def draws(strata: int, seeds: int) -> NDArray[np.float64] | None:
 
 
 def _draws(strata: int, seeds: int) -> NDArray[np.float64]:
-    import numpy as np
-
     return np.random.default_rng(_SEED).multinomial(seeds, [1 / seeds] * seeds, size=(DRAWS, strata)) / seeds
 
 
 def percentiles(drawn: NDArray[np.float64]) -> NDArray[np.float64]:
     """Returns the ends (lower, upper) of the 95 % percentile interval, of values whose first axis are the draws."""
-    import numpy as np
-
     return np.quantile(drawn, [LEVEL / 2, 1 - LEVEL / 2], axis=0)
 
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from learngene_bench.results.statistics.bootstrap import percentiles
 from learngene_bench.results.statistics.paired import DIGITS, Interval
+from learngene_bench.util.lazy import np
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 Pair = tuple[int, int]
@@ -28,8 +28,6 @@ _MOST_AT_ONCE = 2_000_000
 
 def profile(values: NDArray[np.float64], thresholds: Sequence[float]) -> NDArray[np.float64]:
     """Returns the fraction of a method's runs that are above each threshold."""
-    import numpy as np
-
     return (values[..., None] > np.asarray(thresholds)).mean(axis=(0, 1))
 
 
@@ -37,8 +35,6 @@ def profile_band(
     values: NDArray[np.float64], thresholds: Sequence[float], draws: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Returns the ends (lower, upper) of the 95 % bootstrap interval of the fraction at each threshold by itself."""
-    import numpy as np
-
     above = (values[..., None] > np.asarray(thresholds)).astype(float)
     return percentiles(draws.reshape(len(draws), -1) @ above.reshape(-1, len(thresholds)) / len(values))
 
@@ -70,8 +66,6 @@ def improvement_intervals(
         None also where every draw gives the same, as if there were no doubt: in no stratum are there runs of the one
         on both sides of a run of the other.
     """
-    import numpy as np
-
     if draws is None:
         return [None] * len(pairs)
     _, strata, seeds = values.shape

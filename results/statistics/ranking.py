@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from learngene_bench.results.statistics.paired import LEVEL, mean, ranks
+from learngene_bench.util.lazy import np
 
 _PERMUTATIONS = 4_999
 _SEED = 0
@@ -49,8 +50,6 @@ def friedman(blocks: Sequence[Sequence[float]]) -> Friedman:
     p comes from ranking each of the blocks at random, 4,999 times and always the same ones, for the usual chi-squared
     distribution is too coarse for few blocks (Demšar: fewer than eleven, or fewer than six methods).
     """
-    import numpy as np
-
     table = np.array([ranks(block) for block in blocks])
     n, k = table.shape
     expected = n * (k + 1) / 2

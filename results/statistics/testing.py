@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from learngene_bench.results.statistics.paired import LEVEL
+from learngene_bench.util.lazy import np
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 _EXACT = 16
@@ -34,8 +34,6 @@ def sign_flip_p_values(differences: Sequence[Sequence[float]]) -> list[float]:
     Args:
         differences: paired differences of each comparison, of all the same number n.
     """
-    import numpy as np
-
     values = np.array(differences, dtype=float).T
     observed = np.abs(values.sum(axis=0)) - _ROUNDING * np.abs(values).sum(axis=0)
     as_far, ways = np.zeros(values.shape[1]), 0
@@ -48,8 +46,6 @@ def sign_flip_p_values(differences: Sequence[Sequence[float]]) -> list[float]:
 
 def _signs(n: int) -> Iterator[NDArray[np.floating[Any]]]:
     """Yields rows of n signs, some thousands at a time; the first row is the observed one, all positive."""
-    import numpy as np
-
     if n <= _EXACT:
         # Flipping all signs leaves the distance from zero alone: the last one may stay.
         numbers = np.arange(2 ** (n - 1))[:, None]

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from learngene_bench.data.decoding import decoded_square
 from learngene_bench.util.hardware import usable_cores
+from learngene_bench.util.lazy import np
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
     from PIL.Image import Image as PILImage
 
@@ -35,8 +35,6 @@ def decode_all(paths: Sequence[Path], square: Square) -> NDArray[np.uint8]:
     Raises:
         UserError: an image does not decode; of several the first of the list.
     """
-    import numpy as np
-
     images = np.empty((len(paths), square.channels, square.side, square.side), np.uint8)
     for start, decoded in _pieces(paths, square):
         images[start : start + len(decoded)] = decoded
@@ -54,7 +52,6 @@ def check_all(paths: Sequence[Path], square: Square, progress: Callable[[int], o
 
 
 def _pieces(paths: Sequence[Path], square: Square) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    import numpy as np
     from PIL import Image
 
     # Left to the first image of a rare format, this is a race: of two threads, one finds no decoder.
@@ -76,8 +73,6 @@ def _pieces(paths: Sequence[Path], square: Square) -> Iterator[tuple[int, NDArra
 
 def as_array(image: PILImage) -> NDArray[np.uint8]:
     """Returns a grey or RGB image as an array (channels, height, width)."""
-    import numpy as np
-
     return np.asarray(image).reshape(image.height, image.width, -1).transpose(2, 0, 1)
 
 
@@ -105,21 +100,15 @@ def measured(images: NDArray[np.uint8]) -> Moments:
 
 def _counts(images: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Counts each of the 256 values in each channel: (channels, 256)."""
-    import numpy as np
-
     return np.stack([np.bincount(images[:, c].ravel(), minlength=256) for c in range(images.shape[1])])
 
 
 def _no_counts(channels: int) -> NDArray[np.int64]:
-    import numpy as np
-
     return np.zeros((channels, 256), np.int64)
 
 
 def _moments(counts: NDArray[np.int64]) -> Moments:
     """Computes mean and deviation from counts: needs no array of floats, and does not depend on the order of sums."""
-    import numpy as np
-
     values, total = np.arange(256) / 255, counts.sum(1)
     mean = counts @ values / total
     std = np.sqrt((counts * (values - mean[:, None]) ** 2).sum(1) / total)

@@ -17,9 +17,9 @@ from learngene_bench.tasks.datasets.arrays import Square
 from learngene_bench.tasks.datasets.even import EvenImages, EvenOptions
 from learngene_bench.tasks.datasets.listed import File
 from learngene_bench.tasks.datasets.official import Published, Split, reading
+from learngene_bench.util.lazy import np
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 SIDE = 32
@@ -82,14 +82,11 @@ class Cifar10(EvenImages):
 
     def _original(self, files: Sequence[File]) -> NDArray[np.uint8]:
         """Returns the images (N, 32, 32, 3) of one of the authors' splits."""
-        import numpy as np
-
         split = files[0].name.partition("/")[0] if files else "test"
         images: NDArray[np.uint8] = self._read[split].data
         return images[np.array([int(file.name.partition("/")[2]) for file in files], np.int64)]
 
     def _resized(self, files: Sequence[File], square: Square) -> NDArray[np.uint8]:
-        import numpy as np
         from PIL import Image
 
         images = np.empty((len(files), square.channels, square.side, square.side), np.uint8)

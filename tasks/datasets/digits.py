@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from learngene_bench.contracts.dataset import Dataset
 from learngene_bench.tasks.datasets.placed import Counts, Pictures, PlacedOptions, PlacedPictures
+from learngene_bench.util.lazy import np
 
 IMAGES = 1797
 CLASSES = 10
@@ -52,7 +53,6 @@ class Digits(PlacedPictures):
         return f"scikit-learn digits, {IMAGES} images; split and places by seed 0"
 
     def pictures(self) -> tuple[Pictures, Pictures, Pictures]:
-        import numpy as np
         from sklearn.datasets import load_digits
         from sklearn.model_selection import train_test_split
 
@@ -124,8 +124,6 @@ class DigitsTurned(RemadeDigits):
     _remade_as = "turned by quarters, by seeds 0, 1, 2"
 
     def _remade(self, digits: Pictures, seed: int) -> Pictures:
-        import numpy as np
-
         turns = np.random.default_rng(seed).integers(0, 4, len(digits.labels))
         pixels = np.stack([np.rot90(picture, turn) for picture, turn in zip(digits.pixels, turns, strict=True)])
         return Pictures(pixels, turns)

@@ -20,9 +20,9 @@ from learngene_bench.tasks.datasets import arrays
 from learngene_bench.tasks.datasets.arrays import Square
 from learngene_bench.util.errors import UserError
 from learngene_bench.util.files import address_of, readable
+from learngene_bench.util.lazy import np
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -164,8 +164,6 @@ class ListedImages(Dataset):
         return options.training_view == "whole" or self._size_in_memory(self._listing) > options.memory_limit_gb
 
     def _split(self, files: Sequence[File], crop: float = 1.0) -> Split:
-        import numpy as np
-
         labels = np.array([file.label for file in files], np.int64)
         if not self._streams:
             return Images(self._pixels(files, self._square(crop)), labels)

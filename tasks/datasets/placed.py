@@ -11,9 +11,9 @@ from learngene_bench.config.recipe import Augmentation
 from learngene_bench.config.section import Section
 from learngene_bench.contracts.dataset import Dataset, DatasetFacts, Splits
 from learngene_bench.data.splits import Images
+from learngene_bench.util.lazy import np
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 SIDE = 8
@@ -79,8 +79,6 @@ class PlacedPictures(Dataset):
         )
 
     def load(self) -> Splits:
-        import numpy as np
-
         train, validation, test = self.pictures()
         centred = self._place(train.pixels, np.full((len(train.pixels), 2), self._margin // 2))
         seen = self._disturb(centred, np.random.default_rng(0)) / 255.0
@@ -106,14 +104,10 @@ class PlacedPictures(Dataset):
 
     def _disturb(self, images: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:
         """Adds noise and clips to what an image can hold, as training batches are (`batch_augment.py`)."""
-        import numpy as np
-
         noisy = images / 255.0 + self.options.noise * random.standard_normal(images.shape)
         return (noisy.clip(0, 1) * 255).round().astype(np.uint8)
 
     def _place(self, pixels: NDArray[np.uint8], corners: NDArray[np.int64]) -> NDArray[np.uint8]:
-        import numpy as np
-
         canvas = np.zeros((len(pixels), 1, self.options.canvas, self.options.canvas), np.uint8)
         for image, picture, (top, left) in zip(canvas, pixels, corners, strict=True):
             image[0, top : top + SIDE, left : left + SIDE] = picture

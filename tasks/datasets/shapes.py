@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from learngene_bench.tasks.datasets.placed import SIDE, Counts, Pictures, PlacedOptions, PlacedPictures
+from learngene_bench.util.lazy import np
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 SHAPES = ("disc", "ring", "block", "frame", "diamond", "triangle", "plus", "cross")
@@ -50,8 +50,6 @@ class Shapes(PlacedPictures):
 
 def _drawn(count: int, seed: int) -> Pictures:
     """Draws `count` pictures, the shapes in turn."""
-    import numpy as np
-
     random = np.random.default_rng(seed)
     labels = np.arange(count) % len(SHAPES)
     radius = random.uniform(2.0, 3.5, count)
@@ -69,8 +67,6 @@ def _picture(
     shape: str, centre: NDArray[np.float64], radius: float, angle: float, brightness: float
 ) -> NDArray[np.uint8]:
     """Draws one shape as 8 x 8 pixels; lengths in pixels, the angle in radians."""
-    import numpy as np
-
     samples = (np.arange(SIDE * FINENESS) + 0.5) / FINENESS
     y, x = (samples[:, None] - centre[0]) / radius, (samples[None, :] - centre[1]) / radius
     across, down = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
@@ -83,8 +79,6 @@ def _inside(shape: str, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArr
 
     Corners of a turned block would reach out of its 8 x 8 pixels, so block and frame are smaller by as much.
     """
-    import numpy as np
-
     distance, chessboard, city_block = np.hypot(x, y), np.maximum(abs(x), abs(y)), abs(x) + abs(y)
     match shape:
         case "disc":

@@ -90,7 +90,7 @@ def recorded(
 def _cell(stage: Stage, cell: PlannedCell, description: CellDescription, provenance: Provenance) -> CellRecord:
     right = ACCURACIES.get(cell.method, 900) + int(cell.target["depth"] or 0) + 7 * cell.seed % 100
     curve = points((0.0, 0, None, 100.0 * 144 / IMAGES), (5.0, 95, 1.25, 100.0 * right / IMAGES))
-    spent = Cost(epochs=5.0, iterations=95, images=6080, flops=1e9, seconds=1.5 + cell.seed)
+    spent = Cost(epochs=5.0, iterations=95, images=6080, flops=1e9, seconds=1.5 + cell.seed, parameters=1500)
     cost = CellCost(ancestors=spent, prepare=spent, initialize=spent, finetune=spent)
     return cell_record(cell, description, curve, cost=cost, inputs=stage.inputs, provenance=provenance)
 

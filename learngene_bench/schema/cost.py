@@ -31,6 +31,11 @@ class Cost(Document):
     seconds: Amount = 0.0
     parameters: int = Field(0, ge=0, exclude_if=lambda count: count == 0)
 
+    @property
+    def counted_parameters(self) -> int | None:
+        """`parameters`; None where something was trained and not counted, as in records of protocol 2."""
+        return None if self.iterations and not self.parameters else self.parameters
+
     def __add__(self, other: Cost) -> Cost:
         return Cost(
             epochs=self.epochs + other.epochs,

@@ -21,8 +21,9 @@ from learngene_bench.results.formats.latex import floats
 from learngene_bench.results.records.details import details
 from learngene_bench.results.records.types import Results
 from learngene_bench.results.tables.measure import Measure
-from learngene_bench.results.tables.report_table import ReportTable, group_title
+from learngene_bench.results.tables.report_table import NOTHING, ReportTable, group_title
 from learngene_bench.schema.constants import PHASES
+from learngene_bench.schema.cost import Cost
 from learngene_bench.schema.record import CellRecord, Failure
 from learngene_bench.schema.subject import PlannedCell
 
@@ -113,7 +114,7 @@ class _PageRecords:
             row |= {
                 "metrics": _metrics(record),
                 "curve": _curve(record),
-                "cost": [[phase, *map(_plain, dict(record.cost[phase]).values())] for phase in PHASES],
+                "cost": [[phase, *_spent(record.cost[phase])] for phase in PHASES],
                 "time": f"{record.provenance.started} to {record.provenance.finished}",
             }
             facts += _origin(record)
@@ -144,6 +145,12 @@ def _origin(record: CellRecord) -> list[tuple[str, Mapping[str, Any]]]:
         ("Versions", found.versions),
         ("Data", data),
     ]
+
+
+def _spent(cost: Cost) -> list[Any]:
+    """Returns the amounts of a phase in the order of `Cost`; a dash for parameters that were not counted."""
+    counted = NOTHING if cost.counted_parameters is None else cost.counted_parameters
+    return [_plain(value) for value in {**dict(cost), "parameters": counted}.values()]
 
 
 def _metrics(record: CellRecord) -> list[list[Any]]:

@@ -25,9 +25,6 @@ _MOST_BESIDE = 5
 
 _LABEL_WIDTH = 24
 
-_MOST_DETAIL = 2
-"""Highest priority of the columns that are shown: seconds of another machine are no news in a paper."""
-
 _FIT = (
     r"\ifdim\wd0>\linewidth\sbox0{\resizebox{\linewidth}{!}{\usebox0}}\fi",
     r"\ifdim\dimexpr\ht0+\dp0\relax>.7\textheight\sbox0{\resizebox*{!}{.7\textheight}{\usebox0}}\fi",
@@ -73,7 +70,7 @@ def _float(table: ReportTable, name: str) -> Iterator[str]:
     yield rf"\label{{tab:{name}}}"
     yield r"\sbox0{%"
     if table.rows:
-        yield from _tabular(table, Block("", table.columns, table.rows).up_to(_MOST_DETAIL))
+        yield from _tabular(table, Block("", table.columns, table.rows))
     yield r"}"
     yield from _FIT
     yield r"\usebox0\par\smallskip"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
 from rich import box
@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from learngene_bench.results.formats.layout import numbered, superscripts, wrap_label
-from learngene_bench.results.tables.report_table import Block, ReportCell, ReportTable, group_title
+from learngene_bench.results.tables.report_table import Block, ReportCell, ReportColumn, ReportTable, group_title
 
 _LABEL_WIDTH = 14
 _SPAN_WIDTH = 9
@@ -54,7 +54,7 @@ def _print(table: ReportTable, console: Console, printed: set[str]) -> None:
             console.print()
     for sentence in table.conclusions:
         console.print(Text(sentence))
-    left_out = [column.text for column in table.blocks()[0].columns if column.priority > priority]
+    left_out = list(_names(column for column in table.blocks()[0].columns if column.priority > priority))
     if not spreads and any(cell.spread_text for row in table.rows for cell in row.cells):
         left_out.append("±")
     notes = [f"Left out on this narrow terminal: {', '.join(left_out)}."] if left_out else []
@@ -63,6 +63,16 @@ def _print(table: ReportTable, console: Console, printed: set[str]) -> None:
     for note in [*notes, *numbered(table.footnotes)]:
         console.print(Text(note, style="dim"))
     console.print()
+
+
+def _names(columns: Iterable[ReportColumn]) -> Iterator[str]:
+    """Yields the headings, those of neighbours below one span together: "Mean (here, paper)"."""
+    for span, neighbours in groupby(columns, key=lambda column: column.span):
+        together = list(neighbours)
+        if span and len(together) > 1:
+            yield f"{span} ({', '.join(column.label for column in together)})"
+        else:
+            yield from (column.text for column in together)
 
 
 def _print_grid(grid: Table, console: Console) -> None:
@@ -115,7 +125,8 @@ def _grid(block: Block, corner: str, spreads: bool, styled: bool) -> Table:
     grid.add_column(Text(f"{block.title}\n{corner}".strip()), no_wrap=True)
     bodies = []
     for place, column in enumerate(block.columns):
-        span = textwrap.wrap(column.span, _SPAN_WIDTH, break_long_words=False, break_on_hyphens=False)
+        width = max([_SPAN_WIDTH, *map(cell_len, column.span.split())])
+        span = textwrap.wrap(column.span, width, break_long_words=False, break_on_hyphens=False)
         header = "\n".join(filter(None, [*span, column.label]))
         grid.add_column(Text(header, justify="right"), no_wrap=True)
         least = max((cell_len(line) for line in header.splitlines()), default=0)

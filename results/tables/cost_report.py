@@ -12,8 +12,9 @@ from learngene_bench.results.statistics.paired import mean
 from learngene_bench.results.tables import published
 from learngene_bench.results.tables.costs import RESOURCES, TARGET_PHASES, CostTable, MethodCost, cost_tables
 from learngene_bench.results.tables.equal_budget import at_equal_budget, lost_leads
-from learngene_bench.results.tables.metric_report import size_mean
+from learngene_bench.results.tables.metric_report import size_mean, trained_cells
 from learngene_bench.results.tables.metric_table import MetricTable
+from learngene_bench.results.tables.notes import TRAINED, about_trained
 from learngene_bench.results.tables.numbers import compact, plural, signed, times
 from learngene_bench.results.tables.report_table import (
     NOTHING,
@@ -103,6 +104,7 @@ def _summary(costs: CostTable) -> ReportTable:
             *(_amount(method, method.stored.total(count) if method.stored else None) for count in _counts(n)),
             number(method.stored_saving(n), times),
             ReportCell("•" if method in front else ""),
+            *(trained_cells(method.row.costs[costs.size]) if table.trains_at_initialization else ()),
         )
         rows.append(_row(costs, method, cells, footnotes))
     return _table(
@@ -121,10 +123,11 @@ def _summary(costs: CostTable) -> ReportTable:
             *(ReportColumn(str(count), "Stored") for count in _counts(n)),
             ReportColumn("saving", "Stored"),
             ReportColumn("Front"),
+            *(ReportColumn(label, TRAINED) for label in ("parameters", "iterations") if table.trains_at_initialization),
         ],
         rows=tuple(rows),
         conclusions=tuple(_conclusions(costs, front)),
-        notes=_SUMMARY_NOTES,
+        notes=(*_SUMMARY_NOTES, *([about_trained(table)] if table.trains_at_initialization else [])),
         footnotes=footnotes.texts,
         data=tuple(_data(costs, method, front) for method in costs.methods),
     )
@@ -292,6 +295,7 @@ def _data(costs: CostTable, method: MethodCost, front: Sequence[MethodCost]) -> 
             f"saving_n_{resource}": method.saving(resource, n),
             f"saving_n_given_ancestors_{resource}": method.saving(resource, n, given_ancestors=True),
         }
+    data |= {f"{p}_parameters": method.trained.get(p) for p in PHASES}
     return data | {
         "one_target_stored_bytes": method.stored and method.stored.total(1),
         "n_targets_stored_bytes": method.stored and method.stored.total(n),

@@ -60,6 +60,8 @@ class MethodCost:
         indices: columns that the row has cells in, its targets.
         genes: number of different genes that these inherit from; 0 for a method without genes.
         phases: what each phase spends on one target, by phase and resource; mean over the targets.
+        trained: numbers that each phase trains for one target, by phase; mean over the targets. None where records do
+            not tell it.
         amounts: what n targets need, by resource.
         given_ancestors: the same where the ancestors exist already.
         stored: bytes of the genes; None if the runs folder does not hold them all.
@@ -72,6 +74,7 @@ class MethodCost:
     indices: tuple[int, ...]
     genes: float
     phases: Mapping[str, Mapping[str, float]]
+    trained: Mapping[str, float | None]
     amounts: Mapping[str, Amount]
     given_ancestors: Mapping[str, Amount]
     stored: Amount | None
@@ -196,6 +199,7 @@ def _method_cost(table: MetricTable, row: MethodRow, indices: tuple[int, ...], r
             for phase in PHASES
             if runs
         },
+        trained={phase: _trained(phase, runs) for phase in PHASES if runs},
         amounts={name: _spent(runs, name, SHARED_PHASES, results) for name in RESOURCES if runs},
         given_ancestors={name: _spent(runs, name, SHARED_PHASES[1:], results) for name in RESOURCES if runs},
         stored=_stored(runs, results) if runs else None,
@@ -203,6 +207,12 @@ def _method_cost(table: MetricTable, row: MethodRow, indices: tuple[int, ...], r
         done=done,
         expected=expected,
     )
+
+
+def _trained(phase: Phase, runs: Sequence[Sequence[Record]]) -> float | None:
+    counts = [record.cost[phase].counted_parameters for run in runs for record in run]
+    known = [count for count in counts if count is not None]
+    return mean(known) if len(known) == len(counts) else None
 
 
 def _spent(runs: Sequence[Sequence[Record]], resource: str, shared_phases: Sequence[Phase], results: Results) -> Amount:

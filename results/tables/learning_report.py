@@ -10,7 +10,9 @@ from learngene_bench.results.records.selection import RowKey
 from learngene_bench.results.records.types import Results
 from learngene_bench.results.statistics.paired import mean, standard_deviation
 from learngene_bench.results.tables.learning import EARLY, LearningCurve, MethodCurves, SizeCurves, size_curves
+from learngene_bench.results.tables.metric_report import trained_cells
 from learngene_bench.results.tables.metric_table import Entry, MethodRow, MetricTable
+from learngene_bench.results.tables.notes import TRAINED, about_trained
 from learngene_bench.results.tables.numbers import compact
 from learngene_bench.results.tables.published import paper
 from learngene_bench.results.tables.report_table import (
@@ -48,7 +50,7 @@ def _by_epoch(curves: SizeCurves, speeds: SpeedUps) -> ReportTable:
     footnotes = Footnotes()
     better = table.measure.spec.higher_is_better
     columns = [
-        ReportColumn("epochs", "Init."),
+        *(ReportColumn(label, TRAINED) for label in ("parameters", "epochs")),
         *(ReportColumn(f"{epoch:g}", "Epoch", higher_is_better=better) for epoch in curves.epochs),
         *([ReportColumn("Final", higher_is_better=better)] if curves.last > EARLY else []),
         *(
@@ -88,8 +90,9 @@ def _cells(curves: SizeCurves, method: MethodCurves) -> Iterator[ReportCell]:
     done, expected = sum(len(entry.values) for entry in entries), sum(entry.expected for entry in entries)
     if done < expected or not expected:
         missing = ReportCell(f"{done}/{expected}" if expected else NOTHING)
-        yield from [missing] * (1 + len(curves.epochs) + (curves.last > EARLY))
+        yield from [missing] * (2 + len(curves.epochs) + (curves.last > EARLY))
     else:
+        yield trained_cells(method.row.costs[curves.size])[0]
         yield number(method.initialize_epochs, compact)
         for epoch in curves.epochs:
             value = method.mean_at(epoch, curves.indices)
@@ -119,8 +122,9 @@ def _epochs_to_reach(entry: Entry, curve: LearningCurve | None, goal: float | No
 def _notes(curves: SizeCurves) -> Iterator[str]:
     yield (
         f"Epoch: {curves.table.measure.heading} after so many epochs of fine-tuning, 0 as initialized; mean over seeds "
-        "and over the columns of the size. Init.: epochs that the method itself trains before that."
+        "and over the columns of the size."
     )
+    yield about_trained(curves.table, "epochs")
     if curves.references:
         names = " and ".join(f"to {reference.label}" for reference in curves.references)
         yield (

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from learngene_bench.results.tables.metric_table import Entry, MethodRow, MetricTable, SizeMean
-from learngene_bench.results.tables.notes import legend, mean_labels, notes
+from learngene_bench.results.statistics.paired import mean
+from learngene_bench.results.tables.metric_table import Entry, MethodRow, MetricTable, SizeCosts, SizeMean
+from learngene_bench.results.tables.notes import TRAINED, legend, mean_labels, notes
 from learngene_bench.results.tables.numbers import compact, on_axis
 from learngene_bench.results.tables.report_table import NOTHING, ReportCell, ReportColumn, ReportTable
 
-_COST, _ITERATIONS, _SECONDS = 1, 2, 3
-"""Priorities: seconds are left out first, then iterations, then epochs, parameters and FLOPs."""
+_COST, _TRAINED_PARAMETERS, _TRAINED_ITERATIONS = 1, 2, 3
+"""Priorities: what is trained at initialization is left out first, its iterations before its parameters; then epochs,
+stored parameters and FLOPs."""
 
 
 def metric_reports(tables: Sequence[MetricTable]) -> list[ReportTable]:
@@ -20,17 +22,16 @@ def metric_reports(tables: Sequence[MetricTable]) -> list[ReportTable]:
 
 
 def _report(table: MetricTable) -> ReportTable:
-    initialize = _trains_while_initializing(table)
     return ReportTable(
         kind="metric",
         name=table.slug,
         title=table.title,
         subtitle=table.subtitle,
         identity=table.identity,
-        columns=tuple(_columns(table, initialize)),
-        rows=tuple(row.report_row(_cells(table, row, initialize)) for row in table.rows),
+        columns=tuple(_columns(table)),
+        rows=tuple(row.report_row(_cells(table, row)) for row in table.rows),
         corner="Method",
-        notes=tuple(notes(table, initialize)),
+        notes=tuple(notes(table)),
         legend=legend(table),
         footnotes=table.footnotes,
         data=tuple(_data(table, row) for row in table.rows),
@@ -38,13 +39,7 @@ def _report(table: MetricTable) -> ReportTable:
     )
 
 
-def _trains_while_initializing(table: MetricTable) -> bool:
-    """Tests if any method trains while it initializes, or may do so; otherwise its column would hold only zeros."""
-    costs = [costs for row in table.rows for costs in row.costs.values()]
-    return any(each.expected and each.initialize_iterations != 0 for each in costs)
-
-
-def _columns(table: MetricTable, initialize: bool) -> Iterator[ReportColumn]:
+def _columns(table: MetricTable) -> Iterator[ReportColumn]:
     better = table.measure.spec.higher_is_better
     yield ReportColumn("Epoch", priority=_COST)
     for size, indices in table.sizes().items():
@@ -60,27 +55,25 @@ def _columns(table: MetricTable, initialize: bool) -> Iterator[ReportColumn]:
             )
         for label in mean_labels(table):
             yield ReportColumn(label, span="Mean", block=size, higher_is_better=better)
-        if initialize:
-            yield ReportColumn("iterations", span="Init.", block=size, priority=_ITERATIONS)
-            yield ReportColumn("seconds", span="Init.", block=size, priority=_SECONDS)
+        if table.trains_at_initialization:
+            yield ReportColumn("parameters", span=TRAINED, block=size, priority=_TRAINED_PARAMETERS)
+            yield ReportColumn("iterations", span=TRAINED, block=size, priority=_TRAINED_ITERATIONS)
         if table.equal_budget:
             yield ReportColumn("each", span="FLOPs", block=size, priority=_COST)
 
 
-def _cells(table: MetricTable, row: MethodRow, initialize: bool) -> Iterator[ReportCell]:
+def _cells(table: MetricTable, row: MethodRow) -> Iterator[ReportCell]:
     yield ReportCell(_epochs(row) or NOTHING, row.prepare_epochs[0] if row.prepare_epochs else None)
     for size, indices in table.sizes().items():
         costs = row.costs[size]
-        missing = f"{costs.done}/{costs.expected}" if costs.expected else NOTHING
-        if all(row.entries[index].state == "not planned" for index in indices):
-            missing = ""
+        planned = any(row.entries[index].state != "not planned" for index in indices)
+        missing = costs.missing if planned else ""
         yield _count(costs.stored_parameters, missing)
         yield from (_entry(table, row, index) for index in indices)
         means = row.means.get(size, ())
-        yield from (size_mean(table, mean) for mean in means)
-        if initialize:
-            yield _count(costs.initialize_iterations, missing)
-            yield _count(costs.initialize_seconds, missing)
+        yield from (size_mean(table, each) for each in means)
+        if table.trains_at_initialization:
+            yield from trained_cells(costs) if planned else [ReportCell("")] * 2
         if table.equal_budget:
             yield _count(costs.target_flops, missing)
 
@@ -88,6 +81,18 @@ def _cells(table: MetricTable, row: MethodRow, initialize: bool) -> Iterator[Rep
 def _epochs(row: MethodRow) -> str:
     """Formats the epochs of the cells, as a range if they differ; empty if nothing is prepared."""
     return "–".join(f"{end:g}" for end in dict.fromkeys([*row.prepare_epochs[:1], *row.prepare_epochs[-1:]]))
+
+
+def trained_cells(costs: SizeCosts) -> tuple[ReportCell, ReportCell]:
+    """Prints how many numbers are trained at initialization, and in how many iterations.
+
+    Where targets differ, the text of the first is a range; its value is the mean.
+    """
+    counts = costs.initialize_parameters
+    parameters = ReportCell(costs.missing)
+    if counts:
+        parameters = ReportCell("–".join(dict.fromkeys(map(compact, (counts[0], counts[-1])))), mean(counts))
+    return parameters, _count(costs.initialize_iterations, costs.missing)
 
 
 def _count(value: float | None, missing: str) -> ReportCell:
@@ -133,7 +138,10 @@ def _data(table: MetricTable, row: MethodRow) -> dict[str, Any]:
         "missing": sum(entry.expected - len(entry.values) for entry in row.entries),
     }
     for size, indices in table.sizes().items():
-        facts[f"{size} stored_parameters"] = row.costs[size].stored_parameters
+        costs = row.costs[size]
+        facts[f"{size} stored_parameters"] = costs.stored_parameters
+        facts[f"{size} initialize_parameters"] = trained_cells(costs)[0].value
+        facts[f"{size} initialize_iterations"] = costs.initialize_iterations
         for index in indices:
             entry, target = row.entries[index], f"{size} {on_axis(table.axis, [table.columns[index].label])}"
             facts |= {target: entry.mean, f"{target} sd": entry.standard_deviation, f"{target} n": len(entry.values)}

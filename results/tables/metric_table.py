@@ -21,7 +21,7 @@ from learngene_bench.results.records.types import Record, Results
 from learngene_bench.results.statistics.paired import mean, standard_deviation
 from learngene_bench.results.tables.measure import Measure
 from learngene_bench.results.tables.numbers import on_axis
-from learngene_bench.results.tables.report_table import Highlight, ReportCell, ReportRow, slug
+from learngene_bench.results.tables.report_table import NOTHING, Highlight, ReportCell, ReportRow, slug
 from learngene_bench.schema.base import Scalar
 from learngene_bench.schema.subject import EqualBudget, PlannedCell
 
@@ -100,19 +100,25 @@ class SizeCosts:
         stored_parameters: parameters that are stored and inherited; None where nothing is planned.
         initialize_iterations: iterations that the method trains for one target while initializing it; None unless all
             `expected` cells are done.
+        initialize_parameters: numbers that the method trains in these iterations, for each cell, ascending; None also
+            where records do not tell it.
         initialize_images: images of the same phase.
-        initialize_seconds: seconds of the same phase.
         target_flops: floating-point operations of initializing and fine-tuning one target, without preparing its gene.
         done: number of the `expected` cells that are done.
     """
 
     stored_parameters: float | None
     initialize_iterations: float | None
+    initialize_parameters: tuple[int, ...] | None
     initialize_images: float | None
-    initialize_seconds: float | None
     target_flops: float | None
     done: int
     expected: int
+
+    @property
+    def missing(self) -> str:
+        """Text for a number that is not there: how many cells are done, if not all; else a dash."""
+        return f"{self.done}/{self.expected}" if self.done < self.expected else NOTHING
 
 
 @dataclass(frozen=True)
@@ -212,6 +218,12 @@ class MetricTable:
     def subtitle(self) -> str:
         """The same in words."""
         return f"{self.source.setting_description} (setting {self.source.setting[:8]}, protocol {self.source.protocol})"
+
+    @property
+    def trains_at_initialization(self) -> bool:
+        """True if some method trains while it initializes, or may do so; if none does, there are only zeros to show."""
+        costs = [costs for row in self.rows for costs in row.costs.values()]
+        return any(each.expected and each.initialize_iterations != 0 for each in costs)
 
     @property
     def slug(self) -> str:

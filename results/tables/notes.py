@@ -12,6 +12,24 @@ from learngene_bench.results.tables.numbers import span
 from learngene_bench.results.tables.report_table import Highlight
 from learngene_bench.schema.subject import EqualBudget
 
+TRAINED = "Trained at initialization"
+"""Heading of the columns of what a method itself trains for one target, before that is fine-tuned."""
+
+
+def about_trained(table: MetricTable, length: str = "iterations") -> str:
+    """Explains the columns of what is trained at initialization.
+
+    Args:
+        length: what stands beside the parameters.
+    """
+    costs = [costs for row in table.rows for costs in row.costs.values()]
+    unknown = any(each.initialize_parameters is None and each.initialize_iterations is not None for each in costs)
+    return (
+        f"{TRAINED}: numbers that the method itself trains for one target before fine-tuning (least to most where "
+        f"targets differ), and in how many {length} (mean over targets and seeds). The command lgbench info METHOD "
+        f"says which numbers{'; —: not recorded, as under protocol 2' if unknown else ''}."
+    )
+
 
 def mean_labels(table: MetricTable) -> list[str]:
     """Returns what stands below "Mean" above a row's means over a size: its own, and those at equal budgets."""
@@ -22,12 +40,8 @@ def mean_labels(table: MetricTable) -> list[str]:
     return ["", *(f"={budget.amount:,}" for budget in table.budgets)]
 
 
-def notes(table: MetricTable, initialize: bool) -> Iterator[str]:
-    """Yields the notes.
-
-    Args:
-        initialize: whether the table shows what initializing costs.
-    """
+def notes(table: MetricTable) -> Iterator[str]:
+    """Yields the notes."""
     states = {entry.state for row in table.rows for entry in row.entries}
     incomplete = any(mean.value is None and mean.expected for row in table.rows for mean in chain(*row.means.values()))
     yield _seeds(table)
@@ -35,8 +49,8 @@ def notes(table: MetricTable, initialize: bool) -> Iterator[str]:
     if incomplete or states & {"incomplete", "failed", "pending"}:
         yield "k/n: only k of n seeds have a result, so no mean is printed."
     yield "Epoch: epochs spent on preparing, once for all targets. Para.: parameters that are stored and inherited."
-    if initialize:
-        yield "Init.: what the method itself trains for one target (iterations, seconds), mean over targets and seeds."
+    if table.trains_at_initialization:
+        yield about_trained(table)
     if mean_labels(table):
         yield _means(table)
         yield from chain(*(lost_leads(table, size) for size in table.sizes()))
@@ -101,7 +115,7 @@ def _equal(table: MetricTable, first: EqualBudget, *others: EqualBudget) -> str:
     most = "that many" if others else f"{first.amount:,}"
     return (
         f"every method{apart} has the same number of {first.unit} for a target, at most {most}: those of initializing "
-        "(Init.) and of fine-tuning together"
+        "and of fine-tuning together"
     )
 
 

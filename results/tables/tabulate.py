@@ -20,6 +20,7 @@ from learngene_bench.results.tables.metric_table import (
 )
 from learngene_bench.results.tables.report_table import Footnotes
 from learngene_bench.schema.constants import GROUPS
+from learngene_bench.schema.cost import Cost
 from learngene_bench.schema.record import Failure
 from learngene_bench.schema.subject import PlannedCell
 from learngene_bench.util.errors import unknown
@@ -154,12 +155,19 @@ def _costs(cells: Sequence[PlannedCell], results: Results) -> SizeCosts:
     return SizeCosts(
         stored_parameters=mean([cell.parameters.stored for cell in cells]) if cells else None,
         initialize_iterations=mean([cost.iterations for cost in spent]) if complete else None,
+        initialize_parameters=_counted(spent) if complete else None,
         initialize_images=mean([cost.images for cost in spent]) if complete else None,
-        initialize_seconds=mean([cost.seconds for cost in spent]) if complete else None,
         target_flops=mean(flops) if complete else None,
         done=len(records),
         expected=len(cells),
     )
+
+
+def _counted(costs: Sequence[Cost]) -> tuple[int, ...] | None:
+    """Counts of trained numbers, ascending; None unless every record tells it."""
+    counts = [cost.counted_parameters for cost in costs]
+    known = [count for count in counts if count is not None]
+    return tuple(sorted(known)) if len(known) == len(counts) else None
 
 
 def _ordered_rows(grid: TableCells) -> list[RowKey]:

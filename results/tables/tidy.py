@@ -27,6 +27,7 @@ def columns(results: Results) -> list[str]:
     with the ordinary one (of a pre-trained model, which is not fine-tuned) has a row in each. cost_ancestors and
     cost_prepare are costs of the gene, whose folder is in gene: cells with one gene share them. stored_bytes is the
     size of the gene's file, 0 for a method without one, empty where neither the file nor a record tells it.
+    cost_PHASE_parameters is how many numbers a phase trained, empty where the record does not tell it.
     """
     return [
         *("protocol", "setting", "setting_description", "preset", "group", "method", "variant", "title", "size"),
@@ -37,6 +38,7 @@ def columns(results: Results) -> list[str]:
         *("address", "equal_budget"),
         *(f"cost_{PHASES[0]}_{name}" for name in _SPENT),
         *("stored_bytes", "gene", "initial_weights_sha256", "model_sha256"),
+        *(f"cost_{phase}_parameters" for phase in PHASES),
     ]
 
 
@@ -94,6 +96,7 @@ def _outcome(outcome: Record | Failure | None, results: Results) -> dict[str, An
         "test_images": outcome.result.evaluation.images,
         **outcome.metrics,
         **{f"cost_{phase}_{name}": getattr(outcome.cost[phase], name) for phase in PHASES for name in _SPENT},
+        **{f"cost_{phase}_parameters": outcome.cost[phase].counted_parameters for phase in PHASES},
         "stored_bytes": results.stored_bytes(outcome),
         "gene": outcome.gene,
         "initial_weights_sha256": outcome.result.initial_weights.sha256,

@@ -114,7 +114,8 @@ class Runs:
         return {**subject, **changes}
 
     def record(self, cell: dict[str, Any], top1: float, top1_initial: float = 10.0, **changes: Any) -> dict[str, Any]:
-        fitting = Cost(iterations=150, images=9600, seconds=1.5 + cell["seed"]) if cell["method"] == "wave" else Cost()
+        trained = {"iterations": 150, "images": 9600, "parameters": 350 * cell["target"]["depth"]}
+        fitting = Cost(**trained, seconds=1.5 + cell["seed"]) if cell["method"] == "wave" else Cost()
         prepared = Cost(epochs=cell["prepare_epochs"] or 0.0)
         is_trained = cell["group"] == "pre-training"
         cost = CellCost(

@@ -71,7 +71,7 @@ def test_the_mean_over_seeds_reaches_the_final_accuracy_of_the_reference(runs: A
         "Direct PT": ("—", "—"),  # it is trained already
     }
     assert [cells(table, "WAVE")[f"Epoch {epoch}"] for epoch in range(3)] == ["54.0", "63.0", "75.0"]
-    assert cells(table, "WAVE")["Init. epochs"] == "0"
+    assert cells(table, "WAVE")["Trained at initialization epochs"] == "0"
     assert cells(table, "Direct PT")["Epoch 0"] == "75.0"
     rows = [row for row in table.data if row["method"] == "wave"]
     assert [(row["epoch"], row["mean"]) for row in rows] == [(0, 54), (1, 63), (2, 75)]
@@ -104,7 +104,13 @@ def test_means_over_some_columns_say_so(example: Any) -> None:
 def test_longer_tuning_has_its_end_beside_the_first_epochs(runs: Any) -> None:
     accuracies = [10.0, 20, 30, 40, 50, 60, 70, 80.0]
     table = plan(runs, {"he": [accuracies]})
-    assert list(cells(table, "He-Init")) == ["Init. epochs", *(f"Epoch {n}" for n in range(6)), "Final", "To He-Init 4"]
+    assert list(cells(table, "He-Init")) == [
+        "Trained at initialization parameters",
+        "Trained at initialization epochs",
+        *(f"Epoch {n}" for n in range(6)),
+        "Final",
+        "To He-Init 4",
+    ]
     assert (cells(table, "He-Init")["Epoch 5"], cells(table, "He-Init")["Final"]) == ("60.0", "80.0")
 
 

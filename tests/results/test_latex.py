@@ -105,7 +105,7 @@ def three_sizes(runs: Any) -> Any:
 @pytest.mark.parametrize(("options", "before"), [("", ""), ("[twocolumn]", r"\newcommand{\lgbenchtable}{table*}")])
 def test_sizes_side_by_side_fit_the_page(three_sizes: Any, tmp_path: Path, options: str, before: str) -> None:
     text = latex(finetuned(three_sizes))
-    assert r"\multicolumn{7}{c}{ti} & \multicolumn{7}{c}{s} & \multicolumn{7}{c}{b}" in text
+    assert r"\multicolumn{8}{c}{ti} & \multicolumn{8}{c}{s} & \multicolumn{8}{c}{b}" in text
     assert "Overfull" not in typeset(tmp_path, BARE % (options, before + text))
 
 

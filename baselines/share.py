@@ -39,8 +39,5 @@ class Share(DistilledBlocks[ShareOptions]):
     def auxiliary_depth(self) -> int:
         return self.options.auxiliary_depth
 
-    def settings(self) -> dict[str, Any]:
-        return {}
-
     def scalers(self, depth: int, settings: Mapping[str, Any]) -> Scalers:
         return [[1.0]] * depth

@@ -49,9 +49,6 @@ class Telg(DistilledBlocks[TelgOptions]):
     def auxiliary_depth(self) -> int:
         return self.options.auxiliary_depth
 
-    def settings(self) -> dict[str, Any]:
-        return {}
-
     def scalers(self, depth: int, settings: Mapping[str, Any]) -> Scalers:
         return [[1.0, layer / depth] for layer in range(depth)]
 

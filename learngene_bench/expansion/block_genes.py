@@ -44,9 +44,9 @@ class BlockInitializer(Initializer[OptionsType]):
 
     counts_tables: ClassVar[bool] = False
 
-    @abstractmethod
     def settings(self) -> dict[str, Any]:
-        """The settings that decide the gene and its scalers, as JSON: all that `scalers` may use."""
+        """The settings that decide the gene and its scalers, as JSON: all that `scalers` may use. By default none."""
+        return {}
 
     @abstractmethod
     def scalers(self, depth: int, settings: Mapping[str, Any]) -> Scalers:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from learngene_bench.results.plots import names, style
-from learngene_bench.results.plots.page import Page, saved
+from learngene_bench.results.plots.page import Page, saved_by_sample
 from learngene_bench.results.plots.style import SMALL_SIZE
-from learngene_bench.results.records.types import Results
 from learngene_bench.results.statistics.ranking import cliques
 from learngene_bench.results.tables import inference_notes
-from learngene_bench.results.tables.inference import Inference, inferences
-from learngene_bench.results.tables.tabulate import make_tables
+from learngene_bench.results.tables.inference import Inference
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,17 +22,9 @@ _LETTERS = 20
 _MAX_TICKS = 16
 
 
-@saved
-def critical_difference(results: Results, columns: int) -> Iterator[tuple[str, Page]]:
-    """Draws the mean ranks of the methods over targets and tasks, with Nemenyi's critical difference (Demšar, 2006).
-
-    If some methods have dashes, a table has a second figure: all methods, over the columns without dashes.
-    """
-    for found in inferences(make_tables(results)):
-        yield style.file_name("ranks", found.sample.table, *found.sample.suffix), _page(found, columns)
-
-
-def _page(found: Inference, columns: int) -> Page:
+@saved_by_sample("ranks")
+def critical_difference(found: Inference, columns: int) -> Page:
+    """Draws the mean ranks of the methods over targets and tasks, with Nemenyi's critical difference (Demšar, 2006)."""
     sample, bars = found.sample, _bars(found)
     beside, least = names.room([row.label for row in sample.rows], _LETTERS)
     start = _AXIS + 0.1 + _BAR * len(bars)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from learngene_bench.results.plots import style
-from learngene_bench.results.plots.page import Page, saved
+from learngene_bench.results.plots.page import Page, saved_by_sample
 from learngene_bench.results.plots.style import SMALL_SIZE, WIDTHS
-from learngene_bench.results.records.types import Results
 from learngene_bench.results.tables import inference_notes
-from learngene_bench.results.tables.inference import Inference, inferences
-from learngene_bench.results.tables.tabulate import make_tables
+from learngene_bench.results.tables.inference import Inference
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,17 +22,9 @@ _LEFT, _INDENT = 0.12, 0.06
 _LETTER_WIDTH = 0.0083 * SMALL_SIZE
 
 
-@saved
-def differences(results: Results, columns: int) -> Iterator[tuple[str, Page]]:
-    """Draws the differences between all pairs of methods, paired by seed, and marks those that are significant.
-
-    If some methods have dashes, a table has a second figure: all methods, over the columns without dashes.
-    """
-    for found in inferences(make_tables(results)):
-        yield style.file_name("differences", found.sample.table, *found.sample.suffix), _page(found, columns)
-
-
-def _page(found: Inference, columns: int) -> Page:
+@saved_by_sample("differences")
+def differences(found: Inference, columns: int) -> Page:
+    """Draws the differences between all pairs of methods, paired by seed, and marks those that are significant."""
     sample, labels = found.sample, _labels(found)
     across = columns if len(labels) > _FEW else 1
     room = WIDTHS[across] - _LEFT - 0.2

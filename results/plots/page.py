@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from learngene_bench.results.plots import style
 from learngene_bench.results.plots.style import GREY, SMALL_SIZE, TITLE_SIZE, WIDTHS, Look
 from learngene_bench.results.records.types import Results
+from learngene_bench.results.tables.inference import Inference, inferences
+from learngene_bench.results.tables.tabulate import make_tables
 from learngene_bench.util.files import write_bytes
 
 if TYPE_CHECKING:
@@ -191,6 +193,23 @@ def saved(pages: Callable[[Results, int], Iterator[tuple[str, Page]]]) -> Drawin
 
     draw.__doc__ = pages.__doc__
     return draw
+
+
+def saved_by_sample(kind: str) -> Callable[[Callable[[Inference, int], Page]], Drawing]:
+    """Makes a `Drawing` of a function that lays out the statistics of one sample; names of files begin with `kind`.
+
+    If some methods have dashes, a table has a second figure: all methods, over the columns without dashes.
+    """
+
+    def decorate(page: Callable[[Inference, int], Page]) -> Drawing:
+        def pages(results: Results, columns: int) -> Iterator[tuple[str, Page]]:
+            for found in inferences(make_tables(results)):
+                yield style.file_name(kind, found.sample.table, *found.sample.suffix), page(found, columns)
+
+        pages.__doc__ = page.__doc__
+        return saved(pages)
+
+    return decorate
 
 
 def _text_width(text: str, size: float) -> float:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from learngene_bench.results.plots import style
-from learngene_bench.results.plots.page import Page, saved
+from learngene_bench.results.plots.page import Page, saved_by_sample
 from learngene_bench.results.plots.style import Look
-from learngene_bench.results.records.types import Results
 from learngene_bench.results.statistics import bootstrap
 from learngene_bench.results.statistics.profiles import profile as fractions
 from learngene_bench.results.statistics.profiles import profile_band
 from learngene_bench.results.tables import inference_notes
-from learngene_bench.results.tables.inference import Inference, MethodStatistics, inferences
+from learngene_bench.results.tables.inference import Inference, MethodStatistics
 from learngene_bench.results.tables.samples import Sample
-from learngene_bench.results.tables.tabulate import make_tables
 from learngene_bench.util.lazy import np
 
 if TYPE_CHECKING:
@@ -26,17 +24,9 @@ _CROWDED = 5
 """Number of methods above which the better half gets a panel of its own."""
 
 
-@saved
-def profile(results: Results, columns: int) -> Iterator[tuple[str, Page]]:
-    """Draws the performance profiles of every table, with bootstrap bands (Agarwal et al., arXiv 2108.13264).
-
-    If some methods have dashes, a table has a second figure: all methods, over the columns without dashes.
-    """
-    for found in inferences(make_tables(results)):
-        yield style.file_name("profile", found.sample.table, *found.sample.suffix), _page(found, columns)
-
-
-def _page(found: Inference, columns: int) -> Page:
+@saved_by_sample("profile")
+def profile(found: Inference, columns: int) -> Page:
+    """Draws the performance profiles of every table, with bootstrap bands (Agarwal et al., arXiv 2108.13264)."""
     sample = found.sample
     all_looks = style.looks(sample.table.rows)
     looks = {row.label: all_looks[row.label] for row in sample.rows}

@@ -53,7 +53,7 @@ def test_every_number_of_a_metric_names_its_records(example: Any) -> None:
     (record,) = (record for record in records if record["address"] == cell["address"][:20])
     assert record["metrics"] == [["Top-1 accuracy (%)", "75.00", "93.30"]]
     assert record["curve"] == [[0, 75], [1, 84.15], [2, 93.3]]
-    assert record["cost"][2] == ["initialize", 0, 150, 9600, 0, 2.5, 0]
+    assert record["cost"][2] == ["initialize", 0, 150, 9600, 0, 2.5, 1400]
     (failed,) = (record for record in records if "error" in record)
     assert failed["error"] == "FloatingPointError: the loss is nan at iteration 17"
 

@@ -168,7 +168,7 @@ def test_a_number_opens_its_records(example: Any, visit: Visit) -> None:
         ["seed", "1", "75.00", "93.30"],
         ["seed", "2", "76.00", "93.60"],
     ]
-    assert ["initialize", "0", "150", "9,600", "0", "1.5", "0"] in rows(dialog.get_by_role("table", name="Cost"))
+    assert ["initialize", "0", "150", "9,600", "0", "1.5", "1,400"] in rows(dialog.get_by_role("table", name="Cost"))
     facts = dict(zip(dialog.locator("dt").all_inner_texts(), dialog.locator("dd").all_inner_texts(), strict=True))
     wanted = {
         "torch": "2.15.0",

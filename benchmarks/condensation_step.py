@@ -23,7 +23,7 @@ from learngene_bench.config.preset import BaseInitialization
 from learngene_bench.contracts.task import task_kind
 from learngene_bench.expansion.algebra import Expansion
 from learngene_bench.expansion.materialised import ExpandedModel
-from learngene_bench.methods.wave import Layout
+from learngene_bench.methods.wave.layout import Layout
 from learngene_bench.models.vit import ViTSpec
 from learngene_bench.models.weights import base_weights, build_model, write_weights
 from learngene_bench.training.ancestors import ConvNet

@@ -20,7 +20,7 @@ import time
 import torch
 
 from learngene_bench.expansion.algebra import Expansion
-from learngene_bench.methods.wave import Layout
+from learngene_bench.methods.wave.layout import Layout
 from learngene_bench.models.vit import ViTSpec
 
 

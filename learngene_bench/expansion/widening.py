@@ -20,7 +20,7 @@ def repetitions(index: Tensor) -> Tensor:
     return torch.bincount(index)[index]
 
 
-def opposed_noise(scalers: Tensor, columns: int, decibels: float, generator: Generator) -> Tensor:
+def opposed_noise(scalers: Tensor, columns: int, size: float, generator: Generator) -> Tensor:
     """Draws noise on widened scalers that tells the copies of a block apart, and cancels over them.
 
     Copies with the same numbers get the same gradients, so they would stay copies for as long as the model trains.
@@ -30,11 +30,11 @@ def opposed_noise(scalers: Tensor, columns: int, decibels: float, generator: Gen
     Args:
         scalers: (L, n, rows, columns) of a matrix.
         columns: how many there were before they were repeated.
-        decibels: power of a layer's scalers over that of the noise.
+        size: root mean square of the noise over that of a layer's scalers.
     """
     column = torch.arange(scalers.shape[-1])
     sign = 1 - 2 * (column // columns % 2)
     partner = column + sign * columns
     drawn = torch.randn(scalers.shape, generator=generator).index_select(-1, torch.minimum(column, partner))
-    power = scalers.square().mean(dim=(-3, -2, -1), keepdim=True)
-    return drawn * sign * (partner < len(column)) * (power / 10 ** (decibels / 10)).sqrt()
+    root_mean_square = scalers.square().mean(dim=(-3, -2, -1), keepdim=True).sqrt()
+    return drawn * sign * (partner < len(column)) * size * root_mean_square

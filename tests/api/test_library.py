@@ -17,7 +17,8 @@ from torch import nn
 import learngene_bench
 from learngene_bench.contracts.gene import Gene
 from learngene_bench.contracts.initializer import Initializer
-from learngene_bench.methods.wave import Layout, Wave, WaveOptions, components
+from learngene_bench.methods.wave.initializer import Wave, WaveOptions
+from learngene_bench.methods.wave.layout import Layout, components
 from learngene_bench.models.vit import ViTSpec
 from learngene_bench.models.weights import spec_of
 from learngene_bench.util.errors import UserError

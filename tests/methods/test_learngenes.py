@@ -22,7 +22,7 @@ from learngene_bench.contracts.gene import Gene
 from learngene_bench.expansion.block_genes import BlockInitializer
 from learngene_bench.expansion.materialised import ExpandedModel
 from learngene_bench.methods.sws import stage_of_layers
-from learngene_bench.methods.wave import Layout
+from learngene_bench.methods.wave.layout import Layout
 from learngene_bench.models.vit import ViTSpec
 from learngene_bench.training.context import MeteredContext
 

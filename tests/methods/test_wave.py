@@ -14,7 +14,8 @@ from learngene_bench.config.preset import BaseInitialization, Compute
 from learngene_bench.contracts.family import count
 from learngene_bench.contracts.gene import Gene
 from learngene_bench.expansion.algebra import Expansion
-from learngene_bench.methods.wave import Layout, Wave, WaveOptions, components, over_relative_depth, widen_non_block
+from learngene_bench.methods.wave.initializer import Wave, WaveOptions
+from learngene_bench.methods.wave.layout import Layout, components, over_relative_depth, widen_non_block
 from learngene_bench.models.vit import ViTSpec
 from learngene_bench.training.context import MeteredContext
 from learngene_bench.training.inputs import new_model
@@ -113,7 +114,7 @@ def test_an_evenly_widened_model_computes_the_same(size: int, inheritance: str, 
     wide = replace(narrow, width=24, heads=6)
     images = torch.randn(4, 1, 6, 6, generator=generator)
     torch.testing.assert_close(
-        initialized(wide, gene, inheritance=inheritance)(images),
+        initialized(wide, gene, inheritance=inheritance, width_noise=0.0)(images),
         initialized(narrow, gene, inheritance=inheritance)(images),
         rtol=1e-4,
         atol=1e-4,
@@ -128,7 +129,7 @@ def test_opposed_noise_tells_copies_apart_and_computes_the_same(
     gene = random_gene(replace(FAMILY, irpe=False), generator, size=size)
     narrow = replace(FAMILY, depth=3, irpe=False)
     wide = replace(narrow, width=width, heads=width // 4)
-    noisy = initialized(wide, gene, width_noise=5.0)
+    noisy = initialized(wide, gene, width_noise=0.5)
     images = torch.randn(4, 1, 6, 6, generator=generator)
     torch.testing.assert_close(noisy(images), initialized(narrow, gene)(images), rtol=1e-3, atol=1e-3)
     hidden = noisy.get_parameter("blocks.1.mlp.fc1.weight").unflatten(0, (-1, 32))
@@ -138,7 +139,7 @@ def test_opposed_noise_tells_copies_apart_and_computes_the_same(
 def test_scalers_as_eq_7_prints_them_are_not_divided(generator: torch.Generator) -> None:
     gene = random_gene(replace(FAMILY, irpe=False), generator)
     wide = replace(FAMILY, irpe=False, depth=3, width=24, heads=6)
-    divided, printed = (initialized(wide, gene, width_scaling=how) for how in ("divide", "none"))
+    divided, printed = (initialized(wide, gene, width_scaling=how, width_noise=0.0) for how in ("divide", "none"))
     for name in FAMILY.block_shapes():
         if "rpe_" not in name:
             one, other = (model.get_parameter(f"blocks.1.{name}") for model in (divided, printed))
@@ -170,7 +171,7 @@ def test_what_scaler_learning_trains(
 
 def test_uneven_widths_repeat_blocks_in_order(generator: torch.Generator) -> None:
     gene = random_gene(replace(FAMILY, irpe=False), generator, size=4)
-    model = initialized(replace(FAMILY, irpe=False, depth=2, width=12, heads=3), gene)
+    model = initialized(replace(FAMILY, irpe=False, depth=2, width=12, heads=3), gene, width_noise=0.0)
     templates = gene.tensors["templates/attn.proj.weight"]
     # A 2 x 2 grid of positions becomes 3 x 3: its first column is repeated, so it is halved.
     expected = torch.zeros(12, 12)
@@ -206,7 +207,7 @@ def test_interpolation_over_relative_depth() -> None:
 def test_noise_breaks_ties_between_repeated_blocks(generator: torch.Generator) -> None:
     gene = random_gene(replace(FAMILY, irpe=False), generator)
     target = replace(FAMILY, irpe=False, depth=2, width=16, heads=4)
-    proj = initialized(target, gene, noise=1e-3).get_parameter("blocks.0.attn.proj.weight")
+    proj = initialized(target, gene, noise=1e-3, width_noise=0.0).get_parameter("blocks.0.attn.proj.weight")
     assert not torch.equal(proj[:8], proj[8:])
     torch.testing.assert_close(proj[:8], proj[8:], atol=0.05, rtol=0)
 

@@ -217,7 +217,7 @@ def test_failures_stay_with_their_cells(cluster: Cluster, preset: Path, referenc
     assert sorted(found.values()) == ["done", "done", "done", "failed"]
     assert found["mine micro depth 6 seed 0"] == "failed"
     (submission,) = runs.glob("slurm/*/submission.json")
-    assert submission.with_name("code").joinpath("learngene_bench/methods/wave.py").is_file()
+    assert submission.with_name("code").joinpath("learngene_bench/methods/sws.py").is_file()
     he = {name: value for name, value in numbers(reference).items() if value.get("cell", {}).get("method") == "he"}
     assert he.items() <= numbers(runs).items()
     assert "he micro depth 6" in lgbench("logs", "he depth 6", "--runs", str(runs)).stdout

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from learngene_bench.contracts.family import ModelSpec, spec_from_dict
@@ -128,7 +128,4 @@ def _named(cells: Sequence[AnalyzedCell]) -> list[AnalyzedCell]:
         name if names.count(name) == 1 else f"{name}, {cell.address[:4]}"
         for name, cell in zip(names, cells, strict=True)
     ]
-    return [
-        AnalyzedCell(cell.runs, cell.address, cell.stage, cell.record, name)
-        for cell, name in zip(cells, names, strict=True)
-    ]
+    return [replace(cell, label=name) for cell, name in zip(cells, names, strict=True)]

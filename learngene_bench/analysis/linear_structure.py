@@ -8,7 +8,7 @@ layer, one direction has all of the variance and its coordinate is linear: both 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -104,7 +104,7 @@ def analyse(models: Sequence[tuple[AnalyzedCell, str, nn.Module]]) -> Analysis:
     rows = [row for model, structures in zip(models, found, strict=True) for row in _rows(*model[:2], structures)]
     return Analysis(
         "linear-structure",
-        _page(_named(names, models), found, drawn),
+        _page([replace(cell, label=name) for name, (cell, *_) in zip(names, models, strict=True)], found, drawn),
         tuple(rows),
         (("", "component", "variance, PC 1", "R² with depth", "linear variance"), *_summary(names, found, drawn)),
     )
@@ -151,19 +151,7 @@ def _summary(names: Sequence[str], every: Sequence[Structures], drawn: Mapping[s
             yield (name, short, *map(rounded, numbers))
 
 
-@dataclass(frozen=True)
-class _Named:
-    """The name of a line in the picture, and the group of its method."""
-
-    label: str
-    group: str
-
-
-def _named(names: Sequence[str], models: Sequence[tuple[AnalyzedCell, str, Any]]) -> list[_Named]:
-    return [_Named(name, cell.group) for name, (cell, _, _) in zip(names, models, strict=True)]
-
-
-def _page(named: Sequence[_Named], every: Sequence[Structures], drawn: Mapping[str, str]) -> Page:
+def _page(named: Sequence[style.Labelled], every: Sequence[Structures], drawn: Mapping[str, str]) -> Page:
     looks = style.looks(named)
     page = Page(
         "Weights over layers: first principal component against depth, and the variance that each has",
@@ -212,7 +200,7 @@ def _explained(axes: Axes, drawn: Sequence[tuple[Look, Structure]], labelled: bo
         axes.set_ylabel("Variance (%)")
 
 
-def _caption(named: Sequence[_Named], every: Sequence[Structures], drawn: Mapping[str, str]) -> str:
+def _caption(named: Sequence[style.Labelled], every: Sequence[Structures], drawn: Mapping[str, str]) -> str:
     sentences = [
         "Above: each layer's coordinate along the first principal component of its component's weights in all layers, "
         "in standard deviations, the first layer left and the last right. Below: how the variance over layers is "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -138,6 +139,9 @@ def _measured_on(cell: AnalyzedCell) -> tuple[dict[str, Any], dict[str, Any]]:
 def _drawn(labels: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
     """Images at random, but one of each class before a second of any, and so on."""
     order = np.random.default_rng(seed).permutation(len(labels))
-    seen: dict[int, int] = {}
-    turns = [seen.update({label: seen.get(label, -1) + 1}) or seen[label] for label in labels[order].tolist()]
+    seen: Counter[int] = Counter()
+    turns = []
+    for label in labels[order].tolist():
+        turns.append(seen[label])
+        seen[label] += 1
     return order[np.argsort(turns, kind="stable")][:count]

@@ -19,19 +19,10 @@ def list_stages(runs: Runs) -> list[NamedStage]:
     Raises:
         UserError: there are none.
     """
-    found: dict[str, NamedStage] = {}
-    cells: dict[str, PlannedCell] = {}
-    for manifest in runs.manifests():
-        cells |= {cell.address: cell for cell in manifest.cells}
-        for stage in manifest.stages:
-            fields = {"kind": stage.kind, **_of_label(stage.label)}
-            found.setdefault(stage.address, NamedStage(stage.address, stage.label, fields))
+    found = _planned(runs)
     if not found:
         raise UserError(f"{runs.root}: no runs here (lgbench run --runs {runs.root} starts one)")
-    return [
-        _named_cell(address, stage.label, cells[address]) if address in cells else stage
-        for address, stage in found.items()
-    ]
+    return list(found.values())
 
 
 def list_cells(runs: Runs) -> list[NamedStage]:
@@ -40,9 +31,7 @@ def list_cells(runs: Runs) -> list[NamedStage]:
     Raises:
         UserError: there are none.
     """
-    found: dict[str, NamedStage] = {}
-    if runs.manifests():
-        found = {stage.address: stage for stage in list_stages(runs) if stage.fields["kind"] == "cell"}
+    found = {address: stage for address, stage in _planned(runs).items() if stage.fields["kind"] == "cell"}
     known = {runs.folder("cell", address).path.name for address in found}
     for path in sorted((runs.root / "cell").glob("*/config.json")):
         if path.parent.name not in known:
@@ -83,6 +72,21 @@ def _finished(runs: Runs, query: str) -> Sequence[NamedStage]:
     raise UserError(
         f"{found[0].label}: not done ({states[found[0].address]}), so there is no record or model of it yet"
     )
+
+
+def _planned(runs: Runs) -> dict[str, NamedStage]:
+    """Returns all stages of the plans of a runs folder, by address."""
+    found: dict[str, NamedStage] = {}
+    cells: dict[str, PlannedCell] = {}
+    for manifest in runs.manifests():
+        cells |= {cell.address: cell for cell in manifest.cells}
+        for stage in manifest.stages:
+            fields = {"kind": stage.kind, **_of_label(stage.label)}
+            found.setdefault(stage.address, NamedStage(stage.address, stage.label, fields))
+    return {
+        address: _named_cell(address, stage.label, cells[address]) if address in cells else stage
+        for address, stage in found.items()
+    }
 
 
 def _named_cell(address: str, label: str, cell: CellFacts) -> NamedStage:

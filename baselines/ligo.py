@@ -85,6 +85,9 @@ class Ligo(Initializer[LigoOptions, ViTSpec]):
     def trains(self) -> tuple[str, ...]:
         return ("inheritance",) if self.options.learn_operators else ()
 
+    def ignored_recipe_fields(self, recipe: str, target: ViTSpec, base: ViTSpec) -> tuple[str, ...]:
+        return ("meta_batch_size", "weight_decay")  # operators have no weight decay
+
     def supports(self, target: ViTSpec, base: ViTSpec) -> str | None:
         if target.depth <= self.options.source_depth:
             return f"its source has {self.options.source_depth} layers already"

@@ -82,6 +82,9 @@ class Ghn3(Initializer[Ghn3Options, ViTSpec]):
     def row_title(self) -> str:
         return "GHN-3, published weights" if self.options.weights else self.title
 
+    def ignored_recipe_fields(self, recipe: str, target: ViTSpec, base: ViTSpec) -> tuple[str, ...]:
+        return ()  # also meta_batch_size is used
+
     def gene_request(self, target: ViTSpec, base: ViTSpec) -> GeneRequest:
         options = self.options
         if options.weights is not None:

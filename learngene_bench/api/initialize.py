@@ -20,12 +20,14 @@ from learngene_bench.api.match_gene import match_gene, match_models, training_fr
 from learngene_bench.api.training_data import DataLike, TrainingData, load_training_data
 from learngene_bench.config.loader import load_preset
 from learngene_bench.config.preset import BaseInitialization, Compute, Preset
+from learngene_bench.config.recipe import Recipe
 from learngene_bench.contracts.dataset import DatasetFacts
 from learngene_bench.contracts.family import BASE_DEPTH, ModelSpec
 from learngene_bench.contracts.gene import Gene
 from learngene_bench.contracts.initializer import GeneRequest, Initializer, Pretrained, wrong_family
 from learngene_bench.execution.device import choose_device
 from learngene_bench.models.weights import build_model, spec_of, write_weights
+from learngene_bench.planning.recipe_checks import check_used
 from learngene_bench.plugins.registry import Registered, Registry
 from learngene_bench.schema.cost import Cost
 from learngene_bench.training.ancestors import forward_flops
@@ -139,7 +141,9 @@ class _Initialization:
         family = gene.family if gene else request.family if request else target
         trains, prepared = self.method.trains(), Cost()
         self.check_data(trains, family, "initialize", training_free_option(self.method) if trains else None)
+        check_used(self.method, self.recipes(trains, base.width), target, base)
         if request:
+            check_used(self.method, self.recipes(request.trains, request.family.width), target, base)
             gene, prepared = self.prepare(request)
         context = self.context("target", target, trains, base.width, family)
         written, unchanged = self.write(model, target, gene, context)
@@ -205,7 +209,7 @@ class _Initialization:
         models: Mapping[str, nn.Module] | None = None,
         flops: Mapping[str, float] | None = None,
     ) -> MeteredContext:
-        recipes = {name: self.preset.recipe_of(name, width, self.method.recipe_fallbacks) for name in trains}
+        recipes = self.recipes(trains, width)
         source = source_data(self.data.splits, family.classes, recipes, self.device) if self.data else None
         return _LibraryContext(
             seed=self.seed,
@@ -220,6 +224,10 @@ class _Initialization:
             same_task=self.same_task,
             source=source,
         )
+
+    def recipes(self, names: Collection[str], width: int) -> dict[str, Recipe]:
+        """Looks up the preset's recipes by name, for models of this width."""
+        return {name: self.preset.recipe_of(name, width, self.method.recipe_fallbacks) for name in names}
 
     def write(
         self, model: nn.Module, target: ModelSpec, gene: Gene | None, context: MeteredContext

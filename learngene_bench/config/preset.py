@@ -57,9 +57,14 @@ class Teacher(Section):
     seed: int = Field(0, description="seed of its training, whatever the seed of the cells")
     recipe: Recipe | None = Field(None, description="training recipe, if nothing is loaded")
 
+    @property
+    def is_loaded(self) -> bool:
+        """True if its weights are loaded, False if it is trained."""
+        return self.pretrained or self.checkpoint is not None
+
     @model_validator(mode="after")
     def _can_be_made(self) -> Teacher:
-        if self.recipe is None and not self.pretrained and self.checkpoint is None:
+        if self.recipe is None and not self.is_loaded:
             raise ValueError("give a recipe, pretrained = true, or a checkpoint")
         if self.recipe is not None:
             _check(self.recipe, {}, "teacher", "recipe")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from learngene_bench.config.grid import Grid
@@ -17,12 +18,15 @@ def quick_preset(preset: Preset) -> Preset:
     if teacher.recipe is not None:
         teacher = teacher.model_copy(update={"recipe": _quick(teacher.recipe)})
     if downstream is not None:
-        tasks = {name: DownstreamTask(data=task.data) for name, task in downstream.tasks.items()}
+        tasks = {
+            name: DownstreamTask(data=task.data, recipe=_but_length(task.recipe))
+            for name, task in downstream.tasks.items()
+        }
         downstream = downstream.model_copy(update={"recipe": _quick(downstream.recipe), "tasks": tasks})
     return preset.model_copy(
         update={
             "name": f"{preset.name}-quick",
-            "sizes": {name: Size(width=size.width) for name, size in preset.sizes.items()},
+            "sizes": {name: _quick_size(size) for name, size in preset.sizes.items()},
             "teacher": teacher,
             "recipes": {name: _quick(recipe) for name, recipe in preset.recipes.items()},
             "downstream": downstream,
@@ -38,6 +42,15 @@ def quick_grid(grid: Grid, preset: Preset) -> Grid:
     if grid.axis == "task" and preset.downstream is not None:
         first["tasks"] = list(grid.tasks or preset.downstream.tasks)[:2]
     return grid.model_copy(update=first)
+
+
+def _quick_size(size: Size) -> Size:
+    return Size(width=size.width, recipes={name: _but_length(changes) for name, changes in size.recipes.items()})
+
+
+def _but_length(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what a size or a task changes of a recipe, without the lengths, which are the same for all."""
+    return {name: value for name, value in changes.items() if name not in ("epochs", "iterations", "warmup_epochs")}
 
 
 def _quick(recipe: Recipe) -> Recipe:

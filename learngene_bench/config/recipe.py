@@ -91,7 +91,9 @@ class Recipe(Section):
     iterations: int | None = Field(None, ge=0, description="length in optimizer steps")
     batch_size: int = Field(ge=1, description="images of an optimizer step")
     learning_rate: float = Field(gt=0, description="AdamW's, at the top of the cosine schedule")
-    minimum_learning_rate: float = Field(1e-5, ge=0, description="learning rate at the end of the schedule")
+    minimum_learning_rate: float = Field(
+        1e-5, ge=0, description="learning rate at the end of the schedule; learning_rate if that is lower"
+    )
     warmup_epochs: float = Field(0.0, ge=0, description="epochs in which the learning rate rises linearly")
     warmup_learning_rate: float = Field(1e-6, ge=0, description="learning rate at the start of the warm-up")
     weight_decay: float = Field(0.05, ge=0, description="AdamW's; biases, norms and position embeddings have none")

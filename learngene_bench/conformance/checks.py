@@ -6,42 +6,15 @@ Each returns the problems, and a line that says what was looked at; further line
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Tensor
 
+from learngene_bench.conformance.findings import Check, Findings, Problem
 from learngene_bench.conformance.instrumentation import CallTrace, TestDataAccess
-from learngene_bench.conformance.probe import Observations, Trial, same
-
-
-@dataclass(frozen=True)
-class Problem:
-    """A broken promise: where it was seen, what it is, and what to change."""
-
-    where: str
-    what: str
-    traceback: str = ""
-
-
-Findings = tuple[list[Problem], str]
-"""Problems, and what was looked at."""
-
-
-@dataclass(frozen=True)
-class Check:
-    """One promise of the contract.
-
-    Attributes:
-        promise: the promise, in words.
-        run: finds what breaks it.
-    """
-
-    name: str
-    promise: str
-    run: Callable[[Observations], Findings]
+from learngene_bench.conformance.probe import Observations, Trial, different, same
+from learngene_bench.conformance.recipe_check import check_recipe_fields
 
 
 def _answers(observed: Observations) -> Findings:
@@ -132,9 +105,9 @@ def _repeats(observed: Observations) -> Findings:
         advice = 'draw from context.generator("...") only'
         if call := second.failed:
             problems.append(Problem(first.where, f"worked once, then {_raised(call)}", call.traceback))
-        elif first.gene and second.gene and (names := _different(first.gene.tensors, second.gene.tensors)):
+        elif first.gene and second.gene and (names := different(first.gene.tensors, second.gene.tensors)):
             problems.append(Problem(first.where, f"prepare() made another gene: {_listing(names)} differ; {advice}"))
-        elif names := _different(first.after, second.after):
+        elif names := different(first.after, second.after):
             problems.append(
                 Problem(first.where, f"initialize() wrote other numbers: {_listing(names)} differ; {advice}")
             )
@@ -186,7 +159,7 @@ def _gene(observed: Observations) -> Findings:
         elif call := loaded.failed:
             what = f"from the loaded gene {_raised(call)}: all it needs must be in tensors and, as JSON, in facts"
             problems.append(Problem(trial.where, what, call.traceback))
-        elif names := _different(trial.after, loaded.after):
+        elif names := different(trial.after, loaded.after):
             what = f"the loaded gene gives other weights: {_listing(names)} differ; keep all in tensors and facts"
             problems.append(Problem(trial.where, what))
     return problems, _reached(observed.reloaded, "genes saved, loaded and inherited")
@@ -277,12 +250,6 @@ def _not_finite(trial: Trial) -> list[str]:
     return [name for name, tensor in trial.after.items() if not tensor.isfinite().all()]
 
 
-def _different(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> list[str]:
-    return [
-        name for name in {**one, **other} if name not in one or name not in other or not same(one[name], other[name])
-    ]
-
-
 def _written_share(trial: Trial) -> str:
     unchanged = [name for name in trial.after if name not in trial.written()]
     text = f"writes {len(trial.after) - len(unchanged)} of {len(trial.after)} tensors at {trial.declared.target}"
@@ -308,6 +275,7 @@ CHECKS = (
     Check("global-state", "global random states and settings are left alone", _global_states),
     Check("gene", "the gene survives saving and loading", _gene),
     Check("cost", "what it declares to train and store is what is metered", _cost),
+    Check("recipes", "each field of the recipes that it trains by is used or declared as ignored", check_recipe_fields),
     Check("test-data", "test data are not touched", _test_data),
 )
 """All checks, in the order of the report."""

@@ -33,13 +33,14 @@ from learngene_bench.util.rng import RngStreams, Role
 ITERATIONS, BATCH = 3, 32
 
 
-def _tiny_preset() -> Preset:
+def _tiny_preset(family: ModelFamily) -> Preset:
     """Returns the preset `digits` with very few images, and a few steps of every recipe."""
     # As few images as there can be for training; one place per digit.
     data = {"name": "digits", "canvas": 12, "placements": 1, "test_digits": 1200, "validation_digits": 400}
-    recipe = {"iterations": ITERATIONS, "batch_size": BATCH, "warmup_epochs": 0.0, "drop_path": 0.1}
-    places = ["teacher.recipe", *(f"recipes.{name}" for name in load_preset("digits").recipes)]
-    changes = {f"{place}.{key}": value for place in places for key, value in recipe.items()}
+    recipe = {"iterations": ITERATIONS, "batch_size": BATCH, "warmup_epochs": 0.0}
+    names = [f"recipes.{name}" for name in load_preset("digits").recipes]
+    changes = {f"{place}.{key}": value for place in ("teacher.recipe", *names) for key, value in recipe.items()}
+    changes |= {f"{name}.drop_path": 0.1 * family.has_drop_path for name in names}
     return load_preset("digits", {"data": data, "teacher.architecture": "convnet", **changes})
 
 
@@ -72,7 +73,7 @@ class TinyBenchmark:
 
     def __init__(self, family: ModelFamily) -> None:
         self.family = family
-        self.preset: Preset = _tiny_preset()
+        self.preset: Preset = _tiny_preset(family)
         self.dataset = dataset(self.preset.data)
         self.facts, self.splits = self.dataset.facts(), self.dataset.load()
         self._ancestors: dict[tuple[Ancestor, int], tuple[nn.Module, float]] = {}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import tempfile
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -87,9 +87,37 @@ class Trial:
         """Target and seed, as a problem names them."""
         return f"{self.declared.target}, seed {self.seed}"
 
+    def agrees(self, other: Trial) -> bool:
+        """True if another trial made the same gene and the same weights."""
+        genes = [trial.gene.tensors if trial.gene else {} for trial in (self, other)]
+        return not different(*genes) and not different(self.after, other.after)
+
     def written(self) -> set[str]:
         """Names of parameters that the call changed."""
         return {name for name, tensor in self.after.items() if not same(tensor, self.before[name])}
+
+
+@dataclass(frozen=True)
+class RecipeVariation:
+    """A trial repeated with another value of one field of one recipe.
+
+    Attributes:
+        ignored: True if the method says that it ignores the field.
+        differs: True if the gene or the target has other numbers.
+        failed: the call that raised, if one did.
+    """
+
+    where: str
+    recipe: str
+    field: str
+    ignored: bool
+    differs: bool
+    failed: CallTrace | None
+
+
+OTHER_VALUES = {"drop_path": 0.6, "label_smoothing": 0.3, "meta_batch_size": 3, "weight_decay": 5.0}
+"""Another value of each recipe field whose effect the network decides: by its structure, by a loss of its own, by what
+it spares from weight decay. The training loop applies all other fields by itself."""
 
 
 @dataclass
@@ -101,6 +129,7 @@ class Observations:
         repeated: a trial and the same once more, gene included.
         other_seed: a trial and the same with another seed, gene included.
         reloaded: a trial, and the same with its gene saved and loaded, or the error and traceback of that.
+        variations: trials with other recipes.
     """
 
     registered: Registered
@@ -109,6 +138,7 @@ class Observations:
     repeated: list[tuple[Trial, Trial]] = field(default_factory=list)
     other_seed: tuple[Trial, Trial] | None = None
     reloaded: list[tuple[Trial, Trial | tuple[str, str]]] = field(default_factory=list)
+    variations: list[RecipeVariation] = field(default_factory=list)
 
 
 def observe(registered: Registered, options: Mapping[str, Any]) -> Observations:
@@ -128,6 +158,7 @@ class _Probe:
         # As every stage does: sums come in one order.
         torch.set_num_threads(self.benchmark.preset.compute.threads)
         self.genes: dict[tuple[Any, ...], tuple[Gene | None, CallTrace]] = {}
+        self.changes: dict[str, dict[str, Any]] = {}
         self.calls = 0
 
     def observations(self) -> Observations:
@@ -142,14 +173,35 @@ class _Probe:
         # One target of each gene.
         for trial in {id(trial.gene): trial for trial in reversed(sound) if trial.gene}.values():
             observed.reloaded.append((trial, self.reload(trial)))
+        # A gene is varied once, with the first target.
+        varied: dict[tuple[int, str], Trial] = {}
+        for trial in [*sound[:1], *grown[:1]]:
+            for call in trial.calls:
+                for recipe in call.trained:
+                    varied.setdefault((id(call), recipe), trial)
+        for (_, recipe), trial in varied.items():
+            observed.variations += self.variations(trial, recipe)
         return observed
+
+    def variations(self, trial: Trial, recipe: str) -> Iterator[RecipeVariation]:
+        """Repeats a trial with other values of a recipe's fields, one at a time."""
+        target, fresh = trial.declared.target, bool(trial.prepared and recipe in trial.prepared.trained)
+        ignored = self.method().ignored_recipe_fields(recipe, target.spec, target.base)
+        for name, value in OTHER_VALUES.items():
+            if name == "drop_path" and not self.benchmark.family.has_drop_path:
+                continue
+            self.changes = {recipe: {name: value}}
+            other = self.trial(trial.declared, 0, fresh_gene=fresh)
+            self.changes = {}
+            yield RecipeVariation(trial.where, recipe, name, name in ignored, not trial.agrees(other), other.failed)
 
     def method(self) -> Initializer:
         """Creates the method anew, as every stage of a benchmark does."""
         return self.registered.create(self.options)
 
     def recipes(self, names: tuple[str, ...], width: int) -> dict[str, Recipe]:
-        return self.benchmark.recipes(names, width, self.registered.kind.recipe_fallbacks)
+        recipes = self.benchmark.recipes(names, width, self.registered.kind.recipe_fallbacks)
+        return {name: recipe.changed_by(self.changes.get(name, {})) for name, recipe in recipes.items()}
 
     def ask(self, target: TinyTarget) -> Declared:
         declared, method = Declared(target), self.method()
@@ -270,6 +322,13 @@ def _fault(parameter: nn.Parameter, before: nn.Parameter | None, value: Tensor |
 
 def _copied(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: parameter.detach().clone() for name, parameter in parameters.items()}
+
+
+def different(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> list[str]:
+    """Names the tensors that are not in both, or not the same in both."""
+    return [
+        name for name in {**one, **other} if name not in one or name not in other or not same(one[name], other[name])
+    ]
 
 
 def same(one: Tensor, other: Tensor) -> bool:

@@ -18,7 +18,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from learngene_bench.conformance.checks import CHECKS, Check, Problem
+from learngene_bench.conformance.checks import CHECKS
+from learngene_bench.conformance.findings import Check, Problem
 from learngene_bench.conformance.probe import Observations, observe
 from learngene_bench.plugins.registry import Registered
 

@@ -136,12 +136,15 @@ class ModelFamily(ABC):
         title: what messages call a model of the family, with its article ("a timm VisionTransformer").
         Spec: describes a model.
         Architecture: settings that all models of a preset share: the preset's `[model]` without `family`.
+        has_drop_path: True if `build` follows the rate of stochastic depth. Otherwise a recipe with `drop_path` above 0
+            is refused.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     Spec: ClassVar[type[ModelSpec]]
     Architecture: ClassVar[type[Section]] = Section
+    has_drop_path: ClassVar[bool] = False
 
     @abstractmethod
     def base_spec(self, architecture: Any, *, width: int, image_size: int, channels: int, classes: int) -> ModelSpec:
@@ -166,7 +169,7 @@ class ModelFamily(ABC):
         Nothing may be drawn, so that the caller's random numbers stay what they are.
 
         Args:
-            drop_path: stochastic depth rate while training; a family without it ignores the rate.
+            drop_path: stochastic depth rate while training; 0 for a family that has none (`has_drop_path`).
             device: "meta" gives a skeleton that only lends its structure.
         """
 

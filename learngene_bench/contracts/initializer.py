@@ -12,7 +12,7 @@ The module of an initializer is imported without torch by `lgbench list` and `lg
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic
@@ -125,6 +125,15 @@ class Initializer(ABC, Generic[OptionsType, SpecType]):
         A method's own recipe has to be declared in `recipe_fallbacks`.
         """
         return ()
+
+    def ignored_recipe_fields(self, recipe: str, target: SpecType, base: SpecType) -> Collection[str]:
+        """Names the fields of a recipe that change nothing where the method trains by it for this target.
+
+        A plan refuses them with any value but their default, and `lgbench check` verifies the declaration. By default
+        this is `meta_batch_size`, as `context.train` trains one model on each batch. A method that trains through
+        several leaves it out; a method whose parameters all go without weight decay adds `weight_decay`.
+        """
+        return ("meta_batch_size",)
 
     def supports(self, target: SpecType, base: SpecType) -> str | None:
         """The reason why this target cannot be initialized, or None if it can; becomes a dash with a footnote.

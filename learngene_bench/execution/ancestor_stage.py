@@ -46,7 +46,7 @@ class AncestorStage(StageComputation[AncestorRecord]):
         if isinstance(self.config, AncestorConfig):
             return self.config.recipe
         teacher = self.config.teacher
-        return None if teacher.pretrained or teacher.checkpoint is not None else teacher.recipe
+        return None if teacher.is_loaded else teacher.recipe
 
     def compute(self) -> AncestorRecord | None:
         network, flops = self.build()

@@ -17,8 +17,15 @@ if TYPE_CHECKING:
 
 
 def build_model(spec: ModelSpec, *, drop_path: float = 0.0, device: str = "cpu") -> nn.Module:
-    """Builds a model without initializing it; see `ModelFamily.build`."""
-    return family_of(spec).build(spec, drop_path=drop_path, device=device)
+    """Builds a model without initializing it; see `ModelFamily.build`.
+
+    Raises:
+        UserError: the family has no stochastic depth, and the rate is above 0.
+    """
+    family = family_of(spec)
+    if drop_path and not family.has_drop_path:
+        raise UserError(f"models of the family {family.name!r} have no stochastic depth: set drop_path to 0")
+    return family.build(spec, drop_path=drop_path, device=device)
 
 
 def spec_of(model: nn.Module) -> ModelSpec:

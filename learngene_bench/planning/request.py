@@ -64,6 +64,8 @@ def build_request(
         registry.get(name).create(chosen_options)  # reports a wrong option even if the method does not run
     chosen_grid = load_grid(grid, for_grid)
     chosen = load_preset(preset, for_preset, chosen_grid, registry.recipe_fallbacks)
+    if chosen.teacher.is_loaded and (unused := sorted(key for key in for_preset if key.startswith("teacher.recipe"))):
+        raise UserError(f"--set {unused[0]}: the teacher is loaded, nothing trains it")
     reference = load_preset(preset)
     if methods is None and chosen_grid.methods is None:
         raise UserError(

@@ -11,6 +11,7 @@ from learngene_bench.contracts.family import ModelSpec
 from learngene_bench.contracts.initializer import Ancestor, Distiller, GeneRequest, Initializer
 from learngene_bench.planning.method_spec import MethodSpec
 from learngene_bench.planning.plan import Stage
+from learngene_bench.planning.recipe_checks import check_recipe, check_teacher, check_used
 from learngene_bench.planning.scope import Scope, recipe_of_method
 from learngene_bench.planning.targets import Target
 from learngene_bench.planning.tasks import Task
@@ -63,12 +64,15 @@ class StageMaker:
     ) -> list[str]:
         """Makes a cell for each seed, with its gene and ancestors; returns their addresses."""
         source = self.scope.source
-        recipes = self._recipes(method, method.trains(), target.base.width)
+        recipes = self._recipes(method, method.trains(), target.base)
+        prepared = self._recipes(method, gene.trains, gene.family) if gene else {}
+        check_used(method, {**recipes, **prepared}, target.spec, target.base)
         at_source = target.task == source
         finetuning = None
         if not (method.is_trained and at_source):
             finetuning = self.scope.finetuning(target, recipes.values())
-            target.task.kind.check_recipe(finetuning, "finetuning" if at_source else f"of task {target.task.name!r}")
+            where = "finetuning" if at_source else f"of task {target.task.name!r}"
+            check_recipe(finetuning, where, target.task, target.spec)
         config = CellConfig(
             **self.common,
             method=_identity(spec.registered),
@@ -92,7 +96,7 @@ class StageMaker:
 
     def _gene(self, spec: MethodSpec, request: GeneRequest, seed: int) -> str:
         kind = spec.registered.kind
-        recipes = self._recipes(kind, request.trains, request.family.width)
+        recipes = self._recipes(kind, request.trains, request.family)
         config = GeneConfig(
             **self.common,
             method=_identity(spec.registered),
@@ -115,15 +119,14 @@ class StageMaker:
         if source.is_given:
             return self._loaded_ancestor(spec)
         recipe = self.preset.recipe_of("pretraining", spec.width)
-        self.scope.source.kind.check_recipe(recipe, "pretraining")
+        check_recipe(recipe, "pretraining", self.scope.source, spec)
         config = AncestorConfig(**self.common, spec=spec.as_dict(), recipe=recipe, seed=seed)
         flops = self._training_flops(spec, [recipe], self.scope.source)
         return self._add("ancestor", f"pretrained model, {spec}, seed {seed}", config, {}, flops)
 
     def _teacher(self) -> str:
         teacher = self.preset.teacher
-        if teacher.recipe is not None:
-            self.scope.source.kind.check_recipe(teacher.recipe, "teacher")
+        check_teacher(teacher, self.scope.source)
         file = teacher.checkpoint and Path(self.hash_of(teacher.checkpoint))
         config = TeacherConfig(**self.common, teacher=teacher.model_copy(update={"checkpoint": file}))
         return self._add("ancestor", f"teacher {teacher.architecture}", config, {})
@@ -142,11 +145,13 @@ class StageMaker:
         config = AncestorConfig(**self.common, spec=spec.as_dict(), weights=weights)
         return self._add("ancestor", f"{source.timm or source.checkpoint}, {spec}", config, {})
 
-    def _recipes(self, method: Initializer | type[Initializer], names: Iterable[str], width: int) -> dict[str, Recipe]:
-        """Returns the recipes that a method trains by on the source task."""
-        recipes = {name: recipe_of_method(self.preset, method, name, width) for name in names}
+    def _recipes(
+        self, method: Initializer | type[Initializer], names: Iterable[str], model: ModelSpec
+    ) -> dict[str, Recipe]:
+        """Returns the recipes that a method trains models of this width and family by, on the source task."""
+        recipes = {name: recipe_of_method(self.preset, method, name, model.width) for name in names}
         for name, recipe in recipes.items():
-            self.scope.source.kind.check_recipe(recipe, name)
+            check_recipe(recipe, name, self.scope.source, model)
         return recipes
 
     def _options(self, method: Initializer) -> dict[str, Any]:

@@ -14,8 +14,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from learngene_bench.config.preset import Teacher
 from learngene_bench.contracts.dataset import DatasetFacts
 from learngene_bench.contracts.task import task_kind
+from learngene_bench.models.timm_models import check_known, create_timm_model
 from learngene_bench.models.weights import spec_of
-from learngene_bench.util.errors import UserError, first_line, unknown
+from learngene_bench.util.errors import UserError, first_line
 from learngene_bench.util.rng import RngStreams
 
 
@@ -25,19 +26,15 @@ def build_teacher(settings: Teacher, facts: DatasetFacts) -> nn.Module:
     Raises:
         UserError: timm has no such model, or its pretrained weights cannot be had.
     """
+    drop_path = settings.recipe.drop_path if settings.recipe and not settings.is_loaded else 0.0
     outputs = task_kind(facts.kind).outputs(facts)
     with torch.random.fork_rng([]):
         torch.manual_seed(RngStreams(settings.seed).seed_for("teacher"))
         if settings.architecture == "convnet":
             return ConvNet(facts.channels, outputs, settings.width)
-        return _from_timm(settings, facts.channels, outputs)
-
-
-def _from_timm(settings: Teacher, channels: int, outputs: int) -> nn.Module:
-    if settings.pretrained:
-        return pretrained_from_timm(settings.architecture, outputs, channels, "teacher.checkpoint")
-    _check_known(settings.architecture)
-    return timm.create_model(settings.architecture, num_classes=outputs, in_chans=channels)
+        if settings.pretrained:
+            return pretrained_from_timm(settings.architecture, outputs, facts.channels, "teacher.checkpoint")
+        return create_timm_model(settings.architecture, classes=outputs, channels=facts.channels, drop_path=drop_path)
 
 
 def pretrained_from_timm(name: str, classes: int, channels: int, instead: str) -> nn.Module:
@@ -49,7 +46,7 @@ def pretrained_from_timm(name: str, classes: int, channels: int, instead: str) -
     Raises:
         UserError: timm has no such model, or its weights cannot be had.
     """
-    _check_known(name)
+    check_known(name)
     try:
         return timm.create_model(name, pretrained=True, num_classes=classes, in_chans=channels)
     except Exception as error:
@@ -57,12 +54,6 @@ def pretrained_from_timm(name: str, classes: int, channels: int, instead: str) -
             f"pretrained weights of {name} cannot be had ({type(error).__name__}): "
             f"connect to the hub, or give a file with --set {instead}=FILE"
         ) from error
-
-
-def _check_known(name: str) -> None:
-    architecture = name.partition(".")[0]
-    if not timm.is_model(architecture):
-        raise unknown("architecture", name, ["convnet", *timm.list_models(f"{architecture[:4]}*")])
 
 
 def load_from_timm(network: nn.Module, name: str) -> None:

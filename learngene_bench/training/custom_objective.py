@@ -12,7 +12,8 @@ class CustomObjective(nn.Module):
 
     It is measured like any other: `forward(images)` gives logits (B, classes). In training, `sample_step` comes first,
     then `forward(images, targets, smoothing)` gives the loss, a mean over the images. Several processes call it with
-    their shards of a batch, after the same `sample_step`. It cannot be distilled, and is not compiled.
+    their shards of a batch, after the same `sample_step`. It cannot be distilled, and is not compiled. The drop path of
+    its recipe is its own business: it builds its models with `context.recipes[NAME].drop_path`.
     """
 
     @abstractmethod

@@ -94,6 +94,11 @@ class Wave(Initializer[WaveOptions, ViTSpec]):
     def trains(self) -> tuple[str, ...]:
         return ("inheritance",) if self.options.learn_scalers else ()
 
+    def ignored_recipe_fields(self, recipe: str, target: ViTSpec, base: ViTSpec) -> tuple[str, ...]:
+        # Scalers have no weight decay. Embeddings and head have, where they train too.
+        decays = recipe != "inheritance" or (target.width > base.width and self.options.train_non_block)
+        return ("meta_batch_size",) if decays else ("meta_batch_size", "weight_decay")
+
     def supports(self, target: ViTSpec, base: ViTSpec) -> str | None:
         if target.width < base.width:
             return f"its templates of width {base.width} are wider than the target"

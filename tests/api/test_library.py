@@ -186,6 +186,14 @@ def test_wave_makes_its_gene_and_learns_scalers_on_arrays(tmp_path: Path) -> Non
     assert all(torch.equal(value, model.get_parameter(name)) for name, value in weights(again).items())
 
 
+def test_a_preset_whose_recipe_the_method_does_not_use(tmp_path: Path) -> None:
+    preset = short_preset(tmp_path)
+    preset.write_text(preset.read_text().replace("iterations = 3", "iterations = 3\nweight_decay = 0.1"))
+    family = replace(spec_of(small(12, 16)), depth=12)
+    with pytest.raises(UserError, match="recipe inheritance: wave does not use weight_decay at depth 3, width 16"):
+        learngene_bench.initialize(small(), "wave", gene=wave_gene(family), data=images(), preset=preset)
+
+
 def test_data_sets_by_name(tmp_path: Path) -> None:
     family = replace(spec_of(small(12, 16)), depth=12)
     data = {"name": "digits", "canvas": 12}

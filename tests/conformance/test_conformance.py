@@ -111,18 +111,6 @@ def checked(tmp_path: Path, text: str) -> ConformanceReport:
     return check(Registry([path]).get("mine"))
 
 
-@pytest.mark.parametrize("text", [direct(), with_gene()])
-def test_a_sound_plugin_passes(tmp_path: Path, text: str) -> None:
-    report = checked(tmp_path, text)
-    assert {outcome.status for outcome in report.outcomes} == {"passed"}, failures(report)
-
-
-def test_a_plugin_may_import_torch(tmp_path: Path) -> None:
-    report = checked(tmp_path, f"import torch\n{direct()}")
-    assert report.passed
-    assert [outcome.check for outcome in report.outcomes if outcome.status == "note"] == ["import"]
-
-
 TRAIN = """
         from learngene_bench.expansion.materialised import ExpandedModel
         from learngene_bench.expansion.algebra import Expansion
@@ -136,6 +124,26 @@ TOO_SHALLOW = "if target.depth < 4: raise ValueError('four blocks are needed')"
 SUPPORTS = "def supports(self, target, base): {}"
 ONE_TOKEN_TOO_FEW = "write_weights(model, {'pos_embed': torch.zeros(1, target.patches, target.width)})"
 DRAWN = "network.non_block.as_dict()['norm.weight'].data.normal_(generator=context.generator('norm'))"
+OWN_LOSS = """
+        from torch.nn.functional import cross_entropy
+        from learngene_bench.training.custom_objective import CustomObjective
+        class Own(CustomObjective):
+            def __init__(self):
+                super().__init__()
+                self.network = network
+            def sample_step(self, generator): pass
+            def step_flops(self): return 0.0, 0.0
+            def forward(self, images, targets=None, smoothing=0.0):
+                logits = self.network(images)
+                return logits if targets is None else cross_entropy(logits, targets, label_smoothing={smoothing})
+        {more}
+        context.train(Own(), "condensation")"""
+WITH_DROP_PATH = 'network.set_drop_path(context.recipes["condensation"].drop_path)'
+SPARED = """
+        names = {name for name, _ in network.named_parameters()}
+        network.no_weight_decay = lambda: names
+        context.train(network, "condensation")"""
+IGNORED = "def ignored_recipe_fields(self, recipe, target, base): return {}"
 BROKEN = {
     "nan": (direct("model.head.bias.data[3] = float('nan')"), "complete", "not finite in head.bias"),
     "missing tensor": (direct("model.head = torch.nn.Identity()"), "complete", "lost head.weight, head.bias"),
@@ -240,6 +248,31 @@ BROKEN = {
         "cost",
         "more than the 160 that the gene holds",
     ),
+    "drop path ignored by a loss of its own": (
+        with_gene(prepare=OWN_LOSS.format(smoothing="smoothing", more="pass")),
+        "recipes",
+        "another drop_path in 'condensation' gives the same numbers; context.train sets the drop path",
+    ),
+    "label smoothing ignored by a loss of its own": (
+        with_gene(prepare=OWN_LOSS.format(smoothing=0.0, more=WITH_DROP_PATH)),
+        "recipes",
+        "another label_smoothing in 'condensation' gives the same numbers; take it from context",
+    ),
+    "weight decay ignored": (
+        with_gene(prepare=SPARED),
+        "recipes",
+        "another weight_decay in 'condensation' gives the same numbers",
+    ),
+    "several models in vain": (
+        with_gene(declarations=IGNORED.format("()")),
+        "recipes",
+        "another meta_batch_size in 'condensation' gives the same numbers",
+    ),
+    "used, but declared as ignored": (
+        with_gene(declarations=IGNORED.format("('meta_batch_size', 'drop_path')")),
+        "recipes",
+        "another drop_path in 'condensation' gives other numbers, but ignored_recipe_fields() names it",
+    ),
     "test split": (direct('dataset({"name": "digits"}).load().test'), "test-data", "Digits.load()"),
     "test split, cached": (
         direct(
@@ -256,6 +289,20 @@ BROKEN = {
     ),
     "class token": (direct(ONE_TOKEN_TOO_FEW), "class-token", "initialize() raised ValueError: pos_embed"),
 }
+
+
+@pytest.mark.parametrize(
+    "text", [direct(), with_gene(), with_gene(prepare=OWN_LOSS.format(smoothing="smoothing", more=WITH_DROP_PATH))]
+)
+def test_a_sound_plugin_passes(tmp_path: Path, text: str) -> None:
+    report = checked(tmp_path, text)
+    assert {outcome.status for outcome in report.outcomes} == {"passed"}, failures(report)
+
+
+def test_a_plugin_may_import_torch(tmp_path: Path) -> None:
+    report = checked(tmp_path, f"import torch\n{direct()}")
+    assert report.passed
+    assert [outcome.check for outcome in report.outcomes if outcome.status == "note"] == ["import"]
 
 
 @pytest.mark.parametrize("fault", BROKEN)
@@ -312,7 +359,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     out = capsys.readouterr().out
     assert f"mine, from {path}" in out
     assert "FAILED  initializes " in out
-    assert "11 passed, 1 failed" in out
+    assert "12 passed, 1 failed" in out
     assert "--debug shows every problem and the tracebacks" in out
     assert "Traceback" not in out
     assert run_command(["check", "mine", "--plugin", str(path), "--debug"]) == 1

@@ -83,6 +83,7 @@ def test_an_image_counts_once_for_each_model_that_it_passes_through(tmp_path: Pa
         "class Mine(Initializer):\n"
         "    name, title, recipe_fallbacks = 'mine', 'Mine', {'adapter': 'inheritance'}\n"
         "    def trains(self): return ('adapter',)\n"
+        "    def ignored_recipe_fields(self, recipe, target, base): return ()\n"
         "    def initialize(self, model, target, gene, context): ...\n"
     )
 

@@ -40,6 +40,13 @@ def test_a_family_refuses_settings_of_another(installed: Callable[..., Any]) -> 
     assert "unknown model family 'mixr': did you mean 'mixer'?" in unknown
 
 
+def test_a_family_without_stochastic_depth_refuses_drop_path(installed: Callable[..., Any]) -> None:
+    lgbench = installed(FAMILY)
+    for recipe, method in (("pretraining", "direct-pt"), ("condensation", "share"), ("finetuning", "he")):
+        refused = lgbench(*RUN, "--method", method, "--set", f"{recipe}.drop_path=0.1", status=2).stderr
+        assert f"recipe {recipe}: models of the family 'mixer' have no stochastic depth: set drop_path to 0" in refused
+
+
 METHOD = '''
 from learngene_bench import Initializer, write_weights
 from learngene_bench.util.lazy import torch
@@ -60,6 +67,6 @@ class Mine(Initializer):
 def test_a_method_for_a_family_is_checked_on_it(installed: Callable[..., Any], tmp_path: Path) -> None:
     lgbench = installed(FAMILY)
     (tmp_path / "mine.py").write_text(METHOD)
-    assert "10 passed, 0 failed" in lgbench("check", "mine", "--plugin", "mine.py").stdout
+    assert "11 passed, 0 failed" in lgbench("check", "mine", "--plugin", "mine.py").stdout
     plan = lgbench("plan", "--method", "mine", "--plugin", "mine.py", "--grid", "depth").stdout
     assert "it is made for models of the family mixer, not vit" in " ".join(plan.split())

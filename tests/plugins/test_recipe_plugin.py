@@ -23,7 +23,13 @@ def test_a_method_trains_by_a_recipe_of_its_own(installed: Callable[..., Any], t
     assert "Adapter first" in report
     assert "adapter.iteration" in report  # broken over lines in a narrow column
     check = lgbench("check", "adapter-first").stdout
-    assert "12 passed, 0 failed" in check
+    assert "13 passed, 0 failed" in check
+
+
+def test_a_field_that_the_method_does_not_use_is_refused(installed: Callable[..., Any]) -> None:
+    lgbench = installed(METHOD)
+    refused = lgbench(*RUN, "--set", "adapter.meta_batch_size=2", status=2).stderr
+    assert "recipe adapter: adapter-first does not use meta_batch_size at depth 4, width 48: leave it at 1" in refused
 
 
 def test_the_recipe_is_not_the_harness_s(installed: Callable[..., Any]) -> None:

@@ -38,6 +38,7 @@ class ViT(ModelFamily):
     title = "a timm VisionTransformer"
     Spec = ViTSpec
     Architecture = ViTArchitecture
+    has_drop_path = True
 
     def base_spec(
         self, architecture: ViTArchitecture, *, width: int, image_size: int, channels: int, classes: int

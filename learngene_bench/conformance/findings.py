@@ -1,0 +1,35 @@
+"""The outcome of a check of `lgbench check`: problems, and what was looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from learngene_bench.conformance.probe import Observations
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A broken promise: where it was seen, what it is, and what to change."""
+
+    where: str
+    what: str
+    traceback: str = ""
+
+
+Findings = tuple[list[Problem], str]
+"""Problems, and what was looked at."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One promise of the contract.
+
+    Attributes:
+        promise: the promise, in words.
+        run: finds what breaks it.
+    """
+
+    name: str
+    promise: str
+    run: Callable[[Observations], Findings]

@@ -1,4 +1,4 @@
-"""Draws learning curves: the primary metric and the training loss over all iterations spent on a target."""
+"""Draws learning curves: the primary metric and the training loss over all images that a target is trained on."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Curve = list[tuple[float, float]]
-"""(iterations spent on the target, value measured after them)."""
+"""(images that the target was trained on, value measured after them)."""
 
 
 @dataclass(frozen=True)
@@ -99,15 +99,18 @@ def _figures(
 
 
 def _curve(quantity: Quantity, records: Iterable[Record]) -> Curve:
-    """Averages the seeds' curves at the iterations at which all seeds were measured."""
+    """Averages the seeds' curves at the numbers of images after which all seeds were measured.
+
+    Images and not iterations, as batches may differ between initialization and fine-tuning.
+    """
     by_seed = []
     for record in records:
-        start = record.cost.initialize.iterations
-        points = details(record).curve
-        values = {start + point.iterations: quantity.value(point) for point in points}
+        start, finetuning = record.cost.initialize.images, record.cost.finetune
+        batch = finetuning.images / max(1, finetuning.iterations)
+        values = {start + round(point.iterations * batch): quantity.value(point) for point in details(record).curve}
         by_seed.append({x: y for x, y in values.items() if y is not None and math.isfinite(y)})
     common = sorted(set.intersection(*map(set, by_seed)))
-    return [(iterations, mean([points[iterations] for points in by_seed])) for iterations in common]
+    return [(images, mean([points[images] for points in by_seed])) for images in common]
 
 
 def _page(
@@ -116,7 +119,7 @@ def _page(
     rows = [row for row in table.rows if any(label == row.label for label, _ in drawn)]
     looks = {label: look for label, look in style.looks(table.rows).items() if label in {row.label for row in rows}}
     indices = [index for index in table.sizes()[size] if any(index == column for _, column in drawn)]
-    last = max(iterations for curve in drawn.values() for iterations, _ in curve)
+    last = max(images for curve in drawn.values() for images, _ in curve)
     heights = [value for curve in drawn.values() for _, value in curve]
     margin = 0.05 * (max(heights) - min(heights)) + quantity.margin
     page = Page(
@@ -136,7 +139,7 @@ def _page(
                 _line(axes, curve, looks[row.label], last)
         axes.set_xlim(-0.03 * last, 1.03 * last)
         axes.set_ylim(min(heights) - margin, max(heights) + margin)
-        axes.set_xlabel("Iterations on the target")
+        axes.set_xlabel("Images trained on")
         axes.set_ylabel(quantity.axis)
     return page
 
@@ -156,8 +159,8 @@ def _caption(
     seeds = sorted({entry.expected for entry in entries if entry.mean is not None})
     over = "of one seed" if seeds == [1] else f"mean over {' or '.join(map(str, seeds))} seeds"
     sentences = [
-        f"{quantity.description}, {over}, against all iterations spent on a target: a curve that begins later belongs "
-        "to a method that trains the target while initializing it."
+        f"{quantity.description}, {over}, against all images that a target is trained on: a curve that begins later "
+        "belongs to a method that trains the target while initializing it."
     ]
     if quantity.kind == "curves" and any(len(curve) == 1 for curve in drawn.values()):
         sentences.append("Horizontal lines: models that are not fine-tuned.")

@@ -122,7 +122,7 @@ class Runs:
             ancestors=prepared if is_trained else Cost(),
             prepare=Cost() if is_trained else prepared,
             initialize=fitting,
-            finetune=Cost(epochs=2.0, seconds=4.0),
+            finetune=Cost(epochs=2.0, iterations=38, images=1216, seconds=4.0),
         )
         curve = points((0.0, 0, None, top1_initial), (1.0, 19, 1.5, (top1_initial + top1) / 2), (2.0, 38, 1.25, top1))
         record = cell_record(SAMPLE, DESCRIPTION, curve, cost=cost).model_dump(mode="json")

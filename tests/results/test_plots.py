@@ -19,13 +19,14 @@ def draw(kind: str, results: Results, folder: Path) -> list[Path]:
     return plots.KINDS[kind](results, folder, 2)
 
 
-def spend(flops: float, iterations: int = 38) -> dict[str, float]:
-    return {"epochs": 2.0, "iterations": iterations, "images": 0, "flops": flops, "seconds": 1.0}
+def spend(flops: float, iterations: int = 38, batch: int = 32) -> dict[str, float]:
+    images = iterations * batch
+    return {"epochs": 2.0, "iterations": iterations, "images": images, "flops": flops, "seconds": 1.0}
 
 
 @pytest.fixture
 def costly(runs: Any) -> Any:
-    """Two depths and seeds: he needs 100 for each target; wave 1,000 once, and 200 each, with 150 iterations before."""
+    """Two depths and seeds: he needs 100 for each target; wave 1,000 once, and 200 each, with 9,600 images before."""
     cells = []
     for seed in range(2):
         gene = {"gene": runs.gene(f"wave {seed}", 10)}
@@ -34,7 +35,7 @@ def costly(runs: Any) -> Any:
             once = {
                 "ancestors": spend(400),
                 "prepare": spend(600),
-                "initialize": spend(100, 150),
+                "initialize": spend(100, 150, 64),
                 "finetune": spend(100),
             }
             cells.append(runs.done(runs.cell("wave", depth, seed), 88.0 + depth + seed, 70.0, cost=once, inputs=gene))
@@ -96,8 +97,8 @@ def test_curves_begin_where_initializing_ends(costly: Any, pages: list[Page], tm
     (page,) = pages
     shallow = page.figure.axes[0]
     he, wave = (line.get_xydata().tolist() for line in shallow.lines)
-    assert he == [[0, 10.5], [19, 27.25], [38, 44.0]]  # means of two seeds that begin at 10 and 11
-    assert wave == [[150, 70.0], [169, 81.25], [188, 92.5]]
+    assert he == [[0, 10.5], [608, 27.25], [1216, 44.0]]  # means of two seeds that begin at 10 and 11
+    assert wave == [[9600, 70.0], [10208, 81.25], [10816, 92.5]]
     assert [axes.get_title(loc="left") for axes in page.figure.axes] == ["depth 4", "depth 6"]
 
 
@@ -105,8 +106,8 @@ def test_losses_are_those_of_training(costly: Any, pages: list[Page], tmp_path: 
     plots.losses(load([costly.folder]), tmp_path)
     (page,) = pages
     he, wave = (line.get_xydata().tolist() for line in page.figure.axes[0].lines)
-    assert he == [[19, 1.5], [38, 1.25]]  # none before the first step
-    assert wave == [[169, 1.5], [188, 1.25]]
+    assert he == [[608, 1.5], [1216, 1.25]]  # none before the first step
+    assert wave == [[10208, 1.5], [10816, 1.25]]
 
 
 def test_what_is_not_tuned_is_a_level(costly: Any, pages: list[Page], tmp_path: Path) -> None:
@@ -114,7 +115,7 @@ def test_what_is_not_tuned_is_a_level(costly: Any, pages: list[Page], tmp_path: 
     costly.plan([costly.done(costly.cell("direct-pt", 4), 93.0, 93.0, curve=start)])
     plots.curves(load([costly.folder]), tmp_path)
     level = pages[0].figure.axes[0].lines[-1]
-    assert level.get_xydata().tolist() == [[0, 93.0], [188, 93.0]]
+    assert level.get_xydata().tolist() == [[0, 93.0], [10816, 93.0]]
 
 
 def test_the_front_is_drawn_through_what_lies_on_it(costly: Any, pages: list[Page], tmp_path: Path) -> None:

@@ -11,10 +11,11 @@ from typing import Any
 
 import torch
 
-from learngene_bench.conformance.findings import Check, Findings, Problem
+from learngene_bench.conformance.findings import Check, Findings, Problem, listing
 from learngene_bench.conformance.instrumentation import CallTrace, TestDataAccess
 from learngene_bench.conformance.probe import Observations, Trial, different, same
 from learngene_bench.conformance.recipe_check import check_recipe_fields
+from learngene_bench.conformance.weight_checks import copies, starting_numbers
 
 
 def _answers(observed: Observations) -> Findings:
@@ -85,9 +86,9 @@ def _complete(observed: Observations) -> Findings:
     problems = []
     for trial in sound:
         if trial.lost:
-            problems.append(Problem(trial.where, f"the model has lost {_listing(trial.lost)}"))
+            problems.append(Problem(trial.where, f"the model has lost {listing(trial.lost)}"))
         if names := _not_finite(trial):
-            problems.append(Problem(trial.where, f"numbers that are not finite in {_listing(names)}"))
+            problems.append(Problem(trial.where, f"numbers that are not finite in {listing(names)}"))
     return problems, "\n".join([_reached(sound, "targets"), *(_written_share(trial) for trial in sound[:1])])
 
 
@@ -106,10 +107,10 @@ def _repeats(observed: Observations) -> Findings:
         if call := second.failed:
             problems.append(Problem(first.where, f"worked once, then {_raised(call)}", call.traceback))
         elif first.gene and second.gene and (names := different(first.gene.tensors, second.gene.tensors)):
-            problems.append(Problem(first.where, f"prepare() made another gene: {_listing(names)} differ; {advice}"))
+            problems.append(Problem(first.where, f"prepare() made another gene: {listing(names)} differ; {advice}"))
         elif names := different(first.after, second.after):
             problems.append(
-                Problem(first.where, f"initialize() wrote other numbers: {_listing(names)} differ; {advice}")
+                Problem(first.where, f"initialize() wrote other numbers: {listing(names)} differ; {advice}")
             )
     return problems, _reached(observed.repeated, "targets, twice")
 
@@ -136,7 +137,7 @@ def _seeds(observed: Observations) -> Findings:
 def _global_states(observed: Observations) -> Findings:
     advice = 'draw from context.generator("..."); what must use the global state goes into torch.random.fork_rng([])'
     problems = [
-        Problem(where, f"{call.phase} changed {_listing(call.changed_global_state)}; {advice}")
+        Problem(where, f"{call.phase} changed {listing(call.changed_global_state)}; {advice}")
         for where, call in _calls(observed)
         if call.changed_global_state
     ]
@@ -153,14 +154,14 @@ def _gene(observed: Observations) -> Findings:
         if gene.method != observed.registered.kind.name:
             problems.append(Problem(trial.where, f"it says it is a gene of {gene.method!r}: Gene(self.name, ...)"))
         elif bad := [name for name, tensor in gene.tensors.items() if not tensor.isfinite().all()]:
-            problems.append(Problem(trial.where, f"numbers that are not finite in {_listing(bad)}"))
+            problems.append(Problem(trial.where, f"numbers that are not finite in {listing(bad)}"))
         elif not isinstance(loaded, Trial):
             problems.append(Problem(trial.where, *loaded))
         elif call := loaded.failed:
             what = f"from the loaded gene {_raised(call)}: all it needs must be in tensors and, as JSON, in facts"
             problems.append(Problem(trial.where, what, call.traceback))
         elif names := different(trial.after, loaded.after):
-            what = f"the loaded gene gives other weights: {_listing(names)} differ; keep all in tensors and facts"
+            what = f"the loaded gene gives other weights: {listing(names)} differ; keep all in tensors and facts"
             problems.append(Problem(trial.where, what))
     return problems, _reached(observed.reloaded, "genes saved, loaded and inherited")
 
@@ -214,7 +215,7 @@ def _test_data(observed: Observations) -> Findings:
     advice = "a method sees data through its context only"
     problems = [
         Problem(
-            where, f"{call.phase} reached for the test split by {_listing(call.test_data)}; {advice}", call.traceback
+            where, f"{call.phase} reached for the test split by {listing(call.test_data)}; {advice}", call.traceback
         )
         for where, call in _calls(observed)
         if call.test_data
@@ -253,11 +254,7 @@ def _not_finite(trial: Trial) -> list[str]:
 def _written_share(trial: Trial) -> str:
     unchanged = [name for name in trial.after if name not in trial.written()]
     text = f"writes {len(trial.after) - len(unchanged)} of {len(trial.after)} tensors at {trial.declared.target}"
-    return text + (f", keeps the base initialization of {_listing(unchanged, most=8)}" if unchanged else "")
-
-
-def _listing(names: list[str], most: int = 3) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    return text + (f", keeps the base initialization of {listing(unchanged, most=8)}" if unchanged else "")
 
 
 def _reached(things: list[Any], what: str) -> str:
@@ -272,6 +269,8 @@ CHECKS = (
     Check("parameters", "parameters keep shape, dtype and identity, and train on", _parameters),
     Check("repeats", "the same seed gives the same weights", _repeats),
     Check("seeds", "another seed gives other weights", _seeds),
+    Check("starts", "numbers that are not inherited are no starting numbers of what is", starting_numbers),
+    Check("copies", "a wider target is no narrow model in copies", copies),
     Check("global-state", "global random states and settings are left alone", _global_states),
     Check("gene", "the gene survives saving and loading", _gene),
     Check("cost", "what it declares to train and store is what is metered", _cost),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from learngene_bench.conformance.probe import Observations
@@ -33,3 +33,8 @@ class Check:
     name: str
     promise: str
     run: Callable[[Observations], Findings]
+
+
+def listing(names: Sequence[str], most: int = 3) -> str:
+    """Lists names, the last ones as a number if there are many."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -24,7 +25,7 @@ from learngene_bench.models.weights import write_weights
 from learngene_bench.plugins.registry import dataset
 from learngene_bench.training.ancestors import build_teacher, forward_flops
 from learngene_bench.training.context import MeteredContext
-from learngene_bench.training.inputs import new_model, source_data, training_images
+from learngene_bench.training.inputs import new_model, plain_images, source_data, training_images
 from learngene_bench.training.loop import train
 from learngene_bench.training.run import TrainingRun
 from learngene_bench.util.files import canonical
@@ -76,6 +77,7 @@ class TinyBenchmark:
         self.preset: Preset = _tiny_preset(family)
         self.dataset = dataset(self.preset.data)
         self.facts, self.splits = self.dataset.facts(), self.dataset.load()
+        self.plain = plain_images(self.splits.train, self.splits, torch.device("cpu"))
         self._ancestors: dict[tuple[Ancestor, int], tuple[nn.Module, float]] = {}
 
     def targets(self) -> list[TinyTarget]:
@@ -141,21 +143,23 @@ class TinyBenchmark:
         return copy.deepcopy(network), flops
 
     def _trained(self, wanted: Ancestor, seed: int) -> tuple[nn.Module, float]:
-        network: nn.Module
-        if isinstance(wanted, Distiller):
-            recipe = self.preset.teacher.recipe
-            assert recipe is not None
-            network = build_teacher(self.preset.teacher, self.facts)
-            flops = float(forward_flops(network, self.facts))
-        elif isinstance(wanted, Pretrained):
-            recipe = self.preset.recipe_of("pretraining", wanted.spec.width)
-            network = new_model(wanted.spec, self.preset.base, seed, recipe.drop_path, role="ancestor")
-            flops = wanted.spec.forward_flops()
-        else:
-            raise TypeError(f"the tiny benchmark has no ancestor of kind {type(wanted).__name__}")
+        network, recipe, flops = self.untrained(wanted, seed)
         run = TrainingRun("pretraining", RngStreams(seed), self.preset.compute, self.facts.classes, forward_flops=flops)
         train(network, training_images(self.splits, recipe, torch.device("cpu")), recipe, run)
         return network.eval(), flops
+
+    def untrained(self, wanted: Ancestor, seed: int) -> tuple[nn.Module, Recipe, float]:
+        """Builds an ancestor as its training starts, with its recipe and the operations of its forward pass."""
+        if isinstance(wanted, Distiller):
+            recipe = self.preset.teacher.recipe
+            assert recipe is not None
+            network = build_teacher(self.preset.teacher.model_copy(update={"seed": seed}), self.facts)
+            return network, recipe, float(forward_flops(network, self.facts))
+        if not isinstance(wanted, Pretrained):
+            raise TypeError(f"the tiny benchmark has no ancestor of kind {type(wanted).__name__}")
+        recipe = self.preset.recipe_of("pretraining", wanted.spec.width)
+        model = new_model(wanted.spec, self.preset.base, seed, recipe.drop_path, role="ancestor")
+        return model, recipe, wanted.spec.forward_flops()
 
 
 def family_for(method: type[Initializer[Any, Any]]) -> ModelFamily:
@@ -173,3 +177,13 @@ def request_key(request: GeneRequest, seed: int) -> tuple[Any, ...]:
     """A key that is equal for requests that share one gene."""
     asked = tuple(request.ancestors.items()), tuple(request.files.items())
     return request.family, *asked, request.trains, canonical(dict(request.settings)), seed
+
+
+def as_read(request: GeneRequest) -> GeneRequest:
+    """Makes the request that `prepare` is given, as a stage reads it from its file: without ancestors."""
+    return GeneRequest(
+        request.family,
+        settings=json.loads(canonical(dict(request.settings))),
+        trains=request.trains,
+        files=request.files,
+    )

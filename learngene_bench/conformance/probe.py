@@ -5,7 +5,6 @@ Nothing is judged here; `checks.py` does that.
 
 from __future__ import annotations
 
-import json
 import tempfile
 import traceback
 from collections.abc import Iterator, Mapping
@@ -17,14 +16,15 @@ import torch
 from torch import Tensor, nn
 
 from learngene_bench.config.recipe import Recipe
-from learngene_bench.conformance.fixtures import TinyTarget, family_for, request_key, shared_benchmark
+from learngene_bench.conformance.copied_units import CopiedUnits, copied_units
+from learngene_bench.conformance.fixtures import BATCH, TinyTarget, as_read, family_for, request_key, shared_benchmark
 from learngene_bench.conformance.instrumentation import CallTrace, TracedContext, traced
+from learngene_bench.conformance.same_training import Experiment, Follower
 from learngene_bench.contracts.family import count
 from learngene_bench.contracts.gene import Gene
 from learngene_bench.contracts.initializer import GeneRequest, Initializer
 from learngene_bench.plugins.registry import Registered
 from learngene_bench.util.entry_points import describe_error
-from learngene_bench.util.files import canonical
 
 
 @dataclass
@@ -130,15 +130,20 @@ class Observations:
         other_seed: a trial and the same with another seed, gene included.
         reloaded: a trial, and the same with its gene saved and loaded, or the error and traceback of that.
         variations: trials with other recipes.
+        followers: a target that inherits, with those of its tensors that follow starting numbers, or the error.
+        copied: a trial of a target that is wider than its base, with the copies in it.
     """
 
     registered: Registered
+    options: Mapping[str, Any] = field(default_factory=dict)
     declared: list[Declared] = field(default_factory=list)
     trials: list[Trial] = field(default_factory=list)
     repeated: list[tuple[Trial, Trial]] = field(default_factory=list)
     other_seed: tuple[Trial, Trial] | None = None
     reloaded: list[tuple[Trial, Trial | tuple[str, str]]] = field(default_factory=list)
     variations: list[RecipeVariation] = field(default_factory=list)
+    followers: list[tuple[TinyTarget, list[Follower] | str]] = field(default_factory=list)
+    copied: list[tuple[Trial, CopiedUnits]] = field(default_factory=list)
 
 
 def observe(registered: Registered, options: Mapping[str, Any]) -> Observations:
@@ -162,7 +167,8 @@ class _Probe:
         self.calls = 0
 
     def observations(self) -> Observations:
-        observed = Observations(self.registered, [self.ask(target) for target in self.benchmark.targets()])
+        asked = [self.ask(target) for target in self.benchmark.targets()]
+        observed = Observations(self.registered, self.options, asked)
         observed.trials = [self.trial(declared, 0) for declared in observed.declared if declared.supported]
         sound = [trial for trial in observed.trials if not trial.failed]
         grown = [trial for trial in sound if _is_grown(trial.declared.target)]
@@ -181,6 +187,12 @@ class _Probe:
                     varied.setdefault((id(call), recipe), trial)
         for (_, recipe), trial in varied.items():
             observed.variations += self.variations(trial, recipe)
+        experiment = Experiment(self.registered, self.options, self.benchmark)
+        for declared in (trial.declared for trial in sound):
+            if declared.request:
+                found = experiment.followers(declared.target, declared.request, declared.trains)
+                observed.followers.append((declared.target, found))
+        observed.copied = [(trial, self.copied(trial)) for trial in grown if not trial.lost and not trial.faults]
         return observed
 
     def variations(self, trial: Trial, recipe: str) -> Iterator[RecipeVariation]:
@@ -245,15 +257,8 @@ class _Probe:
         context = TracedContext.of(
             self.benchmark.context("auxiliary", request.family, recipes, seed, request.ancestors), trace
         )
-        # The request as a stage has it, which reads it from its file.
-        known = GeneRequest(
-            request.family,
-            settings=json.loads(canonical(dict(request.settings))),
-            trains=request.trains,
-            files=request.files,
-        )
         with traced(trace, context, self.benchmark.dataset, self.next_call()):
-            gene = self.registered.create({}).prepare(known, context)
+            gene = self.registered.create({}).prepare(as_read(request), context)
             if not isinstance(gene, Gene):
                 raise TypeError(f"prepare() returned {type(gene).__name__}, not a Gene")
         return gene, trace
@@ -290,6 +295,12 @@ class _Probe:
         repeated = Trial(trial.declared, trial.seed, trial.prepared, gene=loaded)
         self.initialize(repeated, loaded)
         return repeated
+
+    def copied(self, trial: Trial) -> CopiedUnits:
+        assert trial.model is not None
+        target = trial.declared.target
+        images, labels = next(self.benchmark.plain.eval_batches(BATCH, 0, BATCH))
+        return copied_units(trial.model, target.spec, target.base, trial.written(), images, labels)
 
     def next_call(self) -> int:
         """A number that no other call has."""

@@ -170,6 +170,15 @@ class Initializer(ABC, Generic[OptionsType, SpecType]):
             model: what the target's family builds: of the family `vit`, a timm `VisionTransformer`.
         """
 
+    def clones_when_widened(self) -> bool:
+        """True if all units that a target wider than its base has more are copies of others, under these options.
+
+        Copied channels, heads and hidden units have the same numbers and get the same gradients, so they stay copies
+        while the model trains, and the model stays as narrow as its base (HyperCloning or Net2Net without noise).
+        `lgbench check` verifies the declaration.
+        """
+        return False
+
     def stored_shapes(self, target: SpecType, base: SpecType) -> Mapping[str, tuple[int, ...]]:
         """Shapes of what is stored and handed over to this target: the paper's parameter column.
 

@@ -112,6 +112,12 @@ class Wave(Initializer[WaveOptions, ViTSpec]):
                 return f"templates of side {size} do not tile a side of {length} evenly"
         return None
 
+    def clones_when_widened(self) -> bool:
+        # Queries and keys alone are told apart by projections that are no copies.
+        made = set(self.options.parts)
+        closed = "mlp" in made or made >= {"attention", "projection"}
+        return closed and max(self.options.noise, self.options.width_noise) < 1e-5
+
     def _template_size(self, target: ViTSpec, base: ViTSpec) -> int:
         """D x D templates; where D does not tile the target's width, the largest that tile both."""
         size = math.gcd(base.width, target.width)

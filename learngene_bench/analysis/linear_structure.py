@@ -83,6 +83,17 @@ def block_matrices(spec: ModelSpec) -> dict[str, str]:
     return {name: each if unique else name.removesuffix(".weight") for name, each in zip(matrices, short, strict=True)}
 
 
+def check_one_family(cells: Sequence[AnalyzedCell]) -> None:
+    """Checks that the blocks of all models have the same components.
+
+    Raises:
+        UserError: models are of several families.
+    """
+    for cell in cells:
+        if cell.target.family != cells[0].target.family:
+            raise UserError(f"{cell.full_label}: its blocks are of another family; choose cells of one family")
+
+
 def analyse(models: Sequence[tuple[AnalyzedCell, str, nn.Module]]) -> Analysis:
     """Measures every component of the blocks, and draws their matrices.
 
@@ -97,8 +108,7 @@ def analyse(models: Sequence[tuple[AnalyzedCell, str, nn.Module]]) -> Analysis:
     for cell, _, _ in models:
         if cell.target.depth < 3:
             raise UserError(f"{cell.full_label}: fewer than three layers always lie on a line; choose deeper models")
-        if cell.target.family != models[0][0].target.family:
-            raise UserError(f"{cell.full_label}: its blocks are of another family; choose cells of one family")
+    check_one_family([cell for cell, *_ in models])
     found = [_structures(model, cell) for cell, _, model in models]
     names = names_of(models)
     rows = [row for model, structures in zip(models, found, strict=True) for row in _rows(*model[:2], structures)]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from learngene_bench.analysis.cells import AnalyzedCell
     from learngene_bench.analysis.report import Analysis
 
-KINDS = ("attention-structure", "linear-structure", "attention-maps", "similarity")
+KINDS = ("attention-structure", "linear-structure", "copies", "attention-maps", "similarity")
 
 IMAGES = {"attention-maps": 4, "similarity": 256}
 
@@ -48,7 +48,8 @@ def analyze(
         str,
         typer.Argument(
             help="attention-structure (diagonals of attention products), linear-structure (PCA of weights over "
-            "layers), attention-maps (where models look), or similarity (of initial and trained weights)."
+            "layers), copies (units that repeat others), attention-maps (where models look), or similarity (of initial "
+            "and trained weights)."
         ),
     ],
     cells: common.CellsArgument = None,
@@ -106,7 +107,7 @@ def _pictures(
     for cell in chosen:
         cell.check_files(states)
 
-    from learngene_bench.analysis import attention_maps, attention_structure, linear_structure
+    from learngene_bench.analysis import attention_maps, attention_structure, copies, linear_structure
     from learngene_bench.analysis.models import model_of, samples
     from learngene_bench.results.plots import style
 
@@ -115,8 +116,8 @@ def _pictures(
     with style.drawing():
         if shown is not None:
             return attention_maps.analyse(models, shown, map_)
-        analyse = attention_structure.analyse if kind == "attention-structure" else linear_structure.analyse
-        return analyse(models)
+        analyses = {"attention-structure": attention_structure, "linear-structure": linear_structure, "copies": copies}
+        return analyses[kind].analyse(models)
 
 
 def _similarity(

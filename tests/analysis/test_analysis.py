@@ -12,7 +12,7 @@ import torch
 from sklearn.decomposition import PCA
 from timm.models.vision_transformer import VisionTransformer
 
-from learngene_bench.analysis import attention_maps, attention_structure, linear_structure, similarity
+from learngene_bench.analysis import attention_maps, attention_structure, copies, linear_structure, similarity
 from learngene_bench.analysis.models import _drawn
 from learngene_bench.analysis.tiles import spread
 from learngene_bench.api.initialize import initialize
@@ -96,6 +96,25 @@ def test_what_is_drawn_of_many_is_the_first_the_last_and_some_between() -> None:
     assert spread(4, 6) == [0, 1, 2, 3]
     assert spread(12, 6) == [0, 2, 4, 7, 9, 11]
     assert spread(12, 3) == [0, 6, 11]
+
+
+# Copies
+
+
+def test_copies_beside_independent_units() -> None:
+    """Of one matrix both sides are repeated, of another half of the inputs; all others are random."""
+    model = random_model(SPEC)
+    matrix = "mlp.fc1.weight"
+    with torch.no_grad():
+        both, half = (model.get_parameter(f"blocks.{layer}.{matrix}") for layer in (1, 2))
+        both.copy_(both[:96, :24].tile(2, 2) * (1 + 1e-6 * torch.randn(both.shape)))
+        half[:, 36:] = half[:, :12]
+    found = copies.repetitions(model, SPEC.depth, ["attn.proj.weight", matrix])
+    outputs, inputs = found[matrix, "outputs"], found[matrix, "inputs"]
+    assert [one.copies for one in outputs] == [0, 1, 0, 0]
+    assert [one.copies for one in inputs] == [0, 1, 0.5, 0]
+    assert outputs[1].difference < 1e-5
+    assert all(0.7 < one.difference < 1.4 for one in (outputs[0], *found["attn.proj.weight", "inputs"]))
 
 
 # Weights over layers

@@ -21,6 +21,7 @@ pytestmark = pytest.mark.slow
 KINDS = {
     "attention-structure": "attention-structure",
     "linear-structure": "linear-structure",
+    "copies": "copies",
     "attention-maps": "attention-maps-cam",
     "similarity": "similarity",
 }

@@ -172,9 +172,12 @@ def _curve(record: CellRecord) -> list[list[Any]]:
 
 
 def _plain(value: Any) -> Any:
-    """Returns a value that JSON has: numbers of six digits, other values as text."""
+    """Returns a value that JSON has: numbers of six digits, whole ones without a point, other values as text."""
     if isinstance(value, float):
-        return float(f"{value:.6g}") if math.isfinite(value) else str(value)
+        if not math.isfinite(value):
+            return str(value)
+        rounded = float(f"{value:.6g}")
+        return int(rounded) if rounded.is_integer() else rounded
     return value if value is None or isinstance(value, str | int) else json.dumps(value, ensure_ascii=False)
 
 

@@ -4,7 +4,7 @@ A method initializes a target twice, with two seeds. Ancestors, and networks tha
 as always; but their training is left out, and they get numbers that are the same for both seeds. So what a target
 inherits through training is the same both times. What differs is not inherited, and must not differ as the start of an
 ancestor or of a trained network does: then "random" numbers fit the inherited ones, which are still close to their
-start after a short training. See docs/reproducibility.md, "What was wrong before protocol 3".
+start after a short training. See docs/digits.md, "What was wrong before protocol 3".
 """
 
 from __future__ import annotations

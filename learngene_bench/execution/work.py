@@ -80,6 +80,8 @@ class StageWork(Work):
                 state.done.add(address)
             case "failed":
                 state.failed[address] = folder.read_failure().error
+            case "died" if folder.result.exists():  # killed between its last file and its answer
+                state.done.add(address)
             case "died":
                 state.failed[address] = outcome.error
                 folder.fail(state.stages[address].label, outcome.error, "", died=True)

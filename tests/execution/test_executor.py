@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from fake_stages import FakeStage
 
+from learngene_bench.config.preset import Compute
 from learngene_bench.contracts.executor import Outcome, RunState
+from learngene_bench.execution.work import StageWork
+from learngene_bench.runs.store import Runs
 
 
 def test_a_failure_blocks_what_needs_it_and_is_not_done() -> None:
@@ -28,3 +33,17 @@ def test_what_a_process_prints_is_an_outcome_or_it_died() -> None:
     assert Outcome.read('{"state": "refused", "error": "no space"}') == Outcome("refused", "no space")
     for text in ("", "Killed", '{"stat": "done"}', "[]", "3"):
         assert Outcome.read(text).state == "died"
+
+
+def test_who_dies_after_the_last_file_has_done_the_work(tmp_path: Path) -> None:
+    """A process may be killed between its record and its answer; whoever dies before has failed."""
+    stages = {stage.address: stage for stage in (FakeStage("cell", "done"), FakeStage("cell", "not done"))}
+    finished, unfinished = stages
+    work = StageWork(stages, tmp_path, Compute())
+    Runs(tmp_path).folder("cell", finished).path.mkdir(parents=True)
+    Runs(tmp_path).folder("cell", finished).result.write_text("{}")
+    state = RunState(stages, running={finished, unfinished})
+    for address in stages:
+        work.apply(state, address, Outcome("died", "killed"))
+    assert (state.done, state.failed) == ({finished}, {unfinished: "killed"})
+    assert not Runs(tmp_path).folder("cell", finished).failed.exists()

@@ -45,7 +45,7 @@ class DirectPretraining(Initializer[NoOptions]):
 
     def initialize(self, model: nn.Module, target: ModelSpec, gene: Gene | None, context: Context) -> None:
         assert gene is not None
-        blocks = {name: tensor for name, tensor in gene.tensors.items() if name.startswith("blocks.")}
+        blocks = {name: tensor for name, tensor in gene.tensors.items() if target.is_in_block(name)}
         current = dict(model.named_parameters())
         others = inherited_non_block(gene.tensors, gene.family, target, current, head=context.same_task)
         write_weights(model, {**blocks, **others})

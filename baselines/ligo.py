@@ -171,7 +171,7 @@ def grown_model(
     class GrownModel(MaterialisedModel):
         def __init__(self) -> None:
             super().__init__(target)
-            stacks = stacked_blocks(tensors, source, range(source.depth))
+            stacks = stacked_blocks(tensors, source, [range(source.depth)])
             non_block = {name: tensor for name, tensor in tensors.items() if not name.startswith("blocks.")}
             self.blocks = ParameterTable(apart(stacks), trainable=False)
             self.non_block = ParameterTable(non_block, trainable=False)

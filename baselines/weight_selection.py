@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from learngene_bench.config.section import Section
+from learngene_bench.contracts.family import ModelSpec
 from learngene_bench.contracts.gene import Gene
 from learngene_bench.contracts.initializer import GeneRequest, Initializer, Pretrained
-from learngene_bench.models.vit import ViTSpec
 from learngene_bench.models.weights import inherited_non_block, write_weights
 from learngene_bench.util.errors import UserError
 from learngene_bench.util.lazy import torch
@@ -31,7 +31,7 @@ class WeightSelectionOptions(Section):
     teacher_depth: int = Field(12, ge=1, description="layers of the teacher")
 
 
-class WeightSelection(Initializer[WeightSelectionOptions, ViTSpec]):
+class WeightSelection(Initializer[WeightSelectionOptions]):
     """Weight selection (Xu et al., 2024): layer l takes a part of the teacher's layer l, chosen evenly on every axis.
 
     An axis of T in the teacher and S in the target keeps the indices (released `weight_selection.py`: 9-42)
@@ -42,6 +42,9 @@ class WeightSelection(Initializer[WeightSelectionOptions, ViTSpec]):
     Blocks, embeddings and norms are selected, from the first L layers; the head is not, even on the teacher's task.
     As released, query, key and value are one axis of 3T: where S does not divide T they pick different channels (from
     768 to 576, 96 of a key's 576 are no query's).
+
+    A model of several stages takes, in each, the first layers of the teacher's stage (paper, 3.1: ConvNeXt-F of
+    ConvNeXt-T).
 
     Choices of this suite: the teacher is one family up, as in the paper (S for Ti), here twice the base width for every
     size, with heads of the same dimension and 12 layers, pre-trained by the preset's recipe. For a target that is wider
@@ -56,58 +59,48 @@ class WeightSelection(Initializer[WeightSelectionOptions, ViTSpec]):
     title = "Wt Select"
     group = "transfer"
     citation = "Xu et al., Initializing Models with Larger Ones, ICLR 2024"
+    families = None
     Options = WeightSelectionOptions
 
-    def supports(self, target: ViTSpec, base: ViTSpec) -> str | None:
+    def supports(self, target: ModelSpec, base: ModelSpec) -> str | None:
         teacher = self._teacher(target, base)
-        if target.depth > teacher.depth:
+        if any(stage.depth > larger.depth for stage, larger in zip(target.stages(), teacher.stages(), strict=True)):
             return f"deeper than its teacher of {teacher.depth} layers"
         if target.width >= teacher.width:
             return f"not narrower than its teacher of width {teacher.width}"
-        larger = teacher.block_shapes()
-        for name, shape in target.block_shapes().items():
-            if name in larger and any(s > t for s, t in zip(shape, larger[name], strict=True)):
-                return f"{name} is larger than its teacher's"
+        larger = teacher.components()
+        for key, (stage, name) in target.components().items():
+            teachers = larger[key][0].shapes[name] if key in larger else stage.shapes[name]
+            if any(s > t for s, t in zip(stage.shapes[name], teachers, strict=True)):
+                return f"{key} is larger than its teacher's"
         return None
 
-    def _teacher(self, target: ViTSpec, base: ViTSpec) -> ViTSpec:
-        by_default = 2 * base.width
-        if target.width > base.width:
-            by_default = 8 * base.heads // 3 * base.head_dimension
+    def _teacher(self, target: ModelSpec, base: ModelSpec) -> ModelSpec:
+        step = base.width_step()
+        by_default = 8 * base.width // (3 * step) * step if target.width > base.width else 2 * base.width
         width = self.options.teacher_width or by_default
-        if width % base.head_dimension:
-            raise UserError(
-                f"weight-selection: teacher_width {width} is not a multiple of the head dimension {base.head_dimension}"
-            )
-        return replace(base, depth=self.options.teacher_depth, width=width, heads=width // base.head_dimension)
+        if width % step:
+            raise UserError(f"weight-selection: teacher_width {width} is not a multiple of the head dimension {step}")
+        return base.with_depth(self.options.teacher_depth).with_width(width)
 
-    def gene_request(self, target: ViTSpec, base: ViTSpec) -> GeneRequest:
+    def gene_request(self, target: ModelSpec, base: ModelSpec) -> GeneRequest:
         teacher = self._teacher(target, base)
         return GeneRequest(family=teacher, ancestors={"teacher": Pretrained(teacher)})
 
-    def stored_shapes(self, target: ViTSpec, base: ViTSpec) -> Mapping[str, tuple[int, ...]]:
-        return replace(target, irpe=False).parameter_shapes()
+    def stored_shapes(self, target: ModelSpec, base: ModelSpec) -> Mapping[str, tuple[int, ...]]:
+        return {name: shape for name, shape in target.parameter_shapes().items() if "rpe_" not in name}
 
     def prepare(self, request: GeneRequest, context: Context) -> Gene:
         parameters = dict(context.ancestors["teacher"].named_parameters())
         return Gene(self.name, request.family, {name: parameters[name] for name in parameters if "head" not in name})
 
-    def initialize(self, model: nn.Module, target: ViTSpec, gene: Gene | None, context: Context) -> None:
+    def initialize(self, model: nn.Module, target: ModelSpec, gene: Gene | None, context: Context) -> None:
         assert gene is not None
-        assert isinstance(gene.family, ViTSpec)
         current = dict(model.named_parameters())
         # The teacher in the target's sizes: other differences, image size and class token, are no matter of selection.
-        narrow = replace(
-            gene.family,
-            depth=target.depth,
-            width=target.width,
-            heads=target.heads,
-            mlp_ratio=target.mlp_ratio,
-            irpe=gene.family.irpe and target.irpe,
-            classes=0,
-        )
+        narrow = replace(gene.family.in_sizes_of(target), classes=0)
         selected = {name: select(gene.tensors[name], shape) for name, shape in narrow.parameter_shapes().items()}
-        blocks = {name: tensor for name, tensor in selected.items() if name.startswith("blocks.")}
+        blocks = {name: tensor for name, tensor in selected.items() if target.is_in_block(name) and name in current}
         write_weights(model, {**blocks, **inherited_non_block(selected, narrow, target, current, head=False)})
 
 

@@ -88,7 +88,7 @@ class AutoLearngene(BlockInitializer[AutoOptions]):
             similarity = similarity_to_descendant(context, facts["images"])
             layers = most_similar(similarity)
             facts["similarity"] = similarity.tolist()
-        return gene_of_blocks(self.name, context.ancestors["ancestor"], request.family, layers, facts)
+        return gene_of_blocks(self.name, context.ancestors["ancestor"], request.family, [layers], facts)
 
 
 def most_similar(similarity: Tensor) -> list[int]:

@@ -26,7 +26,8 @@ class HeruLearngene(BlockInitializer[HeruOptions]):
 
     The ancestor is a 12-layer model of the target's width, trained by the preset's pre-training recipe. Its last three
     blocks become layers L - 3 ... L - 1 of the target; embeddings, final norm and, on the source task, the head are
-    inherited too; layers below are left at their base initialization.
+    inherited too; layers below are left at their base initialization. A model of several stages inherits the last
+    blocks of each.
 
     Faithful to the baseline in Cluster-Learngene (BruceQFWang/NeurIPS24-Cluster-Learngene, `models/__init__.py`), which
     keeps blocks 9, 10 and 11 of DeiT, and to WAVE's parameter count, which says three. That code drops the head, as it
@@ -58,6 +59,6 @@ class HeruLearngene(BlockInitializer[HeruOptions]):
         return GeneRequest(family=base, ancestors={"ancestor": Pretrained(base)}, settings=self.settings())
 
     def prepare(self, request: GeneRequest, context: Context) -> Gene:
-        depth = request.family.depth
-        last = range(depth - request.settings["blocks"], depth)
+        blocks = request.settings["blocks"]
+        last = [range(stage.depth - blocks, stage.depth) for stage in request.family.stages()]
         return gene_of_blocks(self.name, context.ancestors["ancestor"], request.family, last, request.settings)

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import ValidationError
 
 from learngene_bench.config.grid import Grid
-from learngene_bench.config.merge import Fallbacks, assign, inner_table, multiply_lengths, override
+from learngene_bench.config.merge import Fallbacks, assign, choose_family, inner_table, multiply_lengths, override
 from learngene_bench.config.messages import format_validation_error
 from learngene_bench.config.preset import Preset
 from learngene_bench.config.recipe import RECIPES
@@ -71,10 +71,11 @@ def load_preset(
     """
     path = _find("preset", name_or_file)
     values, overrides = _read(path), overrides or {}
+    _drop_options_of_another(values, overrides)
+    choose_family(values, overrides.get("model.family", inner_table(values, "model").get("family")))
     as_written, known = copy.deepcopy(values), {*RECIPES}
     if path in shipped_files("preset").values():
         known |= values["recipes"].keys()
-    _drop_options_of_another(values, overrides)
     if grid is not None:
         multiply_lengths(values, grid.finetuning_factor)
     override(values, overrides, fallbacks)

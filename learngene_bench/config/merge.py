@@ -1,4 +1,4 @@
-"""One ordered merge of settings: preset < size or downstream task < grid < user.
+"""One ordered merge of settings: preset < size or downstream task < model family < grid < user.
 
 Layers are merged as plain tables, before they are checked, so that the `Preset` that comes out holds what is applied
 and nothing else. A size or a task keeps what it changes of a recipe; whatever a later layer sets for all of them takes
@@ -20,6 +20,27 @@ Fallbacks = Callable[[], Mapping[str, str]]
 
 LENGTHS = {"epochs": "iterations", "iterations": "epochs"}
 """A recipe has one length, so that setting it in one unit replaces the other."""
+
+
+def choose_family(preset: Table, family: Any) -> None:
+    """Applies what a preset says for models of one family, and forgets what it says for others.
+
+    `[families.swin]` holds settings by the names that they have in the preset: `model.patch_size`, `sizes.s.width`.
+
+    Args:
+        family: name of the family that is chosen.
+    """
+    families = inner_table({"families": preset.pop("families", {})}, "families")
+    override(preset, dict(_leaves(inner_table(families, str(family)))))
+
+
+def _leaves(table: Table, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yields the values of nested tables by dotted key."""
+    for name, value in table.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
 
 
 def multiply_lengths(preset: Table, factor: float) -> None:

@@ -30,18 +30,47 @@ BASE_DEPTH = 12
 Shapes = dict[str, tuple[int, ...]]
 
 
+@dataclass(frozen=True)
+class Stage:
+    """A stack of equal blocks. Parameters of its block l are called `{path}.{l}.{component}`.
+
+    Attributes:
+        path: name of the stack in the model: "blocks", "layers.0.blocks".
+        depth: number of blocks.
+        width: channels of the representation between blocks.
+        shapes: parameter shapes of one block, by component (`attn.qkv.weight`), in the model's order.
+    """
+
+    path: str
+    depth: int
+    width: int
+    shapes: Shapes
+
+    def parameter(self, layer: int, component: str) -> str:
+        """Names a component of one block in the model."""
+        return f"{self.path}.{layer}.{component}"
+
+    def component(self, name: str) -> str:
+        """Names a component of this stage in a gene: apart from those of other stages, alike for all its blocks."""
+        return name if self.path == SOLE_STAGE else f"{self.path}/{name}"
+
+
+SOLE_STAGE = "blocks"
+"""Path of the stage of a model that has one."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelSpec(ABC):
     """Describes one model: everything that decides its parameter shapes.
 
-    A model is a stack of equal blocks between an embedding and a head. Parameters of layer l are called
-    `blocks.{l}.{component}`; the head's are those of `head_shapes`; all others are *non-block* parameters. A family of
-    another structure overrides `parameter_shapes`; methods that work block by block are then not for it.
+    A model is one or several stages, each a stack of equal blocks, between an embedding and a head. The head's
+    parameters are those of `head_shapes`; all that are neither the head's nor a block's are *non-block* parameters. A
+    family whose models have one stage, `blocks`, writes `block_shapes`; another one overrides `stages`.
 
     Attributes:
         family: name of the family.
-        depth: number of blocks.
-        width: channels of the representation between blocks.
+        depth: number of blocks, in all stages together.
+        width: channels of the representation between blocks, in the first stage.
         image_size: side of a square image in pixels.
         channels: image channels.
         classes: outputs of the head; 0 for no head.
@@ -66,13 +95,17 @@ class ModelSpec(ABC):
             if getattr(self, name) < 1:
                 raise UserError(f"impossible model: {name} is {getattr(self, name)}, at least 1 is needed")
 
-    @abstractmethod
     def block_shapes(self) -> Shapes:
-        """Parameter shapes of one block, by component (`attn.qkv.weight`), in the model's order."""
+        """Parameter shapes of one block, by component (`attn.qkv.weight`), in the model's order, if all are equal."""
+        raise TypeError(f"{type(self).__name__} must define block_shapes() or stages()")
+
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages in the order in which an image passes them."""
+        return (Stage(SOLE_STAGE, self.depth, self.width, self.block_shapes()),)
 
     @abstractmethod
     def non_block_shapes(self) -> Shapes:
-        """Parameter shapes outside the blocks and the head: embeddings, final norm."""
+        """Parameter shapes outside the blocks and the head: embeddings, layers between stages, final norm."""
 
     @abstractmethod
     def head_shapes(self) -> Shapes:
@@ -85,9 +118,18 @@ class ModelSpec(ABC):
     def parameter_shapes(self) -> Shapes:
         """Every parameter of the model, name to shape, in the model's order."""
         shapes = self.non_block_shapes()
-        for layer in range(self.depth):
-            shapes.update({f"blocks.{layer}.{name}": shape for name, shape in self.block_shapes().items()})
+        for stage in self.stages():
+            for layer in range(stage.depth):
+                shapes.update({stage.parameter(layer, name): shape for name, shape in stage.shapes.items()})
         return {**shapes, **self.head_shapes()}
+
+    def components(self) -> dict[str, tuple[Stage, str]]:
+        """Every component of every stage, by its name in a gene."""
+        return {stage.component(name): (stage, name) for stage in self.stages() for name in stage.shapes}
+
+    def is_in_block(self, parameter: str) -> bool:
+        """Returns True if this parameter of the model belongs to a block."""
+        return parameter.startswith(tuple(f"{stage.path}." for stage in self.stages()))
 
     def parameter_count(self) -> int:
         """Numbers that all parameters hold together."""
@@ -97,10 +139,11 @@ class ModelSpec(ABC):
         """The reason why blocks of the other model do not fit into this one, or None if they do."""
         if self.width != other.width:
             return f"its blocks have width {other.width}"
-        theirs = other.block_shapes()
-        for name, shape in self.block_shapes().items():
-            if theirs.get(name) != shape:
-                return f"its blocks hold {name} of shape {theirs.get(name)}"
+        theirs = other.components()
+        for key, (stage, name) in self.components().items():
+            shape = theirs[key][0].shapes[name] if key in theirs else None
+            if shape != stage.shapes[name]:
+                return f"its blocks hold {key} of shape {shape}"
         return None
 
     def with_depth(self, depth: int) -> Self:
@@ -110,6 +153,14 @@ class ModelSpec(ABC):
     def with_width(self, width: int) -> Self:
         """The same model with another width. Raises `UserError` if the family has none of this width."""
         return replace(self, width=width)
+
+    def width_step(self) -> int:
+        """The number whose multiples are the widths of such models: the dimension of a head, where there are heads."""
+        return 1
+
+    def in_sizes_of(self, other: Self) -> Self:
+        """The same model with the depth, the width and all else of another that decides how large its blocks are."""
+        return replace(self, depth=other.depth, width=other.width)
 
     def sizes(self) -> str:
         """The sizes that blocks must agree in to be handed over, in words."""
@@ -159,7 +210,8 @@ class ModelFamily(ABC):
 
     def widened(self, spec: Any, factor: float) -> ModelSpec:
         """The same model, this many times as wide, rounded up to the next width that the family has."""
-        widened: ModelSpec = replace(spec, width=math.ceil(round(spec.width * factor, 6)))
+        step = spec.width_step()
+        widened: ModelSpec = spec.with_width(math.ceil(round(spec.width / step * factor, 6)) * step)
         return widened
 
     @abstractmethod

@@ -52,8 +52,8 @@ class Expansion:
 
     Attributes:
         spec: the target.
-        scalers: component to (L, n, *grid).
-        templates: component to (n, *block).
+        scalers: component to (L, n, *grid), L the depth of the component's stage.
+        templates: component to (n, *block). Components are named as in `ModelSpec.components`.
     """
 
     spec: ModelSpec
@@ -63,16 +63,18 @@ class Expansion:
     def materialise(self) -> dict[str, Tensor]:
         """The weights of every block by the model's names (`blocks.0.attn.qkv.weight`, ...); differentiable."""
         weights = {}
-        shapes = self.spec.block_shapes()
+        components = self.spec.components()
         for component, templates in self.templates.items():
-            layers = expand(self.scalers[component], templates).view(-1, *shapes[component])
+            stage, name = components[component]
+            layers = expand(self.scalers[component], templates).view(-1, *stage.shapes[name])
             for layer, weight in enumerate(layers.unbind(0)):
-                weights[f"blocks.{layer}.{component}"] = weight
+                weights[stage.parameter(layer, name)] = weight
         return weights
 
     def names(self) -> set[str]:
         """Names of the parameters that `materialise` gives."""
-        return {f"blocks.{layer}.{component}" for layer in range(self.spec.depth) for component in self.templates}
+        made = [self.spec.components()[component] for component in self.templates]
+        return {stage.parameter(layer, name) for stage, name in made for layer in range(stage.depth)}
 
     def flops(self) -> int:
         """Floating-point operations of one `materialise`."""

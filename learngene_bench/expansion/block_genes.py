@@ -6,6 +6,8 @@ Proposition 1). They differ in the source of the templates and in a small table 
 - `BlockInitializer`: a target inherits templates by its own scalers, and non-block parameters as they are.
 - `DistilledBlocks`: the templates are those of one auxiliary model, distilled from the preset's teacher (WAVE, Eq. 6).
 - `gene_of_blocks`: the templates are blocks of a trained model.
+
+A model of several stages is made stage by stage: each has templates of its own, and the scalers of its own depth.
 """
 
 from __future__ import annotations
@@ -50,7 +52,7 @@ class BlockInitializer(Initializer[OptionsType]):
 
     @abstractmethod
     def scalers(self, depth: int, settings: Mapping[str, Any]) -> Scalers:
-        """Makes the table by which a model of this depth is made of the templates.
+        """Makes the table by which a stage of this depth is made of the templates.
 
         Args:
             settings: those that the gene was made with.
@@ -60,19 +62,31 @@ class BlockInitializer(Initializer[OptionsType]):
         return target.block_mismatch(base)
 
     def stored_shapes(self, target: ModelSpec, base: ModelSpec) -> Mapping[str, tuple[int, ...]]:
-        templates = len(self.scalers(target.depth, self.settings())[0])
-        counted = {n: shape for n, shape in base.block_shapes().items() if self.counts_tables or "rpe_" not in n}
-        blocks = {name: (templates, *shape) for name, shape in counted.items()}
+        templates = self._templates(target)
+        blocks = {
+            component: (templates, *stage.shapes[name])
+            for component, (stage, name) in base.components().items()
+            if self.counts_tables or "rpe_" not in name
+        }
         return {**blocks, **target.non_block_shapes(), **target.head_shapes()}
+
+    def _templates(self, spec: ModelSpec) -> int:
+        """Counts the templates of each stage."""
+        return len(self.scalers(spec.stages()[0].depth, self.settings())[0])
 
     def initialize(self, model: nn.Module, target: ModelSpec, gene: Gene | None, context: Context) -> None:
         assert gene is not None
         current = dict(model.named_parameters())
-        scalers = self.scalers(target.depth, gene.facts)
         family = gene.family.with_depth(target.depth)
+        scalers = [self.scalers(stage.depth, gene.facts) for stage in family.stages()]
         expanded = block_expansion(family, scalers, gene.part("templates")).materialise()
         # A layer without a template keeps its base initialization; so do iRPE tables that only one of both models has.
-        layers = [f"blocks.{layer}." for layer, row in enumerate(scalers) if any(row)]
+        layers = [
+            stage.parameter(layer, "")
+            for stage, rows in zip(family.stages(), scalers, strict=True)
+            for layer, row in enumerate(rows)
+            if any(row)
+        ]
         blocks = {name: w for name, w in expanded.items() if name.startswith(tuple(layers)) and name in current}
         non_block = inherited_non_block(gene.part(NON_BLOCK), family, target, current, head=context.same_task)
         write_weights(model, {**blocks, **non_block})
@@ -98,6 +112,13 @@ class DistilledBlocks(BlockInitializer[OptionsType]):
         """
         return layers
 
+    def supports(self, target: ModelSpec, base: ModelSpec) -> str | None:
+        auxiliary = base.with_depth(self.auxiliary_depth())
+        templates, stages = self._templates(auxiliary), auxiliary.stages()
+        if len(stages) > 1 and (shallow := min(stage.depth for stage in stages)) < templates:
+            return f"it needs {templates} blocks in each stage of its auxiliary model, one stage has {shallow}"
+        return super().supports(target, base)
+
     def gene_request(self, target: ModelSpec, base: ModelSpec) -> GeneRequest:
         return GeneRequest(
             family=base.with_depth(self.auxiliary_depth()),
@@ -110,9 +131,9 @@ class DistilledBlocks(BlockInitializer[OptionsType]):
         from learngene_bench.expansion.materialised import ExpandedModel
 
         family = request.family
-        scalers = self.scalers(family.depth, request.settings)
+        scalers = [self.scalers(stage.depth, request.settings) for stage in family.stages()]
         weights = context.base_weights(family)
-        drawn = stacked_blocks(weights, family, range(len(scalers[0])))
+        drawn = stacked_blocks(weights, family, [range(len(rows[0])) for rows in scalers])
         first = {name: self.initial_templates(name, layers) for name, layers in drawn.items()}
         expansion = block_expansion(family, scalers, first)
         non_block = {name: weight for name, weight in weights.items() if name not in expansion.names()}
@@ -122,39 +143,61 @@ class DistilledBlocks(BlockInitializer[OptionsType]):
         return Gene(self.name, family, tensors, dict(request.settings))
 
 
-def block_expansion(spec: ModelSpec, scalers: Scalers, templates: Mapping[str, Tensor]) -> Expansion:
-    """Makes the expansion of block-sized templates (n, *shape), with scalers shared by all components."""
-    table = torch.tensor(scalers)
-    expanded = {name: table.view(*table.shape, *[1] * (tensor.dim() - 1)) for name, tensor in templates.items()}
+def block_expansion(spec: ModelSpec, scalers: Sequence[Scalers], templates: Mapping[str, Tensor]) -> Expansion:
+    """Makes the expansion of block-sized templates (n, *shape).
+
+    Args:
+        scalers: for each stage, the table that all its components share.
+    """
+    tables = {stage.path: torch.tensor(rows) for stage, rows in zip(spec.stages(), scalers, strict=True)}
+    components = spec.components()
+    expanded = {}
+    for component, tensor in templates.items():
+        table = tables[components[component][0].path]
+        expanded[component] = table.view(*table.shape, *[1] * (tensor.dim() - 1))
     return Expansion(spec, expanded, templates)
 
 
-def stacked_blocks(weights: Mapping[str, Tensor], spec: ModelSpec, layers: Sequence[int]) -> dict[str, Tensor]:
-    """Stacks these blocks of a model, by component: (len(layers), *shape)."""
-    return {name: torch.stack([weights[f"blocks.{layer}.{name}"] for layer in layers]) for name in spec.block_shapes()}
+def stacked_blocks(
+    weights: Mapping[str, Tensor], spec: ModelSpec, layers: Sequence[Sequence[int]]
+) -> dict[str, Tensor]:
+    """Stacks blocks of a model, by component: (number of layers, *shape).
+
+    Args:
+        layers: for each stage, the layers that are stacked.
+    """
+    return {
+        stage.component(name): torch.stack([weights[stage.parameter(layer, name)] for layer in chosen])
+        for stage, chosen in zip(spec.stages(), layers, strict=True)
+        for name in stage.shapes
+    }
 
 
 def gene_of_blocks(
-    method: str, ancestor: nn.Module, family: ModelSpec, layers: Sequence[int], facts: Mapping[str, Any]
+    method: str, ancestor: nn.Module, family: ModelSpec, layers: Sequence[Sequence[int]], facts: Mapping[str, Any]
 ) -> Gene:
     """Makes the gene that holds these blocks of a trained model, and its non-block parameters.
 
     Args:
         family: the trained model's spec.
+        layers: for each stage, the layers whose blocks are taken.
         facts: those of the gene; `layers` is added to them.
     """
     weights = {name: parameter.detach() for name, parameter in ancestor.named_parameters()}
     non_block = {name: weights[name] for name in {**family.non_block_shapes(), **family.head_shapes()}}
     tensors = _gene_tensors(stacked_blocks(weights, family, layers), non_block)
-    return Gene(method, family, tensors, {**facts, "layers": list(layers)})
+    # A model of one stage has one list, as genes of earlier versions do.
+    taken = [list(chosen) for chosen in layers] if len(layers) > 1 else list(layers[0])
+    return Gene(method, family, tensors, {**facts, "layers": taken})
 
 
 def too_few_blocks(blocks: int, target: ModelSpec, base: ModelSpec) -> str | None:
-    """The reason why so many of the base's blocks are no learngene of this target, or None if they are."""
-    if blocks > base.depth:
-        return f"its learngene has {blocks} blocks, the ancestor only {base.depth}"
-    if blocks > target.depth:
-        return f"its learngene has {blocks} blocks, more than the target"
+    """The reason why so many of the base's blocks, of each stage, are no learngene of this target; None if they are."""
+    each = " in each stage" if len(target.stages()) > 1 else ""
+    if blocks > (fewest := min(stage.depth for stage in base.stages())):
+        return f"its learngene has {blocks} blocks{each}, the ancestor only {fewest}"
+    if blocks > min(stage.depth for stage in target.stages()):
+        return f"its learngene has {blocks} blocks{each}, more than the target"
     return None
 
 

@@ -113,7 +113,7 @@ class ExpandedModel(MaterialisedModel):
         """Names of parameters without weight decay (read by timm): those that decay spares in an ordinary model too."""
         scalers = {f"scalers.{ParameterTable.key(name)}" for name in self.scalers.names}
         # By the parameter's own shape: templates of a vector may have more axes than it.
-        shapes = self.spec.block_shapes()
+        shapes = {component: stage.shapes[name] for component, (stage, name) in self.spec.components().items()}
         vectors = {f"templates.{ParameterTable.key(name)}" for name in self.templates.names if len(shapes[name]) == 1}
         spared: set[str] = getattr(self.skeleton, "no_weight_decay", set)()  # of timm's models: positions, class token
         return scalers | vectors | {f"non_block.{ParameterTable.key(name)}" for name in spared}

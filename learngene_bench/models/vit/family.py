@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -53,10 +52,6 @@ class ViT(ModelFamily):
             **architecture.model_dump(exclude={"head_dimension"}),
         )
         return one_head.with_width(width)
-
-    def widened(self, spec: ViTSpec, factor: float) -> ViTSpec:
-        heads = math.ceil(round(spec.heads * factor, 6))
-        return spec.with_width(heads * spec.head_dimension)
 
     def build(self, spec: ViTSpec, *, drop_path: float = 0.0, device: str = "cpu") -> VisionTransformer:
         from learngene_bench.models.vit.modules import build_vit

@@ -115,6 +115,12 @@ class ViTSpec(ModelSpec):
             raise UserError(f"width {width} is not a multiple of the head dimension {self.head_dimension}")
         return replace(self, width=width, heads=width // self.head_dimension)
 
+    def width_step(self) -> int:
+        return self.head_dimension
+
+    def in_sizes_of(self, other: ViTSpec) -> ViTSpec:
+        return replace(self, depth=other.depth, width=other.width, heads=other.heads, mlp_ratio=other.mlp_ratio)
+
     def sizes(self) -> str:
         return f"depth {self.depth}, width {self.width}, {self.heads} heads, MLP ratio {self.mlp_ratio:g}"
 

@@ -1,4 +1,4 @@
-"""One ordered merge of settings: preset < size or task < grid < user; old names; recipes of methods' own."""
+"""One ordered merge of settings: preset < size or task < family < grid < user; old names; recipes of methods' own."""
 
 from __future__ import annotations
 
@@ -279,6 +279,40 @@ def test_fields_that_a_recipe_does_not_use_are_refused(place: str) -> None:
         UserError, match=r"sizes.s.recipes.finetuning: only recipes that methods declare use meta_batch"
     ):
         load_preset("imagenet", {"sizes.s.recipes.finetuning.meta_batch_size": 3})
+
+
+def test_a_preset_has_settings_for_one_family(tmp_path: Path) -> None:
+    text = shipped_files("preset")["digits"].read_text()
+    text += """
+[families.mixer]
+model.patch_size = 6
+sizes.micro.width = 24
+recipes.finetuning.epochs = 3
+[families.other]
+sizes.micro.width = 12
+"""
+    text = text.replace("width = 48", "width = 48\nrecipes.finetuning.epochs = 9")
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    plain, mixer = load_preset(str(path)), load_preset(str(path), {"model.family": "mixer"})
+    assert (plain.model["patch_size"], plain.sizes["micro"].width, plain.recipe_of("finetuning", 48).epochs) == (
+        4,
+        48,
+        9,
+    )
+    # The family comes after the size, the grid after the family, the user last.
+    assert mixer.model == {"family": "mixer", "patch_size": 6}
+    assert (mixer.sizes["micro"].width, mixer.recipe_of("finetuning", 24).epochs) == (24, 3)
+    mine = load_preset(str(path), {"model.family": "mixer", "sizes.micro.width": 36}, load_grid("instinct"))
+    assert (mine.sizes["micro"].width, mine.model["patch_size"]) == (36, 6)
+
+
+def test_a_mistake_in_what_a_preset_says_for_a_family_is_the_files(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(shipped_files("preset")["digits"].read_text() + "\n[families.mixer]\nsizes.micro.widht = 24\n")
+    assert isinstance(load_preset(str(path)), Preset)
+    with pytest.raises(UserError, match=r"mine\.toml: .*widht"):
+        load_preset(str(path), {"model.family": "mixer", "model.patch_size": 3})
 
 
 def plugin(path: Path, name: str, declared: dict[str, str]) -> Path:

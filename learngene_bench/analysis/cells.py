@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from learngene_bench.contracts.family import ModelSpec, spec_from_dict
+from learngene_bench.models.vit import ViTSpec
 from learngene_bench.runs.listing import find_finished
 from learngene_bench.runs.store import Runs
 from learngene_bench.schema.constants import FOLDER_DIGITS
@@ -16,6 +17,10 @@ from learngene_bench.util.errors import UserError
 
 MOST = 8
 """Largest number of cells side by side; more would be too small to see."""
+OF_ATTENTION = ("attention-structure", "attention-maps")
+"""Kinds of analysis that need the attention of a plain Vision Transformer."""
+ANY_FAMILY = ("linear-structure", "copies", "similarity")
+"""Kinds of analysis for models of any family."""
 SHOWN = 6
 """Largest number of cells that an error names."""
 
@@ -76,6 +81,20 @@ class AnalyzedCell:
                 if not kept.is_file():
                     problem = f"it was initialized from a {kind} whose file is gone ({kept})"
                     raise UserError(f"{self.full_label}: {problem}; {self.rerun_advice}")
+
+
+def check_plain_attention(cells: Sequence[AnalyzedCell], kind: str) -> None:
+    """Checks that an analysis of attention can look at these models.
+
+    Raises:
+        UserError: one is no plain Vision Transformer; the line says which analyses apply.
+    """
+    for cell in cells:
+        if not isinstance(cell.target, ViTSpec):
+            raise UserError(
+                f"{cell.full_label}: {kind} is for plain Vision Transformers (family vit), not for the family "
+                f"{cell.target.family}, to which {', '.join(ANY_FAMILY[:-1])} and {ANY_FAMILY[-1]} apply"
+            )
 
 
 def choose(runs: Runs, queries: Sequence[str], most: int = MOST) -> list[AnalyzedCell]:

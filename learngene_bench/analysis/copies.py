@@ -6,15 +6,15 @@ they get the same gradients and stay copies while it trains: the model is a narr
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from torch import nn
+from torch import Tensor, nn
 
 from learngene_bench.analysis.attention_structure import names_of
+from learngene_bench.analysis.blocks import Matrices, Panels, StageAxis, common_matrices, layers_of, name_header, named
 from learngene_bench.analysis.cells import AnalyzedCell
-from learngene_bench.analysis.linear_structure import block_matrices, check_one_family
 from learngene_bench.analysis.report import Analysis, rounded
 from learngene_bench.models.copies import COPY, nearest
 from learngene_bench.results.plots import style
@@ -40,16 +40,20 @@ Repetitions = Mapping[tuple[str, str], Sequence[Repetition]]
 """One for each layer, by component and side."""
 
 
-def repetitions(model: nn.Module, depth: int, components: Sequence[str]) -> Repetitions:
-    """Measures both sides of these matrices in every layer."""
+def repetitions(layers: Mapping[str, Sequence[Tensor]], components: Iterable[str]) -> Repetitions:
+    """Measures both sides of these matrices in every layer; a side of one unit has nothing to repeat.
+
+    Args:
+        layers: weights of each component in every layer: (rows, columns, ...). Axes after the second are a kernel's.
+    """
     found: dict[tuple[str, str], list[Repetition]] = {}
     for component in components:
-        for layer in range(depth):
-            matrix = model.get_parameter(f"blocks.{layer}.{component}").detach()
-            for side, units in zip(SIDES, (matrix, matrix.T), strict=True):
-                apart = nearest(units)
-                one = Repetition(float(apart.median()), float((apart < COPY).double().mean()))
-                found.setdefault((component, side), []).append(one)
+        for matrix in layers[component]:
+            for side, units in zip(SIDES, (matrix, matrix.transpose(0, 1)), strict=True):
+                if len(units) > 1:
+                    apart = nearest(units.flatten(1))
+                    one = Repetition(float(apart.median()), float((apart < COPY).double().mean()))
+                    found.setdefault((component, side), []).append(one)
     return found
 
 
@@ -60,15 +64,17 @@ def analyse(models: Sequence[tuple[AnalyzedCell, str, nn.Module]]) -> Analysis:
         models: cells, which weights, and the models.
 
     Raises:
-        UserError: models are of several families.
+        UserError: models are of several families, or have other blocks or stages.
     """
-    check_one_family([cell for cell, *_ in models])
-    drawn, names = block_matrices(models[0][0].target), names_of(models)
-    found = [repetitions(model, cell.target.depth, list(drawn)) for cell, _, model in models]
+    drawn, names = common_matrices([cell for cell, *_ in models]), names_of(models)
+    stages = len(models[0][0].target.stages())
+    components = [component for of_stages in drawn.values() for component in of_stages.values()]
+    found = [repetitions(layers_of(model, cell.target), components) for cell, _, model in models]
     rows = [row for (cell, weights, _), each in zip(models, found, strict=True) for row in _rows(cell, weights, each)]
-    header = ("", "component", *(f"{side}, {what}" for side in SIDES for what in ("difference", "copies")))
-    named = [replace(cell, label=name) for name, (cell, *_) in zip(names, models, strict=True)]
-    return Analysis("copies", _page(named, found, drawn), tuple(rows), (header, *_summary(names, found, drawn)))
+    header = ("", name_header(stages), *(f"{side}, {what}" for side in SIDES for what in ("difference", "copies")))
+    looking = [replace(cell, label=name) for name, (cell, *_) in zip(names, models, strict=True)]
+    summary = _summary(names, found, dict(named(drawn, stages)))
+    return Analysis("copies", _page(looking, found, drawn, stages), tuple(rows), (header, *summary))
 
 
 def _rows(cell: AnalyzedCell, weights: str, found: Repetitions) -> Iterator[dict[str, Any]]:
@@ -80,40 +86,48 @@ def _rows(cell: AnalyzedCell, weights: str, found: Repetitions) -> Iterator[dict
 
 def _summary(names: Sequence[str], every: Sequence[Repetitions], drawn: Mapping[str, str]) -> Iterator[tuple[str, ...]]:
     for name, found in zip(names, every, strict=True):
-        for component, short in drawn.items():
+        for short, component in drawn.items():
             numbers: list[str] = []
             for side in SIDES:
-                layers = found[component, side]
+                layers = found.get((component, side))
+                if layers is None:
+                    numbers += [rounded(None)] * 2
+                    continue
                 difference, copies = (sum(each) / len(layers) for each in zip(*layers, strict=True))
                 numbers += [rounded(difference), f"{copies:.0%}"]
             yield (name, short, *numbers)
 
 
-def _page(named: Sequence[AnalyzedCell], every: Sequence[Repetitions], drawn: Mapping[str, str]) -> Page:
-    looks = style.looks(named)
+def _page(cells: Sequence[AnalyzedCell], every: Sequence[Repetitions], drawn: Matrices, stages: int) -> Page:
+    looks, panels = style.looks(cells), Panels(len(drawn), len(SIDES))
+    beside = "Stages stand side by side, each from its first layer to its last. " if stages > 1 else ""
     page = Page(
         "Copies: difference of a unit from the unit that is most like it",
         "Median over the units of each layer, relative to their norm: 0 where every unit is a copy of another, about 1 "
         "where units are independent. Above: outputs (rows) of each component's matrix; below: its inputs (columns). "
-        f"{style.line_styles(named)}",
-        count=2 * len(drawn),
-        across=len(drawn),
+        f"{beside}{style.line_styles(cells)}",
+        count=panels.count,
+        across=panels.across,
         height=1.15,
         columns=2,
         legend=looks,
         wide=True,
     )
-    places = [(side, component) for side in SIDES for component in drawn]
     most = max(one.difference for found in every for layers in found.values() for one in layers)
-    for number, (side, component) in enumerate(places):
-        axes = page.panel(number, drawn[component])
-        for cell, found in zip(named, every, strict=True):
-            layers, look = found[component, side], looks[cell.label]
-            depths = [layer / max(1, len(layers) - 1) for layer in range(len(layers))]
-            axes.plot(depths, [one.difference for one in layers], linestyle=look.line, **look.markers)
-        axes.set_xlim(-0.06, 1.06)
-        axes.set_ylim(-0.05, max(1.05, 1.05 * most))
-        axes.set_xlabel("Relative depth")
-        if component == next(iter(drawn)):
-            axes.set_ylabel(side.capitalize())
+    for measure, side in enumerate(SIDES):
+        for number, (short, components) in enumerate(drawn.items()):
+            axis = StageAxis(list(components), stages)
+            axes = page.panel(panels.place(measure, number), short + axis.of_stage)
+            for cell, found in zip(cells, every, strict=True):
+                look = looks[cell.label]
+                for stage, component in components.items():
+                    layers = found.get((component, side), ())
+                    places = axis.places(stage, len(layers))
+                    axes.plot(places, [one.difference for one in layers], linestyle=look.line, **look.markers)
+            if not any((component, side) in found for found in every for component in components.values()):
+                axes.text(0.5, 0.5, "one unit only", transform=axes.transAxes, ha="center", color=style.GREY)
+            axis.draw(axes, "Relative depth")
+            axes.set_ylim(-0.05, max(1.05, 1.05 * most))
+            if panels.is_leftmost(number):
+                axes.set_ylabel(side.capitalize())
     return page

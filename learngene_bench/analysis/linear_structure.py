@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from learngene_bench.analysis.attention_structure import names_of
+from learngene_bench.analysis.blocks import Matrices, Panels, StageAxis, common_matrices, layers_of, name_header, named
 from learngene_bench.analysis.cells import AnalyzedCell
 from learngene_bench.analysis.report import Analysis, rounded
 from learngene_bench.contracts.family import ModelSpec
@@ -75,61 +76,60 @@ def structure(layers: Tensor) -> Structure | None:
     )
 
 
-def block_matrices(spec: ModelSpec) -> dict[str, str]:
-    """The matrices of a block by component, with their names in pictures: `attn.qkv.weight` is called qkv."""
-    matrices = [name for name, shape in spec.block_shapes().items() if len(shape) == 2]
-    short = [name.removesuffix(".weight").rpartition(".")[2] for name in matrices]
-    unique = len(set(short)) == len(short)
-    return {name: each if unique else name.removesuffix(".weight") for name, each in zip(matrices, short, strict=True)}
-
-
-def check_one_family(cells: Sequence[AnalyzedCell]) -> None:
-    """Checks that the blocks of all models have the same components.
-
-    Raises:
-        UserError: models are of several families.
-    """
-    for cell in cells:
-        if cell.target.family != cells[0].target.family:
-            raise UserError(f"{cell.full_label}: its blocks are of another family; choose cells of one family")
+LEAST = 3
+"""Fewest layers of a stage to look at: fewer always lie on a line."""
 
 
 def analyse(models: Sequence[tuple[AnalyzedCell, str, nn.Module]]) -> Analysis:
-    """Measures every component of the blocks, and draws their matrices.
+    """Measures every component of the blocks in each stage of three layers or more, and draws their matrices.
 
     Args:
         models: cells, which weights, and the models.
 
     Raises:
-        UserError: a model has two layers or fewer, which lie on a line whatever they are; or models are of several
-            families.
+        UserError: a model has no such stage; or models are of several families, or have other blocks or stages.
     """
-    drawn = block_matrices(models[0][0].target)
-    for cell, _, _ in models:
-        if cell.target.depth < 3:
-            raise UserError(f"{cell.full_label}: fewer than three layers always lie on a line; choose deeper models")
-    check_one_family([cell for cell, *_ in models])
-    found = [_structures(model, cell) for cell, _, model in models]
+    cells = [cell for cell, *_ in models]
+    for cell in cells:
+        if not _deep(cell.target):
+            of_each = " in a stage" if len(cell.target.stages()) > 1 else ""
+            raise UserError(
+                f"{cell.full_label}: fewer than three layers{of_each} always lie on a line; choose deeper models"
+            )
+    stages = len(cells[0].target.stages())
+    deep = {number for cell in cells for number in _deep(cell.target)}
+    drawn = {
+        name: {stage: component for stage, component in components.items() if stage in deep}
+        for name, components in common_matrices(cells).items()
+    }
+    drawn = {name: components for name, components in drawn.items() if components}
+    found = [_structures(model, cell.target) for cell, _, model in models]
     names = names_of(models)
     rows = [row for model, structures in zip(models, found, strict=True) for row in _rows(*model[:2], structures)]
+    looking = [replace(cell, label=name) for name, cell in zip(names, cells, strict=True)]
+    header = ("", name_header(stages), "variance, PC 1", "R² with depth", "linear variance")
     return Analysis(
         "linear-structure",
-        _page([replace(cell, label=name) for name, (cell, *_) in zip(names, models, strict=True)], found, drawn),
+        _page(looking, found, drawn, stages),
         tuple(rows),
-        (("", "component", "variance, PC 1", "R² with depth", "linear variance"), *_summary(names, found, drawn)),
+        (header, *_summary(names, found, dict(named(drawn, stages)))),
     )
 
 
 Structures = Mapping[str, Structure | None]
-"""Structure of each component, by its name within a block."""
+"""Structure of each component of the stages that are deep enough, by the name of `ModelSpec.components`."""
 
 
-def _structures(model: nn.Module, cell: AnalyzedCell) -> Structures:
-    weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
-    depth = cell.target.depth
+def _deep(spec: ModelSpec) -> list[int]:
+    """Numbers of the stages that are deep enough."""
+    return [number for number, stage in enumerate(spec.stages()) if stage.depth >= LEAST]
+
+
+def _structures(model: nn.Module, spec: ModelSpec) -> Structures:
     return {
-        name: structure(torch.stack([weights[f"blocks.{layer}.{name}"].flatten() for layer in range(depth)]))
-        for name in cell.target.block_shapes()
+        component: structure(torch.stack([layer.flatten() for layer in layers]))
+        for component, layers in layers_of(model, spec).items()
+        if len(layers) >= LEAST
     }
 
 
@@ -155,67 +155,83 @@ def _rows(cell: AnalyzedCell, weights: str, structures: Structures) -> Iterator[
 
 def _summary(names: Sequence[str], every: Sequence[Structures], drawn: Mapping[str, str]) -> Iterator[tuple[str, ...]]:
     for name, structures in zip(names, every, strict=True):
-        for component, short in drawn.items():
-            found = structures[component]
+        for short, component in drawn.items():
+            found = structures.get(component)
             numbers = (found.explained[0], found.r2, found.linear) if found else (None, None, None)
             yield (name, short, *map(rounded, numbers))
 
 
-def _page(named: Sequence[style.Labelled], every: Sequence[Structures], drawn: Mapping[str, str]) -> Page:
-    looks = style.looks(named)
+def _page(cells: Sequence[style.Labelled], every: Sequence[Structures], drawn: Matrices, stages: int) -> Page:
+    looks, panels = style.looks(cells), Panels(len(drawn), 2)
+    components = [component for of_stages in drawn.values() for component in of_stages.values()]
     page = Page(
         "Weights over layers: first principal component against depth, and the variance that each has",
-        _caption(named, every, drawn),
-        count=2 * len(drawn),
-        across=len(drawn),
+        _caption(cells, every, components, stages),
+        count=panels.count,
+        across=panels.across,
         height=1.15,
         columns=2,
         legend=looks,
         wide=True,
     )
     every_coordinate = [
-        abs(value) for found in every for name in drawn if (s := found[name]) for value in s.coordinates
+        abs(value) for found in every for name in components if (s := found.get(name)) for value in s.coordinates
     ]
     limit = 1.08 * max(every_coordinate, default=1.0)
-    for number, (component, short) in enumerate(drawn.items()):
-        lines = [(looks[one.label], structures[component]) for one, structures in zip(named, every, strict=True)]
-        found = [(look, structure) for look, structure in lines if structure is not None]
-        _coordinates(page.panel(number, short), found, limit, labelled=number == 0)
-        _explained(page.panel(number + len(drawn), short), found, labelled=number == 0)
+    for number, (short, of_stages) in enumerate(drawn.items()):
+        lines = [
+            (looks[cell.label], stage, found)
+            for cell, structures in zip(cells, every, strict=True)
+            for stage, component in of_stages.items()
+            if (found := structures.get(component)) is not None
+        ]
+        axis, leftmost = StageAxis(list(of_stages), stages), panels.is_leftmost(number)
+        above, below = (page.panel(panels.place(measure, number), short + axis.of_stage) for measure in (0, 1))
+        _coordinates(above, lines, axis, limit, labelled=leftmost)
+        _explained(below, lines, axis, labelled=leftmost)
     return page
 
 
-def _coordinates(axes: Axes, drawn: Sequence[tuple[Look, Structure]], limit: float, labelled: bool) -> None:
-    for look, found in drawn:
-        last = len(found.coordinates) - 1
-        depths = [layer / last for layer in range(last + 1)]
+Lines = Sequence[tuple[Look, int, Structure]]
+"""Structures to draw, each with the look of its model and the number of its stage."""
+
+
+def _coordinates(axes: Axes, drawn: Lines, axis: StageAxis, limit: float, labelled: bool) -> None:
+    for look, stage, found in drawn:
+        depths = axis.places(stage, len(found.coordinates))
         axes.plot(depths, found.coordinates, linestyle=look.line, **look.markers)
-    axes.set_xlim(-0.06, 1.06)
-    axes.set_xticks([0, 0.5, 1])
+    axis.draw(axes, "Relative depth")
     axes.set_ylim(-limit, limit)
-    axes.set_xlabel("Relative depth")
     if labelled:
         axes.set_ylabel("First coordinate")
 
 
-def _explained(axes: Axes, drawn: Sequence[tuple[Look, Structure]], labelled: bool) -> None:
-    for look, found in drawn:
-        places = range(1, len(found.explained) + 1)
+def _explained(axes: Axes, drawn: Lines, axis: StageAxis, labelled: bool) -> None:
+    most = max((len(found.explained) for *_, found in drawn), default=1)
+    for look, stage, found in drawn:
+        numbers = range(1, len(found.explained) + 1)
+        places = numbers if axis.is_single else axis.places(stage, len(numbers))
         axes.plot(places, [100 * share for share in found.explained], linestyle=look.line, **look.markers)
-    most = max((len(found.explained) for _, found in drawn), default=1)
-    axes.set_xticks(range(1, most + 1, 1 + most // 6))
+    if axis.is_single:
+        axes.set_xticks(range(1, most + 1, 1 + most // 6))
+        axes.set_xlabel("Principal component")
+    else:
+        axis.draw(axes, "Components")
     axes.set_ylim(-4, 104)
-    axes.set_xlabel("Principal component")
     if labelled:
         axes.set_ylabel("Variance (%)")
 
 
-def _caption(named: Sequence[style.Labelled], every: Sequence[Structures], drawn: Mapping[str, str]) -> str:
+def _caption(
+    cells: Sequence[style.Labelled], every: Sequence[Structures], components: Sequence[str], stages: int
+) -> str:
     sentences = [
         "Above: each layer's coordinate along the first principal component of its component's weights in all layers, "
         "in standard deviations, the first layer left and the last right. Below: how the variance over layers is "
-        f"shared out. {style.line_styles(named)} Norms and biases are in the CSV."
+        f"shared out. {style.line_styles(cells)} Norms and biases are in the CSV."
     ]
-    if any(structures[component] is None for structures in every for component in drawn):
+    if stages > 1:
+        sentences.append("Each stage is looked at by itself; stages of one or two layers always lie on a line.")
+    if any(structures.get(component, True) is None for structures in every for component in components):
         sentences.append("What is the same in all layers is not drawn.")
     return " ".join(sentences)

@@ -76,16 +76,10 @@ def recompute_initial_model(runs: Runs, address: str, label: str, sha256: str, r
 
 
 def as_vit(cell: AnalyzedCell, model: nn.Module) -> tuple[VisionTransformer, ViTSpec]:
-    """The model and its spec, for analyses that look at attention.
-
-    Raises:
-        UserError: the cell's model is of another family.
-    """
-    spec = cell.target
-    if not isinstance(spec, ViTSpec):
-        raise UserError(f"{cell.full_label}: a model of the family {spec.family!r} has no attention to look at")
+    """The model and its spec, for analyses that look at attention; see `cells.check_plain_attention`."""
+    assert isinstance(cell.target, ViTSpec)
     assert isinstance(model, VisionTransformer)
-    return model, spec
+    return model, cell.target
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,15 @@
 """Measures how much of an initialization is left in the trained weights, and in what they compute.
 
 Weights are compared as they are, tensor by tensor: their cosine similarity, and the distance |a - b| / |b| from the
-trained ones, b. What layers compute is compared by centered kernel alignment (linear CKA; Kornblith et al., 2019),
-which does not depend on the order or rotation of channels: 1 for the same up to rotation and scale, 0 on average for
-what is independent, by the unbiased estimate of HSIC (Song et al., 2012).
+trained ones, b. What layers compute, the embedding and every block of every stage, is compared by centered kernel
+alignment (linear CKA; Kornblith et al., 2019), which does not depend on the order or rotation of channels: 1 for the
+same up to rotation and scale, 0 on average for what is independent, by the unbiased estimate of HSIC (Song et al.,
+2012).
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,8 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from learngene_bench.analysis.blocks import blocks_of, layers_of, matrices
 from learngene_bench.analysis.cells import AnalyzedCell
-from learngene_bench.analysis.linear_structure import block_matrices
 from learngene_bench.analysis.models import Samples, model_of
 from learngene_bench.analysis.report import Analysis, rounded
 from learngene_bench.contracts.family import ModelSpec
@@ -77,12 +79,12 @@ def _hsic(first: Tensor, second: Tensor) -> Tensor:
     return (products + sums - rows) / (count * (count - 3))
 
 
-def grams_of(model: nn.Module, images: Tensor, batch: int = 64) -> list[Tensor]:
-    """Computes Gram matrices (n, n) of the embedding and of each block's output, over all tokens of an image.
+def grams_of(model: nn.Module, spec: ModelSpec, images: Tensor, batch: int = 64) -> list[Tensor]:
+    """Computes Gram matrices (n, n) of the embedding and of each block's output, over all positions of an image.
 
     Features are centred over the images first; otherwise their common part would use up the floating-point digits.
     """
-    blocks = list(model.get_submodule("blocks").children())
+    blocks = blocks_of(model, spec)
     features: list[list[Tensor]] = [[] for _ in range(len(blocks) + 1)]
 
     def keep(number: int) -> Any:
@@ -113,8 +115,8 @@ class Comparison:
     Attributes:
         against: the cell with the trained weights; None for the cell itself.
         tensors: similarity of each parameter.
-        components: similarity of each component of a block, over all layers; "matrices" are the large matrices of all
-            blocks together, "all" is the whole model.
+        components: similarity of each component of a block, over all layers of its stage; "matrices" are the matrices
+            of all blocks together, "all" is the whole model.
         cka: CKA of each layer as initialized with each trained one, the embedding first: (L + 1, L + 1).
     """
 
@@ -134,22 +136,34 @@ def compare(
 ) -> Comparison:
     """Compares two models of the same shapes."""
     first, second = (dict(model.named_parameters()) for model in (initial, trained))
-    layers = range(cell.target.depth)
+    stacks, others = (layers_of(model, cell.target) for model in (initial, trained))
     components = {}
-    for name in cell.target.block_shapes():
-        a, b = (torch.cat([p[f"blocks.{layer}.{name}"].flatten() for layer in layers]) for p in (first, second))
-        components[name] = likeness(a, b)
-    large = [name for name in first if name.startswith("blocks.") and name.endswith(tuple(block_matrices(cell.target)))]
-    matrices = [torch.cat([p[name].flatten() for name in large]) for p in (first, second)]
+    for component in stacks:
+        a, b = (torch.cat([layer.flatten() for layer in each[component]]) for each in (stacks, others))
+        components[component] = likeness(a, b)
+    large = {name for line in _matrix_names(cell.target).values() for name in line if name}
+    block_matrices = [torch.cat([p[name].flatten() for name in first if name in large]) for p in (first, second)]
     whole = [torch.cat([parameter.flatten() for parameter in p.values()]) for p in (first, second)]
-    grams, others = grams_of(initial, images), grams_of(trained, images)
+    grams, trained_grams = (grams_of(model, cell.target, images) for model in (initial, trained))
     return Comparison(
         cell,
         against,
         {name: likeness(first[name], second[name]) for name in first},
-        {**components, "matrices": likeness(*matrices), "all": likeness(*whole)},
-        [[_cka(gram, other) for other in others] for gram in grams],
+        {**components, "matrices": likeness(*block_matrices), "all": likeness(*whole)},
+        [[_cka(gram, other) for other in trained_grams] for gram in grams],
     )
+
+
+def _matrix_names(spec: ModelSpec) -> dict[str, list[str | None]]:
+    """Lists the parameter that each matrix is in every block; None in blocks that have none such."""
+    names: dict[str, list[str | None]] = {}
+    components = spec.components()
+    for short, of_stages in matrices(spec).items():
+        names[short] = []
+        for number, stage in enumerate(spec.stages()):
+            name = components[of_stages[number]][1] if number in of_stages else None
+            names[short] += [stage.parameter(layer, name) if name else None for layer in range(stage.depth)]
+    return names
 
 
 def analyse(
@@ -217,11 +231,12 @@ def _summary(comparison: Comparison) -> tuple[str, ...]:
 
 
 def _page(found: Sequence[Comparison], shown: Samples) -> Page:
+    several = any(len(comparison.cell.target.stages()) > 1 for comparison in found)
     page = Page(
         "Initial weights beside trained ones, and what they compute",
         "From left to right: cosine similarity of the blocks' matrices; distance |initial - trained| / |trained|; "
         f"linear CKA of what layers compute on {len(shown.labels)} images of the {shown.split} split, layer 0 the "
-        "embedding. The CSV has every tensor.",
+        f"embedding.{' White lines stand between stages.' * several} The CSV has every tensor.",
         count=3 * len(found),
         across=3,
         height=0.8,
@@ -251,21 +266,28 @@ Colors = tuple[str, float, float]
 def _tensors(axes: Axes, comparison: Comparison, measure: str, colors: Colors) -> None:
     values = _values(comparison, measure)
     _heat(axes, values, colors)
-    names = block_matrices(comparison.cell.target).values()
-    axes.set_yticks(range(len(names)), list(names))
+    names = list(matrices(comparison.cell.target))
+    axes.set_yticks(range(len(names)), names)
     _layers(axes, range(1, len(values[0]) + 1))
+    for place in _ends_of_stages(comparison):
+        axes.axvline(place - 0.5, color="white", linewidth=1.2)
     axes.set_xlabel(f"layer: {measure}")
     if len(values[0]) <= _WRITTEN:
         _write(axes, values, colors)
 
 
 def _values(comparison: Comparison, measure: str) -> list[list[float | None]]:
-    """Lists a measure of the large matrices, layer by layer."""
-    target = comparison.cell.target
+    """Lists a measure of the matrices, layer by layer."""
     return [
-        [getattr(comparison.tensors[f"blocks.{layer}.{name}"], measure) for layer in range(target.depth)]
-        for name in block_matrices(target)
+        [getattr(comparison.tensors[name], measure) if name else None for name in line]
+        for line in _matrix_names(comparison.cell.target).values()
     ]
+
+
+def _ends_of_stages(comparison: Comparison) -> list[int]:
+    """Counts the layers up to the end of each stage but the last."""
+    depths = [stage.depth for stage in comparison.cell.target.stages()]
+    return list(itertools.accumulate(depths))[:-1]
 
 
 def _write(axes: Axes, values: Sequence[Sequence[float | None]], colors: Colors) -> None:
@@ -283,6 +305,9 @@ def _write(axes: Axes, values: Sequence[Sequence[float | None]], colors: Colors)
 def _representations(axes: Axes, comparison: Comparison) -> None:
     _heat(axes, comparison.cka, ("viridis", 0.0, 1.0))
     axes.invert_yaxis()
+    for place in _ends_of_stages(comparison):
+        axes.axvline(place + 0.5, color="white", linewidth=0.8)
+        axes.axhline(place + 0.5, color="white", linewidth=0.8)
     depth = comparison.cell.target.depth
     step = 1 + depth // 5
     axes.set_yticks(range(0, depth + 1, step))

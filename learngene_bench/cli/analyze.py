@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from learngene_bench.analysis.cells import choose
+from learngene_bench.analysis.cells import ANY_FAMILY, OF_ATTENTION, check_plain_attention, choose
 from learngene_bench.cli import common
 from learngene_bench.plugins.registry import Registry
 from learngene_bench.runs.leaderboard import open_runs
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from learngene_bench.analysis.cells import AnalyzedCell
     from learngene_bench.analysis.report import Analysis
 
-KINDS = ("attention-structure", "linear-structure", "copies", "attention-maps", "similarity")
+KINDS = (*OF_ATTENTION, *ANY_FAMILY)
 
 IMAGES = {"attention-maps": 4, "similarity": 256}
 
@@ -47,9 +47,9 @@ def analyze(
     kind: Annotated[
         str,
         typer.Argument(
-            help="attention-structure (diagonals of attention products), linear-structure (PCA of weights over "
-            "layers), copies (units that repeat others), attention-maps (where models look), or similarity (of initial "
-            "and trained weights)."
+            help="Any family of models: linear-structure (PCA of weights over layers), copies (units that repeat "
+            "others), or similarity (of initial and trained weights). Plain Vision Transformers (family vit) only: "
+            "attention-structure (diagonals of attention products), or attention-maps (where models look)."
         ),
     ],
     cells: common.CellsArgument = None,
@@ -81,6 +81,8 @@ def analyze(
     if weights is not Weights.INITIAL and kind == "similarity":
         raise UserError("--weights is not for similarity, which compares initial with fine-tuned weights")
     chosen = choose(open_runs(runs), cells or [])
+    if kind in OF_ATTENTION:
+        check_plain_attention(chosen, kind)
     registry = Registry(plugin or [])
     if kind == "similarity":
         made = _similarity(chosen, reference, split, images or IMAGES[kind], seed, registry)

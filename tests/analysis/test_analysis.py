@@ -13,6 +13,7 @@ from sklearn.decomposition import PCA
 from timm.models.vision_transformer import VisionTransformer
 
 from learngene_bench.analysis import attention_maps, attention_structure, copies, linear_structure, similarity
+from learngene_bench.analysis.blocks import layers_of
 from learngene_bench.analysis.models import _drawn
 from learngene_bench.analysis.tiles import spread
 from learngene_bench.api.initialize import initialize
@@ -109,7 +110,7 @@ def test_copies_beside_independent_units() -> None:
         both, half = (model.get_parameter(f"blocks.{layer}.{matrix}") for layer in (1, 2))
         both.copy_(both[:96, :24].tile(2, 2) * (1 + 1e-6 * torch.randn(both.shape)))
         half[:, 36:] = half[:, :12]
-    found = copies.repetitions(model, SPEC.depth, ["attn.proj.weight", matrix])
+    found = copies.repetitions(layers_of(model, SPEC), ["attn.proj.weight", matrix])
     outputs, inputs = found[matrix, "outputs"], found[matrix, "inputs"]
     assert [one.copies for one in outputs] == [0, 1, 0, 0]
     assert [one.copies for one in inputs] == [0, 1, 0.5, 0]
@@ -328,7 +329,7 @@ def test_a_model_beside_itself_and_beside_one_of_other_channels() -> None:
             for name in ("mlp.fc1.weight", "mlp.fc1.bias"):
                 block.get_parameter(name).copy_(block.get_parameter(name)[order].clone())
             block.get_parameter("mlp.fc2.weight").copy_(block.get_parameter("mlp.fc2.weight")[:, order].clone())
-    grams, permuted = (similarity.grams_of(m, images(24), batch=10) for m in (model, other))
+    grams, permuted = (similarity.grams_of(m, SPEC, images(24), batch=10) for m in (model, other))
     assert len(grams) == 5
     for gram, same in zip(grams, permuted, strict=True):
         assert similarity._cka(gram, same) == pytest.approx(1)

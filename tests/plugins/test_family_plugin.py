@@ -29,7 +29,7 @@ def test_methods_are_measured_on_another_family(installed: Callable[..., Any], t
     export = lgbench("export", "he", "depth", "4", "--runs", "runs", "-o", "model.safetensors", status=2).stderr
     assert "timm cannot build models of the family 'mixer'" in export
     attention = lgbench("analyze", "attention-structure", "he", "--runs", "runs", status=2).stderr
-    assert "a model of the family 'mixer' has no attention to look at" in attention
+    assert "not for the family mixer, to which linear-structure, copies and similarity apply" in attention
 
 
 def test_a_family_refuses_settings_of_another(installed: Callable[..., Any]) -> None:

@@ -47,16 +47,21 @@ class MaterialisedModel(nn.Module):
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
         self.spec = spec
-        self.set_drop_path(0.0)
+        self._drop_path = 0.0
+        self._skeleton: tuple[nn.Module, ...] = ()
 
     def set_drop_path(self, rate: float) -> None:
         """Sets the stochastic depth rate while training; `Context.train` sets that of its recipe."""
-        # In a tuple, so that the skeleton's meta parameters are not parameters of this module.
-        self._skeleton = (build_model(self.spec, drop_path=rate, device="meta"),)
+        if rate != self._drop_path:
+            self._drop_path, self._skeleton = rate, ()
 
     @property
     def skeleton(self) -> nn.Module:
-        """The model without weights."""
+        """The model without weights, built when it is first needed."""
+        if not self._skeleton:
+            skeleton = build_model(self.spec, drop_path=self._drop_path, device="meta").train(self.training)
+            # In a tuple, so that the skeleton's meta parameters are not parameters of this module.
+            self._skeleton = (skeleton,)
         return self._skeleton[0]
 
     def weights(self) -> dict[str, Tensor]:
@@ -74,7 +79,8 @@ class MaterialisedModel(nn.Module):
         return functional_call(self.skeleton, weights, (images,))
 
     def train(self, mode: bool = True) -> Self:
-        self.skeleton.train(mode)
+        for skeleton in self._skeleton:
+            skeleton.train(mode)
         return super().train(mode)
 
 

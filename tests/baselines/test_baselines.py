@@ -254,7 +254,16 @@ def test_ancestors_of_other_sizes() -> None:
 @pytest.mark.slow
 def test_a_whole_run(tmp_path: Path) -> None:
     lgbench = [sys.executable, "-c", "from learngene_bench.cli.main import main; main()"]
-    arguments = ["run", "-m", "mimetic,weight-selection,ligo,jax", "--quick", "--runs", str(tmp_path / "runs")]
+    arguments = [
+        "run",
+        "--executor",
+        "inline",
+        "-m",
+        "mimetic,weight-selection,ligo,jax",
+        "--quick",
+        "--runs",
+        str(tmp_path / "runs"),
+    ]
     done = subprocess.run([*lgbench, *arguments], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr + done.stdout
     for title in ("Mimetic", "Wt Select", "LiGO", "timm jax", "its source has 4 layers already"):

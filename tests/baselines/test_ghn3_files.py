@@ -123,7 +123,17 @@ def test_a_file_that_is_none_is_refused_in_one_line(
 @pytest.mark.slow
 def test_a_run_with_weights_from_a_file(weights: Path, tmp_path: Path) -> None:
     """Its record says what the weights are and what they left alone; another file in its place is not taken for it."""
-    arguments = ["run", "--method", "ghn3", "--set", f"ghn3.weights={weights}", "--runs", str(tmp_path / "runs")]
+    arguments = [
+        "run",
+        "--executor",
+        "inline",
+        "--method",
+        "ghn3",
+        "--set",
+        f"ghn3.weights={weights}",
+        "--runs",
+        str(tmp_path / "runs"),
+    ]
     arguments += ["--quick", "--set", "model.class_token=true", "--set", "grid.depths=[1]"]
     assert run_command(arguments) == 0
     (path,) = (tmp_path / "runs" / "cell").glob("*/result.json")

@@ -48,7 +48,18 @@ def test_the_next_step_keeps_the_contract_too() -> None:
 @pytest.mark.slow
 def test_what_is_written_runs_beside_other_methods(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["new", "my-init", "--output", "own/my_init.py"]) == 0
-    command = ["run", "--plugin", "own/my_init.py", "--method", "my-init,he", "--grid", "depth", "--quick"]
+    command = [
+        "run",
+        "--executor",
+        "inline",
+        "--plugin",
+        "own/my_init.py",
+        "--method",
+        "my-init,he",
+        "--grid",
+        "depth",
+        "--quick",
+    ]
     assert run_command(command) == 0
     assert "My Init" in capsys.readouterr().out
     assert len(list(Path("runs/cell").iterdir())) == 4

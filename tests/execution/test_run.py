@@ -134,7 +134,7 @@ def test_a_worker_that_dies_is_a_failure_of_its_stage_alone(preset: Path, tmp_pa
 def test_a_method_that_fails_stops_nobody_else(preset: Path, tmp_path: Path) -> None:
     runs, plugin = tmp_path / "runs", tmp_path / "mine.py"
     plugin.write_text(PLUGIN.format(body="raise ValueError('six is\\ntoo deep')"))
-    arguments = ["-m", "mine,he", "--plugin", str(plugin)]
+    arguments = ["-m", "mine,he", "--plugin", str(plugin), "--executor", "inline"]
     first = run(preset, runs, *arguments, status=1)
     assert "mine micro depth 6 seed 0: ValueError: six is" in first.stdout
     assert "Traceback" not in first.stdout + first.stderr

@@ -259,7 +259,7 @@ def test_from_the_command_line(tmp_path: Path) -> None:
     """Every method makes its gene and two targets, the gene file says how, and layers that share still do."""
     lgbench = [sys.executable, "-c", "from learngene_bench.cli.main import main; main()"]
     methods = "share,telg,sws,heru-lg,auto-lg,auto-lg:selection=similarity"
-    arguments = ["run", "-m", methods, "--quick", "--runs", str(tmp_path), "--workers", "1"]
+    arguments = ["run", "-m", methods, "--quick", "--runs", str(tmp_path), "--executor", "inline"]
     done = subprocess.run([*lgbench, *arguments], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr + done.stdout
     records = [json.loads(path.read_text()) for path in tmp_path.glob("cell/*/result.json")]

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 FAMILY = {"learngene_bench.families": {"mixer": "toy_mixer:Mixers"}}
-RUN = ("run", "--grid", "depth", "--quick", "--set", "model.family=mixer", "--set", "model.patch_size=3")
+MIXER = ("--set", "model.family=mixer", "--set", "model.patch_size=3")
+RUN = ("run", "--executor", "inline", "--grid", "depth", "--quick", *MIXER)
 
 
 @pytest.mark.slow

@@ -16,7 +16,8 @@ def test_a_method_with_a_gene_is_one_file(installed: Callable[..., Any]) -> None
     lgbench = installed({})
     assert " passed, 0 failed" in lgbench("check", "mean-block", "--plugin", str(FILE)).stdout
     methods = "he,mean-block,mean-block:noise=0.01"
-    run = ("run", "--plugin", str(FILE), "--method", methods, "--grid", "depth", "--quick", "--runs", "runs")
+    targets = ("--plugin", str(FILE), "--method", methods, "--grid", "depth", "--quick")
+    run = ("run", "--executor", "inline", *targets, "--runs", "runs")
     assert "Mean block" in lgbench(*run).stdout
     report = lgbench("report", "--runs", "runs").stdout
     assert "noise=0.01" in report

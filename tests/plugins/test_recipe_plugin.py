@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 METHOD = {"learngene_bench.initializers": {"adapter-first": "toy_adapter:Adapter"}}
-RUN = ("run", "--grid", "depth", "--method", "adapter-first", "--set", "grid.depths=[4]", "--runs", "runs")
+TARGETS = ("--grid", "depth", "--method", "adapter-first", "--set", "grid.depths=[4]")
+RUN = ("run", "--executor", "inline", *TARGETS, "--runs", "runs")
 
 
 @pytest.mark.slow

@@ -37,7 +37,7 @@ def records_of(runs: Path, kind: str = "cell") -> list[dict[str, Any]]:
 
 def run(lgbench: Callable[..., Any], preset: str, *arguments: str, status: int = 0) -> Any:
     common = ("--preset", preset, "--grid", "depth", "--runs", "runs", "--set", "grid.depths=[2]")
-    return lgbench("run", *common, *arguments, status=status)
+    return lgbench("run", "--executor", "inline", *common, *arguments, status=status)
 
 
 @pytest.mark.slow
@@ -76,7 +76,7 @@ def test_a_recipe_that_does_not_suit_a_task_kind_is_refused_in_one_line(
 @pytest.mark.slow
 def test_a_metric_is_one_file(installed: Callable[..., Any], tmp_path: Path) -> None:
     lgbench = installed(CONFIDENCE)
-    lgbench("run", "--method", "he", "--grid", "depth", "--quick", "--runs", "runs")
+    lgbench("run", "--executor", "inline", "--method", "he", "--grid", "depth", "--quick", "--runs", "runs")
     for record in records_of(tmp_path / "runs"):
         assert {"top1", "top5", "nll", "confidence"} == record["metrics"].keys() == record["initial_metrics"].keys()
         assert 0.1 < record["metrics"]["confidence"] < 1

@@ -20,7 +20,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The runs folder that all grids share, as genes and ancestors are the same."""
     folder = tmp_path_factory.mktemp("grids") / "runs"
     for grid in shipped_files("grid"):
-        lgbench("run", "--method", "all", "--grid", grid, "--quick", "--runs", str(folder))
+        lgbench("run", "--executor", "inline", "--method", "all", "--grid", grid, "--quick", "--runs", str(folder))
     return folder
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from learngene_bench.contracts.family import ModelSpec
 from learngene_bench.contracts.gene import Gene
 from learngene_bench.contracts.initializer import GeneRequest, Initializer, NoOptions, Pretrained
-from learngene_bench.models.weights import inherited_non_block, write_weights
+from learngene_bench.models.weights import inherited_blocks, inherited_non_block, write_weights
 
 if TYPE_CHECKING:
     from torch import nn
@@ -45,7 +45,7 @@ class DirectPretraining(Initializer[NoOptions]):
 
     def initialize(self, model: nn.Module, target: ModelSpec, gene: Gene | None, context: Context) -> None:
         assert gene is not None
-        blocks = {name: tensor for name, tensor in gene.tensors.items() if target.is_in_block(name)}
+        blocks = inherited_blocks(gene.tensors, gene.family, target)
         current = dict(model.named_parameters())
         others = inherited_non_block(gene.tensors, gene.family, target, current, head=context.same_task)
         write_weights(model, {**blocks, **others})

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from learngene_bench.contracts.family import ModelSpec
 from learngene_bench.contracts.initializer import Initializer, NoOptions
-from learngene_bench.models.weights import write_weights, xavier
+from learngene_bench.models.weights import write_weights, xavier_by_name
 from learngene_bench.util.lazy import torch
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ class He(Initializer[NoOptions]):
 
     qkv ~ U(-v, v) with v = sqrt(6 / (rows / 3 + columns)), as query, key and value are three D x D matrices; the other
     linear layers Xavier-uniform; the patch convolution U(-v, v) with v = sqrt(6 / (channels * p * p + D)); biases 0.
+    Other models start by the same rule: convolutions between stages count like patches, depthwise ones have
+    v = sqrt(6 / (k * k + k * k)).
 
     Choices of this suite: MoCo-v3 fixes a 2-D sine-cosine position embedding; here positions stay learned and keep the
     preset's base initialization. On another task than the source the head keeps it too, as under every method that does
@@ -41,5 +43,5 @@ class He(Initializer[NoOptions]):
             if name.endswith("bias"):
                 weights[name] = torch.zeros(shape)
             elif name.endswith("weight") and len(shape) in (2, 4):  # matrices, and a patch convolution as one
-                weights[name] = xavier(shape, generator, parts=3 if name.endswith("qkv.weight") else 1)
+                weights[name] = xavier_by_name(name, shape, generator)
         write_weights(model, {name: weight for name, weight in weights.items() if name not in kept})

@@ -12,7 +12,7 @@ from learngene_bench.config.section import Section
 from learngene_bench.contracts.family import ModelSpec
 from learngene_bench.contracts.gene import Gene
 from learngene_bench.contracts.initializer import GeneRequest, Initializer, Pretrained
-from learngene_bench.models.weights import inherited_non_block, write_weights
+from learngene_bench.models.weights import inherited_blocks, inherited_non_block, write_weights
 from learngene_bench.util.errors import UserError
 from learngene_bench.util.lazy import torch
 
@@ -69,9 +69,8 @@ class WeightSelection(Initializer[WeightSelectionOptions]):
         if target.width >= teacher.width:
             return f"not narrower than its teacher of width {teacher.width}"
         larger = teacher.components()
-        for key, (stage, name) in target.components().items():
-            teachers = larger[key][0].shapes[name] if key in larger else stage.shapes[name]
-            if any(s > t for s, t in zip(stage.shapes[name], teachers, strict=True)):
+        for key, (stage, name) in teacher.in_sizes_of(target).components().items():
+            if any(s > t for s, t in zip(stage.shapes[name], larger[key][0].shapes[name], strict=True)):
                 return f"{key} is larger than its teacher's"
         return None
 
@@ -91,8 +90,8 @@ class WeightSelection(Initializer[WeightSelectionOptions]):
         return {name: shape for name, shape in target.parameter_shapes().items() if "rpe_" not in name}
 
     def prepare(self, request: GeneRequest, context: Context) -> Gene:
-        parameters = dict(context.ancestors["teacher"].named_parameters())
-        return Gene(self.name, request.family, {name: parameters[name] for name in parameters if "head" not in name})
+        parameters, head = context.ancestors["teacher"].named_parameters(), request.family.head_shapes()
+        return Gene(self.name, request.family, {name: each for name, each in parameters if name not in head})
 
     def initialize(self, model: nn.Module, target: ModelSpec, gene: Gene | None, context: Context) -> None:
         assert gene is not None
@@ -100,7 +99,7 @@ class WeightSelection(Initializer[WeightSelectionOptions]):
         # The teacher in the target's sizes: other differences, image size and class token, are no matter of selection.
         narrow = replace(gene.family.in_sizes_of(target), classes=0)
         selected = {name: select(gene.tensors[name], shape) for name, shape in narrow.parameter_shapes().items()}
-        blocks = {name: tensor for name, tensor in selected.items() if target.is_in_block(name) and name in current}
+        blocks = inherited_blocks(selected, narrow, target)
         write_weights(model, {**blocks, **inherited_non_block(selected, narrow, target, current, head=False)})
 
 

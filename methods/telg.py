@@ -27,7 +27,7 @@ class Telg(DistilledBlocks[TelgOptions]):
 
     Faithful to the authors' code (AlphaXia/TLEG): what is linear, the coefficient, and where it starts: base and slope
     of a matrix are both drawn like an ordinary matrix, of a bias both are 0, of a norm weight the base is 1 and the
-    slope 0.
+    slope 0. So the slope of whatever starts alike in all layers is 0.
     Choices of this suite: matrices are drawn by the preset's base initialization, which is the authors' truncated
     normal of std .02 except where very small models need another. The authors' models have no iRPE, so the parameter
     column counts no tables; where the preset's models have them, they are linear in depth too, from 0.
@@ -54,4 +54,4 @@ class Telg(DistilledBlocks[TelgOptions]):
 
     def initial_templates(self, name: str, layers: Tensor) -> Tensor:
         base, slope = layers
-        return torch.stack([base, slope if slope.dim() > 1 else torch.zeros_like(slope)])
+        return torch.stack([base, torch.zeros_like(slope) if torch.equal(base, slope) else slope])

@@ -19,6 +19,8 @@ HEAVY = ("torch", "timm", "torchvision", "scipy", "sklearn", "pandas", "matplotl
         ["info", "wave"],
         ["plan", "--method", "all", "--seeds", "3"],
         ["plan", "-m", "he", "--format", "json"],
+        ["plan", "--method", "all", "--set", "model.family=swin"],
+        ["plan", "--method", "all", "--set", "model.family=convnext", "--preset", "imagenet"],
         ["data", "list"],
     ],
 )

@@ -256,6 +256,17 @@ class ModelFamily(ABC):
             if name in weights and tuple(weights[name].shape) == shape
         }
 
+    def inherited_blocks(self, weights: Mapping[str, Tensor], source: Any, target: Any) -> dict[str, Tensor]:
+        """Returns what a target inherits in its blocks from a model of its own depth and width.
+
+        A family overrides this if such parameters can be adapted, as biases of positions can to another window.
+
+        Args:
+            weights: parameters of the source, by name; those that the target has not are left out.
+        """
+        names = target.parameter_shapes()
+        return {name: each for name, each in weights.items() if name in names and target.is_in_block(name)}
+
     def timm_call(self, spec: Any) -> tuple[str, dict[str, Any]]:
         """Name and keyword arguments with which `timm.create_model` builds the model.
 

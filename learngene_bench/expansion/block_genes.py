@@ -20,7 +20,7 @@ from learngene_bench.contracts.family import ModelSpec
 from learngene_bench.contracts.gene import NON_BLOCK, Gene
 from learngene_bench.contracts.initializer import Distiller, GeneRequest, Initializer, OptionsType
 from learngene_bench.expansion.algebra import Expansion
-from learngene_bench.models.weights import inherited_non_block, write_weights
+from learngene_bench.models.weights import inherited_blocks, inherited_non_block, write_weights
 from learngene_bench.util.lazy import torch
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class BlockInitializer(Initializer[OptionsType]):
     def initialize(self, model: nn.Module, target: ModelSpec, gene: Gene | None, context: Context) -> None:
         assert gene is not None
         current = dict(model.named_parameters())
-        family = gene.family.with_depth(target.depth)
+        family = gene.family.in_sizes_of(target)
         scalers = [self.scalers(stage.depth, gene.facts) for stage in family.stages()]
         expanded = block_expansion(family, scalers, gene.part("templates")).materialise()
         # A layer without a template keeps its base initialization; so do iRPE tables that only one of both models has.
@@ -87,7 +87,8 @@ class BlockInitializer(Initializer[OptionsType]):
             for layer, row in enumerate(rows)
             if any(row)
         ]
-        blocks = {name: w for name, w in expanded.items() if name.startswith(tuple(layers)) and name in current}
+        chosen = {name: weight for name, weight in expanded.items() if name.startswith(tuple(layers))}
+        blocks = inherited_blocks(chosen, family, target)
         non_block = inherited_non_block(gene.part(NON_BLOCK), family, target, current, head=context.same_task)
         write_weights(model, {**blocks, **non_block})
 

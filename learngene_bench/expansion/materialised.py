@@ -60,8 +60,12 @@ class MaterialisedModel(nn.Module):
         """The model without weights, built when it is first needed."""
         if not self._skeleton:
             skeleton = build_model(self.spec, drop_path=self._drop_path, device="meta").train(self.training)
-            # In a tuple, so that the skeleton's meta parameters are not parameters of this module.
+            # In a tuple, so that the skeleton's meta parameters are not parameters of this module. Its buffers have
+            # values, and follow this module to another device.
             self._skeleton = (skeleton,)
+            device = next((parameter.device for parameter in self.parameters()), None)
+            for name, buffer in skeleton.named_buffers():
+                self.register_buffer(ParameterTable.key(name), buffer.to(device), persistent=False)
         return self._skeleton[0]
 
     def weights(self) -> dict[str, Tensor]:
@@ -76,7 +80,9 @@ class MaterialisedModel(nn.Module):
         # Not in reduced precision: ordinary models keep their weights in float32 under autocast too.
         with torch.autocast(images.device.type, enabled=False):
             weights = self.weights()
-        return functional_call(self.skeleton, weights, (images,))
+        skeleton = self.skeleton
+        buffers = {name: getattr(self, ParameterTable.key(name)) for name, _ in skeleton.named_buffers()}
+        return functional_call(skeleton, {**weights, **buffers}, (images,))
 
     def train(self, mode: bool = True) -> Self:
         for skeleton in self._skeleton:
@@ -122,4 +128,10 @@ class ExpandedModel(MaterialisedModel):
         shapes = {component: stage.shapes[name] for component, (stage, name) in self.spec.components().items()}
         vectors = {f"templates.{ParameterTable.key(name)}" for name in self.templates.names if len(shapes[name]) == 1}
         spared: set[str] = getattr(self.skeleton, "no_weight_decay", set)()  # of timm's models: positions, class token
+        components = self.spec.components()
+        vectors |= {
+            f"templates.{ParameterTable.key(name)}"
+            for name in self.templates.names
+            if components[name][0].parameter(0, components[name][1]) in spared
+        }
         return scalers | vectors | {f"non_block.{ParameterTable.key(name)}" for name in spared}

@@ -63,7 +63,22 @@ def inherited_non_block(
     return family_of(target).inherited_non_block(weights, source, target, current, head=head)
 
 
-def xavier(shape: tuple[int, ...], generator: Generator, parts: int = 1) -> Tensor:
+def inherited_blocks(weights: Mapping[str, Tensor], source: ModelSpec, target: ModelSpec) -> dict[str, Tensor]:
+    """Returns what a target inherits in its blocks from a model of its own depth and width; see `ModelFamily`."""
+    return family_of(target).inherited_blocks(weights, source, target)
+
+
+def xavier_by_name(name: str, shape: tuple[int, ...], generator: Generator) -> Tensor:
+    """Draws a Xavier-uniform weight of a model, as what it is by its name.
+
+    In a depthwise convolution (`conv_dw`), an input reaches as many outputs as the kernel has places.
+    """
+    if name.endswith("conv_dw.weight"):
+        return xavier(shape, generator, parts=shape[0] / math.prod(shape[1:]))
+    return xavier(shape, generator, parts=3 if name.endswith("qkv.weight") else 1)
+
+
+def xavier(shape: tuple[int, ...], generator: Generator, parts: float = 1) -> Tensor:
     """Draws a Xavier-uniform matrix; axes after the first are columns (a patch convolution is a matrix too).
 
     Args:

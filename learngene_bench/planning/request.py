@@ -66,7 +66,7 @@ def build_request(
     chosen = load_preset(preset, for_preset, chosen_grid, registry.recipe_fallbacks)
     if chosen.teacher.is_loaded and (unused := sorted(key for key in for_preset if key.startswith("teacher.recipe"))):
         raise UserError(f"--set {unused[0]}: the teacher is loaded, nothing trains it")
-    reference = load_preset(preset)
+    reference = _reference(preset, for_preset.get("model.family"))
     if methods is None and chosen_grid.methods is None:
         raise UserError(
             f"--method is missing, and grid {chosen_grid.name!r} names no methods (as in --method wave,he; "
@@ -77,6 +77,20 @@ def build_request(
         chosen_grid = quick_grid(chosen_grid, chosen)
     specs = parse_methods(methods or chosen_grid.methods or "", registry, options)
     return Request(chosen, reference, chosen_grid, specs, seeds, equal_budget)
+
+
+def _reference(preset: str, family: str | None) -> Preset:
+    """Reads the preset as its file has it, with what it says for the chosen model family: descriptions compare with it.
+
+    The family itself stays the file's own, so that the choice of another one is described.
+    """
+    as_written = load_preset(preset)
+    if family is None:
+        return as_written
+    of_family = load_preset(preset, {"model.family": family})
+    own = {name: value for name, value in as_written.model.items() if name == "family"}
+    others = {name: value for name, value in of_family.model.items() if name != "family"}
+    return of_family.model_copy(update={"model": {**own, **others}})
 
 
 def _parse_settings(

@@ -307,6 +307,13 @@ sizes.micro.width = 12
     assert (mine.sizes["micro"].width, mine.model["patch_size"]) == (36, 6)
 
 
+def test_a_plan_is_described_by_its_family_and_what_the_user_changes() -> None:
+    described = plan_of("he", "model.family=swin", preset="digits").setting_description
+    assert described == "digits, model.family=swin"
+    changed = plan_of("he", "model.family=swin", "model.window=2", preset="digits").setting_description
+    assert changed == "digits, model.window=2, model.family=swin"
+
+
 def test_a_mistake_in_what_a_preset_says_for_a_family_is_the_files(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(shipped_files("preset")["digits"].read_text() + "\n[families.mixer]\nsizes.micro.widht = 24\n")

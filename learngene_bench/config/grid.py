@@ -28,7 +28,12 @@ class Grid(Section):
         "all", description="names of the preset's sizes; or its middle one by width"
     )
     tasks: list[str] | None = Field(
-        None, min_length=1, description="names of the preset's downstream tasks, if the axis is 'task'; all when absent"
+        None,
+        min_length=1,
+        description="names of the preset's downstream tasks, if the axis is 'task'; when absent all of `task_kind`",
+    )
+    task_kind: str = Field(
+        "classification", description="kind of the downstream tasks that are measured when `tasks` is absent"
     )
     methods: str | None = Field(None, description="the rows when --method is not given, written like it")
     references: list[str] = Field(
@@ -40,6 +45,8 @@ class Grid(Section):
     def _has_one_axis(self) -> Grid:
         if self.tasks is not None and self.axis != "task":
             raise ValueError(f"tasks belong to a grid of axis 'task', not {self.axis!r}")
+        if self.task_kind != type(self).model_fields["task_kind"].default and self.axis != "task":
+            raise ValueError(f"task_kind belongs to a grid of axis 'task', not {self.axis!r}")
         if isinstance(self.sizes, list) and not self.sizes:
             raise ValueError("sizes is empty")
         return self

@@ -121,6 +121,7 @@ class DownstreamTask(Section):
     """A task that targets are fine-tuned on after they were initialized from what was learned on the source task."""
 
     data: dict[str, Any] = Field(description="`name` of the data set, and that data set's own options")
+    kind: str = Field("classification", description="task kind of the data: grids choose tasks by it")
     recipe: dict[str, Any] = Field({}, description="changes to the downstream recipe")
 
 
@@ -140,6 +141,10 @@ class Downstream(Section):
     def recipe_of(self, task: str) -> Recipe:
         """Returns the recipe as this task changes it."""
         return self.recipe.changed_by(self.tasks[task].recipe)
+
+    def of_kind(self, kind: str) -> list[str]:
+        """Names the tasks of this kind."""
+        return [name for name, task in self.tasks.items() if task.kind == kind]
 
 
 class Preset(_HasRecipes):

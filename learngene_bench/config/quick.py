@@ -19,7 +19,7 @@ def quick_preset(preset: Preset) -> Preset:
         teacher = teacher.model_copy(update={"recipe": _quick(teacher.recipe)})
     if downstream is not None:
         tasks = {
-            name: DownstreamTask(data=task.data, recipe=_but_length(task.recipe))
+            name: DownstreamTask(data=task.data, kind=task.kind, recipe=_but_length(task.recipe))
             for name, task in downstream.tasks.items()
         }
         downstream = downstream.model_copy(update={"recipe": _quick(downstream.recipe), "tasks": tasks})
@@ -40,7 +40,7 @@ def quick_grid(grid: Grid, preset: Preset) -> Grid:
     if isinstance(grid.sizes, list):
         first["sizes"] = grid.sizes[:1]
     if grid.axis == "task" and preset.downstream is not None:
-        first["tasks"] = list(grid.tasks or preset.downstream.tasks)[:2]
+        first["tasks"] = (grid.tasks or preset.downstream.of_kind(grid.task_kind))[:2] or None
     return grid.model_copy(update=first)
 
 

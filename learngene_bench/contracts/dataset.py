@@ -26,6 +26,7 @@ class DatasetFacts:
         image_size: side of the square images, pixels.
         train_images: images of the training split, the validation images not counted.
         kind: name of the task kind: what a model is asked about an image.
+        class_names: names of the classes, for records and pictures; empty where they are only numbers.
     """
 
     classes: int
@@ -35,6 +36,7 @@ class DatasetFacts:
     validation_images: int
     test_images: int
     kind: str = "classification"
+    class_names: tuple[str, ...] = ()
 
 
 class Split(Protocol):

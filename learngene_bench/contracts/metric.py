@@ -28,10 +28,12 @@ class Metric(ABC):
     Attributes:
         spec: name, unit, bounds, and how tables print it; `spec.name` is the name of the entry point.
         task_kinds: names of the task kinds that have this metric.
+        shared_sum: name of the sum, for metrics that are functions of one sum: it is accumulated once for all of them.
     """
 
     spec: ClassVar[MetricSpec]
     task_kinds: ClassVar[tuple[str, ...]]
+    shared_sum: ClassVar[str] = ""
 
     @abstractmethod
     def accumulate(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -54,6 +56,13 @@ class Metric(ABC):
             total: sum of `accumulate` over batches and processes, on the CPU.
             images: number of images.
         """
+
+    def by_class(self, total: Tensor) -> list[float | None] | None:
+        """Turns the sum into one value for each class, which the record of a cell keeps; None for a metric without.
+
+        A class that does not occur has the value None.
+        """
+        return None
 
 
 METRICS: Plugins[Metric] = Plugins("learngene_bench.metrics", "metric", Metric)

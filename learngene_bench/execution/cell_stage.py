@@ -23,7 +23,7 @@ from learngene_bench.schema.cost import CellCost, Cost, GeneCost
 from learngene_bench.schema.provenance import TaskData
 from learngene_bench.schema.record import CellRecord, Evaluation, FinetunedModel, GeneRecord, InitialWeights
 from learngene_bench.schema.stage import CellConfig
-from learngene_bench.training.evaluation import evaluate
+from learngene_bench.training.evaluation import evaluate, evaluate_classes
 from learngene_bench.training.inputs import new_model, plain_images, training_images
 from learngene_bench.training.loop import train
 from learngene_bench.training.run import TrainingRun
@@ -98,6 +98,7 @@ class CellStage(StageComputation[CellRecord]):
         )
         images = training_images(splits, recipe, self.device, self.num_workers, kind)
         trained = train(network, images, recipe, run)
+        by_class = evaluate_classes(network, held_out, self.compute_settings, metrics, facts.class_names)
         if not self.processes.is_rank0:
             return None
         save_tensors(model.cpu().state_dict(), self.folder.model)
@@ -121,6 +122,7 @@ class CellStage(StageComputation[CellRecord]):
             ),
             initial_weights=InitialWeights(sha256=initial["sha256"]),
             base_tensors=initialized.base_tensors,
+            class_metrics=by_class,
             model=FinetunedModel(sha256=file_hash(self.folder.model), mean=tuple(splits.mean), std=tuple(splits.std)),
         )
 

@@ -81,7 +81,13 @@ def tasks_of(preset: Preset, grid: Grid, source: Task) -> list[Task]:
         )
     known = preset.downstream.tasks
     tasks = []
-    for name in dict.fromkeys(grid.tasks or known):
+    chosen = grid.tasks or preset.downstream.of_kind(grid.task_kind)
+    if not chosen:
+        raise UserError(
+            f"grid {grid.name!r} measures on downstream tasks of the kind {grid.task_kind!r}, and preset "
+            f"{preset.name!r} has none"
+        )
+    for name in dict.fromkeys(chosen):
         if name not in known:
             raise unknown(f"task of preset {preset.name!r}", name, known)
         settings = known[name].data

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from learngene_bench.config.preset import Split
 from learngene_bench.schema.base import Address, Document, File, Sha256, Text
@@ -146,6 +146,8 @@ class CellRecord(CellResult):
     Attributes:
         curve: learning curve of the fine-tuning; its first point is of the target as initialized.
         base_tensors: names of the tensors that the method left at their base initialization; null if not recorded.
+        class_metrics: value of each class by name, by metric, after training; null for a class that does not occur.
+            Absent where no metric has a value for each class.
         provenance: where the record comes from.
         migrated_from: address under an earlier protocol, where the record was taken along from it.
     """
@@ -154,6 +156,7 @@ class CellRecord(CellResult):
 
     curve: tuple[CurvePoint, ...]
     base_tensors: tuple[Text, ...] | None = None
+    class_metrics: dict[str, dict[str, float | None]] | None = Field(None, exclude_if=lambda values: values is None)
     provenance: Provenance
     migrated_from: Address | None = None
 

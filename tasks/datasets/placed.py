@@ -81,7 +81,7 @@ class PlacedPictures(Dataset):
     def load(self) -> Splits:
         train, validation, test = self.pictures()
         centred = self._place(train.pixels, np.full((len(train.pixels), 2), self._margin // 2))
-        seen = self._disturb(centred, np.random.default_rng(0)) / 255.0
+        seen = disturbed(centred, self.options.noise, np.random.default_rng(0)) / 255.0
         return Splits(
             train=Images(centred, train.labels),
             validation=self._shown(validation, np.random.default_rng(1)),
@@ -100,15 +100,16 @@ class PlacedPictures(Dataset):
         pixels = pictures.pixels.repeat(self.options.placements, axis=0)
         labels = pictures.labels.repeat(self.options.placements)
         corners = random.integers(0, self._margin + 1, size=(len(pixels), 2))
-        return Images(self._disturb(self._place(pixels, corners), random), labels)
-
-    def _disturb(self, images: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:
-        """Adds noise and clips to what an image can hold, as training batches are (`batch_augment.py`)."""
-        noisy = images / 255.0 + self.options.noise * random.standard_normal(images.shape)
-        return (noisy.clip(0, 1) * 255).round().astype(np.uint8)
+        return Images(disturbed(self._place(pixels, corners), self.options.noise, random), labels)
 
     def _place(self, pixels: NDArray[np.uint8], corners: NDArray[np.int64]) -> NDArray[np.uint8]:
         canvas = np.zeros((len(pixels), 1, self.options.canvas, self.options.canvas), np.uint8)
         for image, picture, (top, left) in zip(canvas, pixels, corners, strict=True):
             image[0, top : top + SIDE, left : left + SIDE] = picture
         return canvas
+
+
+def disturbed(images: NDArray[np.uint8], noise: float, random: np.random.Generator) -> NDArray[np.uint8]:
+    """Adds noise and clips to what an image can hold, as training batches are (`batch_augment.py`)."""
+    noisy = images / 255.0 + noise * random.standard_normal(images.shape)
+    return (noisy.clip(0, 1) * 255).round().astype(np.uint8)

@@ -1,0 +1,200 @@
+"""Images with a label for each pixel, in two trees of files of the same names: `images/` and `annotations/`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
+
+from pydantic import Field
+
+from learngene_bench.config.section import Section
+from learngene_bench.contracts.dataset import Dataset, DatasetFacts, ProgressCallback, Splits
+from learngene_bench.data.decoded_cache import cached_array
+from learngene_bench.data.splits import Images
+from learngene_bench.tasks.datasets import arrays
+from learngene_bench.tasks.datasets.arrays import Square
+from learngene_bench.tasks.datasets.imagefolder import SUFFIXES
+from learngene_bench.tasks.datasets.label_maps import IGNORED, Meaning, decoded_labels
+from learngene_bench.tasks.datasets.listed import IMAGENET, checked_size
+from learngene_bench.util.errors import UserError
+from learngene_bench.util.files import address_of
+from learngene_bench.util.lazy import np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MEMORY_LIMIT = 8.0
+"""Largest size of all decoded images and labels, gigabytes."""
+
+
+class MapOptions(Section):
+    image_size: int = Field(ge=1, description="side of the square images that networks see, pixels")
+    channels: Literal[1, 3] = Field(3, description="3: RGB; 1: grey")
+    normalization: Literal["measured", "imagenet"] = Field(
+        "measured", description="mean and standard deviation of these training images, or those of ImageNet"
+    )
+    decoder: Literal["linear", "mask"] = Field("linear", description="decoder of the network, see docs/segmentation.md")
+
+
+class SegmentationFolderOptions(MapOptions):
+    root: Path = Field(description="the folder that holds images/ and annotations/")
+    classes: int = Field(ge=2, le=IGNORED, description="number of classes")
+    first_class: Literal[0, 1] = Field(0, description="number of the first class; 1 where 0 stands for no class")
+    ignored: list[int] = Field([IGNORED], description="numbers that stand for no class")
+    validation_fraction: float = Field(
+        0.1, gt=0, lt=1, description="part of train/ that is used for validation if there is no test/"
+    )
+
+
+class Pair(NamedTuple):
+    """An image and its label map.
+
+    Attributes:
+        name: path of the image within its split, without suffix.
+        sizes: bytes of both files.
+    """
+
+    name: str
+    image: Path
+    annotation: Path
+    sizes: tuple[int, int]
+
+
+class Pairs(NamedTuple):
+    """The files of the three splits, each sorted by name."""
+
+    train: list[Pair]
+    validation: list[Pair]
+    test: list[Pair]
+
+
+class SegmentationFolder(Dataset):
+    """`ROOT/images/SPLIT/NAME.jpg` and `ROOT/annotations/SPLIT/NAME.png` for the splits train, val and perhaps test.
+
+    An annotation is a grey or palette image of the size of its image, whose pixels are class numbers. Images are
+    resized (bicubic) to a shorter side of `image_size`, labels by nearest neighbour, and the centre square of both is
+    cut out: this is what is trained on and measured. All of them are kept in memory.
+
+    With `test/`, `val/` is the validation split; without, `val/` is the test split, and validation images are taken
+    from `train/` by a hash of their name.
+    """
+
+    Options: ClassVar[type[Section]] = SegmentationFolderOptions
+    location: ClassVar[frozenset[str]] = frozenset({"root"})
+    class_names: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def _root(self) -> Path:
+        root: Path = self.options.root  # type: ignore[attr-defined]
+        return root.expanduser()
+
+    @property
+    def _map_options(self) -> MapOptions:
+        assert isinstance(self.options, MapOptions)
+        return self.options
+
+    @property
+    def _meaning(self) -> Meaning:
+        options = self.options
+        assert isinstance(options, SegmentationFolderOptions)
+        return Meaning(options.classes, frozenset(options.ignored), options.first_class)
+
+    def label(self, name: str) -> str:
+        """Returns the folder's name, as every tree is another task."""
+        return self._root.resolve().name
+
+    def facts(self) -> DatasetFacts:
+        return self._facts(*map(len, self._pairs))
+
+    def _facts(self, train: int, validation: int, test: int) -> DatasetFacts:
+        options = self._map_options
+        return DatasetFacts(
+            self._meaning.classes,
+            options.channels,
+            options.image_size,
+            train,
+            validation,
+            test,
+            kind="segmentation" if options.decoder == "linear" else "segmentation-mask",
+            class_names=self.class_names,
+        )
+
+    def fingerprint(self) -> str:
+        """Hash of the names and sizes of the files in each split: quick, and the same wherever the root lies."""
+        return address_of(
+            {split: [(pair.name, *pair.sizes) for pair in pairs] for split, pairs in self._pairs._asdict().items()}
+        )
+
+    @cached_property
+    def _pairs(self) -> Pairs:
+        train, val = self._pairs_of("train"), self._pairs_of("val")
+        if self._folders("test")[0].is_dir():
+            return Pairs(train, val, self._pairs_of("test"))
+        assert isinstance(self.options, SegmentationFolderOptions)
+        by_hash = sorted(train, key=lambda pair: hashlib.sha256(pair.name.encode("utf-8", "surrogateescape")).digest())
+        taken = max(1, round(self.options.validation_fraction * len(train)))
+        if taken >= len(train):
+            raise UserError(f"{self._folders('train')[0]}: {len(train)} image is too few for training and validation")
+        return Pairs(sorted(by_hash[taken:]), sorted(by_hash[:taken]), val)
+
+    def _folders(self, split: str) -> tuple[Path, Path]:
+        """Returns the folders of a split's images and annotations."""
+        return self._root / "images" / split, self._root / "annotations" / split
+
+    def _pairs_of(self, split: str) -> list[Pair]:
+        images, annotations = self._folders(split)
+        for folder in (images, annotations):
+            if not folder.is_dir():
+                raise UserError(f"{folder}: no such folder; {self._how_to_get_it()}")
+        found = []
+        for image in sorted(path for path in images.rglob("*") if path.suffix.lower() in SUFFIXES):
+            name = image.relative_to(images).with_suffix("").as_posix()
+            annotation = annotations / f"{name}.png"
+            if not annotation.is_file():
+                raise UserError(f"{annotation}: not there, and the image {image} needs it")
+            found.append(Pair(name, image, annotation, (_bytes(image), _bytes(annotation))))
+        if not found:
+            raise UserError(f"{images}: no images in it (known suffixes: {' '.join(SUFFIXES)})")
+        return found
+
+    def _how_to_get_it(self) -> str:
+        return "data.root must hold images/SPLIT and annotations/SPLIT for the splits train and val"
+
+    def load(self) -> Splits:
+        options, pairs = self._map_options, self._pairs
+        size = sum(map(len, pairs)) * (options.channels + 1) * options.image_size**2 / 1e9
+        if size > MEMORY_LIMIT:
+            raise UserError(f"{self._root}: {size:.3g} GB in memory, more than {MEMORY_LIMIT:g}: reduce image_size")
+        train, validation, test = map(self._split, pairs)
+        mean, std = IMAGENET if options.normalization == "imagenet" else arrays.measured(train.images)
+        return Splits(train, validation, test, mean, std)
+
+    def _split(self, pairs: Sequence[Pair]) -> Images:
+        options, meaning = self._map_options, self._meaning
+        square = Square(options.image_size, options.channels)
+        paths, side = [pair.image for pair in pairs], options.image_size
+        shape = (len(pairs), square.channels, side, side)
+        images = cached_array(paths, arrays.describe(square), shape, lambda: arrays.decode_all(paths, square))
+
+        def decode_labels() -> NDArray[np.uint8]:
+            return np.stack([decoded_labels(pair.annotation, pair.image, meaning, side) for pair in pairs])
+
+        files = [file for pair in pairs for file in (pair.annotation, pair.image)]
+        how = f"labels {meaning.classes} {sorted(meaning.ignored)} {meaning.first}; {arrays.describe(square)}"
+        return Images(images, cached_array(files, how, (len(pairs), side, side), decode_labels))
+
+    def verify(self, progress: ProgressCallback) -> list[str]:
+        """Decodes every image and every annotation."""
+        loaded, found = self.load(), []
+        for split, pairs in self._pairs._asdict().items():
+            labels = getattr(loaded, split).labels
+            part = float((labels == IGNORED).mean())
+            found.append(f"{split}: {len(pairs)} images with annotations, all decode; {part:.1%} of pixels ignored")
+        return found
+
+
+def _bytes(path: Path) -> int:
+    return checked_size(path, path.stat().st_size)

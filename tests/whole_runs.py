@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
+from learngene_bench.cli.main import run_command
 from learngene_bench.config.loader import shipped_files
 
 # Ctrl-C means what it does in a terminal, also where whoever started the tests ignores it.
@@ -35,6 +38,15 @@ def lgbench(*arguments: str, status: int = 0) -> subprocess.CompletedProcess[str
     done = subprocess.run([*LGBENCH, *arguments], capture_output=True, text=True, timeout=300)
     assert done.returncode == status, done.stderr + done.stdout
     return done
+
+
+def lgbench_here(*arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+    """Runs a command in this process, which has torch already: for tests that are about no process."""
+    output, error = io.StringIO(), io.StringIO()
+    with redirect_stdout(output), redirect_stderr(error):
+        returned = run_command(list(arguments))
+    assert returned == status, error.getvalue() + output.getvalue()
+    return subprocess.CompletedProcess(arguments, returned, output.getvalue(), error.getvalue())
 
 
 def run(preset: Path, runs: Path, *arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -189,5 +190,6 @@ def canonical(name: str) -> str:
 
 
 def _nearest(values: list[int], value: int) -> int:
-    """Index of the nearest value, the smaller of two that are as near."""
-    return min(range(len(values)), key=lambda index: abs(values[index] - value))
+    """Index of the nearest of sorted values, the smaller of two that are as near."""
+    above = bisect_left(values, value)
+    return min(range(max(0, above - 1), min(above + 1, len(values))), key=lambda index: abs(values[index] - value))

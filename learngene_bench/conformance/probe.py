@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tempfile
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -146,14 +146,14 @@ class Observations:
     copied: list[tuple[Trial, CopiedUnits]] = field(default_factory=list)
 
 
-def observe(registered: Registered, options: Mapping[str, Any]) -> Observations:
-    """Asks and tries everything; errors of the method become part of the observations.
+def observe(registered: Registered, options: Mapping[str, Any], targets: Collection[TinyTarget] = ()) -> Observations:
+    """Asks and tries everything, see `runner.check`; errors of the method become part of the observations.
 
     Raises:
         UserError: a wrong option.
     """
     registered.create(dict(options))
-    return _Probe(registered, options).observations()
+    return _Probe(registered, options).observations(targets)
 
 
 class _Probe:
@@ -166,8 +166,8 @@ class _Probe:
         self.changes: dict[str, dict[str, Any]] = {}
         self.calls = 0
 
-    def observations(self) -> Observations:
-        asked = [self.ask(target) for target in self.benchmark.targets()]
+    def observations(self, targets: Collection[TinyTarget]) -> Observations:
+        asked = [self.ask(target) for target in targets or self.benchmark.targets()]
         observed = Observations(self.registered, self.options, asked)
         observed.trials = [self.trial(declared, 0) for declared in observed.declared if declared.supported]
         sound = [trial for trial in observed.trials if not trial.failed]

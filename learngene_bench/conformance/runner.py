@@ -12,7 +12,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import Any
 
 from learngene_bench.conformance.checks import CHECKS
 from learngene_bench.conformance.findings import Check, Problem
+from learngene_bench.conformance.fixtures import TinyTarget
 from learngene_bench.conformance.probe import Observations, observe
 from learngene_bench.plugins.registry import Registered
 
@@ -69,15 +70,20 @@ class ConformanceReport:
         return all(outcome.status is not CheckStatus.FAILED for outcome in self.outcomes)
 
 
-def check(registered: Registered, options: Mapping[str, Any] | None = None) -> ConformanceReport:
+def check(
+    registered: Registered, options: Mapping[str, Any] | None = None, targets: Collection[TinyTarget] = ()
+) -> ConformanceReport:
     """Runs every check on one method, under these options.
+
+    Args:
+        targets: those that the method is tried on; every example of its family if none are given.
 
     Raises:
         UserError: a wrong option.
     """
     started = time.monotonic()
     options = options or {}
-    observed = observe(registered, options)
+    observed = observe(registered, options, targets)
     outcomes = [_check_import(registered), *(_outcome(each, observed) for each in CHECKS)]
     return ConformanceReport(
         registered.kind.name, options, registered.origin, tuple(outcomes), time.monotonic() - started

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import types
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import torch
 
 from learngene_bench.cli.main import run_command
 from learngene_bench.conformance import runner
-from learngene_bench.conformance.fixtures import shared_benchmark
+from learngene_bench.conformance.fixtures import TinyTarget, shared_benchmark
 from learngene_bench.conformance.runner import CheckStatus, ConformanceReport, Outcome, check
 from learngene_bench.contracts.dataset import Splits
 from learngene_bench.execution.cell_stage import CellStage
@@ -105,10 +106,10 @@ def with_gene(
     return WITH_GENE.format(prepare=prepare, keep=keep, trains=trains, more=more, declarations=declarations)
 
 
-def checked(tmp_path: Path, text: str) -> ConformanceReport:
+def checked(tmp_path: Path, text: str, targets: Collection[TinyTarget] = ()) -> ConformanceReport:
     path = tmp_path / "mine.py"
     path.write_text(text)
-    return check(Registry([path]).get("mine"))
+    return check(Registry([path]).get("mine"), targets=targets)
 
 
 TRAIN = """
@@ -312,7 +313,10 @@ def test_each_fault_is_found_by_the_check_that_is_about_it(
     # A process for each check that a module imports no torch takes longer than all other checks together.
     monkeypatch.setattr(runner, "_check_import", lambda _: Outcome("import", "", CheckStatus.PASSED, ""))
     text, expected, message = BROKEN[fault]
-    found = failures(checked(tmp_path, text))
+    every = shared_benchmark("vit").targets()
+    one_layer = next(target for target in every if target.spec.depth == 1)
+    with_token = next(target for target in every if target.plain_timm)
+    found = failures(checked(tmp_path, text, [every[0], one_layer, with_token]))
     assert list(found) == [expected], found
     assert any(message in problem for problem in found[expected]), found
 
@@ -331,7 +335,7 @@ def reachable(start: object) -> list[object]:
 
 def context_of_a_stage(folder: Path) -> tuple[MeteredContext, Splits]:
     """Returns what a benchmark hands to He-Init for its first cell."""
-    assert run_command(["run", "--quick", "--method", "he", "--grid", "depth", "--runs", str(folder)]) == 0
+    assert run_command(["run", "--executor", "inline", "--quick", "--method", "he", "--runs", str(folder)]) == 0
     address = min(path.name for path in (folder / "cell").iterdir())
     stage = CellStage(Runs(folder), address, Registry())
     return stage.make_context("target", stage.target, stage.config.recipes), stage.source[1]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from whole_runs import lgbench
+from whole_runs import lgbench_here as lgbench
 
 from learngene_bench.config.loader import shipped_files
 from learngene_bench.plugins.registry import Registry

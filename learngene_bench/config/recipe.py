@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from learngene_bench.config.section import Section
+from learngene_bench.config.section import Section, later
 
 RECIPES = ("pretraining", "condensation", "inheritance", "finetuning")
 """Recipes that the harness itself trains by, so that every preset has them. A recipe of another name belongs to the
@@ -90,13 +90,13 @@ class Recipe(Section):
     epochs: float | None = Field(None, ge=0, description="length in passes over the training set")
     iterations: int | None = Field(None, ge=0, description="length in optimizer steps")
     batch_size: int = Field(ge=1, description="images of an optimizer step")
-    learning_rate: float = Field(gt=0, description="AdamW's, at the top of the cosine schedule")
+    learning_rate: float = Field(gt=0, description="at the top of the schedule")
     minimum_learning_rate: float = Field(
         1e-5, ge=0, description="learning rate at the end of the schedule; learning_rate if that is lower"
     )
     warmup_epochs: float = Field(0.0, ge=0, description="epochs in which the learning rate rises linearly")
     warmup_learning_rate: float = Field(1e-6, ge=0, description="learning rate at the start of the warm-up")
-    weight_decay: float = Field(0.05, ge=0, description="AdamW's; biases, norms and position embeddings have none")
+    weight_decay: float = Field(0.05, ge=0, description="biases, norms and position embeddings have none")
     grad_clip_norm: float | None = Field(None, gt=0, description="largest norm of the whole gradient")
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="probability given to all classes together")
     mixup: float = Field(0.0, ge=0, description="alpha of timm's Mixup; 0 for none")
@@ -109,6 +109,14 @@ class Recipe(Section):
         1, ge=1, description="times that an image comes in a row, each augmented anew (3 in DeiT)"
     )
     drop_last: bool = Field(True, description="leave out the last, partial batch of an epoch")
+    optimizer: Literal["adamw", "sgd"] = later(
+        "adamw",
+        protocol=3,
+        description="sgd: momentum .9, not Nesterov's, as in Segmenter's released recipe",
+    )
+    schedule: Literal["cosine", "polynomial"] = later(
+        "cosine", protocol=3, description="fall of the learning rate; polynomial: (1 - t/T)^.9, usual in segmentation"
+    )
 
     @model_validator(mode="after")
     def _has_one_length(self) -> Recipe:

@@ -17,8 +17,6 @@ from typing import Any
 import numpy as np
 import torch
 from timm.layers import convert_sync_batchnorm
-from timm.optim import create_optimizer_v2
-from timm.scheduler import CosineLRScheduler
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -34,6 +32,7 @@ from learngene_bench.schema.progress import Progress
 from learngene_bench.training.checkpoint import read_checkpoint, write_checkpoint
 from learngene_bench.training.custom_objective import CustomObjective
 from learngene_bench.training.evaluation import autocast
+from learngene_bench.training.optimizer import optimizer_of, schedule_of
 from learngene_bench.training.run import TrainingRun
 from learngene_bench.util import interrupt
 from learngene_bench.util.errors import MethodFailure
@@ -79,18 +78,8 @@ class _TrainingLoop:
         compiled = run.compute.compile and self.custom_objective is None
         self.compiled: nn.Module = torch.compile(parallel) if compiled else parallel  # type: ignore[assignment]
         self.trainable = [p for p in network.parameters() if p.requires_grad]
-        self.optimizer = create_optimizer_v2(
-            network, opt="adamw", lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
-        )
-        warmup = min(round(recipe.warmup_epochs * self.steps_per_epoch), self.steps)
-        self.learning_rate = CosineLRScheduler(
-            self.optimizer,
-            t_initial=max(1, self.steps),
-            lr_min=min(recipe.minimum_learning_rate, recipe.learning_rate),
-            warmup_t=warmup,
-            warmup_lr_init=recipe.warmup_learning_rate if warmup else 0.0,
-            t_in_epochs=False,
-        )
+        self.optimizer = optimizer_of(network, recipe)
+        self.learning_rate = schedule_of(self.optimizer, recipe, self.steps, self.steps_per_epoch)
         self.step = self.first_step = self.next_sync = 0
         self.losses = torch.zeros((), device=self.device)
         self.loss_count = 0

@@ -150,6 +150,8 @@ CHANGES: dict[str, list[tuple[Any, ...]]] = {
     "meta_batch_size": [(3,)],
     "repeated_augmentation": [(3,)],
     "drop_last": [("false",)],
+    "optimizer": [("sgd",)],
+    "schedule": [("polynomial",)],
 }
 """Other values of each field, each with what must be on beside it."""
 

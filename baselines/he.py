@@ -22,7 +22,8 @@ class He(Initializer[NoOptions]):
     qkv ~ U(-v, v) with v = sqrt(6 / (rows / 3 + columns)), as query, key and value are three D x D matrices; the other
     linear layers Xavier-uniform; the patch convolution U(-v, v) with v = sqrt(6 / (channels * p * p + D)); biases 0.
     Other models start by the same rule: convolutions between stages count like patches, depthwise ones have
-    v = sqrt(6 / (k * k + k * k)).
+    v = sqrt(6 / (k * k + k * k)), value and gate of a gated MLP are two matrices. What is neither a matrix nor a bias
+    keeps the preset's base initialization: norms, tokens, LayerScale, tables of relative positions.
 
     Choices of this suite: MoCo-v3 fixes a 2-D sine-cosine position embedding; here positions stay learned and keep the
     preset's base initialization. On another task than the source the head keeps it too, as under every method that does
@@ -39,9 +40,10 @@ class He(Initializer[NoOptions]):
         generator = context.generator("he")
         kept = () if context.same_task else target.head_shapes()
         weights = {}
-        for name, shape in target.parameter_shapes().items():
+        shapes = target.parameter_shapes()
+        for name, shape in shapes.items():
             if name.endswith("bias"):
                 weights[name] = torch.zeros(shape)
             elif name.endswith("weight") and len(shape) in (2, 4):  # matrices, and a patch convolution as one
-                weights[name] = xavier_by_name(name, shape, generator)
+                weights[name] = xavier_by_name(name, shapes, generator)
         write_weights(model, {name: weight for name, weight in weights.items() if name not in kept})

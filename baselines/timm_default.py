@@ -30,7 +30,7 @@ class TimmDefault(Initializer[NoOptions]):
     name = "timm"
     title = "timm default"
     group = "direct"
-    families = ("vit", "swin", "convnext")
+    families = ("vit", "swin", "convnext", "timm")
     citation = "Wightman, PyTorch Image Models, `timm/models/vision_transformer.py`, `init_weights_vit_timm`"
 
     def initialize(self, model: nn.Module, target: ModelSpec, gene: Gene | None, context: Context) -> None:

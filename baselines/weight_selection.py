@@ -82,6 +82,10 @@ class WeightSelection(Initializer[WeightSelectionOptions]):
             raise UserError(f"weight-selection: teacher_width {width} is not a multiple of the head dimension {step}")
         return base.with_depth(self.options.teacher_depth).with_width(width)
 
+    def fitted_to(self, family: ModelSpec) -> WeightSelection:
+        by_default = {"teacher_width": family.width, "teacher_depth": family.depth}
+        return WeightSelection(WeightSelectionOptions(**{**by_default, **self.options.model_dump(exclude_unset=True)}))
+
     def gene_request(self, target: ModelSpec, base: ModelSpec) -> GeneRequest:
         teacher = self._teacher(target, base)
         return GeneRequest(family=teacher, ancestors={"teacher": Pretrained(teacher)})

@@ -16,21 +16,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from learngene_bench.api.match_gene import match_gene, match_models, training_free_option
+from learngene_bench.api.match_gene import base_of, match_gene, match_models, training_free_option
 from learngene_bench.api.training_data import DataLike, TrainingData, load_training_data
 from learngene_bench.config.loader import load_preset
 from learngene_bench.config.preset import BaseInitialization, Compute, Preset
 from learngene_bench.config.recipe import Recipe
-from learngene_bench.contracts.dataset import DatasetFacts
-from learngene_bench.contracts.family import BASE_DEPTH, ModelSpec
+from learngene_bench.contracts.family import ModelSpec, family_of
 from learngene_bench.contracts.gene import Gene
 from learngene_bench.contracts.initializer import GeneRequest, Initializer, Pretrained, wrong_family
 from learngene_bench.execution.device import choose_device
-from learngene_bench.models.weights import build_model, spec_of, write_weights
+from learngene_bench.models.flops import counted_flops
+from learngene_bench.models.weights import spec_of, write_weights
 from learngene_bench.planning.recipe_checks import check_used
 from learngene_bench.plugins.registry import Registered, Registry
 from learngene_bench.schema.cost import Cost
-from learngene_bench.training.ancestors import forward_flops
 from learngene_bench.training.context import MeteredContext
 from learngene_bench.training.inputs import source_data
 from learngene_bench.util.errors import MethodFailure, UserError
@@ -152,19 +151,23 @@ class _Initialization:
     def inheritance(
         self, target: ModelSpec, given: Gene | str | os.PathLike[str] | None
     ) -> tuple[ModelSpec, Gene | None, GeneRequest | None]:
-        """Returns the base model, and either the given gene or the request for the gene to be made."""
-        base = target.with_depth(BASE_DEPTH)
+        """Returns the base model, and either the given gene or the request for the gene to be made.
+
+        Options that only say which gene or which models are there are set to what was given.
+        """
+        base = base_of(target)
         if self.method.gene_request(target, base) is None:
             if given is not None or self.models:
                 raise UserError(f"{self.name} inherits nothing: it takes neither a gene nor other models")
             return base, None, None
         if given is None:
-            base, request = match_models(self.method, self.models, target)
+            self.method, base, request = match_models(self.method, self.models, target)
             return base, None, request
         if self.models:
             raise UserError(f"give either gene= or {', '.join(f'{role}=' for role in self.models)}, not both")
         gene = given if isinstance(given, Gene) else Gene.load(Path(given))
-        return match_gene(self.method, gene, target), gene, None
+        self.method, base = match_gene(self.method, gene, target)
+        return base, gene, None
 
     def check_data(self, trains: Collection[str], family: ModelSpec, phase: str, without: str | None = None) -> None:
         """Checks that training images are there and fit, if the method trains.
@@ -187,13 +190,15 @@ class _Initialization:
         self.check_data(request.trains, request.family, "make its gene")
         family = request.family
         models = {role: copy.deepcopy(model).cpu().float().eval() for role, model in self.models.items()}
-        flops = {}
+        flops: dict[str, float] = {}
         for role, ancestor in request.ancestors.items():
             if isinstance(ancestor, Pretrained):
-                flops[role] = float(spec_of(models[role]).forward_flops())
+                spec = spec_of(models[role])
+                is_counted = family_of(spec).is_general
+                flops[role] = counted_flops(models[role], spec.image_shape()) if is_counted else spec.forward_flops()
             else:
                 _check_teaches(role, models[role], family)
-                flops[role] = float(forward_flops(models[role], _facts(family)))
+                flops[role] = counted_flops(models[role], family.image_shape())
         context = self.context("auxiliary", family, request.trains, family.width, family, models, flops)
         with torch.random.fork_rng([]):
             gene = self.registered.create({}).prepare(request, context)
@@ -234,8 +239,7 @@ class _Initialization:
     ) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Initializes a copy on the CPU, as methods expect it, and then the user's model, whole or not at all."""
         before = {name: parameter.detach().cpu().float() for name, parameter in model.named_parameters()}
-        draft = build_model(target)
-        write_weights(draft, before)
+        draft = copy.deepcopy(model).cpu().float()
         try:
             with torch.random.fork_rng([]):
                 self.method.initialize(draft, target, gene, context)
@@ -260,18 +264,13 @@ def _device(name: str) -> torch.device:
         raise UserError(f"device {name!r}: torch has no such device") from error
 
 
-def _facts(spec: ModelSpec) -> DatasetFacts:
-    """Describes data that a model of this spec is trained on, as far as operations depend on them."""
-    return DatasetFacts(spec.classes, spec.channels, spec.image_size, 0, 0, 0)
-
-
 def _check_teaches(role: str, model: nn.Module, family: ModelSpec) -> None:
     """Checks that a model can teach one of this spec.
 
     Raises:
         UserError: it takes other images or has another number of classes.
     """
-    shape = (1, family.channels, family.image_size, family.image_size)
+    shape = (1, *family.image_shape())
     try:
         with torch.no_grad():
             outputs = tuple(model(torch.zeros(shape)).shape)

@@ -13,15 +13,15 @@ from dataclasses import replace
 from torch import nn
 
 from learngene_bench.config.loader import build_options
-from learngene_bench.contracts.family import BASE_DEPTH, ModelSpec
+from learngene_bench.contracts.family import BASE_DEPTH, ModelSpec, family_of
 from learngene_bench.contracts.gene import Gene
 from learngene_bench.contracts.initializer import GeneRequest, Initializer, Pretrained
 from learngene_bench.models.weights import spec_of
 from learngene_bench.util.errors import UserError
 
 
-def match_gene(method: Initializer, gene: Gene, target: ModelSpec) -> ModelSpec:
-    """The 12-layer model for which a method makes genes like this one.
+def match_gene(method: Initializer, gene: Gene, target: ModelSpec) -> tuple[Initializer, ModelSpec]:
+    """The method with the options that this gene was made with, and the base model for which it makes such genes.
 
     Raises:
         UserError: it is another method's, or made with other options, or not for such a target.
@@ -30,11 +30,12 @@ def match_gene(method: Initializer, gene: Gene, target: ModelSpec) -> ModelSpec:
         raise UserError(f"this is a gene of {gene.method!r}, not of {method.name!r}")
     if gene.family.family != target.family:
         raise UserError(f"this is a gene for models of the family {gene.family.family!r}, not {target.family!r}")
-    for base in _bases(gene.family, {target.width, gene.family.width}):
+    method = method.fitted_to(gene.family)
+    for base in _bases(gene.family, target, [gene.family]):
         request = method.gene_request(target, base)
         if request and request.family.sizes() == gene.family.sizes():
-            return base
-    request = method.gene_request(target, target.with_depth(BASE_DEPTH))
+            return method, base
+    request = method.gene_request(target, base_of(target))
     asked = request.family.sizes() if request else "nothing"
     raise UserError(
         f"{method.name} inherits from a model of {asked} here, this gene is of {gene.family.sizes()}: "
@@ -44,26 +45,40 @@ def match_gene(method: Initializer, gene: Gene, target: ModelSpec) -> ModelSpec:
 
 def match_models(
     method: Initializer, models: Mapping[str, nn.Module], target: ModelSpec
-) -> tuple[ModelSpec, GeneRequest]:
-    """The 12-layer model for which a method asks for these models, and its request as they answer it.
+) -> tuple[Initializer, ModelSpec, GeneRequest]:
+    """The method with the options that ask for these models, its base model, and its request as they answer it.
 
     Args:
         models: by role.
 
     Raises:
-        UserError: the roles are others, a model is no Vision Transformer where one is asked for, or of other sizes.
+        UserError: the roles are others, a model is of another family where one of the target's is asked for, or of
+            other sizes.
     """
-    request = method.gene_request(target, target.with_depth(BASE_DEPTH))
+    request = method.gene_request(target, base_of(target))
     assert request is not None
     _check_roles(method.name, request, models)
     wanted = {role: ancestor.spec for role, ancestor in request.ancestors.items() if isinstance(ancestor, Pretrained)}
-    given = {role: _spec_of(role, models[role]) for role in wanted}
-    for base in _bases(target, {target.width, *(spec.width for spec in given.values())}):
+    given = {role: _spec_of(role, models[role], target) for role in wanted}
+    for role, spec in given.items():
+        if wanted[role] == request.family:
+            method = method.fitted_to(spec)
+    for base in _bases(target, target, list(given.values())):
         asked = method.gene_request(target, base)
         if asked and (family := _family(asked, given)):
-            return base, replace(asked, family=family)
+            return method, base, replace(asked, family=family)
+    request = method.gene_request(target, base_of(target))
+    assert request is not None
+    wanted = {role: ancestor.spec for role, ancestor in request.ancestors.items() if isinstance(ancestor, Pretrained)}
     asks = f"asks for {_listing(wanted)} here, not for {_listing(given)}"
     raise UserError(f"{method.name} {asks}: give another model{_options(method)}")
+
+
+def base_of(target: ModelSpec) -> ModelSpec:
+    """The 12-layer model of the target's width, or the target itself if its stages are more than 12."""
+    with suppress(UserError):
+        return target.with_depth(BASE_DEPTH)
+    return target
 
 
 def _check_roles(name: str, request: GeneRequest, models: Mapping[str, nn.Module]) -> None:
@@ -78,15 +93,26 @@ def _check_roles(name: str, request: GeneRequest, models: Mapping[str, nn.Module
     raise UserError(f"{name} makes its gene of {' and '.join(roles)}, not of {', '.join(models)}")
 
 
-def _spec_of(role: str, model: nn.Module) -> ModelSpec:
+def _spec_of(role: str, model: nn.Module, target: ModelSpec) -> ModelSpec:
     try:
-        return spec_of(model)
+        spec = spec_of(model)
     except UserError as error:
         raise UserError(f"{role}: {error}") from error
+    if spec.family != target.family:
+        raise UserError(f"{role}: {family_of(spec).title}, where {family_of(target).title} is to be initialized")
+    return spec
 
 
-def _bases(like: ModelSpec, widths: Collection[int]) -> Iterator[ModelSpec]:
-    """Base models: of these widths first, then of every narrower one that the family has."""
+def _bases(like: ModelSpec, target: ModelSpec, given: Collection[ModelSpec]) -> Iterator[ModelSpec]:
+    """Base models: of these widths first, then of every narrower one that the family has.
+
+    Models of a general family cannot be made of a width: its base models are those that were given.
+    """
+    if family_of(like).is_general:
+        yield from given
+        yield base_of(target)
+        return
+    widths = {target.width, *(spec.width for spec in given)}
     for width in dict.fromkeys([*sorted(widths), *range(1, max(widths))]):
         with suppress(UserError):
             yield like.with_depth(BASE_DEPTH).with_width(width)

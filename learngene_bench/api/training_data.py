@@ -34,10 +34,10 @@ class TrainingData:
     def check_fits(self, spec: ModelSpec) -> None:
         """Raises `UserError` if a model of this spec cannot be trained on these data."""
         channels, height, width = self.splits.train.shape
-        if (channels, height, width) != (spec.channels, spec.image_size, spec.image_size):
+        if (channels, height, width) != spec.image_shape():
             raise UserError(
                 f"data: the images are {channels} x {height} x {width}, what is trained on them takes "
-                f"{spec.channels} x {spec.image_size} x {spec.image_size}"
+                + " x ".join(map(str, spec.image_shape()))
             )
         highest = int(max(self.splits.train.labels.max(), self.splits.validation.labels.max()))
         if highest >= spec.classes or self.classes not in (None, spec.classes):

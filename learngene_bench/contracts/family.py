@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from learngene_bench.config.preset import BaseInitialization
@@ -32,27 +32,33 @@ Shapes = dict[str, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class Stage:
-    """A stack of equal blocks. Parameters of its block l are called `{path}.{l}.{component}`.
+    """A stack of equal blocks. Parameters of its block l are called `{path}.{first + l}.{component}`.
 
     Attributes:
-        path: name of the stack in the model: "blocks", "layers.0.blocks".
+        path: name of the list of blocks in the model: "blocks", "layers.0.blocks".
         depth: number of blocks.
         width: channels of the representation between blocks.
         shapes: parameter shapes of one block, by component (`attn.qkv.weight`), in the model's order.
+        heads: attention heads, by the path of the attention in a block (`attn`); empty where blocks have none, or where
+            nothing depends on them.
+        first: place of the stage's first block in the list, which may hold several stages.
     """
 
     path: str
     depth: int
     width: int
     shapes: Shapes
+    heads: Mapping[str, int] = field(default_factory=dict)
+    first: int = 0
 
     def parameter(self, layer: int, component: str) -> str:
         """Names a component of one block in the model."""
-        return f"{self.path}.{layer}.{component}"
+        return f"{self.path}.{self.first + layer}.{component}"
 
     def component(self, name: str) -> str:
         """Names a component of this stage in a gene: apart from those of other stages, alike for all its blocks."""
-        return name if self.path == SOLE_STAGE else f"{self.path}/{name}"
+        path = f"{self.path}.{self.first}" if self.first else self.path
+        return name if path == SOLE_STAGE else f"{path}/{name}"
 
 
 SOLE_STAGE = "blocks"
@@ -162,6 +168,10 @@ class ModelSpec(ABC):
         """The same model with the depth, the width and all else of another that decides how large its blocks are."""
         return replace(self, depth=other.depth, width=other.width)
 
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an image."""
+        return self.channels, self.image_size, self.image_size
+
     def sizes(self) -> str:
         """The sizes that blocks must agree in to be handed over, in words."""
         return f"depth {self.depth}, width {self.width}"
@@ -189,6 +199,7 @@ class ModelFamily(ABC):
         Architecture: settings that all models of a preset share: the preset's `[model]` without `family`.
         has_drop_path: True if `build` follows the rate of stochastic depth. Otherwise a recipe with `drop_path` above 0
             is refused.
+        is_general: True if the family describes models that others describe too, but worse: it is asked last.
     """
 
     name: ClassVar[str]
@@ -196,6 +207,7 @@ class ModelFamily(ABC):
     Spec: ClassVar[type[ModelSpec]]
     Architecture: ClassVar[type[Section]] = Section
     has_drop_path: ClassVar[bool] = False
+    is_general: ClassVar[bool] = False
 
     @abstractmethod
     def base_spec(self, architecture: Any, *, width: int, image_size: int, channels: int, classes: int) -> ModelSpec:
@@ -227,10 +239,10 @@ class ModelFamily(ABC):
 
     @abstractmethod
     def spec_of(self, model: nn.Module) -> ModelSpec | None:
-        """Describes a user's model; None if it is not of this family.
+        """Describes a user's model; None if it is not of this family, or of a variant that no spec describes.
 
         Raises:
-            UserError: it is of this family, but of a variant that no spec describes.
+            UserError: it is no such model, and the reason why.
         """
 
     @abstractmethod

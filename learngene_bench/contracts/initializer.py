@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self
 
 from typing_extensions import TypeVar  # for its default, which typing's has from Python 3.13 on
 
@@ -147,6 +147,13 @@ class Initializer(ABC, Generic[OptionsType, SpecType]):
     def gene_request(self, target: SpecType, base: SpecType) -> GeneRequest | None:
         """The gene that this target needs; None for none."""
         return None
+
+    def fitted_to(self, family: SpecType) -> Self:
+        """The same method, with the options by which its gene is made of this model, where a user gave none.
+
+        A user of the library comes with a trained model, so that options which only name that model need not be given.
+        """
+        return self
 
     def prepare(self, request: GeneRequest, context: Context) -> Gene:
         """Makes the gene.

@@ -122,5 +122,5 @@ def in_lowest_terms(depths: Sequence[int]) -> tuple[int, ...]:
 def drawn_matrix(name: str, shape: tuple[int, ...], base: BaseInitialization, generator: Generator) -> Tensor:
     """Draws a matrix or a convolution by the preset's base initialization."""
     if base.weight_init == "xavier":
-        return xavier_by_name(name, shape, generator)
+        return xavier_by_name(name, {name: shape}, generator)
     return torch.nn.init.trunc_normal_(torch.empty(shape), std=0.02, generator=generator)

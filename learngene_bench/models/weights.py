@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from learngene_bench.config.preset import BaseInitialization
-from learngene_bench.contracts.family import FAMILIES, ModelSpec, family_of
+from learngene_bench.contracts.family import FAMILIES, ModelSpec, Shapes, family_of
+from learngene_bench.models.layers import stacked_matrices
 from learngene_bench.util.errors import UserError
 from learngene_bench.util.lazy import torch
 from learngene_bench.util.rng import RngStreams, Role
@@ -32,12 +34,13 @@ def spec_of(model: nn.Module) -> ModelSpec:
     """Describes a user's model.
 
     Raises:
-        UserError: the model belongs to no family, or is of a variant that its family cannot describe.
+        UserError: the model belongs to no family.
     """
-    families = [FAMILIES.get(name)() for name in FAMILIES.names()]
+    families = sorted((FAMILIES.get(name)() for name in FAMILIES.names()), key=lambda family: family.is_general)
     for family in families:
-        if (spec := family.spec_of(model)) is not None:
-            return spec
+        with suppress(*([] if family.is_general else [UserError])):  # the general family has the last word
+            if (spec := family.spec_of(model)) is not None:
+                return spec
     raise UserError(f"expected {' or '.join(family.title for family in families)}, not {type(model).__name__}")
 
 
@@ -68,14 +71,18 @@ def inherited_blocks(weights: Mapping[str, Tensor], source: ModelSpec, target: M
     return family_of(target).inherited_blocks(weights, source, target)
 
 
-def xavier_by_name(name: str, shape: tuple[int, ...], generator: Generator) -> Tensor:
+def xavier_by_name(name: str, shapes: Shapes, generator: Generator) -> Tensor:
     """Draws a Xavier-uniform weight of a model, as what it is by its name.
 
     In a depthwise convolution (`conv_dw`), an input reaches as many outputs as the kernel has places.
+
+    Args:
+        shapes: all parameters of the model, by name.
     """
+    shape = shapes[name]
     if name.endswith("conv_dw.weight"):
         return xavier(shape, generator, parts=shape[0] / math.prod(shape[1:]))
-    return xavier(shape, generator, parts=3 if name.endswith("qkv.weight") else 1)
+    return xavier(shape, generator, parts=stacked_matrices(name, shapes))
 
 
 def xavier(shape: tuple[int, ...], generator: Generator, parts: float = 1) -> Tensor:

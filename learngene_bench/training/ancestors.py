@@ -9,11 +9,11 @@ import timm
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from learngene_bench.config.preset import Teacher
 from learngene_bench.contracts.dataset import DatasetFacts
 from learngene_bench.contracts.task import task_kind
+from learngene_bench.models.flops import counted_flops
 from learngene_bench.models.timm_models import check_known, create_timm_model
 from learngene_bench.models.weights import spec_of
 from learngene_bench.util.errors import UserError, first_line
@@ -103,13 +103,7 @@ def _load_state(network: nn.Module, state: Mapping[str, Tensor], where: str) -> 
 
 def forward_flops(network: nn.Module, facts: DatasetFacts) -> int:
     """Counts the operations of one image's forward pass, two for a multiply-add, by torch on a dummy image."""
-    image = torch.zeros(1, facts.channels, facts.image_size, facts.image_size)
-    counter = FlopCounterMode(display=False)
-    training = network.training
-    with torch.no_grad(), counter:
-        network.eval()(image)
-    network.train(training)
-    return counter.get_total_flops()
+    return counted_flops(network, (facts.channels, facts.image_size, facts.image_size))
 
 
 class ConvNet(nn.Sequential):

@@ -127,15 +127,17 @@ def test_weight_selection_from_a_teacher() -> None:
     from_gene = small(3, 16)
     learngene_bench.initialize(from_gene, "weight-selection", gene=report.gene)
     assert all(torch.equal(value, model.get_parameter(name)) for name, value in weights(from_gene).items())
-    with pytest.raises(UserError, match=r"asks for teacher of depth 12, width 96, .*, not for .* width 32"):
-        learngene_bench.initialize(small(3, 48), "weight-selection", teacher=teacher)
     with pytest.raises(UserError, match="width 48, 6 heads, MLP ratio 4: not narrower than its teacher of width 32"):
-        learngene_bench.initialize(small(3, 48), "weight-selection", teacher=teacher, teacher_width=32)
-    learngene_bench.initialize(small(3, 24), "weight-selection", teacher=teacher, teacher_width=32)
+        learngene_bench.initialize(small(3, 48), "weight-selection", teacher=teacher)
+    with pytest.raises(UserError, match=r"asks for teacher of depth 12, width 96, .*, not for .* width 32"):
+        learngene_bench.initialize(small(3, 48), "weight-selection", teacher=teacher, teacher_width=96)
+    learngene_bench.initialize(small(3, 24), "weight-selection", teacher=teacher)
     learngene_bench.initialize(small(3, 8), "weight-selection", teacher=teacher)  # a quarter of the width
-    with pytest.raises(UserError, match="asks for teacher of depth 12, width 32"):
-        learngene_bench.initialize(small(3, 16), "weight-selection", teacher=small(4, 32))
-    learngene_bench.initialize(small(3, 16), "weight-selection", teacher=small(4, 32), teacher_depth=4)
+    shallow = small(4, 32)
+    from_shallow = learngene_bench.initialize(small(3, 16), "weight-selection", teacher=shallow)
+    learngene_bench.initialize(small(2, 16), "weight-selection", gene=from_shallow.gene)
+    with pytest.raises(UserError, match="deeper than its teacher of 4 layers"):
+        learngene_bench.initialize(small(5, 16), "weight-selection", teacher=shallow)
 
 
 @pytest.mark.parametrize(
@@ -270,7 +272,7 @@ def test_a_method_that_fails_leaves_the_model_as_it_was() -> None:
         ),
         ("telg", {"gene": "GENE"}, "this is a gene of 'wave', not of 'telg'"),
         ("wave", {"gene": "FOREIGN"}, "not a gene of learngene-bench"),
-        ("weight-selection", {"teacher": nn.Linear(2, 2)}, "teacher: expected a timm VisionTransformer, not Linear"),
+        ("weight-selection", {"teacher": nn.Linear(2, 2)}, "teacher: Linear has no blocks"),
         ("weight-selection", {"mentor": nn.Linear(2, 2)}, "makes its gene of teacher=MODEL, not of mentor"),
         ("wave", {"teacher": nn.Linear(2, 2), "learn_scalers": False}, "wave trains to make its gene"),
     ],
@@ -293,7 +295,7 @@ def test_mistakes(method: str, settings: dict[str, Any], message: str, gene: Pat
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (nn.Linear(2, 2), "expected a timm VisionTransformer, not Linear"),
+        (nn.Linear(2, 2), "Linear has no blocks: none of its lists of layers holds attention"),
         (small(3, 96, num_heads=2), "depth 3, width 96, 2 heads, MLP ratio 4: its templates of width 192 are wider"),
         (small(3, 384, num_heads=12), "its templates hold heads of dimension 64"),
         (small(3, 192, num_heads=3, mlp_ratio=2.0), "MLP ratio 2"),

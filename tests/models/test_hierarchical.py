@@ -71,22 +71,11 @@ def test_a_users_timm_model_has_a_spec(name: str) -> None:
     assert spec.parameter_shapes() == {name: tuple(p.shape) for name, p in model.named_parameters()}
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "swin_s3_tiny_224",
-        "swinv2_cr_tiny_224",
-        "convnext_tiny_hnf",
-        "convnext_atto_ols",
-        "convnext_xxlarge",
-        "resnet18",
-    ],
-)
-def test_models_that_no_spec_describes_are_of_no_family(name: str) -> None:
+@pytest.mark.parametrize("name", ["swin_s3_tiny_224", "swinv2_cr_tiny_224", "convnext_tiny_hnf", "convnext_atto_ols"])
+def test_models_that_no_spec_describes_are_of_the_general_family(name: str) -> None:
     with torch.device("meta"):
         model = timm.create_model(name)
-    with pytest.raises(UserError, match=r"^expected "):
-        spec_of(model)
+    assert spec_of(model).family == "timm"
 
 
 @pytest.mark.parametrize("spec", [s for s in SPECS.values() if len(s.depths) == 4 or isinstance(s, SwinSpec)], ids=str)

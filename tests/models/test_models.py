@@ -33,12 +33,11 @@ def test_a_users_timm_model_has_a_spec() -> None:
     assert spec.parameter_count() == 5_717_416  # timm's model card: 5.72 M
 
 
-@pytest.mark.parametrize("name", ["resnet18", "vit_base_patch16_clip_224", "deit3_small_patch16_224"])
-def test_models_that_a_spec_cannot_describe_are_refused(name: str) -> None:
+@pytest.mark.parametrize("name", ["vit_base_patch16_clip_224", "deit3_small_patch16_224"])
+def test_models_that_a_plain_spec_cannot_describe_are_of_the_general_family(name: str) -> None:
     with torch.device("meta"):
         model = timm.create_model(name)
-    with pytest.raises(UserError):
-        spec_of(model)
+    assert spec_of(model).family == "timm"
 
 
 @pytest.mark.parametrize("irpe", [False, True])

@@ -68,8 +68,10 @@ class SwinSpec(HierarchicalSpec):
 
     def stages(self) -> tuple[Stage, ...]:
         return tuple(
-            Stage(f"layers.{stage}.blocks", depth, width, self._block_shapes(width, window))
-            for stage, (depth, width, window) in enumerate(zip(self.depths, self.widths, self.windows, strict=True))
+            Stage(f"layers.{stage}.blocks", depth, width, self._block_shapes(width, window), {"attn": heads})
+            for stage, (depth, width, window, heads) in enumerate(
+                zip(self.depths, self.widths, self.windows, self.heads, strict=True)
+            )
         )
 
     def _block_shapes(self, width: int, window: int) -> Shapes:

@@ -43,32 +43,25 @@ def timm_arguments(spec: ViTSpec) -> dict[str, Any]:
     }
 
 
-def vit_spec_of(model: VisionTransformer) -> ViTSpec:
-    """Reads the spec of a timm `VisionTransformer`.
-
-    Raises:
-        UserError: the model has parameters that a `ViTSpec` cannot describe.
-    """
-    projection = model.patch_embed.proj
-    attention, mlp = model.blocks.get_submodule("0.attn"), model.blocks.get_submodule("0.mlp")
-    spec = ViTSpec(
-        depth=len(model.blocks),
-        width=model.embed_dim,
-        heads=int(attention.num_heads),  # type: ignore[arg-type]
-        patch_size=projection.kernel_size[0],
-        image_size=model.patch_embed.img_size[0],
-        channels=projection.in_channels,
-        classes=model.num_classes,
-        mlp_ratio=len(mlp.get_parameter("fc1.weight")) / model.embed_dim,
-        class_token=model.cls_token is not None,
-        irpe=isinstance(attention, RelativeAttention),
-    )
-    described = spec.parameter_shapes()
+def vit_spec_of(model: VisionTransformer) -> ViTSpec | None:
+    """Reads the spec of a timm `VisionTransformer`; None if it has parameters that a `ViTSpec` cannot describe."""
+    try:
+        attention, mlp = model.blocks.get_submodule("0.attn"), model.blocks.get_submodule("0.mlp")
+        hidden = len(mlp.get_parameter("fc1.weight"))
+        projection = model.patch_embed.proj
+        spec = ViTSpec(
+            depth=len(model.blocks),
+            width=model.embed_dim,
+            heads=int(attention.num_heads),  # type: ignore[arg-type]
+            patch_size=projection.kernel_size[0],
+            image_size=model.patch_embed.img_size[0],
+            channels=projection.in_channels,
+            classes=model.num_classes,
+            mlp_ratio=hidden / model.embed_dim,
+            class_token=model.cls_token is not None,
+            irpe=isinstance(attention, RelativeAttention),
+        )
+    except (AttributeError, UserError):  # other parts, or sizes
+        return None
     actual = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
-    for name in [*actual, *described]:
-        if described.get(name) != actual.get(name):
-            raise UserError(
-                f"this Vision Transformer is of a kind the suite cannot describe: parameter {name} has shape "
-                f"{actual.get(name)}, a plain one {described.get(name)}"
-            )
-    return spec
+    return spec if spec.parameter_shapes() == actual else None

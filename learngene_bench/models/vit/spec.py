@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from learngene_bench.contracts.family import ModelSpec, Shapes
+from learngene_bench.contracts.family import SOLE_STAGE, ModelSpec, Shapes, Stage
 from learngene_bench.util.errors import UserError
 
 IRPE_BUCKETS = 49
@@ -92,6 +92,9 @@ class ViTSpec(ModelSpec):
             "mlp.fc2.weight": (d, hidden),
             "mlp.fc2.bias": (d,),
         }
+
+    def stages(self) -> tuple[Stage, ...]:
+        return (Stage(SOLE_STAGE, self.depth, self.width, self.block_shapes(), {"attn": self.heads}),)
 
     def non_block_shapes(self) -> Shapes:
         """Parameter shapes outside the blocks and the head: patch and position embedding, final norm."""

@@ -1,0 +1,123 @@
+"""Names the layers of a block by its parameters: query, key, value and projection; matrices that are stacked in one.
+
+Everything here reads names and shapes only, so it works for a description as for a model of any family.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from learngene_bench.contracts.family import Shapes, Stage
+from learngene_bench.util.errors import UserError
+
+INPUTS: tuple[tuple[str, ...], ...] = (
+    ("qkv.",),
+    *(("q.", "k.", "v."), ("q_proj.", "k_proj.", "v_proj."), ("wq.", "wk.", "wv.")),
+    *(("q.", "kv."), ("qk.", "v.")),
+)
+"""Layers that make query, key and value, in this order."""
+PROJECTIONS = ("proj.", "out_proj.")
+OF_ANOTHER_KIND = {
+    "temperature": "attends between channels",
+    "attention_biases": "keeps query, key and value of a head together",
+    "w_g": "has no matrix of attention",
+}
+"""Parameters that only attention of another kind has, beside layers of the same names."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of a parameter of a block.
+
+    Attributes:
+        component: the parameter's name in the block.
+        start, stop: the rows.
+    """
+
+    component: str
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class SelfAttention:
+    """The four D x D matrices of a self-attention, y = x W'.
+
+    Attributes:
+        path: name of the attention in the block; "attn".
+        biases: the parameters that are added to the outputs of the four matrices.
+    """
+
+    path: str
+    heads: int
+    width: int
+    query: Rows
+    key: Rows
+    value: Rows
+    projection: Rows
+    biases: tuple[str, ...]
+
+    @property
+    def matrices(self) -> tuple[Rows, Rows, Rows, Rows]:
+        """Query, key, value and projection."""
+        return self.query, self.key, self.value, self.projection
+
+
+def self_attentions(stage: Stage) -> list[SelfAttention]:
+    """Finds the attentions of a block.
+
+    Raises:
+        UserError: there is none, or one whose four layers are not D x D matrices; one line names it.
+    """
+    found = [_self_attention(stage, path, heads) for path, heads in stage.heads.items()]
+    if not found:
+        raise UserError(f"its blocks {stage.path} have no attention")
+    return found
+
+
+def _self_attention(stage: Stage, path: str, heads: int) -> SelfAttention:
+    prefix, shapes = f"{path}." if path else "", stage.shapes
+    for name, reason in OF_ANOTHER_KIND.items():
+        if f"{prefix}{name}" in shapes:
+            raise UserError(f"attention {path or stage.path} of its blocks {reason} ({name})")
+    inputs = next((names for names in INPUTS if all(f"{prefix}{name}weight" in shapes for name in names)), ())
+    layers = (*inputs, *(name for name in PROJECTIONS if f"{prefix}{name}weight" in shapes))
+    weights = [f"{prefix}{layer}weight" for layer in layers]
+    rows = [shapes[weight][0] for weight in weights]
+    widths = {shapes[weight][1:] for weight in weights}
+    if len(widths) != 1 or len(weights) < 2 or any(len(width) != 1 for width in widths):
+        raise UserError(f"attention {path or stage.path} of its blocks has no query, key, value and projection matrix")
+    (width,) = next(iter(widths))
+    if rows[-1] != width or sum(rows[:-1]) != 3 * width or any(count % width for count in rows):
+        raise UserError(
+            f"attention {path or stage.path} of its blocks is not of four {width} x {width} matrices: "
+            + ", ".join(f"{weight} is {shapes[weight][0]} x {width}" for weight in weights)
+        )
+    query, key, value, projection = (
+        Rows(weight, start, start + width)
+        for weight, count in zip(weights, rows, strict=True)
+        for start in range(0, count, width)
+    )
+    names = {f"{prefix}{layer}bias" for layer in layers} | {f"{prefix}{name}_bias" for name in ("q", "k", "v", "qkv")}
+    return SelfAttention(path, heads, width, query, key, value, projection, tuple(n for n in shapes if n in names))
+
+
+def stacked_matrices(name: str, shapes: Shapes) -> int:
+    """Counts the matrices that a weight holds one below another, each of which has a fan-out of its own.
+
+    They are 3 for query, key and value, 2 for two of them, and 2 where a gated MLP's value and gate are one layer,
+    twice as wide as what the next layer takes.
+
+    Args:
+        shapes: all parameters of the model, by name.
+    """
+    layer, _, last = name.removesuffix(".weight").rpartition(".")
+    if last in ("linear", "conv"):  # a layer within a module that adds a norm to it
+        layer, _, last = layer.rpartition(".")
+    if last == "qkv":
+        return 3
+    if last in ("kv", "qk"):
+        return 2
+    following = {"fc1": "fc2", "w12": "w3"}.get(last)
+    after = shapes.get(f"{layer}.{following}.weight")
+    return 2 if after is not None and len(after) > 1 and shapes[name][0] == 2 * after[1] else 1

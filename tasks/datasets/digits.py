@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from importlib.util import find_spec
-from pathlib import Path
 from typing import ClassVar
 
 from pydantic import Field, model_validator
 
 from learngene_bench.contracts.dataset import Dataset
 from learngene_bench.tasks.datasets.placed import Counts, Pictures, PlacedOptions, PlacedPictures
-from learngene_bench.tasks.datasets.stratified import stratified_split
 from learngene_bench.util.lazy import np
 
 IMAGES = 1797
 CLASSES = 10
 LEAST_TRAINING = 10 * CLASSES
-
-
-def released_digits() -> Pictures:
-    """Reads the file that scikit-learn's `load_digits` reads, without the second that its import takes."""
-    package = find_spec("sklearn")
-    assert package is not None
-    assert package.origin is not None
-    table = np.loadtxt(Path(package.origin).parent / "datasets/data/digits.csv.gz", delimiter=",", dtype=np.int64)
-    grey = np.round(table[:, :-1].reshape(IMAGES, 8, 8) * (255 / 16))
-    return Pictures(grey.astype(np.uint8), table[:, -1])
 
 
 class DigitsOptions(PlacedOptions):
@@ -66,9 +53,17 @@ class Digits(PlacedPictures):
         return f"scikit-learn digits, {IMAGES} images; split and places by seed 0"
 
     def pictures(self) -> tuple[Pictures, Pictures, Pictures]:
-        options, (digits, labels) = self.options, released_digits()
-        rest, test = stratified_split(labels, options.test_digits, seed=0)
-        train, validation = (rest[part] for part in stratified_split(labels[rest], options.validation_digits, seed=0))
+        from sklearn.datasets import load_digits
+        from sklearn.model_selection import train_test_split
+
+        options = self.options
+        bunch = load_digits()
+        digits = np.round(bunch.images * (255 / 16)).astype(np.uint8)
+        labels = bunch.target.astype(np.int64)
+        rest, test = train_test_split(np.arange(IMAGES), test_size=options.test_digits, stratify=labels, random_state=0)
+        train, validation = train_test_split(
+            rest, test_size=options.validation_digits, stratify=labels[rest], random_state=0
+        )
         return (
             Pictures(digits[train], labels[train]),
             Pictures(digits[validation], labels[validation]),

@@ -8,15 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 
 from learngene_bench.contracts.dataset import Dataset
 from learngene_bench.data.splits import Images
 from learngene_bench.plugins.registry import dataset
-from learngene_bench.tasks.datasets.digits import Digits, DigitsOptions
 from learngene_bench.tasks.datasets.shapes import SHAPES, _drawn, _picture
-from learngene_bench.tasks.datasets.stratified import stratified_split
 from learngene_bench.util.errors import UserError
 
 TASKS = ["digits-parity", "digits-turned", "digits-inverted", "shapes"]
@@ -46,29 +42,6 @@ def test_a_task_is_the_same_at_every_load_and_as_large_as_announced(name: str) -
     assert (first.mean, first.std, first.task) == (second.mean, second.std, second.task)
     assert (facts.channels, facts.image_size) == (1, 12)
     assert len({dataset({"name": other}).fingerprint() for other in ["digits", *TASKS]}) == 5
-
-
-@pytest.mark.parametrize(("test", "validation"), [(360, 180), (1200, 400), (10, 1687), (501, 98), (899, 449)])
-def test_the_digits_and_their_split_are_those_of_scikit_learn(test: int, validation: int) -> None:
-    """The order of the images too: a batch is drawn by it."""
-    bunch = load_digits()
-    rest, tested = train_test_split(np.arange(1797), test_size=test, stratify=bunch.target, random_state=0)
-    train, validated = train_test_split(rest, test_size=validation, stratify=bunch.target[rest], random_state=0)
-    found = Digits(DigitsOptions(test_digits=test, validation_digits=validation)).pictures()
-    for part, expected in zip(found, (train, validated, tested), strict=True):
-        np.testing.assert_array_equal(part.pixels, np.round(bunch.images[expected] * (255 / 16)))
-        np.testing.assert_array_equal(part.labels, bunch.target[expected])
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_a_stratified_split_is_that_of_scikit_learn(seed: int) -> None:
-    """Classes of any sizes, of which some have remainders that tie."""
-    random = np.random.default_rng(seed)
-    labels = random.permutation(np.repeat(np.arange(6), random.integers(2, 40, size=6)))
-    for held_out in range(6, len(labels) - 6):
-        expected = train_test_split(np.arange(len(labels)), test_size=held_out, stratify=labels, random_state=seed)
-        for one, other in zip(stratified_split(labels, held_out, seed), expected, strict=True):
-            np.testing.assert_array_equal(one, other)
 
 
 def undone(name: str, pixels: NDArray[np.uint8], labels: NDArray[np.int64]) -> NDArray[np.uint8]:

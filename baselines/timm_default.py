@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 
 
 class TimmDefault(Initializer[NoOptions]):
-    """timm's default for Vision Transformers.
+    """timm's default for the architecture.
 
-    Linear layers truncated-normal of std .02, their biases 0; weight and bias of the patch convolution as torch leaves
-    them, U(-v, v) with v = 1 / sqrt(channels * p * p); a class token normal of std 1e-6.
+    Vision Transformers: linear layers truncated-normal of std .02, their biases 0; weight and bias of the patch
+    convolution as torch leaves them, U(-v, v) with v = 1 / sqrt(channels * p * p); a class token normal of std 1e-6.
+    Swin Transformers: the same, and tables of position biases truncated-normal of std .02. ConvNeXts: all convolutions
+    truncated-normal of std .02 too, biases 0.
 
     "Default" is not one thing, so it stands in the table as a row of its own. Choices of this suite: the position
     embedding keeps the preset's standard deviation, as for all methods, since timm's .02 makes very small models learn

@@ -45,12 +45,14 @@ def copied_units(
     loss = functional.cross_entropy(model.eval()(images), labels)
     found = torch.autograd.grad(loss, list(weights.values()), allow_unused=True, materialize_grads=True)
     gradients = dict(zip(weights, found, strict=True))
-    narrow = base.block_shapes()
+    narrow = base.components()
     components, copied = [], []
-    for component, shape in target.block_shapes().items():
-        names = [name for layer in range(target.depth) if (name := f"blocks.{layer}.{component}") in written]
-        sizes = narrow.get(component, shape)
-        wider = [axis for axis in range(2) if len(shape) == len(sizes) == 2 and shape[axis] > sizes[axis]]
+    for component, (stage, part) in target.components().items():
+        names = [name for layer in range(stage.depth) if (name := stage.parameter(layer, part)) in written]
+        shape = stage.shapes[part]
+        sizes = narrow[component][0].shapes[part] if component in narrow else shape
+        comparable = len(shape) == len(sizes) and len(shape) in (2, 4)  # convolutions are matrices too
+        wider = [axis for axis in range(2) if comparable and shape[axis] > sizes[axis]]
         if names and wider:
             components.append(component)
             if all(any(_repeated(weights[n], gradients[n], axis, sizes[axis]) for axis in wider) for n in names):
@@ -60,5 +62,6 @@ def copied_units(
 
 def _repeated(weight: Tensor, gradient: Tensor, axis: int, most: int) -> bool:
     """True if a matrix has at most so many different rows (axis 0) or columns (axis 1)."""
-    same = (distances(weight.movedim(axis, 0)) < COPY) & (distances(gradient.movedim(axis, 0)) < SAME_GRADIENT)
+    units, their_gradients = (tensor.movedim(axis, 0).flatten(1) for tensor in (weight, gradient))
+    same = (distances(units) < COPY) & (distances(their_gradients) < SAME_GRADIENT)
     return distinct(same) <= most

@@ -1,4 +1,4 @@
-"""Modules of timm that are built without drawing a number, and compared with each other."""
+"""Modules of timm that are built with what their buffers hold, and compared with each other."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ from torch import nn
 Module = TypeVar("Module", bound=nn.Module)
 
 
-def build_without_weights(build: Callable[[], Module], device: str) -> Module:
-    """Builds a module whose parameters hold whatever the memory held, and whose buffers hold their values.
+def build_with_buffers(build: Callable[[], Module], device: str) -> Module:
+    """Builds a module whose buffers hold their values; its parameters are not to be relied on.
+
+    The constructor draws parameters, because buffers that are made on the meta device have no values. The caller's
+    random numbers stay what they are.
 
     Args:
-        build: makes the module; it is called where all new tensors are on the meta device, so that nothing is drawn.
-        device: that of the parameters; with "meta" the buffers are on the CPU.
+        build: makes the module on the CPU.
+        device: that of the parameters; with "meta" the buffers stay on the CPU.
     """
-    with torch.device("meta"):
+    with torch.random.fork_rng([]):
         module = build()
-    module = module.to_empty(device="cpu" if device == "meta" else device)
+    if device != "meta":
+        return module.to(device)
     for part in module.modules():
-        if callable(compute := getattr(part, "init_non_persistent_buffers", None)):  # so timm calls it
-            compute()
-        if device == "meta":
-            for name, parameter in part.named_parameters(recurse=False):
-                part.register_parameter(name, nn.Parameter(parameter.to("meta")))
+        for name, parameter in part.named_parameters(recurse=False):
+            part.register_parameter(name, nn.Parameter(parameter.to("meta")))
     return module
 
 

@@ -73,7 +73,7 @@ class ConvNeXts(ModelFamily):
     def timm_call(self, spec: ConvNeXtSpec) -> tuple[str, dict[str, Any]]:
         from learngene_bench.models.convnext.modules import timm_arguments
 
-        return "convnext_tiny", timm_arguments(spec)
+        return "convnext_tiny" if spec.version == 1 else "convnextv2_tiny", timm_arguments(spec)
 
     def example_targets(self, *, image_size: int, channels: int, classes: int) -> list[tuple[ModelSpec, ModelSpec]]:
         architecture = ConvNeXtArchitecture(patch_size=2, kernel_size=3, stage_ratio=(1, 1))

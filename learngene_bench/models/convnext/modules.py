@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
+import torch
 from timm.models.convnext import ConvNeXt
 from torch import nn
 
 from learngene_bench.models.convnext.spec import ConvNeXtSpec
 from learngene_bench.models.hierarchical import in_lowest_terms
-from learngene_bench.models.structure import build_without_weights, same_structure
+from learngene_bench.models.structure import same_structure
 from learngene_bench.util.errors import UserError
 
 STAGES = 4
@@ -19,7 +19,9 @@ STAGES = 4
 
 def build_convnext(spec: ConvNeXtSpec, *, drop_path: float = 0.0, device: str = "cpu") -> nn.Module:
     """Builds the timm model of a spec, its weights not yet initialized; see `ModelFamily.build`."""
-    model: Any = build_without_weights(partial(_with_stages, spec, drop_path), device)
+    with torch.device("meta"):
+        model: Any = _with_stages(spec, drop_path)
+    model = model if device == "meta" else model.to_empty(device=device)
     # Nothing in a ConvNeXt depends on the image size. It is kept where timm keeps that of its own models.
     model.pretrained_cfg = {"input_size": (spec.channels, spec.image_size, spec.image_size)}
     return model
@@ -48,7 +50,7 @@ def _with_stages(spec: ConvNeXtSpec, drop_path: float) -> ConvNeXt:
 
 
 def timm_arguments(spec: ConvNeXtSpec) -> dict[str, Any]:
-    """Keyword arguments that make any of timm's ConvNeXts the model of this spec.
+    """Keyword arguments that make any of timm's ConvNeXts of this version the model of this spec.
 
     Raises:
         UserError: timm has no such model.
@@ -64,8 +66,6 @@ def timm_arguments(spec: ConvNeXtSpec) -> dict[str, Any]:
         "depths": spec.depths,
         "dims": spec.widths,
         "kernel_sizes": spec.kernel_size,
-        "ls_init_value": 1e-6 if spec.version == 1 else None,
-        "use_grn": spec.version == 2,
         "conv_mlp": spec.convolutional_mlp,
     }
 

@@ -5,19 +5,24 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+import torch
 from timm.models.swin_transformer import SwinTransformer
 from timm.models.swin_transformer_v2 import SwinTransformerV2
 from torch import nn
 
 from learngene_bench.models.hierarchical import in_lowest_terms
-from learngene_bench.models.structure import build_without_weights, same_structure
+from learngene_bench.models.structure import build_with_buffers, same_structure
 from learngene_bench.models.swin.spec import SwinSpec
 
 
 def build_swin(spec: SwinSpec, *, drop_path: float = 0.0, device: str = "cpu") -> nn.Module:
     """Builds the timm model of a spec, its weights not yet initialized; see `ModelFamily.build`."""
+    return build_with_buffers(partial(_timm_model, spec, drop_path), device)
+
+
+def _timm_model(spec: SwinSpec, drop_path: float = 0.0) -> nn.Module:
     kind = SwinTransformer if spec.version == 1 else SwinTransformerV2
-    return build_without_weights(partial(kind, **timm_arguments(spec), drop_path_rate=drop_path), device)
+    return kind(**timm_arguments(spec), drop_path_rate=drop_path)
 
 
 def timm_arguments(spec: SwinSpec) -> dict[str, Any]:
@@ -45,7 +50,8 @@ def swin_spec_of(model: nn.Module) -> SwinSpec | None:
     """
     try:
         spec = _read(model)
-        described = build_swin(spec, device="meta")
+        with torch.device("meta"):
+            described = _timm_model(spec)
         same = same_structure(model, described) and _attends(model) == _attends(described)
     except (AttributeError, IndexError, TypeError):  # what every Swin Transformer has is missing
         return None

@@ -43,8 +43,8 @@ class WeightSelection(Initializer[WeightSelectionOptions]):
     As released, query, key and value are one axis of 3T: where S does not divide T they pick different channels (from
     768 to 576, 96 of a key's 576 are no query's).
 
-    A model of several stages takes, in each, the first layers of the teacher's stage (paper, 3.1: ConvNeXt-F of
-    ConvNeXt-T).
+    A model of several stages takes, in each, the first layers of the teacher's stage, as the paper's ConvNeXt-F does of
+    ConvNeXt-T.
 
     Choices of this suite: the teacher is one family up, as in the paper (S for Ti), here twice the base width for every
     size, with heads of the same dimension and 12 layers, pre-trained by the preset's recipe. For a target that is wider

@@ -10,7 +10,7 @@ from learngene_bench.config.recipe import Augmentation
 from learngene_bench.config.section import Section
 from learngene_bench.contracts.dataset import Dataset, DatasetFacts, Splits
 from learngene_bench.data.splits import Images
-from learngene_bench.tasks.datasets.digits import CLASSES, Digits, DigitsOptions
+from learngene_bench.tasks.datasets.digits import CLASSES, Digits, DigitsOptions, split_mismatch
 from learngene_bench.tasks.datasets.placed import SIDE, Pictures, disturbed
 from learngene_bench.util.lazy import np
 
@@ -69,12 +69,7 @@ class DigitScenes(Dataset):
         return f"{self._digits.fingerprint()}; scenes by seeds 0, 1, 2; rectangles around ink of {INK} and more"
 
     def overlap_with(self, source: Dataset) -> str | None:
-        if isinstance(source, Digits):
-            for split in ("test_digits", "validation_digits"):
-                here, there = getattr(self.options, split), getattr(source.options, split)
-                if here != there:
-                    return f"{split} is {here} here and {there} at the source, which trains on the others"
-        return None
+        return split_mismatch(self._digits.options, source)
 
     def load(self) -> Splits:
         train, validation, test = (self._scenes(part, seed) for seed, part in enumerate(self._digits.pictures()))

@@ -71,6 +71,20 @@ class Digits(PlacedPictures):
         )
 
 
+def split_mismatch(options: DigitsOptions, source: Dataset) -> str | None:
+    """The reason why test digits of a task made of digits may be training digits of the source; None if they are not.
+
+    Args:
+        options: those of the task; both tasks split the digits by the same seed.
+    """
+    if isinstance(source, Digits):
+        for split in ("test_digits", "validation_digits"):
+            here, there = getattr(options, split), getattr(source.options, split)
+            if here != there:
+                return f"{split} is {here} here and {there} at the source, which trains on the others"
+    return None
+
+
 class RemadeDigits(Digits):
     """Another task on the same digits, for transfer from `digits`.
 
@@ -83,12 +97,7 @@ class RemadeDigits(Digits):
         return f"{super().fingerprint()}; {self._remade_as}"
 
     def overlap_with(self, source: Dataset) -> str | None:
-        if isinstance(source, Digits):
-            for split in ("test_digits", "validation_digits"):
-                here, there = getattr(self.options, split), getattr(source.options, split)
-                if here != there:
-                    return f"{split} is {here} here and {there} at the source, which trains on the others"
-        return None
+        return split_mismatch(self.options, source)
 
     def pictures(self) -> tuple[Pictures, Pictures, Pictures]:
         train, validation, test = (self._remade(part, seed) for seed, part in enumerate(super().pictures()))

@@ -47,6 +47,10 @@ class Segmentation(TaskKind):
                 f"labels of a segmentation are uint8 (N, {facts.image_size}, {facts.image_size}), "
                 f"not {labels.dtype} {labels.shape}"
             )
+        if len(labels) and (labels == IGNORED).all():
+            raise UserError(
+                f"every pixel of a split is ignored ({IGNORED}), so there is nothing to train on or measure"
+            )
         wrong = labels[(labels >= facts.classes) & (labels != IGNORED)]
         if len(wrong):
             raise UserError(

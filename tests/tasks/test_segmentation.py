@@ -207,10 +207,13 @@ def test_a_network_learns_where_eight_scenes_have_which_digit(kind: str) -> None
         (np.zeros((2, 6, 6), np.int64), r"uint8 \(N, 6, 6\), not int64"),
         (np.zeros((2, 6, 5), np.uint8), r"not uint8 \(2, 6, 5\)"),
         (np.full((2, 6, 6), 5, np.uint8), "labels are up to 5, but there are 5 classes"),
+        (np.full((2, 6, 6), 255, np.uint8), "every pixel of a split is ignored"),
     ],
 )
 def test_labels_of_another_kind_are_refused(labels: Any, error: str) -> None:
-    KIND.check_labels(np.full((2, 6, 6), 255, np.uint8), facts(5, 6))
+    partly_ignored = np.full((2, 6, 6), 255, np.uint8)
+    partly_ignored[0, 0, 0] = 4
+    KIND.check_labels(partly_ignored, facts(5, 6))
     with pytest.raises(UserError, match=error):
         KIND.check_labels(labels, facts(5, 6))
 

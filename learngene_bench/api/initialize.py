@@ -82,10 +82,11 @@ def initialize(
     same_task: bool = True,
     **settings: Any,
 ) -> InitializationReport:
-    """Initializes a timm `VisionTransformer` in place, by any method of the suite; all of it or nothing.
+    """Initializes a model in place, by any method of the suite that works for its family; all of it or nothing.
 
     Args:
-        model: on any device, of any dtype; what the method does not write keeps the numbers it has.
+        model: a plain Vision Transformer, or any other model with stacks of blocks (docs/families.md); on any
+            device, of any dtype. What the method does not write keeps the numbers it has.
         method: a name, or a class of one's own.
         gene: what the method inherits: a file (`runs/gene/*/tensors.safetensors` of an `lgbench run`), or a `Gene`.
         data: training images for methods that train or look at some: a data set of the suite by name ("digits") or with

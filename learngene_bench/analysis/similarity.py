@@ -22,6 +22,7 @@ from learngene_bench.analysis.blocks import blocks_of, layers_of, matrices
 from learngene_bench.analysis.cells import AnalyzedCell
 from learngene_bench.analysis.models import Samples, model_of
 from learngene_bench.analysis.report import Analysis, rounded
+from learngene_bench.analysis.tiles import LETTER_WIDTH
 from learngene_bench.contracts.family import ModelSpec
 from learngene_bench.plugins.registry import Registry
 from learngene_bench.results.plots.page import Page
@@ -232,6 +233,7 @@ def _summary(comparison: Comparison) -> tuple[str, ...]:
 
 def _page(found: Sequence[Comparison], shown: Samples) -> Page:
     several = any(len(comparison.cell.target.stages()) > 1 for comparison in found)
+    longest = max(len(name) for comparison in found for name in matrices(comparison.cell.target))
     page = Page(
         "Initial weights beside trained ones, and what they compute",
         "From left to right: cosine similarity of the blocks' matrices; distance |initial - trained| / |trained|; "
@@ -241,7 +243,7 @@ def _page(found: Sequence[Comparison], shown: Samples) -> Page:
         across=3,
         height=0.8,
         columns=2,
-        left=0.4,
+        left=max(0.4, LETTER_WIDTH * longest + 0.12),
         beside=0.34,
         below=0.36,
         wide=True,

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from learngene_bench.results.plots.page import Page
 
 _GAP = 0.05
-_LETTER_WIDTH, _LINE_HEIGHT = 0.0079 * SMALL_SIZE, 0.0175 * SMALL_SIZE
+LETTER_WIDTH, _LINE_HEIGHT = 0.0079 * SMALL_SIZE, 0.0175 * SMALL_SIZE
+"""Sizes of a letter and of a line of small text, in inches."""
 _MARGIN = 0.08
 LARGEST = 0.95
 """Largest side of a tile, in inches."""
@@ -39,7 +40,7 @@ class Tiles:
 
     @property
     def left(self) -> float:
-        return _LETTER_WIDTH * max(map(len, self.rows), default=0) + 0.12
+        return LETTER_WIDTH * max(map(len, self.rows), default=0) + 0.12
 
     @property
     def side(self) -> float:
@@ -55,7 +56,7 @@ class Tiles:
         return self.head + len(self.rows) * (self.side + self.note + _GAP)
 
     def _wrapped(self, name: str) -> list[str]:
-        return textwrap.wrap(name, max(4, int((self.side + _GAP) / _LETTER_WIDTH))) or [""]
+        return textwrap.wrap(name, max(4, int((self.side + _GAP) / LETTER_WIDTH))) or [""]
 
     def place(self, panel: Axes) -> list[list[Axes]]:
         """Makes the axes of every tile, row by row, inside a panel of this height."""

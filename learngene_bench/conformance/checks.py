@@ -11,9 +11,10 @@ from typing import Any
 
 import torch
 
+from learngene_bench.conformance.family_check import check_families
 from learngene_bench.conformance.findings import Check, Findings, Problem, listing
 from learngene_bench.conformance.instrumentation import CallTrace, TestDataAccess
-from learngene_bench.conformance.probe import Observations, Trial, different, same
+from learngene_bench.conformance.observations import Observations, Trial, different, same
 from learngene_bench.conformance.recipe_check import check_recipe_fields
 from learngene_bench.conformance.weight_checks import copies, starting_numbers
 
@@ -30,10 +31,11 @@ def _answers(observed: Observations) -> Findings:
             problems.append(Problem(where, f"supports() returned {reason!r}: the reason as a text, or None"))
         elif reason is not None:
             refused.append(f"refused: {where}: {reason}")
-    supported = sum(declared.supported for declared in observed.declared)
-    if not supported and not problems:
+    if not any(declared.supported for declared in observed.declared) and not problems:
         problems.append(Problem("every target", "supports() refuses them all, so nothing can be measured"))
-    return problems, "\n".join([f"{supported} of {len(observed.declared)} targets supported", *refused])
+    answers = {family: [d.supported for d in observed.declared if d.family == family] for family in observed.families()}
+    counts = ", ".join(f"{family} {sum(answer)} of {len(answer)}" for family, answer in answers.items())
+    return problems, "\n".join([f"targets supported: {counts}", *refused])
 
 
 def _initializes(observed: Observations) -> Findings:
@@ -89,7 +91,8 @@ def _complete(observed: Observations) -> Findings:
             problems.append(Problem(trial.where, f"the model has lost {listing(trial.lost)}"))
         if names := _not_finite(trial):
             problems.append(Problem(trial.where, f"numbers that are not finite in {listing(names)}"))
-    return problems, "\n".join([_reached(sound, "targets"), *(_written_share(trial) for trial in sound[:1])])
+    of_each_family = {trial.declared.family: trial for trial in reversed(sound)}.values()
+    return problems, "\n".join([_reached(sound, "targets"), *map(_written_share, of_each_family)])
 
 
 def _parameters(observed: Observations) -> Findings:
@@ -264,6 +267,7 @@ def _reached(things: list[Any], what: str) -> str:
 CHECKS = (
     Check("answers", "supports() answers for every target, with a reason where it cannot work", _answers),
     Check("initializes", "every supported target can be initialized", _initializes),
+    Check("families", "a member of every other family that it is for can be initialized", check_families),
     Check("class-token", "a plain timm DeiT with class token can be initialized", _class_token),
     Check("complete", "weights are complete and finite", _complete),
     Check("parameters", "parameters keep shape, dtype and identity, and train on", _parameters),

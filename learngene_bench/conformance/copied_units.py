@@ -25,7 +25,8 @@ class CopiedUnits:
     """Copies in a target that is wider than its base.
 
     Attributes:
-        written: components of the blocks that are wider than the base's and that the method wrote: matrices only.
+        written: components of the blocks that are wider than the base's and that the method wrote: matrices and
+            convolutions only.
         copied: those among them that have, in every layer, no more different rows or columns than the base's have.
     """
 
@@ -47,10 +48,10 @@ def copied_units(
     gradients = dict(zip(weights, found, strict=True))
     narrow = base.components()
     components, copied = [], []
-    for component, (stage, part) in target.components().items():
-        names = [name for layer in range(stage.depth) if (name := stage.parameter(layer, part)) in written]
-        shape = stage.shapes[part]
-        sizes = narrow[component][0].shapes[part] if component in narrow else shape
+    for component, (stage, name) in target.components().items():
+        names = [each for layer in range(stage.depth) if (each := stage.parameter(layer, name)) in written]
+        shape = stage.shapes[name]
+        sizes = narrow[component][0].shapes[name] if component in narrow else shape
         comparable = len(shape) == len(sizes) and len(shape) in (2, 4)  # convolutions are matrices too
         wider = [axis for axis in range(2) if comparable and shape[axis] > sizes[axis]]
         if names and wider:
@@ -61,7 +62,7 @@ def copied_units(
 
 
 def _repeated(weight: Tensor, gradient: Tensor, axis: int, most: int) -> bool:
-    """True if a matrix has at most so many different rows (axis 0) or columns (axis 1)."""
+    """True if a matrix, or a convolution, has at most so many different rows (axis 0) or columns (axis 1)."""
     units, their_gradients = (tensor.movedim(axis, 0).flatten(1) for tensor in (weight, gradient))
     same = (distances(units) < COPY) & (distances(their_gradients) < SAME_GRADIENT)
     return distinct(same) <= most

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from learngene_bench.conformance.probe import Observations
+from learngene_bench.conformance.observations import Observations
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from torch import nn
 from learngene_bench.config.loader import load_preset
 from learngene_bench.config.preset import Preset
 from learngene_bench.config.recipe import Recipe
+from learngene_bench.contracts.dataset import Dataset, Splits
 from learngene_bench.contracts.family import DEFAULT_FAMILY, FAMILIES, ModelFamily, ModelSpec
 from learngene_bench.contracts.initializer import Ancestor, Distiller, GeneRequest, Initializer, Pretrained
 from learngene_bench.models.weights import write_weights
@@ -59,7 +60,7 @@ class TinyTarget:
     plain_timm: bool = False
 
     def __str__(self) -> str:
-        parts = [str(self.spec)]
+        parts = [f"{self.spec.family} {self.spec}"]
         for name, value in vars(self.spec).items():
             expected = getattr(self.base, name)
             if value != expected and name != "depth":
@@ -70,15 +71,21 @@ class TinyTarget:
 
 
 class TinyBenchmark:
-    """Data, recipes, targets and ancestors for methods of one family; ancestors are trained once and then copied."""
+    """Data, recipes, targets and ancestors for methods of one family; ancestors are trained once and then copied.
 
-    def __init__(self, family: ModelFamily) -> None:
+    Args:
+        sibling: the benchmark of another family, whose data and teacher this one has too.
+    """
+
+    def __init__(self, family: ModelFamily, sibling: TinyBenchmark | None = None) -> None:
         self.family = family
         self.preset: Preset = _tiny_preset(family)
-        self.dataset = dataset(self.preset.data)
-        self.facts, self.splits = self.dataset.facts(), self.dataset.load()
+        self.dataset: Dataset = sibling.dataset if sibling else dataset(self.preset.data)
+        self.splits: Splits = sibling.splits if sibling else self.dataset.load()
+        self.facts = self.dataset.facts()
         self.plain = plain_images(self.splits.train, self.splits, torch.device("cpu"))
-        self._ancestors: dict[tuple[Ancestor, int], tuple[nn.Module, float]] = {}
+        self._ancestors: dict[tuple[Ancestor, int], tuple[nn.Module, float]] = sibling._ancestors if sibling else {}
+        self._models: dict[tuple[TinyTarget, int], nn.Module] = {}
 
     def targets(self) -> list[TinyTarget]:
         """Lists the family's examples; those with a class token are made by timm."""
@@ -87,7 +94,12 @@ class TinyBenchmark:
         return [TinyTarget(spec, base, getattr(spec, "class_token", False)) for spec, base in pairs]
 
     def model(self, target: TinyTarget, seed: int) -> nn.Module:
-        """Builds a target at its base initialization."""
+        """Copies a target at its base initialization for each caller; to build one takes longer."""
+        if (target, seed) not in self._models:
+            self._models[target, seed] = self._built(target, seed)
+        return copy.deepcopy(self._models[target, seed])
+
+    def _built(self, target: TinyTarget, seed: int) -> nn.Module:
         model = new_model(target.spec, self.preset.base, seed)
         if not target.plain_timm:
             return model
@@ -162,15 +174,23 @@ class TinyBenchmark:
         return model, recipe, wanted.spec.forward_flops()
 
 
-def family_for(method: type[Initializer[Any, Any]]) -> ModelFamily:
-    """The family that a method is tried on: the first that it names, the default one if it works for any."""
-    return FAMILIES.get(method.families[0] if method.families else DEFAULT_FAMILY)()
+def families_for(method: type[Initializer[Any, Any]]) -> list[str]:
+    """Names the families that a method is tried on: those that it is for, as far as they are installed.
+
+    It meets all targets of the first one: the default family, if it works for any.
+    """
+    names = FAMILIES.names()
+    if method.families is None:
+        return [DEFAULT_FAMILY, *(name for name in names if name != DEFAULT_FAMILY)]
+    first, *others = method.families
+    return [first, *(name for name in others if name in names)]
 
 
-@lru_cache(maxsize=2)
+@lru_cache
 def shared_benchmark(family: str) -> TinyBenchmark:
     """The tiny benchmark of a family, for all methods that this process checks: its ancestors take most of the time."""
-    return TinyBenchmark(FAMILIES.get(family)())
+    sibling = None if family == DEFAULT_FAMILY else shared_benchmark(DEFAULT_FAMILY)
+    return TinyBenchmark(FAMILIES.get(family)(), sibling)
 
 
 def request_key(request: GeneRequest, seed: int) -> tuple[Any, ...]:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import tempfile
 import traceback
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,133 +16,27 @@ from torch import Tensor, nn
 
 from learngene_bench.config.recipe import Recipe
 from learngene_bench.conformance.copied_units import CopiedUnits, copied_units
-from learngene_bench.conformance.fixtures import BATCH, TinyTarget, as_read, family_for, request_key, shared_benchmark
+from learngene_bench.conformance.fixtures import (
+    BATCH,
+    TinyBenchmark,
+    TinyTarget,
+    as_read,
+    families_for,
+    request_key,
+    shared_benchmark,
+)
 from learngene_bench.conformance.instrumentation import CallTrace, TracedContext, traced
-from learngene_bench.conformance.same_training import Experiment, Follower
+from learngene_bench.conformance.observations import Declared, Observations, RecipeVariation, Trial
+from learngene_bench.conformance.same_training import Experiment
 from learngene_bench.contracts.family import count
 from learngene_bench.contracts.gene import Gene
 from learngene_bench.contracts.initializer import GeneRequest, Initializer
 from learngene_bench.plugins.registry import Registered
 from learngene_bench.util.entry_points import describe_error
 
-
-@dataclass
-class Declared:
-    """The declarations of a method about one target, before anything is computed.
-
-    Attributes:
-        reason: the answer of `supports`.
-        stored: the count of `stored_shapes`.
-        error: the question that failed and the traceback.
-    """
-
-    target: TinyTarget
-    reason: object = None
-    trains: tuple[str, ...] = ()
-    request: GeneRequest | None = None
-    stored: int = 0
-    error: tuple[str, str] | None = None
-
-    @property
-    def supported(self) -> bool:
-        """True if the target can be initialized, as far as the method says."""
-        return self.reason is None and self.error is None
-
-
-@dataclass
-class Trial:
-    """One target initialized, or the attempt.
-
-    Attributes:
-        before: weights of the model before the call, the base initialization, by name.
-        after: weights after the call.
-        faults: what is wrong with a parameter itself, by name.
-        lost: names of parameters that are gone.
-    """
-
-    declared: Declared
-    seed: int
-    prepared: CallTrace | None = None
-    initialized: CallTrace | None = None
-    gene: Gene | None = None
-    model: nn.Module | None = None
-    before: Mapping[str, Tensor] = field(default_factory=dict)
-    after: Mapping[str, Tensor] = field(default_factory=dict)
-    faults: Mapping[str, str] = field(default_factory=dict)
-    lost: list[str] = field(default_factory=list)
-
-    @property
-    def calls(self) -> list[CallTrace]:
-        """Calls that were made, in order."""
-        return [call for call in (self.prepared, self.initialized) if call]
-
-    @property
-    def failed(self) -> CallTrace | None:
-        """The call that raised, if one did."""
-        return next((call for call in self.calls if call.error), None)
-
-    @property
-    def where(self) -> str:
-        """Target and seed, as a problem names them."""
-        return f"{self.declared.target}, seed {self.seed}"
-
-    def agrees(self, other: Trial) -> bool:
-        """True if another trial made the same gene and the same weights."""
-        genes = [trial.gene.tensors if trial.gene else {} for trial in (self, other)]
-        return not different(*genes) and not different(self.after, other.after)
-
-    def written(self) -> set[str]:
-        """Names of parameters that the call changed."""
-        return {name for name, tensor in self.after.items() if not same(tensor, self.before[name])}
-
-
-@dataclass(frozen=True)
-class RecipeVariation:
-    """A trial repeated with another value of one field of one recipe.
-
-    Attributes:
-        ignored: True if the method says that it ignores the field.
-        differs: True if the gene or the target has other numbers.
-        failed: the call that raised, if one did.
-    """
-
-    where: str
-    recipe: str
-    field: str
-    ignored: bool
-    differs: bool
-    failed: CallTrace | None
-
-
 OTHER_VALUES = {"drop_path": 0.6, "label_smoothing": 0.3, "meta_batch_size": 3, "weight_decay": 5.0}
 """Another value of each recipe field whose effect the network decides: by its structure, by a loss of its own, by what
 it spares from weight decay. The training loop applies all other fields by itself."""
-
-
-@dataclass
-class Observations:
-    """All that was observed of a method.
-
-    Attributes:
-        trials: every supported target with seed 0.
-        repeated: a trial and the same once more, gene included.
-        other_seed: a trial and the same with another seed, gene included.
-        reloaded: a trial, and the same with its gene saved and loaded, or the error and traceback of that.
-        variations: trials with other recipes.
-        followers: a target that inherits, with those of its tensors that follow starting numbers, or the error.
-        copied: a trial of a target that is wider than its base, with the copies in it.
-    """
-
-    registered: Registered
-    options: Mapping[str, Any] = field(default_factory=dict)
-    declared: list[Declared] = field(default_factory=list)
-    trials: list[Trial] = field(default_factory=list)
-    repeated: list[tuple[Trial, Trial]] = field(default_factory=list)
-    other_seed: tuple[Trial, Trial] | None = None
-    reloaded: list[tuple[Trial, Trial | tuple[str, str]]] = field(default_factory=list)
-    variations: list[RecipeVariation] = field(default_factory=list)
-    followers: list[tuple[TinyTarget, list[Follower] | str]] = field(default_factory=list)
-    copied: list[tuple[Trial, CopiedUnits]] = field(default_factory=list)
 
 
 def observe(registered: Registered, options: Mapping[str, Any], targets: Collection[TinyTarget] = ()) -> Observations:
@@ -153,32 +46,41 @@ def observe(registered: Registered, options: Mapping[str, Any], targets: Collect
         UserError: a wrong option.
     """
     registered.create(dict(options))
-    return _Probe(registered, options).observations(targets)
+    observed = Observations(registered, options)
+    examples = (target for family in families_for(registered.kind) for target in shared_benchmark(family).targets())
+    by_family: dict[str, list[TinyTarget]] = {}
+    for target in targets or examples:
+        by_family.setdefault(target.spec.family, []).append(target)
+    for number, (family, members) in enumerate(by_family.items()):
+        probe = _Probe(observed, shared_benchmark(family))
+        if number == 0:
+            probe.observe_all(members)
+        else:
+            probe.observe_member(members)
+    return observed
 
 
 class _Probe:
-    def __init__(self, registered: Registered, options: Mapping[str, Any]) -> None:
-        self.registered, self.options = registered, options
-        self.benchmark = shared_benchmark(family_for(registered.kind).name)
+    """Tries a method on one family."""
+
+    def __init__(self, observed: Observations, benchmark: TinyBenchmark) -> None:
+        self.observed, self.benchmark = observed, benchmark
+        self.registered, self.options = observed.registered, observed.options
         # As every stage does: sums come in one order.
         torch.set_num_threads(self.benchmark.preset.compute.threads)
         self.genes: dict[tuple[Any, ...], tuple[Gene | None, CallTrace]] = {}
         self.changes: dict[str, dict[str, Any]] = {}
         self.calls = 0
 
-    def observations(self, targets: Collection[TinyTarget]) -> Observations:
-        asked = [self.ask(target) for target in targets or self.benchmark.targets()]
-        observed = Observations(self.registered, self.options, asked)
-        observed.trials = [self.trial(declared, 0) for declared in observed.declared if declared.supported]
-        sound = [trial for trial in observed.trials if not trial.failed]
-        grown = [trial for trial in sound if _is_grown(trial.declared.target)]
+    def observe_all(self, targets: Sequence[TinyTarget]) -> None:
+        """Tries every target of the method's first family, and makes genes again and again."""
+        asked = [self.ask(target) for target in targets]
+        sound, grown = self.note([self.trial(declared, 0) for declared in asked if declared.supported])
+        observed = self.observed
         for trial in [*sound[:1], *grown[:1]]:
             observed.repeated.append((trial, self.trial(trial.declared, 0, fresh_gene=True)))
         if sound:
             observed.other_seed = (sound[0], self.trial(sound[0].declared, 1))
-        # One target of each gene.
-        for trial in {id(trial.gene): trial for trial in reversed(sound) if trial.gene}.values():
-            observed.reloaded.append((trial, self.reload(trial)))
         # A gene is varied once, with the first target.
         varied: dict[tuple[int, str], Trial] = {}
         for trial in [*sound[:1], *grown[:1]]:
@@ -187,13 +89,39 @@ class _Probe:
                     varied.setdefault((id(call), recipe), trial)
         for (_, recipe), trial in varied.items():
             observed.variations += self.variations(trial, recipe)
+
+    def observe_member(self, targets: Sequence[TinyTarget]) -> None:
+        """Tries the first target of another family that is supported, and a wider one if that inherits the same gene.
+
+        What is repeated is what costs no other gene: how a method trains is seen in its first family.
+        """
+        member = next((asked for target in targets if (asked := self.ask(target)).supported), None)
+        if member is None:
+            return
+        wider = next((target for target in targets if _is_grown(target) and target != member.target), None)
+        grown = self.ask(wider) if wider else None
+        has_same_gene = grown is not None and grown.supported and _gene_of(grown) == _gene_of(member)
+        tried = [member, grown] if grown is not None and has_same_gene else [member]
+        sound, _ = self.note([self.trial(declared, 0) for declared in tried])
+        for trial in sound[:1]:
+            self.observed.repeated.append((trial, self.trial(trial.declared, 0)))
+
+    def note(self, trials: list[Trial]) -> tuple[list[Trial], list[Trial]]:
+        """Keeps trials, looks into those that raised nothing, and returns these, and the grown ones among them."""
+        observed = self.observed
+        observed.trials += trials
+        sound = [trial for trial in trials if not trial.failed]
+        grown = [trial for trial in sound if _is_grown(trial.declared.target)]
+        # One target of each gene.
+        for trial in {id(trial.gene): trial for trial in reversed(sound) if trial.gene}.values():
+            observed.reloaded.append((trial, self.reload(trial)))
         experiment = Experiment(self.registered, self.options, self.benchmark)
         for declared in (trial.declared for trial in sound):
             if declared.request:
                 found = experiment.followers(declared.target, declared.request, declared.trains)
                 observed.followers.append((declared.target, found))
-        observed.copied = [(trial, self.copied(trial)) for trial in grown if not trial.lost and not trial.faults]
-        return observed
+        observed.copied += [(trial, self.copied(trial)) for trial in grown if not trial.lost and not trial.faults]
+        return sound, grown
 
     def variations(self, trial: Trial, recipe: str) -> Iterator[RecipeVariation]:
         """Repeats a trial with other values of a recipe's fields, one at a time."""
@@ -216,7 +144,9 @@ class _Probe:
         return {name: recipe.changed_by(self.changes.get(name, {})) for name, recipe in recipes.items()}
 
     def ask(self, target: TinyTarget) -> Declared:
+        """Asks all questions about a target, and keeps the answers."""
         declared, method = Declared(target), self.method()
+        self.observed.declared.append(declared)
         question = "supports()"
         try:
             declared.reason = method.supports(target.spec, target.base)
@@ -308,6 +238,10 @@ class _Probe:
         return self.calls
 
 
+def _gene_of(declared: Declared) -> tuple[Any, ...] | None:
+    return request_key(declared.request, 0) if declared.request else None
+
+
 def _is_grown(target: TinyTarget) -> bool:
     return target.spec.width > target.base.width
 
@@ -333,17 +267,3 @@ def _fault(parameter: nn.Parameter, before: nn.Parameter | None, value: Tensor |
 
 def _copied(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: parameter.detach().clone() for name, parameter in parameters.items()}
-
-
-def different(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> list[str]:
-    """Names the tensors that are not in both, or not the same in both."""
-    return [
-        name for name in {**one, **other} if name not in one or name not in other or not same(one[name], other[name])
-    ]
-
-
-def same(one: Tensor, other: Tensor) -> bool:
-    """True if two tensors agree to the bit, NaN with NaN."""
-    if one.shape != other.shape or one.dtype != other.dtype:
-        return False
-    return torch.equal(one.contiguous().view(torch.uint8), other.contiguous().view(torch.uint8))

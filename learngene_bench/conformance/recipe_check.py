@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from learngene_bench.conformance.findings import Findings, Problem
-from learngene_bench.conformance.probe import Observations, RecipeVariation
+from learngene_bench.conformance.observations import Observations, RecipeVariation
 
 
 def check_recipe_fields(observed: Observations) -> Findings:

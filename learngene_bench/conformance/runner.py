@@ -3,8 +3,9 @@
 >>> report = check(Registry([Path("my_init.py")]).get("my-init"))      # doctest: +SKIP
 >>> report.passed, [outcome.check for outcome in report.outcomes if outcome.problems]   # doctest: +SKIP
 
-The method meets every kind of target on a tiny benchmark (`fixtures`), its calls are traced (`instrumentation`) and
-observed (`probe`), and the observations are checked (`checks`).
+The method meets every kind of target of its first family, and a small member of every other family that it is for, on a
+tiny benchmark (`fixtures`). Its calls are traced (`instrumentation`) and observed (`probe`), and the observations are
+checked (`checks`).
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from typing import Any
 from learngene_bench.conformance.checks import CHECKS
 from learngene_bench.conformance.findings import Check, Problem
 from learngene_bench.conformance.fixtures import TinyTarget
-from learngene_bench.conformance.probe import Observations, observe
+from learngene_bench.conformance.observations import Observations
+from learngene_bench.conformance.probe import observe
 from learngene_bench.plugins.registry import Registered
 
 
@@ -76,7 +78,8 @@ def check(
     """Runs every check on one method, under these options.
 
     Args:
-        targets: those that the method is tried on; every example of its family if none are given.
+        targets: those that the method is tried on; the examples of its families if none are given. Of the first one's
+            family all are tried, of others one member each.
 
     Raises:
         UserError: a wrong option.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from learngene_bench.conformance.copied_units import CopiedUnits
 from learngene_bench.conformance.findings import Findings, Problem, listing
-from learngene_bench.conformance.probe import Observations, Trial
+from learngene_bench.conformance.observations import Observations, Trial
 from learngene_bench.conformance.same_training import Follower
 
 

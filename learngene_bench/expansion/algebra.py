@@ -73,7 +73,8 @@ class Expansion:
 
     def names(self) -> set[str]:
         """Names of the parameters that `materialise` gives."""
-        made = [self.spec.components()[component] for component in self.templates]
+        components = self.spec.components()
+        made = [components[component] for component in self.templates]
         return {stage.parameter(layer, name) for stage, name in made for layer in range(stage.depth)}
 
     def flops(self) -> int:

@@ -137,7 +137,8 @@ class DistilledBlocks(BlockInitializer[OptionsType]):
         drawn = stacked_blocks(weights, family, [range(len(rows[0])) for rows in scalers])
         first = {name: self.initial_templates(name, layers) for name, layers in drawn.items()}
         expansion = block_expansion(family, scalers, first)
-        non_block = {name: weight for name, weight in weights.items() if name not in expansion.names()}
+        in_blocks = expansion.names()
+        non_block = {name: weight for name, weight in weights.items() if name not in in_blocks}
         auxiliary = ExpandedModel(expansion, non_block, train=("templates", "non_block"))
         context.train(auxiliary, "condensation", teacher="teacher")
         tensors = _gene_tensors(auxiliary.templates.detached(), auxiliary.non_block.detached())

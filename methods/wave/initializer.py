@@ -155,7 +155,8 @@ class Wave(Initializer[WaveOptions, ViTSpec]):
         templates = {name: layout.initial_templates(name, weights, generator) for name in names}
         scalers = {name: layout.padding(name, family.depth) for name in names}
         expansion = Expansion(family, scalers, templates)
-        others = {name: weight for name, weight in weights.items() if name not in expansion.names()}
+        made = expansion.names()
+        others = {name: weight for name, weight in weights.items() if name not in made}
         auxiliary = ExpandedModel(expansion, others)
         context.train(auxiliary, "condensation", teacher="teacher")
         outside = {**family.non_block_shapes(), **family.head_shapes()}

@@ -89,6 +89,35 @@ def test_timm_measures_what_the_record_says(
     assert sorted(path.name for path in find_one_finished(Runs(runs), address).path.iterdir()) == before
 
 
+# timm builds ConvNeXts of four stages only.
+FAMILIES = {"swin": [], "convnext": ["--set", "model.stage_ratio=[1,1,1,1]", "--set", "model.patch_size=1"]}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_models_of_several_stages_are_exported_and_analyzed(
+    family: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs, path = tmp_path / "runs", tmp_path / "model.safetensors"
+    settings = ["--set", f"model.family={family}", "--set", "grid.depths=[6]", *FAMILIES[family]]
+    run = ["run", "-m", "he", "--quick", "--executor", "inline", "--runs", str(runs), *settings]
+    assert run_command(run) == 0
+    assert run_command(["export", "he", "--runs", str(runs), "-o", str(path)]) == 0
+    model, description = loaded_by_timm(path)
+    assert accuracy(model, description) == pytest.approx(record_of(runs, "he")["metrics"]["top1"])
+    copied = eval(description["python"].replace('"model.safetensors"', repr(str(path))), {"timm": timm}).eval()
+    images = torch.randn(3, 1, 12, 12)
+    torch.testing.assert_close(copied(images), model(images), rtol=0, atol=0)
+
+    analyze = ["--runs", str(runs), "-o", str(tmp_path / "analysis")]
+    assert run_command(["analyze", "similarity", "he", "--images", "8", *analyze]) == 0
+    assert run_command(["analyze", "copies", "he", *analyze]) == 0
+    assert {file.stem for file in (tmp_path / "analysis").iterdir()} == {"similarity", "copies"}
+    capsys.readouterr()
+    assert run_command(["analyze", "attention-maps", "he", *analyze]) == 2
+    refused = capsys.readouterr().err
+    assert f"not for the family {family}, to which linear-structure, copies and similarity apply" in refused
+
+
 def test_initial_weights_are_those_of_the_record(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -37,22 +37,22 @@ class MeanBlock(Initializer[MeanBlockOptions]):
 
     def prepare(self, request: GeneRequest, context: Context) -> Gene:
         weights = {name: weight.detach() for name, weight in context.ancestors["source"].named_parameters()}
-        layers = range(request.family.depth)
-        means = {
-            name: torch.stack([weights[f"blocks.{layer}.{name}"] for layer in layers]).mean(0)
-            for name in request.family.block_shapes()
+        means = {  # a model is one or several stages of equal blocks, and each stage has a mean of its own
+            component: torch.stack([weights[stage.parameter(layer, name)] for layer in range(stage.depth)]).mean(0)
+            for component, (stage, name) in request.family.components().items()
         }
         return Gene(self.name, request.family, means)
 
     def stored_shapes(self, target: ModelSpec, base: ModelSpec) -> Mapping[str, tuple[int, ...]]:
-        return base.block_shapes()
+        return {component: stage.shapes[name] for component, (stage, name) in base.components().items()}
 
     def initialize(self, model: nn.Module, target: ModelSpec, gene: Gene | None, context: Context) -> None:
         assert gene is not None
         generator = context.generator("noise")  # all randomness comes from the context, so that seeds are paired
         weights = {}
-        for layer in range(target.depth):
-            for name, mean in gene.tensors.items():
+        for component, (stage, name) in target.components().items():
+            for layer in range(stage.depth):
+                mean = gene.tensors[component]
                 noise = torch.randn(mean.shape, generator=generator)
-                weights[f"blocks.{layer}.{name}"] = mean + self.options.noise * noise
+                weights[stage.parameter(layer, name)] = mean + self.options.noise * noise
         write_weights(model, weights)  # what is not written keeps the preset's base initialization

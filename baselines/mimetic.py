@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+from itertools import product
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from learngene_bench.config.section import Section
+from learngene_bench.contracts.family import ModelSpec, Stage
 from learngene_bench.contracts.initializer import Initializer
+from learngene_bench.models.layers import SelfAttention, self_attentions
 from learngene_bench.models.vit import ViTSpec
 from learngene_bench.models.weights import write_weights
+from learngene_bench.util.errors import UserError
 from learngene_bench.util.lazy import torch
 
 if TYPE_CHECKING:
@@ -30,7 +34,7 @@ class MimeticOptions(Section):
     )
 
 
-class Mimetic(Initializer[MimeticOptions, ViTSpec]):
+class Mimetic(Initializer[MimeticOptions]):
     """Mimetic initialization (Trockman and Kolter, 2023): in each head, and for each block, two products are set.
 
     Query and key, for each head:      Wq' Wk = the best approximation of rank D / heads of  a1 Z + b1 I
@@ -38,7 +42,9 @@ class Mimetic(Initializer[MimeticOptions, ViTSpec]):
 
     Z (D x D) is drawn anew each time, iid normal of standard deviation 1 / sqrt(D); a matrix A = U S V' is split into
     U sqrt(S) and V sqrt(S). W are timm's weights, y = x W', so that attention scores are x Wq' Wk x' and a block's
-    output, where all heads attend alike, is x Wv' Wp'. Biases of both layers are 0; all else keeps the preset's base.
+    output, where all heads attend alike, is x Wv' Wp'. Biases of these layers are 0; all else keeps the preset's base.
+    Any attention of D x D matrices is set, in every stage, whether they lie in one layer or in several; a model whose
+    blocks have another attention, or none, is refused.
 
     No code of the authors was found. A public third-party copy (osiriszjq/structured_init, `vision_transformer.py`:
     594-615, 857-867) draws Z uniformly, with the same standard deviation, and stores value and projection untransposed,
@@ -52,41 +58,66 @@ class Mimetic(Initializer[MimeticOptions, ViTSpec]):
     name = "mimetic"
     title = "Mimetic"
     group = "direct"
+    families = None
     citation = "Trockman and Kolter, Mimetic Initialization of Self-Attention Layers, ICML 2023"
     Options = MimeticOptions
 
-    def supports(self, target: ViTSpec, base: ViTSpec) -> str | None:
-        if self.options.positions == "sincos" and target.width % 4:
-            return f"two-dimensional sine-cosine positions need a width that 4 divides, not {target.width}"
+    def supports(self, target: ModelSpec, base: ModelSpec) -> str | None:
+        if self.options.positions == "sincos":
+            if not isinstance(target, ViTSpec):
+                return "two-dimensional sine-cosine positions are defined here for plain Vision Transformers"
+            if target.width % 4:
+                return f"two-dimensional sine-cosine positions need a width that 4 divides, not {target.width}"
+        try:
+            _attentions(target)
+        except UserError as error:
+            return str(error)
         return None
 
-    def initialize(self, model: nn.Module, target: ViTSpec, gene: Gene | None, context: Context) -> None:
+    def initialize(self, model: nn.Module, target: ModelSpec, gene: Gene | None, context: Context) -> None:
         generator = context.generator("mimetic")
         weights: dict[str, Tensor] = {}
-        for layer in range(target.depth):
-            query, key = self._query_and_key(target, generator)
-            value, projection = self._value_and_projection(target, generator)
-            attention = f"blocks.{layer}.attn"
-            weights[f"{attention}.qkv.weight"] = torch.cat([query, key, value])
-            weights[f"{attention}.qkv.bias"] = torch.zeros(3 * target.width)
-            weights[f"{attention}.proj.weight"] = projection
-            weights[f"{attention}.proj.bias"] = torch.zeros(target.width)
+        for stage, attentions in _attentions(target):
+            for layer, attention in product(range(stage.depth), attentions):
+                matrices = (
+                    *self._query_and_key(attention, generator),
+                    *self._value_and_projection(attention, generator),
+                )
+                for rows, matrix in zip(attention.matrices, matrices, strict=True):
+                    name = stage.parameter(layer, rows.component)
+                    weight = weights.setdefault(name, torch.empty(stage.shapes[rows.component]))
+                    weight[rows.start : rows.stop] = matrix
+                for name in attention.biases:
+                    weights[stage.parameter(layer, name)] = torch.zeros(stage.shapes[name])
         if self.options.positions == "sincos":
+            assert isinstance(target, ViTSpec)
             weights["pos_embed"] = sine_cosine_positions(target)
         write_weights(model, weights)
 
-    def _query_and_key(self, target: ViTSpec, generator: Generator) -> tuple[Tensor, Tensor]:
+    def _query_and_key(self, attention: SelfAttention, generator: Generator) -> tuple[Tensor, Tensor]:
         """timm's query and key weights of one layer, each (D, D), the heads one below another."""
-        noise = standard_noise(target.heads, target.width, generator)
-        product = self.options.a1 * noise + self.options.b1 * torch.eye(target.width)
-        left, right = split(product, target.head_dimension)
-        return left.mT.reshape(target.width, -1), right.mT.reshape(target.width, -1)
+        noise = standard_noise(attention.heads, attention.width, generator)
+        scores = self.options.a1 * noise + self.options.b1 * torch.eye(attention.width)
+        left, right = split(scores, attention.width // attention.heads)
+        return left.mT.reshape(attention.width, -1), right.mT.reshape(attention.width, -1)
 
-    def _value_and_projection(self, target: ViTSpec, generator: Generator) -> tuple[Tensor, Tensor]:
+    def _value_and_projection(self, attention: SelfAttention, generator: Generator) -> tuple[Tensor, Tensor]:
         """timm's value and projection weights of one layer, each (D, D)."""
-        noise = standard_noise(1, target.width, generator)[0]
-        left, right = split(self.options.a2 * noise - self.options.b2 * torch.eye(target.width), target.width)
+        noise = standard_noise(1, attention.width, generator)[0]
+        left, right = split(self.options.a2 * noise - self.options.b2 * torch.eye(attention.width), attention.width)
         return left.mT, right
+
+
+def _attentions(target: ModelSpec) -> list[tuple[Stage, list[SelfAttention]]]:
+    """Finds the stages whose blocks have attention, with it.
+
+    Raises:
+        UserError: there is none, or one that is not of D x D matrices.
+    """
+    found = [(stage, self_attentions(stage)) for stage in target.stages() if stage.heads]
+    if not found:
+        raise UserError("its blocks have no attention")
+    return found
 
 
 def standard_noise(count: int, width: int, generator: Generator) -> Tensor:

@@ -64,8 +64,12 @@ class WeightSelection(Initializer[WeightSelectionOptions]):
 
     def supports(self, target: ModelSpec, base: ModelSpec) -> str | None:
         teacher = self._teacher(target, base)
-        if any(stage.depth > larger.depth for stage, larger in zip(target.stages(), teacher.stages(), strict=True)):
-            return f"deeper than its teacher of {teacher.depth} layers"
+        depths = {stage.component(""): stage.depth for stage in teacher.stages()}
+        for stage in target.stages():
+            if (key := stage.component("")) not in depths:
+                return f"its teacher has no blocks {key}"
+            if stage.depth > depths[key]:
+                return f"deeper than its teacher of {teacher.depth} layers"
         if target.width >= teacher.width:
             return f"not narrower than its teacher of width {teacher.width}"
         larger = teacher.components()

@@ -9,14 +9,22 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from learngene_bench.api.match_gene import base_of, match_gene, match_models, training_free_option
+from learngene_bench.api.match_gene import (
+    base_of,
+    described,
+    match_gene,
+    match_models,
+    pretrained_roles,
+    training_free_option,
+)
+from learngene_bench.api.report import InitializationReport
 from learngene_bench.api.training_data import DataLike, TrainingData, load_training_data
 from learngene_bench.config.loader import load_preset
 from learngene_bench.config.preset import BaseInitialization, Compute, Preset
@@ -26,6 +34,7 @@ from learngene_bench.contracts.gene import Gene
 from learngene_bench.contracts.initializer import GeneRequest, Initializer, Pretrained, wrong_family
 from learngene_bench.execution.device import choose_device
 from learngene_bench.models.flops import counted_flops
+from learngene_bench.models.timm.core import Core, core_of
 from learngene_bench.models.weights import spec_of, write_weights
 from learngene_bench.planning.recipe_checks import check_used
 from learngene_bench.plugins.registry import Registered, Registry
@@ -34,40 +43,6 @@ from learngene_bench.training.context import MeteredContext
 from learngene_bench.training.inputs import source_data
 from learngene_bench.util.errors import MethodFailure, UserError
 from learngene_bench.util.rng import Role
-
-
-@dataclass(frozen=True)
-class InitializationReport:
-    """The result of `initialize`.
-
-    Attributes:
-        written: names of the parameters whose numbers changed.
-        unchanged: names of the parameters that did not change.
-        prepare: cost of making the gene, if it was made here; ancestors are not counted.
-        initialize: cost of initializing the model.
-        gene: the inherited gene; `report.gene.save(path)` keeps it for other models.
-    """
-
-    method: str
-    seed: int
-    written: tuple[str, ...]
-    unchanged: tuple[str, ...]
-    prepare: Cost
-    initialize: Cost
-    gene: Gene | None
-
-    def __str__(self) -> str:
-        names = self.unchanged
-        unchanged = f", unchanged {', '.join(names[:4])}{', ...' if len(names) > 4 else ''}" if names else ""
-        spent = [
-            f"{name} {cost.iterations} iterations, {cost.seconds:.1f} s"
-            for name, cost in (("prepare", self.prepare), ("initialize", self.initialize))
-            if cost.images
-        ]
-        count = len(self.written) + len(self.unchanged)
-        return "; ".join(
-            [f"{self.method}, seed {self.seed}: wrote {len(self.written)} of {count} tensors{unchanged}", *spent]
-        )
 
 
 def initialize(
@@ -132,9 +107,60 @@ class _Initialization:
 
     def run(self, model: nn.Module, given: Gene | str | os.PathLike[str] | None) -> InitializationReport:
         target = spec_of(model)
-        if reason := wrong_family(self.method, target):
+        reason = wrong_family(self.method, target)
+        if reason is None:
+            gene = self.load_gene(given, target)
+            if all(spec.family == target.family for spec in self.inherited_from(gene, target)):
+                return self.run_on(model, target, gene)
+        else:
+            gene = given if isinstance(given, Gene) or given is None else Gene.load(Path(given))
+        try:
+            core = core_of(model, target)
+        except UserError as error:
+            raise UserError(
+                f"{self.name}: {reason or 'it inherits from a plain Vision Transformer'}; {error}"
+            ) from error
+        if reason := wrong_family(self.method, core.spec):
             raise UserError(f"{self.name}: {reason}")
-        base, gene, request = self.inheritance(target, given)
+        return self.run_on_core(core, model, target, gene)
+
+    def load_gene(self, given: Gene | str | os.PathLike[str] | None, target: ModelSpec) -> Gene | None:
+        """Reads the gene that a user gives; checks that the method inherits one, and that nothing else is given."""
+        if self.method.gene_request(target, base_of(target)) is None and (given is not None or self.models):
+            raise UserError(f"{self.name} inherits nothing: it takes neither a gene nor other models")
+        if given is not None and self.models:
+            raise UserError(f"give either gene= or {', '.join(f'{role}=' for role in self.models)}, not both")
+        return given if isinstance(given, Gene) or given is None else Gene.load(Path(given))
+
+    def inherited_from(self, gene: Gene | None, target: ModelSpec) -> list[ModelSpec]:
+        """Describes the models that the target inherits from: the gene's, or those that the user gives."""
+        if gene:
+            return [gene.family]
+        return [
+            described(role, self.models[role]) for role in pretrained_roles(self.method, target) if role in self.models
+        ]
+
+    def run_on_core(self, core: Core, model: nn.Module, target: ModelSpec, gene: Gene | None) -> InitializationReport:
+        """Initializes the plain Vision Transformer that a model contains, of those that the given models contain."""
+        for role in pretrained_roles(self.method, core.spec):
+            if role in self.models:
+                ancestor = self.models[role]
+                try:
+                    self.models[role] = core_of(ancestor, described(role, ancestor)).model
+                except UserError as error:
+                    raise UserError(f"{role}: {error}") from error
+        before = {name: parameter.detach().clone() for name, parameter in core.model.named_parameters()}
+        report = self.run_on(core.model, core.spec, self.load_gene(gene, core.spec))
+        current = {name: parameter.detach().cpu().float() for name, parameter in model.named_parameters()}
+        changes = core.changes(before, current)
+        written = tuple(name for name in current if name in changes and not torch.equal(changes[name], current[name]))
+        write_weights(model, {name: changes[name] for name in written})
+        unchanged = tuple(name for name in current if name not in written)
+        return replace(report, written=written, unchanged=unchanged, kept=core.kept)
+
+    def run_on(self, model: nn.Module, target: ModelSpec, gene: Gene | None) -> InitializationReport:
+        """Initializes a model of a family that the method is made for."""
+        base, request = self.base_and_request(target, gene)
         reason = self.method.supports(target, base)
         if reason is not None:
             raise UserError(f"{self.name} cannot initialize a model of {target.sizes()}: {reason}")
@@ -147,28 +173,22 @@ class _Initialization:
             gene, prepared = self.prepare(request)
         context = self.context("target", target, trains, base.width, family)
         written, unchanged = self.write(model, target, gene, context)
-        return InitializationReport(self.name, self.seed, written, unchanged, prepared, context.cost, gene)
+        kept = _missing(unchanged, target, gene.family) if gene else {}
+        return InitializationReport(self.name, self.seed, written, unchanged, prepared, context.cost, gene, kept)
 
-    def inheritance(
-        self, target: ModelSpec, given: Gene | str | os.PathLike[str] | None
-    ) -> tuple[ModelSpec, Gene | None, GeneRequest | None]:
-        """Returns the base model, and either the given gene or the request for the gene to be made.
+    def base_and_request(self, target: ModelSpec, gene: Gene | None) -> tuple[ModelSpec, GeneRequest | None]:
+        """Returns the base model, and the request for the gene if it is to be made.
 
         Options that only say which gene or which models are there are set to what was given.
         """
         base = base_of(target)
         if self.method.gene_request(target, base) is None:
-            if given is not None or self.models:
-                raise UserError(f"{self.name} inherits nothing: it takes neither a gene nor other models")
-            return base, None, None
-        if given is None:
-            self.method, base, request = match_models(self.method, self.models, target)
-            return base, None, request
-        if self.models:
-            raise UserError(f"give either gene= or {', '.join(f'{role}=' for role in self.models)}, not both")
-        gene = given if isinstance(given, Gene) else Gene.load(Path(given))
-        self.method, base = match_gene(self.method, gene, target)
-        return base, gene, None
+            return base, None
+        if gene:
+            self.method, base = match_gene(self.method, gene, target)
+            return base, None
+        self.method, base, request = match_models(self.method, self.models, target)
+        return base, request
 
     def check_data(self, trains: Collection[str], family: ModelSpec, phase: str, without: str | None = None) -> None:
         """Checks that training images are there and fit, if the method trains.
@@ -191,15 +211,10 @@ class _Initialization:
         self.check_data(request.trains, request.family, "make its gene")
         family = request.family
         models = {role: copy.deepcopy(model).cpu().float().eval() for role, model in self.models.items()}
-        flops: dict[str, float] = {}
         for role, ancestor in request.ancestors.items():
-            if isinstance(ancestor, Pretrained):
-                spec = spec_of(models[role])
-                is_counted = family_of(spec).is_general
-                flops[role] = counted_flops(models[role], spec.image_shape()) if is_counted else spec.forward_flops()
-            else:
+            if not isinstance(ancestor, Pretrained):
                 _check_teaches(role, models[role], family)
-                flops[role] = counted_flops(models[role], family.image_shape())
+        flops = _Flops(models, request)
         context = self.context("auxiliary", family, request.trains, family.width, family, models, flops)
         with torch.random.fork_rng([]):
             gene = self.registered.create({}).prepare(request, context)
@@ -226,7 +241,7 @@ class _Initialization:
             role=role,
             recipes=recipes,
             ancestors=models or {},
-            ancestor_flops=flops or {},
+            ancestor_flops={} if flops is None else flops,
             same_task=self.same_task,
             source=source,
         )
@@ -263,6 +278,29 @@ def _device(name: str) -> torch.device:
         return choose_device(name)
     except RuntimeError as error:
         raise UserError(f"device {name!r}: torch has no such device") from error
+
+
+def _missing(unchanged: Collection[str], target: ModelSpec, source: ModelSpec) -> dict[str, str]:
+    """Lists components that kept their numbers because what the target inherits from has none of that name."""
+    theirs = {source.component_of(name) for name in source.parameter_shapes()}
+    ours = dict.fromkeys(target.component_of(name) for name in unchanged)
+    return {component: "the source has no such part" for component in ours if component not in theirs}
+
+
+class _Flops(dict[str, float]):
+    """Operations of an ancestor's forward pass, by role; counted when a method asks for them."""
+
+    def __init__(self, models: Mapping[str, nn.Module], request: GeneRequest) -> None:
+        super().__init__()
+        self.models, self.request = models, request
+
+    def __missing__(self, role: str) -> float:
+        model, spec = self.models[role], self.request.family
+        if isinstance(self.request.ancestors[role], Pretrained):
+            spec = spec_of(model)
+            if not family_of(spec).is_general:
+                return spec.forward_flops()
+        return counted_flops(model, spec.image_shape())
 
 
 def _check_teaches(role: str, model: nn.Module, family: ModelSpec) -> None:

@@ -59,7 +59,7 @@ def match_models(
     assert request is not None
     _check_roles(method.name, request, models)
     wanted = {role: ancestor.spec for role, ancestor in request.ancestors.items() if isinstance(ancestor, Pretrained)}
-    given = {role: _spec_of(role, models[role], target) for role in wanted}
+    given = {role: described(role, models[role]) for role in wanted}
     for role, spec in given.items():
         if wanted[role] == request.family:
             method = method.fitted_to(spec)
@@ -93,29 +93,37 @@ def _check_roles(name: str, request: GeneRequest, models: Mapping[str, nn.Module
     raise UserError(f"{name} makes its gene of {' and '.join(roles)}, not of {', '.join(models)}")
 
 
-def _spec_of(role: str, model: nn.Module, target: ModelSpec) -> ModelSpec:
+def pretrained_roles(method: Initializer, target: ModelSpec) -> list[str]:
+    """Roles of the trained models of the target's family that a method makes its gene of."""
+    request = method.gene_request(target, base_of(target))
+    ancestors = request.ancestors if request else {}
+    return [role for role, ancestor in ancestors.items() if isinstance(ancestor, Pretrained)]
+
+
+def described(role: str, model: nn.Module) -> ModelSpec:
+    """Describes a model that a user gives as an ancestor.
+
+    Raises:
+        UserError: it has no spec; the message names the role.
+    """
     try:
-        spec = spec_of(model)
+        return spec_of(model)
     except UserError as error:
         raise UserError(f"{role}: {error}") from error
-    if spec.family != target.family:
-        raise UserError(f"{role}: {family_of(spec).title}, where {family_of(target).title} is to be initialized")
-    return spec
 
 
 def _bases(like: ModelSpec, target: ModelSpec, given: Collection[ModelSpec]) -> Iterator[ModelSpec]:
-    """Base models: of these widths first, then of every narrower one that the family has.
+    """Base models: 12-layer ones of these widths, then of every narrower one that the family has, then what was given.
 
     Models of a general family cannot be made of a width: its base models are those that were given.
     """
-    if family_of(like).is_general:
-        yield from given
-        yield base_of(target)
-        return
     widths = {target.width, *(spec.width for spec in given)}
-    for width in dict.fromkeys([*sorted(widths), *range(1, max(widths))]):
-        with suppress(UserError):
-            yield like.with_depth(BASE_DEPTH).with_width(width)
+    if not family_of(like).is_general:
+        for width in dict.fromkeys([*sorted(widths), *range(1, max(widths))]):
+            with suppress(UserError):
+                yield like.with_depth(BASE_DEPTH).with_width(width)
+    yield from given
+    yield base_of(target)
 
 
 def _family(asked: GeneRequest, given: Mapping[str, ModelSpec]) -> ModelSpec | None:

@@ -137,6 +137,14 @@ class ModelSpec(ABC):
         """Returns True if this parameter of the model belongs to a block."""
         return parameter.startswith(tuple(f"{stage.path}." for stage in self.stages()))
 
+    def component_of(self, parameter: str) -> str:
+        """Names a parameter without the number of its block: a block's as in a gene, any other as it is."""
+        for stage in self.stages():
+            number, _, name = parameter.removeprefix(f"{stage.path}.").partition(".")
+            if number.isdigit() and int(number) - stage.first in range(stage.depth) and name in stage.shapes:
+                return stage.component(name)
+        return parameter
+
     def parameter_count(self) -> int:
         """Numbers that all parameters hold together."""
         return count(self.parameter_shapes())

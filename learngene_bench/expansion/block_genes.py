@@ -79,7 +79,9 @@ class BlockInitializer(Initializer[OptionsType]):
         current = dict(model.named_parameters())
         family = gene.family.in_sizes_of(target)
         scalers = [self.scalers(stage.depth, gene.facts) for stage in family.stages()]
-        expanded = block_expansion(family, scalers, gene.part("templates")).materialise()
+        known = family.components()
+        templates = {name: tensor for name, tensor in gene.part("templates").items() if name in known}
+        expanded = block_expansion(family, scalers, templates).materialise()
         # A layer without a template keeps its base initialization; so do iRPE tables that only one of both models has.
         layers = [
             stage.parameter(layer, "")
@@ -151,11 +153,11 @@ def block_expansion(spec: ModelSpec, scalers: Sequence[Scalers], templates: Mapp
     Args:
         scalers: for each stage, the table that all its components share.
     """
-    tables = {stage.path: torch.tensor(rows) for stage, rows in zip(spec.stages(), scalers, strict=True)}
+    tables = {stage.component(""): torch.tensor(rows) for stage, rows in zip(spec.stages(), scalers, strict=True)}
     components = spec.components()
     expanded = {}
     for component, tensor in templates.items():
-        table = tables[components[component][0].path]
+        table = tables[components[component][0].component("")]
         expanded[component] = table.view(*table.shape, *[1] * (tensor.dim() - 1))
     return Expansion(spec, expanded, templates)
 

@@ -71,26 +71,27 @@ def self_attentions(stage: Stage) -> list[SelfAttention]:
     """
     found = [_self_attention(stage, path, heads) for path, heads in stage.heads.items()]
     if not found:
-        raise UserError(f"its blocks {stage.path} have no attention")
+        raise UserError("its blocks have no attention")
     return found
 
 
 def _self_attention(stage: Stage, path: str, heads: int) -> SelfAttention:
     prefix, shapes = f"{path}." if path else "", stage.shapes
+    where = f"the attention of its blocks ({path})" if path else "the attention of its blocks"
     for name, reason in OF_ANOTHER_KIND.items():
         if f"{prefix}{name}" in shapes:
-            raise UserError(f"attention {path or stage.path} of its blocks {reason} ({name})")
+            raise UserError(f"{where} {reason}: it has {name}")
     inputs = next((names for names in INPUTS if all(f"{prefix}{name}weight" in shapes for name in names)), ())
     layers = (*inputs, *(name for name in PROJECTIONS if f"{prefix}{name}weight" in shapes))
     weights = [f"{prefix}{layer}weight" for layer in layers]
     rows = [shapes[weight][0] for weight in weights]
     widths = {shapes[weight][1:] for weight in weights}
     if len(widths) != 1 or len(weights) < 2 or any(len(width) != 1 for width in widths):
-        raise UserError(f"attention {path or stage.path} of its blocks has no query, key, value and projection matrix")
+        raise UserError(f"{where} has no matrices for query, key, value and projection")
     (width,) = next(iter(widths))
     if rows[-1] != width or sum(rows[:-1]) != 3 * width or any(count % width for count in rows):
         raise UserError(
-            f"attention {path or stage.path} of its blocks is not of four {width} x {width} matrices: "
+            f"{where} is not of four {width} x {width} matrices: "
             + ", ".join(f"{weight} is {shapes[weight][0]} x {width}" for weight in weights)
         )
     query, key, value, projection = (

@@ -10,13 +10,21 @@ from typing import Any
 import pytest
 import timm
 import torch
+from timm.models.vision_transformer import checkpoint_filter_fn
 from torch import nn
 
 from learngene_bench.config.preset import BaseInitialization
 from learngene_bench.contracts.family import spec_from_dict
 from learngene_bench.contracts.gene import Gene
+from learngene_bench.models.timm.core import core_of
 from learngene_bench.models.timm.spec import TimmSpec
-from learngene_bench.models.weights import base_weights, build_model, spec_of
+from learngene_bench.models.weights import (
+    base_weights,
+    build_model,
+    inherited_blocks,
+    inherited_non_block,
+    spec_of,
+)
 from learngene_bench.util.errors import UserError
 
 TINY = {"depth": 2, "embed_dim": 16, "num_heads": 2, "img_size": 32, "patch_size": 16, "num_classes": 5}
@@ -143,3 +151,92 @@ def test_a_planned_model_is_what_timm_builds() -> None:
         spec.with_width(20)
     with pytest.raises(UserError, match="unknown architecture"):
         replace(spec, architecture="vit_smal").stages()
+
+
+def inherits(source: nn.Module, target: nn.Module) -> dict[str, torch.Tensor]:
+    """What the target inherits of a model of its width, blocks and all."""
+    weights, current = (
+        {name: parameter.detach() for name, parameter in model.named_parameters()} for model in (source, target)
+    )
+    specs = spec_of(source), spec_of(target)
+    outside = inherited_non_block(weights, *specs, current, head=True)
+    return {**outside, **inherited_blocks(weights, *specs)}
+
+
+def random(name: str, seed: int, **changes: Any) -> nn.Module:
+    model = create(name, **{**TINY, **changes})
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in model.parameters():
+        parameter.data.normal_(generator=generator)
+    return model
+
+
+def test_positions_and_patches_of_another_size_are_resampled_as_timm_loads_them() -> None:
+    """timm's own functions for checkpoints say what the numbers are."""
+    source = random("deit3_small_patch16_224", 0, img_size=48)
+    target = random("deit3_small_patch16_224", 1, img_size=(32, 64), patch_size=8)
+    loaded = checkpoint_filter_fn(dict(source.state_dict()), target, antialias=True)
+    found = inherits(source, target)
+    assert found.keys() == dict(target.named_parameters()).keys()
+    for name in found:
+        torch.testing.assert_close(found[name], loaded[name], msg=name)
+
+
+@pytest.mark.parametrize("name", ["beit_base_patch16_224", "vit_relpos_base_patch16_cls_224"])
+def test_tables_of_relative_positions_are_resampled(name: str) -> None:
+    source, target = (random(name, seed, img_size=side) for seed, side in ((0, 48), (1, 64)))
+    found = inherits(source, target)
+    assert found.keys() == dict(target.named_parameters()).keys()
+    table = "blocks.1.attn.relative_position_bias_table"
+    if table in found:
+        old, new = source.get_parameter(table).detach(), found[table]
+        assert torch.equal(new[-3:], old[-3:])  # to and from the class token
+        assert new.shape == (7 * 7 + 3, 2)
+        for corner in ((0, 0), (0, -1), (-1, 0), (-1, -1)):  # the largest distances stay the largest
+            torch.testing.assert_close(new[:-3].view(7, 7, 2)[corner], old[:-3].view(5, 5, 2)[corner])
+
+
+def test_tokens_of_both_are_taken_over_and_others_stay() -> None:
+    """From class, distillation and no register tokens to class and four registers, whose positions are their own."""
+    source = random("deit_tiny_distilled_patch16_224", 0)
+    target = random("vit_small_patch14_reg4_dinov2", 1, no_embed_class=False)
+    found = inherits(source, target)
+    old, own, new = source.get_parameter("pos_embed"), target.get_parameter("pos_embed"), found["pos_embed"]
+    assert (old.shape[1], own.shape[1]) == (2 + 4, 5 + 4)
+    assert torch.equal(new[:, :1], old[:, :1])
+    assert torch.equal(new[:, 1:5], own[:, 1:5])
+    assert torch.equal(new[:, 5:], old[:, 2:])
+    assert torch.equal(found["cls_token"], source.get_parameter("cls_token"))
+    assert not {"reg_token", "dist_token", "head_dist.weight", "blocks.0.ls1.gamma"} & found.keys()
+    registers = random("vit_medium_patch16_reg1_gap_256", 2)
+    assert torch.equal(inherits(registers, target)["reg_token"][:, :1], registers.get_parameter("reg_token"))
+    assert torch.equal(inherits(registers, target)["reg_token"][:, 1:], target.get_parameter("reg_token")[:, 1:])
+
+
+NAFLEX = {"depth": 2, "embed_dim": 16, "num_heads": 2, "num_classes": 5, "reg_tokens": 0}
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        random("deit3_small_patch16_224", 0),
+        random("vit_medium_patch16_gap_240", 1),
+        random("vit_base_patch16_rope_ape_224", 2),
+        create("naflexvit_base_patch16_gap", **NAFLEX),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_the_core_of_a_model_computes_what_the_model_does(model: nn.Module) -> None:
+    """Where all that a plain Vision Transformer lacks does nothing: LayerScale of 1, no rotation."""
+    for name, parameter in model.named_parameters():
+        if "gamma" in name:
+            nn.init.constant_(parameter, 1.0)
+    if hasattr(model, "rope"):
+        model.rope = None
+    core = core_of(model, spec_of(model))
+    assert {name.rpartition(".")[2].rstrip("_12") for name in core.kept} <= {"gamma"}
+    plain = core.model.eval()
+    if "fc_norm.weight" in dict(model.named_parameters()):  # after pooling, where the core's norm comes before
+        plain.norm, plain.fc_norm = nn.Identity(), plain.norm
+    images = torch.randn(2, *core.spec.image_shape(), generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(plain(images), model.eval()(images), rtol=1e-4, atol=1e-4)

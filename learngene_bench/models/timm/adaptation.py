@@ -18,7 +18,7 @@ from timm.layers import (
 )
 from torch import Tensor
 
-from learngene_bench.models.timm.spec import TimmSpec
+from learngene_bench.models.timm.spec import TimmSpec, has_channels_first
 from learngene_bench.models.timm.structure import Structure
 
 
@@ -44,7 +44,10 @@ def adapted(
 def _adapted(name: str, weight: Tensor, source: Structure, target: Structure, current: Tensor) -> Tensor | None:
     last = name.rpartition(".")[2]
     if last == "pos_embed" and weight.dim() == 3:
-        return positions(weight, source, target, current)
+        made = positions(weight, source, target, current)
+        return weight if made is None else made
+    if last == "pos_embed" and has_channels_first(tuple(weight.shape)) and has_channels_first(tuple(current.shape)):
+        return resample_abs_pos_embed_nhwc(weight.permute(0, 2, 3, 1), list(current.shape[2:])).permute(0, 3, 1, 2)
     if last == "pos_embed" and weight.dim() == 4 and weight.shape[-1] == current.shape[-1]:
         return resample_abs_pos_embed_nhwc(weight, list(current.shape[1:3]))
     if name.endswith("_token") and weight.dim() == 3:

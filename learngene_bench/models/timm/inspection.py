@@ -108,12 +108,12 @@ def _stages(path: str, blocks: dict[int, Shapes], model: nn.Module) -> Iterator[
 
 def _heads(block: nn.Module) -> dict[str, int]:
     """Finds the attention heads in a block, by the path of the module that has them."""
-    return {
-        path: int(module.num_heads)
-        for path, module in block.named_modules()
-        if isinstance(getattr(module, "num_heads", None), int)
-        and any(ATTENTION.match(name) for name, _ in module.named_parameters())
-    }
+    found = {}
+    for path, module in block.named_modules():
+        heads = getattr(module, "num_heads", getattr(module, "heads", None))
+        if isinstance(heads, int) and any(ATTENTION.match(name) for name, _ in module.named_parameters()):
+            found[path] = heads
+    return found
 
 
 def _width(shapes: Shapes) -> int:
@@ -133,8 +133,8 @@ def _architecture(model: nn.Module) -> str:
 
 
 def _first(model: nn.Module, attribute: str) -> Any:
-    """An attribute of the patch embedding, or of the model."""
-    for owner in ("patch_embed", "embeds", ""):
+    """Looks up an attribute of the patch embedding, or of the model."""
+    for owner in ("patch_embed", "embeds", "stem", ""):
         module = getattr(model, owner, None) if owner else model
         if (value := getattr(module, attribute, None)) is not None:
             return value
@@ -148,12 +148,17 @@ def _pair(value: Any) -> tuple[int, int] | None:
 
 
 def _image_shape(model: nn.Module) -> tuple[int, ...]:
-    """Finds the shape of an image that the model takes, by passing one through a copy without numbers."""
+    """Finds channels, height and width of an image that the model takes: as it says, or by trying sizes on a copy."""
+    said = tuple((getattr(model, "pretrained_cfg", None) or {}).get("input_size", ()))
+    convolutions = (int(module.weight.shape[1]) for module in model.modules() if isinstance(module, nn.Conv2d))
+    channels = _first(model, "in_chans") or next(convolutions, said[0] if said else 3)
+    if size := _pair(_first(model, "img_size")):
+        return (channels, *size)
     # A copy whose tensors are on the device "meta" costs no memory, and computes nothing.
     tensors = [*model.parameters(), *model.buffers()]
     skeleton = copy.deepcopy(model, {id(tensor): _without_numbers(tensor) for tensor in tensors}).eval()
     problem: Exception | None = None
-    for shape in _image_shapes(model):
+    for shape in [*([(channels, *said[1:]), said] if said else []), *((channels, side, side) for side in SIZES)]:
         try:
             with torch.no_grad(), torch.device("meta"):
                 skeleton(torch.zeros(1, *shape))
@@ -163,19 +168,6 @@ def _image_shape(model: nn.Module) -> tuple[int, ...]:
             return shape
     message = " ".join(str(problem).split())[:200]
     raise UserError(f"{type(model).__name__} takes no image of a size that was tried: {message}")
-
-
-def _image_shapes(model: nn.Module) -> Iterator[tuple[int, ...]]:
-    """Lists shapes of images that the model may take: those that it says first."""
-    said = tuple((getattr(model, "pretrained_cfg", None) or {}).get("input_size", ()))
-    convolutions = (int(module.weight.shape[1]) for module in model.modules() if isinstance(module, nn.Conv2d))
-    channels = _first(model, "in_chans") or next(convolutions, said[0] if said else 3)
-    if size := _pair(_first(model, "img_size")):
-        yield (channels, *size)
-    if said:
-        yield (channels, *said[1:])
-        yield said
-    yield from ((channels, side, side) for side in SIZES)
 
 
 def _without_numbers(tensor: torch.Tensor) -> torch.Tensor:

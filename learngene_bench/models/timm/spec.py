@@ -143,9 +143,14 @@ class TimmSpec(ModelSpec):
 
 
 def is_positional(name: str) -> bool:
-    """Returns True for a parameter whose shape depends on the number of patches: positions, tables of distances."""
+    """Returns True for a parameter of positions: embeddings, tables of distances, frequencies of rotations."""
     last = name.rpartition(".")[2]
-    return last == "pos_embed" or last.startswith(("relative_position", "rel_pos", "attention_biases"))
+    return last in ("pos_embed", "freqs") or last.startswith(("relative_position", "rel_pos", "attention_biases"))
+
+
+def has_channels_first(positions: tuple[int, ...]) -> bool:
+    """Returns True for positions of shape (1, D, rows, columns) on a square grid, not (1, rows, columns, D)."""
+    return len(positions) == 4 and positions[2] == positions[3] != positions[1]
 
 
 def _resized(shapes: Shapes, others: Shapes, *, only_smaller: bool = False) -> Shapes:
@@ -159,7 +164,11 @@ def _resized(shapes: Shapes, others: Shapes, *, only_smaller: bool = False) -> S
         other = others.get(name, shape)
         if len(other) != len(shape):
             other = shape
-        elif is_positional(name) or name.endswith("_token"):
+        elif name.endswith("pos_embed") and has_channels_first(shape):
+            other = (1, other[1], *shape[2:])
+        elif name.endswith("attention_biases"):  # (heads, distances)
+            other = (*other[:-1], shape[-1])
+        elif is_positional(name) or name.endswith("_token"):  # (..., channels) or (distances, heads)
             other = (*shape[:-1], other[-1])
         elif len(shape) == 4 and name.startswith("patch_embed."):
             other = (*other[:2], *shape[2:])

@@ -1,0 +1,53 @@
+"""`InitializationReport`: what an initialization wrote, what kept its numbers and why, and what it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from learngene_bench.contracts.gene import Gene
+from learngene_bench.schema.cost import Cost
+
+
+@dataclass(frozen=True)
+class InitializationReport:
+    """The result of `initialize`.
+
+    Attributes:
+        written: names of the parameters whose numbers changed.
+        unchanged: names of the parameters that did not change.
+        kept: components that could not be written, with the reason: what is inherited has no such part. A block's
+            component stands for that of all blocks.
+        prepare: cost of making the gene, if it was made here; ancestors are not counted.
+        initialize: cost of initializing the model.
+        gene: the inherited gene; `report.gene.save(path)` keeps it for other models.
+    """
+
+    method: str
+    seed: int
+    written: tuple[str, ...]
+    unchanged: tuple[str, ...]
+    prepare: Cost
+    initialize: Cost
+    gene: Gene | None
+    kept: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        names = self.unchanged
+        unchanged = f", unchanged {_some(names)}" if names else ""
+        spent = [
+            f"{name} {cost.iterations} iterations, {cost.seconds:.1f} s"
+            for name, cost in (("prepare", self.prepare), ("initialize", self.initialize))
+            if cost.images
+        ]
+        count = len(self.written) + len(self.unchanged)
+        reasons = dict.fromkeys(self.kept.values())
+        kept = [f"kept {_some([n for n, why in self.kept.items() if why == reason])}: {reason}" for reason in reasons]
+        return "; ".join(
+            [f"{self.method}, seed {self.seed}: wrote {len(self.written)} of {count} tensors{unchanged}", *kept, *spent]
+        )
+
+
+def _some(names: Sequence[str]) -> str:
+    """Lists the first four names."""
+    return f"{', '.join(names[:4])}{', ...' if len(names) > 4 else ''}"

@@ -53,6 +53,11 @@ def run(preset: Path, runs: Path, *arguments: str, status: int = 0) -> subproces
     return lgbench(*command(preset, runs, *arguments)[len(LGBENCH) :], status=status)
 
 
+def run_here(preset: Path, runs: Path, *arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+    words = command(preset, runs, *arguments)[len(LGBENCH) :]
+    return lgbench_here(*words, "--executor", "inline", status=status)
+
+
 def numbers(runs: Path) -> dict[str, Any]:
     """All that must be the same in two runs of the same thing: everything but times."""
     found = {}

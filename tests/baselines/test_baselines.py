@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -14,6 +12,7 @@ import torch
 from baseline_models import SMALL, STACKING, context, initialized, ligo_gene, of, random_weights
 from scipy.stats import ks_2samp
 from timm.models.vision_transformer import VisionTransformer
+from whole_runs import lgbench_here
 
 from learngene_bench.baselines.jax_default import JaxDefault
 from learngene_bench.baselines.ligo import Ligo, LigoOptions
@@ -253,18 +252,7 @@ def test_ancestors_of_other_sizes() -> None:
 
 @pytest.mark.slow
 def test_a_whole_run(tmp_path: Path) -> None:
-    lgbench = [sys.executable, "-c", "from learngene_bench.cli.main import main; main()"]
-    arguments = [
-        "run",
-        "--executor",
-        "inline",
-        "-m",
-        "mimetic,weight-selection,ligo,jax",
-        "--quick",
-        "--runs",
-        str(tmp_path / "runs"),
-    ]
-    done = subprocess.run([*lgbench, *arguments], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr + done.stdout
+    methods = "mimetic,weight-selection,ligo,jax"
+    done = lgbench_here("run", "--executor", "inline", "-m", methods, "--quick", "--runs", str(tmp_path / "runs"))
     for title in ("Mimetic", "Wt Select", "LiGO", "timm jax", "its source has 4 layers already"):
         assert title in done.stdout

@@ -18,7 +18,7 @@ import pytest
 import torch
 from image_folders import CLASSES, CPU, DEIT, EVERYTHING, SIDE, folder, write_images
 from torch import Tensor
-from whole_runs import lgbench, numbers
+from whole_runs import lgbench, lgbench_here, numbers
 
 from learngene_bench.config.preset import BaseInitialization, Compute
 from learngene_bench.config.recipe import Augmentation, Recipe
@@ -302,15 +302,17 @@ def test_the_imagenet_preset_runs_at_a_small_size(tree: Path, tmp_path: Path) ->
         'teacher={architecture="convnet", recipe={epochs=1, batch_size=8, learning_rate=1e-3}}',
         "compute.device=cpu",
     ]
-    arguments = ["run", "--method", "he,wave", "--grid", "depth", "--preset", "imagenet", "--quick"]
+    arguments = ["run", "--executor", "inline", "--method", "he,wave", "--preset", "imagenet", "--quick"]
     arguments += ["--runs", str(tmp_path / "runs"), *(part for setting in settings for part in ("--set", setting))]
-    done = lgbench(*arguments, "--set", "compute.num_workers=2")
+    done = lgbench_here(*arguments, "--set", "compute.num_workers=2")
     assert "WAVE" in done.stdout
     before = numbers(tmp_path / "runs")
     assert len([name for name in before if name.startswith("cell/")]) == 4
-    lgbench(*arguments, "--set", "compute.num_workers=0", "--set", "data.stream=true")
+    lgbench_here(*arguments, "--set", "compute.num_workers=0", "--set", "data.stream=true")
     assert numbers(tmp_path / "runs") == before
-    lgbench(*arguments[:-2], "--runs", str(tmp_path / "again"), "--set", "compute.num_workers=0", "--set", settings[-1])
+    lgbench_here(
+        *arguments[:-2], "--runs", str(tmp_path / "again"), "--set", "compute.num_workers=0", "--set", settings[-1]
+    )
     assert numbers(tmp_path / "again") == before
     for broken in (images / "train" / "class 1").iterdir():
         broken.write_bytes(broken.read_bytes()[:60])

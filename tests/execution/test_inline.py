@@ -12,7 +12,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from whole_runs import LGBENCH, PLUGIN, command, lgbench, numbers, short_preset, wait_until
+from whole_runs import LGBENCH, PLUGIN, command, lgbench, lgbench_here, numbers, short_preset, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -21,7 +21,7 @@ INLINE = ["--executor", "inline"]
 
 def test_the_same_numbers_as_in_workers(tmp_path: Path) -> None:
     quick = ["run", "--quick", "-m", "wave,he"]
-    lgbench(*quick, "--runs", str(tmp_path / "inline"), *INLINE)
+    lgbench_here(*quick, "--runs", str(tmp_path / "inline"), *INLINE)
     lgbench(*quick, "--runs", str(tmp_path / "local"), "--workers", "1")
     found = numbers(tmp_path / "inline")
     assert len(found) == 6
@@ -77,10 +77,10 @@ def test_debug_shows_the_traceback_of_a_method(tmp_path: Path) -> None:
     plugin = tmp_path / "mine.py"
     plugin.write_text(PLUGIN.format(body="print('from the method'); raise ValueError('too deep')"))
     arguments = ["run", "--quick", "-m", "mine", "--plugin", str(plugin), "--runs", str(tmp_path / "runs"), *INLINE]
-    plain = lgbench(*arguments, status=1)
+    plain = lgbench_here(*arguments, status=1)
     assert "from the method" in plain.stdout
     assert "Traceback" not in plain.stdout + plain.stderr
-    shown = lgbench(*arguments, "--retry-failed", "--debug", status=1)
+    shown = lgbench_here(*arguments, "--retry-failed", "--debug", status=1)
     assert 'mine.py", line' in shown.stdout
     assert "ValueError: too deep" in shown.stdout
 

@@ -17,7 +17,20 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from whole_runs import LGBENCH, PLUGIN, alive, children, command, lgbench, numbers, run, short_preset, wait_until
+from whole_runs import (
+    LGBENCH,
+    PLUGIN,
+    alive,
+    children,
+    command,
+    lgbench,
+    lgbench_here,
+    numbers,
+    run,
+    run_here,
+    short_preset,
+    wait_until,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -112,7 +125,7 @@ def test_ctrl_c_stops_everything_and_says_how_to_go_on(preset: Path, reference: 
     wait_until(lambda: not any(alive(pid) for pid in workers))
     status = lgbench("status", "--runs", str(runs)).stdout
     assert "interrupted" in status
-    run(preset, runs, "-m", "direct-pt")
+    run(preset, runs, "-m", "direct-pt", "--workers", "1")
     expected = numbers(reference)
     assert all(value == expected[name] for name, value in numbers(runs).items())
 
@@ -127,35 +140,35 @@ def test_a_worker_that_dies_is_a_failure_of_its_stage_alone(preset: Path, tmp_pa
         "failed       mine micro depth 6 seed 0: its worker ended"
         in lgbench("status", "--runs", str(tmp_path / "runs")).stdout
     )
-    again = run(preset, tmp_path / "runs", "-m", "mine,he", "--plugin", str(plugin), status=1)
+    again = run(preset, tmp_path / "runs", "-m", "mine,he", "--plugin", str(plugin), "--workers", "1", status=1)
     assert "4/4 failed mine" in again.stdout  # tried again: what killed it may be gone
 
 
 def test_a_method_that_fails_stops_nobody_else(preset: Path, tmp_path: Path) -> None:
     runs, plugin = tmp_path / "runs", tmp_path / "mine.py"
     plugin.write_text(PLUGIN.format(body="raise ValueError('six is\\ntoo deep')"))
-    arguments = ["-m", "mine,he", "--plugin", str(plugin), "--executor", "inline"]
-    first = run(preset, runs, *arguments, status=1)
+    arguments = ["-m", "mine,he", "--plugin", str(plugin)]
+    first = run_here(preset, runs, *arguments, status=1)
     assert "mine micro depth 6 seed 0: ValueError: six is" in first.stdout
     assert "Traceback" not in first.stdout + first.stderr
     assert "ValueError: six is\ntoo deep" in json.loads(next(runs.glob("cell/*/failed.json")).read_text())["traceback"]
-    table = lgbench("report", "--runs", str(runs)).stdout
+    table = lgbench_here("report", "--runs", str(runs)).stdout
     assert "Mine [x]" in table
     assert "0/1" in table
-    again = run(preset, runs, *arguments, status=1)
+    again = run_here(preset, runs, *arguments, status=1)
     assert "1/4" not in again.stdout  # not tried again, not called a success either
-    assert run(preset, runs, *arguments, "--retry-failed", status=1).stdout.count("failed") >= 2
-    said = lgbench("logs", "mine 6", "--runs", str(runs)).stdout
+    assert run_here(preset, runs, *arguments, "--retry-failed", status=1).stdout.count("failed") >= 2
+    said = lgbench_here("logs", "mine 6", "--runs", str(runs)).stdout
     assert "ValueError: six is\ntoo deep" in said
     assert (
         "fits 4 stages, which differ in method (he or mine) and depth (4 or 6)"
-        in lgbench("logs", "micro", "--runs", str(runs), status=2).stderr
+        in lgbench_here("logs", "micro", "--runs", str(runs), status=2).stderr
     )
-    assert "1 failed" in lgbench("status", "--runs", str(runs)).stdout
-    assert "failed    mine micro depth 6" in lgbench("retry", "--runs", str(runs), status=1).stdout
-    assert "nothing of that failed" in lgbench("retry", "he 4", "--runs", str(runs), status=2).stderr
+    assert "1 failed" in lgbench_here("status", "--runs", str(runs)).stdout
+    assert "failed    mine micro depth 6" in lgbench_here("retry", "--runs", str(runs), status=1).stdout
+    assert "nothing of that failed" in lgbench_here("retry", "he 4", "--runs", str(runs), status=2).stderr
     plugin.write_text(PLUGIN.format(body="pass"))
-    fixed = run(preset, runs, *arguments)
+    fixed = run_here(preset, runs, *arguments)
     assert "failed" not in fixed.stdout
     assert len(list(runs.glob("cell/*/result.json"))) == 2 + 1 + 2  # he; mine as it was; mine as it is
 
@@ -163,7 +176,7 @@ def test_a_method_that_fails_stops_nobody_else(preset: Path, tmp_path: Path) -> 
 def test_weights_that_are_not_finite_are_a_failure(preset: Path, tmp_path: Path) -> None:
     plugin = tmp_path / "mine.py"
     plugin.write_text(PLUGIN.format(body="model.head.bias.data[0] = float('nan')"))
-    done = run(preset, tmp_path / "runs", "-m", "mine", "--plugin", str(plugin), status=1)
+    done = run_here(preset, tmp_path / "runs", "-m", "mine", "--plugin", str(plugin), status=1)
     assert "initialize() left numbers in head.bias that are not finite" in done.stdout
 
 
@@ -190,11 +203,11 @@ def test_a_damaged_gene_is_named(preset: Path, copy: Path) -> None:
     content = bytearray(tensors.read_bytes())
     content[-1] ^= 1  # a number in a template, which no format check would see
     tensors.write_bytes(content)
-    error = run(preset, copy, "-m", "wave", status=2).stderr
+    error = run(preset, copy, "-m", "wave", "--workers", "1", status=2).stderr
     assert str(tensors) in error
     assert len(error.splitlines()) == 1
     shutil.rmtree(genes[0])
-    run(preset, copy, "-m", "wave")
+    run(preset, copy, "-m", "wave", "--workers", "1")
 
 
 @pytest.fixture
@@ -236,9 +249,9 @@ def images(tmp_path: Path) -> Path:
 def test_a_folder_of_images(images: Path, tmp_path: Path) -> None:
     """The same job on images of one's own, and what happens when one of them does not decode or all are gone."""
     settings = ["data.name=imagefolder", f"data.root={images}", "data.image_size=12", "data.channels=1"]
-    arguments = ["-m", "wave,he", "--quick", "--runs", str(tmp_path / "runs")]
+    arguments = ["-m", "wave,he", "--quick", "--executor", "inline", "--runs", str(tmp_path / "runs")]
     arguments += [part for setting in settings for part in ("--set", setting)]
-    done = lgbench("run", *arguments)
+    done = lgbench_here("run", *arguments)
     assert "WAVE" in done.stdout
     record = json.loads(next((tmp_path / "runs").glob("cell/*/result.json")).read_text())
     assert (record["cell"]["task"], record["cell"]["target"]["classes"]) == ("images", 2)
@@ -265,12 +278,12 @@ def test_an_ancestor_from_a_file(preset: Path, reference: Path, tmp_path: Path, 
         torch.save({"model": state}, weights)
     else:
         save_file(state, weights)
-    arguments = ["-m", "direct-pt", "--set", f"ancestor.checkpoint={weights}", "--workers", "1"]
-    run(preset, tmp_path / "runs", *arguments, "--set", "grid.depths=[4]")
+    arguments = ["-m", "direct-pt", "--set", f"ancestor.checkpoint={weights}"]
+    run_here(preset, tmp_path / "runs", *arguments, "--set", "grid.depths=[4]")
     record = json.loads(next((tmp_path / "runs").glob("cell/*/result.json")).read_text())
     before = [json.loads(path.read_text()) for path in reference.glob("cell/*/result.json")]
     same = [r for r in before if (r["cell"]["method"], r["cell"]["target"]["depth"]) == ("direct-pt", 4)]
     assert (record["metrics"], record["initial_weights"]) == (same[0]["metrics"], same[0]["initial_weights"])
-    error = run(preset, tmp_path / "runs", *arguments, "--set", "grid.depths=[6]", status=2).stderr
+    error = run_here(preset, tmp_path / "runs", *arguments, "--set", "grid.depths=[6]", status=2).stderr
     assert f"{weights} is not the model that is needed: blocks.4." in error
     assert len(error.splitlines()) == 1

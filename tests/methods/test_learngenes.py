@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from itertools import pairwise
 from math import ceil
@@ -15,6 +13,7 @@ import pytest
 import torch
 from block_methods import FAMILY, context, create, initialized
 from torch import Tensor
+from whole_runs import lgbench_here
 
 from learngene_bench.config.recipe import Recipe
 from learngene_bench.contracts.family import count
@@ -257,11 +256,8 @@ def test_stored_parameters(method: str, figures: list[str]) -> None:
 @pytest.mark.slow
 def test_from_the_command_line(tmp_path: Path) -> None:
     """Every method makes its gene and two targets, the gene file says how, and layers that share still do."""
-    lgbench = [sys.executable, "-c", "from learngene_bench.cli.main import main; main()"]
     methods = "share,telg,sws,heru-lg,auto-lg,auto-lg:selection=similarity"
-    arguments = ["run", "-m", methods, "--quick", "--runs", str(tmp_path), "--executor", "inline"]
-    done = subprocess.run([*lgbench, *arguments], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr + done.stdout
+    lgbench_here("run", "-m", methods, "--quick", "--runs", str(tmp_path), "--executor", "inline")
     records = [json.loads(path.read_text()) for path in tmp_path.glob("cell/*/result.json")]
     assert len(records) == 6 * 2
     genes = [Gene.load(path) for path in tmp_path.glob("gene/*/tensors.safetensors")]

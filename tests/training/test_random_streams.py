@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from whole_runs import lgbench
+from whole_runs import lgbench_here
 
 from learngene_bench.config.loader import load_preset
 from learngene_bench.config.preset import BaseInitialization, Compute
@@ -134,7 +134,7 @@ def test_free_layers_are_no_ancestors_start(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     methods = "heru-lg,auto-lg,ligo,telg,wave,he"
     arguments = ["--method", methods, "--grid", "depth", "--set", "grid.depths=[6]", "--quick"]
-    lgbench("run", *arguments, "--executor", "inline", "--runs", str(runs))
+    lgbench_here("run", *arguments, "--executor", "inline", "--runs", str(runs))
     trained = [load_file(path) for kind in ("ancestor", "gene") for path in runs.glob(f"{kind}/*/tensors.safetensors")]
     compared = 0
     for method, model, free in _initialized(runs):

@@ -27,10 +27,13 @@ class TrainResult:
 
     Attributes:
         curve: one point for each measurement.
+        class_metrics: value of each class in the last measurement, by those metrics that have such values; None for a
+            class that does not occur.
     """
 
     cost: Cost = field(default_factory=Cost)
     curve: list[CurvePoint] = field(default_factory=list)
+    class_metrics: dict[str, list[float | None]] = field(default_factory=dict)
 
 
 class Context(ABC):

@@ -77,7 +77,7 @@ class AncestorStage(StageComputation[AncestorRecord]):
             )
             images = training_images(splits, self.recipe, self.device, self.num_workers, kind)
             trained = train(adapted, images, self.recipe, run)
-        measured = trained.curve[-1].metrics if trained.curve else measure(adapted)
+        measured = trained.curve[-1].metrics if trained.curve else measure(adapted).metrics
         if not self.processes.is_rank0:
             return None
         save_tensors(network.cpu().state_dict(), self.folder.tensors)

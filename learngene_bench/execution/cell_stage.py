@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
@@ -23,7 +24,7 @@ from learngene_bench.schema.cost import CellCost, Cost, GeneCost
 from learngene_bench.schema.provenance import TaskData
 from learngene_bench.schema.record import CellRecord, Evaluation, FinetunedModel, GeneRecord, InitialWeights
 from learngene_bench.schema.stage import CellConfig
-from learngene_bench.training.evaluation import evaluate, evaluate_classes
+from learngene_bench.training.evaluation import evaluate
 from learngene_bench.training.inputs import new_model, plain_images, training_images
 from learngene_bench.training.loop import train
 from learngene_bench.training.run import TrainingRun
@@ -98,7 +99,6 @@ class CellStage(StageComputation[CellRecord]):
         )
         images = training_images(splits, recipe, self.device, self.num_workers, kind)
         trained = train(network, images, recipe, run)
-        by_class = evaluate_classes(network, held_out, self.compute_settings, metrics, facts.class_names)
         if not self.processes.is_rank0:
             return None
         save_tensors(model.cpu().state_dict(), self.folder.model)
@@ -122,7 +122,7 @@ class CellStage(StageComputation[CellRecord]):
             ),
             initial_weights=InitialWeights(sha256=initial["sha256"]),
             base_tensors=initialized.base_tensors,
-            class_metrics=by_class,
+            class_metrics=by_name(trained.class_metrics, facts.class_names) or None,
             model=FinetunedModel(sha256=file_hash(self.folder.model), mean=tuple(splits.mean), std=tuple(splits.std)),
         )
 
@@ -158,3 +158,13 @@ class CellStage(StageComputation[CellRecord]):
         """The split that numbers are reported on; only `compute` calls this, after the method is through."""
         split = splits.test if self.config.evaluation_split == "test" else splits.validation
         return plain_images(split, splits, self.device, self.num_workers)
+
+
+def by_name(
+    class_metrics: Mapping[str, Sequence[float | None]], names: Sequence[str]
+) -> dict[str, dict[str, float | None]]:
+    """Names the classes that values stand for; their numbers are the names of those that have none."""
+    return {
+        metric: {names[label] if names else str(label): value for label, value in enumerate(values)}
+        for metric, values in class_metrics.items()
+    }

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -19,63 +20,35 @@ LABELS_OF_A_BATCH = 2**22
 """Most labels that are evaluated at a time: where every pixel has one, outputs are as large, times the classes."""
 
 
+class Measurement(NamedTuple):
+    """All that one pass over a split tells of a network.
+
+    Attributes:
+        metrics: value by metric, in the order in which they were asked for.
+        by_class: value of each class, in the order of their numbers, by those metrics that have such values; None for
+            a class that does not occur.
+    """
+
+    metrics: dict[str, float]
+    by_class: dict[str, list[float | None]]
+
+
+@torch.no_grad()
 def evaluate(
     network: nn.Module,
     data: SplitImages,
     compute: Compute,
     metrics: Mapping[str, Metric],
     batch_size: int | None = None,
-) -> dict[str, float]:
+) -> Measurement:
     """Measures a network on all images of a split, waiting for the device once, at the end.
 
     Several processes share the images out and add up their sums.
 
     Args:
         batch_size: images at a time; as many as memory has room for by default.
-
-    Returns:
-        The value of each metric, in the order of `metrics`.
     """
-    totals = _totals(network, data, compute, metrics, batch_size)
-    return {name: metric.value(totals[_sum_name(name, metric)], len(data)) for name, metric in metrics.items()}
-
-
-def evaluate_classes(
-    network: nn.Module, data: SplitImages, compute: Compute, metrics: Mapping[str, Metric], names: Sequence[str] = ()
-) -> dict[str, dict[str, float | None]] | None:
-    """Measures each class, by those metrics that have a value for it; see `evaluate`.
-
-    Args:
-        names: names of the classes; their numbers are their names by default.
-
-    Returns:
-        Value by class, by metric; None if no metric has such values, in which case no image is looked at.
-    """
-    chosen = {name: metric for name, metric in metrics.items() if type(metric).by_class is not Metric.by_class}
-    if not chosen:
-        return None
-    totals = _totals(network, data, compute, chosen)
-    found = {name: metric.by_class(totals[_sum_name(name, metric)]) or [] for name, metric in chosen.items()}
-    return {
-        name: {names[label] if names else str(label): value for label, value in enumerate(values)}
-        for name, values in found.items()
-    }
-
-
-def _sum_name(name: str, metric: Metric) -> str:
-    return metric.shared_sum or name
-
-
-@torch.no_grad()
-def _totals(
-    network: nn.Module,
-    data: SplitImages,
-    compute: Compute,
-    metrics: Mapping[str, Metric],
-    batch_size: int | None = None,
-) -> dict[str, Tensor]:
-    """Sums over all images of a split and all processes, by the name of the sum, on the CPU."""
-    summed = {_sum_name(name, metric): metric for name, metric in metrics.items()}
+    summed = {metric.shared_sum or name: metric for name, metric in metrics.items()}
     batch_size = batch_size or max(1, min(BATCH_SIZE, LABELS_OF_A_BATCH // data.labels[0].numel()))
     training, world = network.training, distributed.world()
     network.eval()
@@ -91,7 +64,15 @@ def _totals(
     network.train(training)
     if end == first:
         totals = {name: torch.zeros_like(total) for name, total in totals.items()}
-    return {name: world.all_reduce_sum(total).cpu() for name, total in totals.items()}
+    totals = {name: world.all_reduce_sum(total).cpu() for name, total in totals.items()}
+    measured = Measurement({}, {})
+    for name, metric in metrics.items():
+        total = totals[metric.shared_sum or name]
+        measured.metrics[name] = metric.value(total, len(data))
+        values = metric.by_class(total)
+        if values is not None:
+            measured.by_class[name] = values
+    return measured
 
 
 @contextmanager

@@ -217,7 +217,9 @@ class _TrainingLoop:
         if loss is not None and not np.isfinite(loss):
             raise MethodFailure(f"{self.run.name}: the training loss is {loss} at iteration {self.step}")
         self.world.broadcast(self.network.buffers())
-        metrics = self.run.evaluate(self.network) if self.run.evaluate else None
+        metrics = None
+        if self.run.evaluate:
+            metrics, self.result.class_metrics = self.run.evaluate(self.network)
         epoch = round(self.step / self.steps_per_epoch, 3)
         self.result.curve.append(CurvePoint(epoch=epoch, iterations=self.step, loss=loss, metrics=metrics))
         self.losses.zero_()
@@ -271,6 +273,7 @@ class _TrainingLoop:
                 "network": self.network.state_dict(),
                 "cost": self.result.cost.model_dump(),
                 "curve": [point.model_dump() for point in self.result.curve],
+                "class_metrics": self.result.class_metrics,
             }
             if self.step < self.steps:
                 state["training"] = {
@@ -288,7 +291,8 @@ class _TrainingLoop:
 
     def _restore(self, state: dict[str, Any]) -> None:
         self.network.load_state_dict(state["network"])
-        self.result = TrainResult(Cost(**state["cost"]), [CurvePoint(**point) for point in state["curve"]])
+        curve = [CurvePoint(**point) for point in state["curve"]]
+        self.result = TrainResult(Cost(**state["cost"]), curve, state.get("class_metrics", {}))
         self.custom_flops = self.result.cost.flops
         if "training" not in state:
             return

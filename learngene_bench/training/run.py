@@ -12,10 +12,11 @@ from learngene_bench.config.preset import Compute
 from learngene_bench.contracts.task import TaskKind, task_kind
 from learngene_bench.distributed import World, world
 from learngene_bench.schema.progress import Progress
+from learngene_bench.training.evaluation import Measurement
 from learngene_bench.util.rng import RngStreams
 
-Evaluate = Callable[[nn.Module], dict[str, float]]
-"""Measures a network: value by metric, the primary metric first."""
+Evaluate = Callable[[nn.Module], Measurement]
+"""Measures a network, by the primary metric first."""
 
 EVALUATE_EVERY = 5
 """Epochs between two measurements of an ancestor, and of what a method trains. Learning curves alone depend on it."""

@@ -105,7 +105,7 @@ def test_killed_processes_are_continued_by_as_many(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_fewer_images_than_processes_are_measured_as_by_one(trained_together: Path) -> None:
     network = drawn(partial(ConvNet, 1, CLASSES, 4)).eval()
-    expected = evaluate(network, some_images(1), Compute(), task_kind().metrics())
+    expected = evaluate(network, some_images(1), Compute(), task_kind().metrics()).metrics
     for path in trained_together.glob("few.*.pt"):
         assert torch.load(path) == expected
 
@@ -136,7 +136,9 @@ def train_all(folder: Path, device: str = "cpu") -> None:
         torch.save(run(scenario, device=device), folder / f"{scenario}.{distributed.world().rank}.pt")
     few = some_images(1, device=device)  # fewer images than processes
     network = drawn(partial(ConvNet, 1, CLASSES, 4)).eval().to(device)
-    torch.save(evaluate(network, few, Compute(), task_kind().metrics()), folder / f"few.{distributed.world().rank}.pt")
+    torch.save(
+        evaluate(network, few, Compute(), task_kind().metrics()).metrics, folder / f"few.{distributed.world().rank}.pt"
+    )
     with pytest.raises(MethodFailure) as failure:
         train(Exact(Unused()), some_images(40), recipe(), phase("finetuning"))
     (folder / "unused.txt").write_text(str(failure.value))

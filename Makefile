@@ -2,7 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # Two processes, each of which has whole files, as tests of a file share what is slow to make.
-TWO := -n 2 --dist loadfile
+# In the order of their names: by default files of few tests come last, and the slowest of them have few.
+TWO := -n 2 --dist loadfile --no-loadscope-reorder
 # Two clusters of one node each, as most of a test is waiting.
 SLURM := -n 2 --dist worksteal tests/slurm
 

@@ -162,6 +162,100 @@ MAKERS: dict[str, Callable[[Path], None]] = {
 }
 
 
+def draw_map(image: Path, annotation: Path, numbers: np.ndarray, palette: bool = False) -> None:
+    """Writes a label map, and an image that shows 255 less each number."""
+    for path, pixels, mode in ((image, 255 - numbers, "L"), (annotation, numbers, "P" if palette else "L")):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        drawn = Image.fromarray(pixels)
+        if mode == "P":
+            drawn.putpalette([value for number in range(256) for value in (number, 0, 255 - number)])
+        drawn.save(path, format="PNG")
+
+
+def maps() -> list[tuple[str, int]]:
+    """(split, index) of every image with a label map; the authors' validation split is `val`."""
+    return [(split, index) for split, count in (("train", MAP_TRAIN), ("val", MAP_VAL)) for index in range(count)]
+
+
+def numbers_of(name: str, split: str, index: int) -> np.ndarray:
+    """Draws a label map, (12, 20), of numbers that this data set has; each occurs."""
+    known = MAP_NUMBERS[name]
+    random = np.random.default_rng([index, split == "val"])
+    numbers = np.concatenate([known, random.choice(known, 12 * 20 - len(known))])
+    return random.permutation(numbers).reshape(12, 20).astype(np.uint8)
+
+
+def ade20k(root: Path) -> None:
+    folders = {"train": "training", "val": "validation"}
+    for split, index in maps():
+        folder, name = root / "ADEChallengeData2016", f"{folders[split]}/ADE_{split}_{index:08}"
+        numbers = numbers_of("ade20k", split, index)
+        draw_map(folder / "images" / f"{name}.jpg", folder / "annotations" / f"{name}.png", numbers)
+
+
+def cityscapes(root: Path) -> None:
+    for split, index in maps():
+        name = f"{split}/city{index % 2}/city{index % 2}_{index:06}_000019"
+        image, annotation = (f"leftImg8bit/{name}_leftImg8bit.png", f"gtFine/{name}_gtFine_labelIds.png")
+        draw_map(root / image, root / annotation, numbers_of("cityscapes", split, index))
+
+
+def _voc_devkit(name: str, folder: Path, annotations: str, lists: str) -> None:
+    for split, index in maps():
+        image = f"2008_{index:06}_{split}"
+        numbers = numbers_of(name, split, index)
+        draw_map(folder / "JPEGImages" / f"{image}.jpg", folder / annotations / f"{image}.png", numbers, palette=True)
+        path = folder / "ImageSets" / lists / f"{split}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a") as stream:
+            stream.write(f"{image}\n")
+
+
+def voc2012(root: Path) -> None:
+    _voc_devkit("voc2012", root / "VOCdevkit" / "VOC2012", "SegmentationClass", "Segmentation")
+
+
+def pascal_context(root: Path) -> None:
+    _voc_devkit("pascal-context", root / "VOCdevkit" / "VOC2010", "SegmentationClassContext", "SegmentationContext")
+
+
+def oxford_pets(root: Path) -> None:
+    folder, lists = root / "oxford-iiit-pet", {"train": "trainval.txt", "val": "test.txt"}
+    for split, index in maps():
+        name = f"Bengal_{split}{index}"
+        annotation = folder / "annotations" / "trimaps" / f"{name}.png"
+        draw_map(folder / "images" / f"{name}.jpg", annotation, numbers_of("oxford-pets", split, index))
+        with (folder / "annotations" / lists[split]).open("a") as stream:
+            stream.write(f"{name} 6 1 2\n")
+
+
+MAP_TRAIN, MAP_VAL = 5, 2
+MAP_NUMBERS: dict[str, list[int]] = {
+    "ade20k": list(range(151)),
+    "cityscapes": list(range(34)),
+    "voc2012": [*range(21), 255],
+    "pascal-context": list(range(60)),
+    "oxford-pets": [1, 2, 3],
+}
+"""Numbers in the label maps of each data set."""
+MAP_MAKERS: dict[str, Callable[[Path], None]] = {
+    "ade20k": ade20k,
+    "cityscapes": cityscapes,
+    "voc2012": voc2012,
+    "pascal-context": pascal_context,
+    "oxford-pets": oxford_pets,
+}
+
+
+def make_maps(name: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes the data set with label maps below `root`, whose counts then count as the published ones."""
+    MAP_MAKERS[name](root)
+    kind: Any = DATASETS.get(name)
+    known = kind.published
+    monkeypatch.setattr(kind, "published", Published(known.title, known.classes, MAP_TRAIN, MAP_VAL))
+    monkeypatch.setattr(kind, "held_out", 1)
+
+
 def md5(path: Path) -> str:
     return hashlib.md5(path.read_bytes()).hexdigest()
 
@@ -174,14 +268,14 @@ def make(name: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kind, "published", Published(kind.published.title, CLASSES, CLASSES * TRAIN, CLASSES * TEST))
     monkeypatch.setattr(kind, "held_out", 1)
     archives = [
-        replace(archive, md5=md5(root / archive.place)) if archive.member is None else archive
+        replace(archive, checksum=f"md5:{md5(root / archive.place)}") if archive.member is None else archive
         for archive in kind.archives
     ]
     monkeypatch.setattr(kind, "archives", tuple(archives))
     if name == "flowers102":
         from torchvision.datasets import Flowers102
 
-        known = {archive.place.split("/")[1]: archive.md5 for archive in archives}
+        known = {archive.place.split("/")[1]: archive.checksum.removeprefix("md5:") for archive in archives}
         files = {key: (file, known[file]) for key, (file, _) in Flowers102._file_dict.items()}
         monkeypatch.setattr(Flowers102, "_file_dict", files)
     if name.startswith("cifar"):
@@ -210,7 +304,7 @@ def pack(name: str, root: Path, published: Path, monkeypatch: pytest.MonkeyPatch
         else:
             with tarfile.open(path, "w:gz") as packed_tar:
                 packed_tar.add(root / archive.becomes, archive.member)
-        archives.append(replace(archive, url=path.as_uri(), md5=md5(path)))
+        archives.append(replace(archive, url=path.as_uri(), checksum=f"md5:{md5(path)}"))
     monkeypatch.setattr(kind, "archives", tuple(archives))
 
 

@@ -143,7 +143,7 @@ class _CountedImages(DeviceImages):
         self.trace.images += len(index)
         return super().batch(index, generator, noise)
 
-    def eval_batches(self, batch_size: int, first: int = 0, end: int | None = None) -> Iterator[Batch]:
+    def eval_batches(self, batch_size: int | None = None, first: int = 0, end: int | None = None) -> Iterator[Batch]:
         for images, labels in super().eval_batches(batch_size, first, end):
             self.trace.images += len(labels)
             yield images, labels

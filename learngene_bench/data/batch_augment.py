@@ -35,6 +35,11 @@ class Normalization:
         return (images - mean) / std
 
 
+BATCH_SIZE = 512
+"""Images that are evaluated at a time."""
+LABELS_OF_A_BATCH = 2**20
+"""Most labels that are evaluated at a time: where every pixel has one, outputs are as large, times the classes."""
+
 Batch = tuple[Tensor, Tensor]
 """Normalised images (B, C, H, W) and labels (B, ...), on the device that trains."""
 
@@ -55,12 +60,12 @@ class SplitImages(ABC):
         augmentations: tuple[Augmentation, ...] = (),
         kind: TaskKind | None = None,
     ) -> None:
-        self.labels = torch.from_numpy(split.labels).to(device)
+        self.count, self.shape = len(split), split.shape
         self.normalization, self.device, self.augmentations = normalization, device, augmentations
         self.kind = kind if kind and kind.moves_labels else None
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return self.count
 
     @abstractmethod
     def batches(self, schedule: Iterable[ScheduledBatch], rng: AugmentationRng) -> Generator[Batch, None, None]:
@@ -71,13 +76,31 @@ class SplitImages(ABC):
         """
 
     @abstractmethod
-    def eval_batches(self, batch_size: int, first: int = 0, end: int | None = None) -> Iterator[Batch]:
-        """Yields the images from `first` to `end` in stored order, normalised but not augmented; all by default."""
+    def eval_batches(self, batch_size: int | None = None, first: int = 0, end: int | None = None) -> Iterator[Batch]:
+        """Yields the images from `first` to `end` in stored order, normalised but not augmented; all by default.
 
-    def augmented(self, images: Tensor, labels: Tensor, generator: torch.Generator, noise: torch.Generator) -> Batch:
+        Args:
+            batch_size: images at a time; as many as memory has room for by default.
+        """
+
+    def inputs(self, count: int) -> Tensor:
+        """Returns the first images as models see them, normalised, (count, C, H, W), on the CPU."""
+        return torch.cat([images.cpu() for images, _ in self.eval_batches(min(count, 256), 0, count)])
+
+    def augmented(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        generator: torch.Generator,
+        noise: torch.Generator,
+        inside: Tensor | None = None,
+    ) -> Batch:
         """Normalises uint8 images after those augmentations that are done in batches; see `augment`.
 
         Labels that are maps of the image are shifted and flipped with it.
+
+        Args:
+            inside: 1 where images (B, 1, H, W) are, 0 where a normalised batch is to be 0; all of it by default.
         """
         images = images.float().div_(255)
         for augmentation in self.augmentations:
@@ -86,7 +109,10 @@ class SplitImages(ABC):
             images = augment(images, settings, generator, noise, move)
             if self.kind:
                 labels = self.kind.move_labels(labels, move)
+            inside = None if inside is None else move(inside)
         images = self.normalization(images)
+        if inside is not None:
+            images = images * inside
         for augmentation in self.augmentations:
             if augmentation.random_erasing and augmentation.erase_value == "noise":
                 images = erase_to_noise(images, augmentation.random_erasing, generator, noise)
@@ -106,6 +132,7 @@ class DeviceImages(SplitImages):
     ) -> None:
         super().__init__(split, normalization, device, augmentations, kind)
         self.images = torch.from_numpy(split.images).to(device)
+        self.labels = torch.from_numpy(split.labels).to(device)
 
     def batches(self, schedule: Iterable[ScheduledBatch], rng: AugmentationRng) -> Generator[Batch, None, None]:
         for scheduled in schedule:
@@ -116,11 +143,16 @@ class DeviceImages(SplitImages):
         index = index.to(self.device, non_blocking=True)
         return self.augmented(self.images[index], self.labels[index], generator, noise)
 
-    def eval_batches(self, batch_size: int, first: int = 0, end: int | None = None) -> Iterator[Batch]:
-        end = len(self) if end is None else end
+    def eval_batches(self, batch_size: int | None = None, first: int = 0, end: int | None = None) -> Iterator[Batch]:
+        batch_size, end = batch_size or most_at_a_time(self.labels), len(self) if end is None else end
         for start in range(first, end, batch_size):
             rows = slice(start, min(start + batch_size, end))
             yield self.normalization(self.images[rows].float().div_(255)), self.labels[rows]
+
+
+def most_at_a_time(labels: Tensor) -> int:
+    """Returns how many images with labels of this shape, (N, ...), are evaluated at a time."""
+    return max(1, min(BATCH_SIZE, LABELS_OF_A_BATCH // max(1, labels[:1].numel())))
 
 
 @dataclass(frozen=True)

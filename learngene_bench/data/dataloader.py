@@ -6,9 +6,11 @@ however many there are, and wherever training is continued.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import sys
+from abc import abstractmethod
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
@@ -24,7 +26,7 @@ from learngene_bench.config.preset import Compute
 from learngene_bench.config.recipe import Augmentation
 from learngene_bench.contracts.dataset import Split
 from learngene_bench.contracts.task import TaskKind
-from learngene_bench.data.batch_augment import Batch, Normalization, SplitImages
+from learngene_bench.data.batch_augment import Batch, Normalization, SplitImages, most_at_a_time
 from learngene_bench.data.image_transforms import EvalDataset, ImageRequest, TransformDataset
 from learngene_bench.data.sampler import AugmentationRng, ScheduledBatch
 from learngene_bench.util.errors import UserError
@@ -32,19 +34,28 @@ from learngene_bench.util.hardware import cores_per_worker
 from learngene_bench.util.signals import IGNORED, blocked, ignore_all_but_parent
 
 CHUNK = 32
-"""Images that a process loads at a time. A batch is loaded by all processes together, also in small epochs."""
+"""Most images that a process loads at a time. A batch is loaded by all processes together, also in small epochs."""
+CHUNK_BYTES = 2**23
+"""Most bytes that a process loads at a time; one image is more if it has to be."""
 PREFETCH = 8
 """Chunks that each process may be ahead of training."""
 PR_SET_PDEATHSIG = 1
 """Constant of linux/prctl.h."""
 
 
-class StreamedImages(SplitImages):
-    """A split that is on disk, or is augmented one image at a time.
+class LoadedImages(SplitImages):
+    """Images that are loaded by other processes, ahead of training.
+
+    Attributes:
+        training: what these processes make of a request, for training.
+        loaded_shape: shape of that, of an image.
 
     Args:
         num_workers: processes that load images; 0 to load them in this one.
     """
+
+    training: TransformDataset
+    loaded_shape: tuple[int, int, int]
 
     def __init__(
         self,
@@ -56,8 +67,11 @@ class StreamedImages(SplitImages):
         num_workers: int = 0,
     ) -> None:
         super().__init__(split, normalization, device, augmentations, kind)
-        self.shape, self.num_workers = split.shape, num_workers
-        self.training, self.plain = TransformDataset(split, augmentations, normalization.mean), EvalDataset(split)
+        self.num_workers = num_workers
+
+    @abstractmethod
+    def finished(self, loaded: Tensor, index: Tensor, rng: AugmentationRng) -> Batch:
+        """Makes a training batch of what was loaded for it, uint8 (B, ...), and of its positions in the split (B,)."""
 
     def batches(self, schedule: Iterable[ScheduledBatch], rng: AugmentationRng) -> Generator[Batch, None, None]:
         requested: deque[Tensor] = deque()
@@ -66,35 +80,32 @@ class StreamedImages(SplitImages):
             for scheduled in schedule:
                 requested.append(scheduled.index)
                 seeds = (rng.image_seed(scheduled.epoch, scheduled.first + i) for i in range(len(scheduled.index)))
-                yield from _chunks(list(zip(scheduled.index.tolist(), seeds, strict=True)))
+                yield from self._chunks(list(zip(scheduled.index.tolist(), seeds, strict=True)))
 
         with self._loaded(self.training, chunks()) as loaded:
             for chunk in loaded:
                 index = requested.popleft()
-                images = self._batch(chunk, loaded, len(index))
-                labels = self.labels[index.to(self.device, non_blocking=True)]
-                yield self.augmented(images, labels, rng.cpu_generator, rng.noise)
-
-    def eval_batches(self, batch_size: int, first: int = 0, end: int | None = None) -> Iterator[Batch]:
-        end = len(self) if end is None else end
-        batches = [range(start, min(start + batch_size, end)) for start in range(first, end, batch_size)]
-        chunks = (chunk for batch in batches for chunk in _chunks([(position, 0) for position in batch]))
-        with self._loaded(self.plain, chunks) as loaded:
-            for batch, chunk in zip(batches, loaded, strict=True):
-                images = self._batch(chunk, loaded, len(batch)).float().div_(255)
-                yield self.normalization(images), self.labels[batch.start : batch.stop]
+                yield self.finished(self._batch(chunk, loaded, len(index)), index, rng)
 
     def _batch(self, first: Tensor, loaded: Iterator[Tensor], count: int) -> Tensor:
         """Joins the first chunk of a batch and those that come next: `count` uint8 images on the device."""
-        images = torch.empty((count, *self.shape), dtype=torch.uint8, device=self.device)
+        images = torch.empty((count, *self.loaded_shape), dtype=torch.uint8, device=self.device)
         start = 0
-        for chunk in (first, *islice(loaded, -(-count // CHUNK) - 1)):
+        for chunk in (first, *islice(loaded, -(-count // self._chunk) - 1)):
             images[start : start + len(chunk)].copy_(chunk, non_blocking=True)
             start += len(chunk)
         return images
 
+    @property
+    def _chunk(self) -> int:
+        return max(1, min(CHUNK, CHUNK_BYTES // math.prod(self.loaded_shape)))
+
+    def _chunks(self, requests: list[ImageRequest]) -> Iterator[list[ImageRequest]]:
+        for start in range(0, len(requests), self._chunk):
+            yield requests[start : start + self._chunk]
+
     @contextmanager
-    def _loaded(self, images: TransformDataset, chunks: Iterator[list[ImageRequest]]) -> Iterator[Iterator[Tensor]]:
+    def _loaded(self, images: TransformDataset, chunks: Iterator[list[ImageRequest]]) -> Iterator[Iterator[Any]]:
         """Loads the chunks ahead and in their order; the processes end with the `with` block.
 
         Raises:
@@ -115,6 +126,37 @@ class StreamedImages(SplitImages):
             with blocked(IGNORED):  # until `_start_worker` says what becomes of them
                 iterator = iter(loader)
             yield map(_images_or_error, iterator)
+
+
+class StreamedImages(LoadedImages):
+    """A split that is on disk, or is augmented one image at a time."""
+
+    def __init__(
+        self,
+        split: Split,
+        normalization: Normalization,
+        device: torch.device,
+        augmentations: tuple[Augmentation, ...] = (),
+        kind: TaskKind | None = None,
+        num_workers: int = 0,
+    ) -> None:
+        super().__init__(split, normalization, device, augmentations, kind, num_workers)
+        self.labels = torch.from_numpy(split.labels).to(device)
+        self.training, self.plain = TransformDataset(split, augmentations, normalization.mean), EvalDataset(split)
+        self.loaded_shape = split.shape
+
+    def finished(self, loaded: Tensor, index: Tensor, rng: AugmentationRng) -> Batch:
+        labels = self.labels[index.to(self.device, non_blocking=True)]
+        return self.augmented(loaded, labels, rng.cpu_generator, rng.noise)
+
+    def eval_batches(self, batch_size: int | None = None, first: int = 0, end: int | None = None) -> Iterator[Batch]:
+        batch_size, end = batch_size or most_at_a_time(self.labels), len(self) if end is None else end
+        batches = [range(start, min(start + batch_size, end)) for start in range(first, end, batch_size)]
+        chunks = (chunk for batch in batches for chunk in self._chunks([(position, 0) for position in batch]))
+        with self._loaded(self.plain, chunks) as loaded:
+            for batch, chunk in zip(batches, loaded, strict=True):
+                images = self._batch(chunk, loaded, len(batch)).float().div_(255)
+                yield self.normalization(images), self.labels[batch.start : batch.stop]
 
 
 def loader_workers(compute: Compute) -> int:
@@ -153,17 +195,12 @@ def _ignore_lost_parent(kind: type[BaseException], error: BaseException, traceba
         sys.__excepthook__(kind, error, traceback)
 
 
-def _chunks(requests: list[ImageRequest]) -> Iterator[list[ImageRequest]]:
-    for start in range(0, len(requests), CHUNK):
-        yield requests[start : start + CHUNK]
-
-
 def identity_collate(chunk: Any) -> Any:
     """Returns what `__getitems__` returned, which is a batch already."""
     return chunk
 
 
-def _images_or_error(chunk: Tensor | str) -> Tensor:
+def _images_or_error(chunk: Any) -> Any:
     if isinstance(chunk, str):
         raise UserError(chunk)
     return chunk

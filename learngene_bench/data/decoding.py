@@ -22,7 +22,7 @@ def decoded(path: Path, channels: int) -> PILImage:
     """
     from PIL import Image
 
-    with _decoding(path), Image.open(path) as image:
+    with decoding(path), Image.open(path) as image:
         # PIL would clip 16-bit and floating-point pixels at 255, which makes most of them white.
         if image.mode.startswith(("I", "F")):
             raise ValueError(f"pixels of more than 8 bits (mode {image.mode}); convert it to 8 bits")
@@ -32,7 +32,7 @@ def decoded(path: Path, channels: int) -> PILImage:
 def decoded_square(path: Path, channels: int, side: int, crop: float = 1.0) -> PILImage:
     """Decodes the centre square of a file's image at this size; see `centre` and `decoded`."""
     image = decoded(path, channels)
-    with _decoding(path):  # of some shapes even the resized image does not fit into memory
+    with decoding(path):  # of some shapes even the resized image does not fit into memory
         return centre(image, side, crop)
 
 
@@ -50,8 +50,16 @@ def centre(image: PILImage, side: int, crop: float = 1.0) -> PILImage:
     return resized.crop((left, top, left + side, top + side))
 
 
+def resized(image: PILImage, shorter_side: int) -> PILImage:
+    """Resizes a whole image to this shorter side (bilinear, antialiased), rounded as torchvision's `Resize` rounds."""
+    from PIL import Image
+
+    width, height = (shorter_side * length // min(image.size) for length in image.size)
+    return image.resize((width, height), Image.Resampling.BILINEAR)
+
+
 @contextmanager
-def _decoding(path: Path) -> Iterator[None]:
+def decoding(path: Path) -> Iterator[None]:
     """Raises a `UserError` that names the file for anything that goes wrong with it."""
     try:
         yield

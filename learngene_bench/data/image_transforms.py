@@ -37,13 +37,17 @@ class TransformDataset(torch.utils.data.Dataset[Tensor]):
         side = split.shape[-1]
         self.transforms = [step for settings in per_image for step in timm_transforms(settings, side, mean)]
 
-    def __getitems__(self, requests: Sequence[ImageRequest]) -> Tensor | str:
-        """Returns the uint8 images (N, C, H, W), or what is wrong with a file: raised, it would bring a traceback."""
+    def __getitems__(self, requests: Sequence[ImageRequest]) -> Any:
+        """Returns what was made of the requests, or what is wrong with a file: raised, it would bring a traceback."""
         try:
             with preserve_rng_state():
-                return torch.stack([self.augmented(position, seed) for position, seed in requests])
+                return self.together([self.augmented(position, seed) for position, seed in requests])
         except UserError as error:
             return str(error)
+
+    def together(self, images: list[Any]) -> Any:
+        """Joins images (C, H, W) to (N, C, H, W)."""
+        return torch.stack(images)
 
     def augmented(self, position: int, seed: int) -> Tensor:
         """Returns one image (C, H, W), all that is random in it decided by `seed`."""

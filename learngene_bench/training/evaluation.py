@@ -14,11 +14,6 @@ from learngene_bench.config.preset import Compute
 from learngene_bench.contracts.metric import Metric
 from learngene_bench.data.batch_augment import SplitImages
 
-BATCH_SIZE = 512
-"""Images that are evaluated at a time."""
-LABELS_OF_A_BATCH = 2**22
-"""Most labels that are evaluated at a time: where every pixel has one, outputs are as large, times the classes."""
-
 
 class Measurement(NamedTuple):
     """All that one pass over a split tells of a network.
@@ -49,7 +44,6 @@ def evaluate(
         batch_size: images at a time; as many as memory has room for by default.
     """
     summed = {metric.shared_sum or name: metric for name, metric in metrics.items()}
-    batch_size = batch_size or max(1, min(BATCH_SIZE, LABELS_OF_A_BATCH // data.labels[0].numel()))
     training, world = network.training, distributed.world()
     network.eval()
     first, end = (rank * len(data) // world.size for rank in (world.rank, world.rank + 1))

@@ -14,6 +14,8 @@ from learngene_bench.contracts.family import ModelSpec
 from learngene_bench.contracts.task import TaskKind, task_kind
 from learngene_bench.data.batch_augment import DeviceImages, Normalization, SplitImages
 from learngene_bench.data.dataloader import StreamedImages
+from learngene_bench.data.map_files import MapFiles
+from learngene_bench.data.map_loader import MapImages
 from learngene_bench.data.splits import Images
 from learngene_bench.models.weights import build_model, drawn_weights, write_weights
 from learngene_bench.training.context import SourceData
@@ -56,6 +58,8 @@ def _images(
     kind: TaskKind | None = None,
 ) -> SplitImages:
     """Keeps the split in the device's memory if it can be there and is augmented in batches, else streams it."""
+    if isinstance(split, MapFiles):
+        return MapImages(split, normalization(splits), device, augmentations, kind, num_workers)
     if isinstance(split, Images) and not any(augmentation.one_by_one for augmentation in augmentations):
         return DeviceImages(split, normalization(splits), device, augmentations, kind)
     return StreamedImages(split, normalization(splits), device, augmentations, kind, num_workers)

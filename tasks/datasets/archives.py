@@ -15,6 +15,7 @@ import tarfile
 import urllib.error
 import urllib.request
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -38,14 +39,14 @@ class Archive:
     """A published file.
 
     Attributes:
-        md5: checksum that its authors or torchvision publish.
+        checksum: algorithm of hashlib and digest, `md5:...`: the best of those that are published.
         place: path of the downloaded file within the root.
         member: file or folder at the top of the archive that is unpacked; None if the file is used as it is.
         becomes: path of the unpacked member within the root.
     """
 
     url: str
-    md5: str
+    checksum: str
     place: str
     member: str | None = None
     becomes: str | None = None
@@ -77,16 +78,30 @@ class Archive:
     def check(self, root: Path, progress: ProgressCallback = silent) -> None:
         """Raises `UserError` if the file has another checksum than its authors'."""
         path = root / self.place
-        found = _md5(path, progress)
-        if found != self.md5:
+        algorithm, expected = self.checksum.split(":")
+        found = _digest(path, algorithm, progress)
+        if found != expected:
             raise UserError(
-                f"{path}: its MD5 checksum is {found}, not {self.md5}: damaged, incomplete or another file;"
-                " delete it and run again"
+                f"{path}: its {algorithm.upper()} checksum is {found}, not {expected}: damaged, incomplete or another"
+                " file; delete it and run again"
             )
 
 
-def _md5(path: Path, progress: ProgressCallback) -> str:
-    digest, done = hashlib.md5(usedforsecurity=False), 0
+def checked(archives: Sequence[Archive], root: Path, progress: ProgressCallback) -> list[str]:
+    """Checks the archives that are still below `root`, and says which are not."""
+    found = []
+    for archive in archives:
+        path = root / archive.place
+        if path.is_file():
+            archive.check(root, progress)
+            found.append(f"{path}: its checksum is right")
+        else:
+            found.append(f"{path}: not kept, so its checksum cannot be checked")
+    return found
+
+
+def _digest(path: Path, algorithm: str, progress: ProgressCallback) -> str:
+    digest, done = hashlib.new(algorithm, usedforsecurity=False), 0
     with readable(path), path.open("rb") as stream:
         total = os.fstat(stream.fileno()).st_size
         while piece := stream.read(CHUNK):
@@ -156,9 +171,10 @@ def _append(stream: BinaryIO, path: Path, piece: bytes) -> None:
 
 def _download_error(archive: Archive, path: Path, done: int, reason: str) -> UserError:
     again = "run again to continue" if done else "run again with a network"
+    algorithm, expected = archive.checksum.split(":")
     return UserError(
         f"{archive.url}: cannot be downloaded: {' '.join(reason.split())}; {again}, or put the file at {path} yourself"
-        f" (MD5 {archive.md5})"
+        f" ({algorithm.upper()} {expected})"
     )
 
 

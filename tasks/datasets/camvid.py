@@ -40,7 +40,7 @@ class CamVid(SegmentationFolder):
 
     @property
     def _meaning(self) -> Meaning:
-        return Meaning(UNLABELLED, frozenset({UNLABELLED}))
+        return Meaning(range(UNLABELLED), frozenset({UNLABELLED}))
 
     def label(self, name: str) -> str:
         return name

@@ -12,7 +12,7 @@ from learngene_bench.contracts.dataset import ProgressCallback
 from learngene_bench.data.decoded_cache import cached_array
 from learngene_bench.data.decoding import centre
 from learngene_bench.tasks.datasets import arrays
-from learngene_bench.tasks.datasets.archives import Archive
+from learngene_bench.tasks.datasets.archives import Archive, checked
 from learngene_bench.tasks.datasets.arrays import Square
 from learngene_bench.tasks.datasets.even import EvenImages, EvenOptions
 from learngene_bench.tasks.datasets.listed import File
@@ -51,7 +51,7 @@ class Cifar10(EvenImages):
     archives: ClassVar[tuple[Archive, ...]] = (
         Archive(
             "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
-            "c58f30108f718f92721af3b95e74349a",
+            "md5:c58f30108f718f92721af3b95e74349a",
             "cifar-10-python.tar.gz",
             member="cifar-10-batches-py",
             becomes="cifar-10-batches-py",
@@ -62,7 +62,7 @@ class Cifar10(EvenImages):
 
     def verify(self, progress: ProgressCallback) -> list[str]:
         """Checks the archive and the files, and counts; pixels need no decoding."""
-        found = self._archives_checked(progress)
+        found = checked(self.archives, self._root, progress)
         for split, files in self._listing._asdict().items():
             found.append(f"{split}: {len(files)} images of {len({file.label for file in files})} classes")
         return found
@@ -102,9 +102,9 @@ class Cifar10(EvenImages):
 
         kind = getattr(datasets, self.reader)
         folder = self._there(kind.base_folder)
-        for place, md5 in self._checksums:
+        for place, checksum in self._checksums:
             self._there(place)
-            Archive("", md5, place).check(self._root)
+            Archive("", checksum, place).check(self._root)
         with reading(folder):
             return {"train": kind(self._root, train=True), "test": kind(self._root, train=False)}
 
@@ -115,7 +115,7 @@ class Cifar10(EvenImages):
 
         kind = getattr(datasets, self.reader)
         files = [*kind.train_list, *kind.test_list, (kind.meta["filename"], kind.meta["md5"])]
-        return [(f"{kind.base_folder}/{name}", md5) for name, md5 in files]
+        return [(f"{kind.base_folder}/{name}", f"md5:{md5}") for name, md5 in files]
 
 
 class Cifar100(Cifar10):
@@ -128,7 +128,7 @@ class Cifar100(Cifar10):
     archives = (
         Archive(
             "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
-            "eb9058c3a382ffc7106e4002c42a8d85",
+            "md5:eb9058c3a382ffc7106e4002c42a8d85",
             "cifar-100-python.tar.gz",
             member="cifar-100-python",
             becomes="cifar-100-python",

@@ -25,7 +25,7 @@ class Cub200(OfficialImages):
     archives = (
         Archive(
             "https://data.caltech.edu/records/65de6-vp158/files/CUB_200_2011.tgz",
-            "97eceeb196236b17998738112f37df78",
+            "md5:97eceeb196236b17998738112f37df78",
             "CUB_200_2011.tgz",
             member=FOLDER,
             becomes=FOLDER,

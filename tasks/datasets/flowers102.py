@@ -22,13 +22,13 @@ class Flowers102(OfficialImages):
     archives = (
         Archive(
             f"{URL}/102flowers.tgz",
-            "52808999861908f626f3c1f4e79d11fa",
+            "md5:52808999861908f626f3c1f4e79d11fa",
             "flowers-102/102flowers.tgz",
             member="jpg",
             becomes="flowers-102/jpg",
         ),
-        Archive(f"{URL}/imagelabels.mat", "e0620be6f572b9609742df49c70aed4d", "flowers-102/imagelabels.mat"),
-        Archive(f"{URL}/setid.mat", "a5357ecc9cb78c4bef273ce3793fc85c", "flowers-102/setid.mat"),
+        Archive(f"{URL}/imagelabels.mat", "md5:e0620be6f572b9609742df49c70aed4d", "flowers-102/imagelabels.mat"),
+        Archive(f"{URL}/setid.mat", "md5:a5357ecc9cb78c4bef273ce3793fc85c", "flowers-102/setid.mat"),
     )
 
     def _files(self, split: Split) -> list[File]:

@@ -17,7 +17,7 @@ class Food101(EvenImages):
     archives = (
         Archive(
             "http://data.vision.ee.ethz.ch/cvl/food-101.tar.gz",
-            "85eeb15f3717b99a5da872d97d918f87",
+            "md5:85eeb15f3717b99a5da872d97d918f87",
             "food-101.tar.gz",
             member="food-101",
             becomes="food-101",

@@ -26,14 +26,14 @@ class INat2019(OfficialImages):
     archives = (
         Archive(
             f"{URL}/val2019.json.tar.gz",
-            "5cc5509b0fe495f1c8c1362612448497",
+            "md5:5cc5509b0fe495f1c8c1362612448497",
             "val2019.json.tar.gz",
             member="val2019.json",
             becomes="val2019.json",
         ),
         Archive(
             f"{URL}/train_val2019.tar.gz",
-            "c60a6e2962c9b8ccbd458d12c8582644",
+            "md5:c60a6e2962c9b8ccbd458d12c8582644",
             "2019.tgz",
             member="train_val2019",
             becomes="2019",

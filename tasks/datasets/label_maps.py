@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from learngene_bench.util.errors import UserError, one_line
+from learngene_bench.data.decoding import decoding
+from learngene_bench.util.errors import UserError
 from learngene_bench.util.lazy import np
 
 if TYPE_CHECKING:
@@ -19,14 +21,12 @@ class Meaning(NamedTuple):
     """Meaning of the numbers in a label file.
 
     Attributes:
-        classes: number of classes.
-        ignored: numbers that stand for no class.
-        first: number of the first class: 1 where 0 stands for no class.
+        numbers: number of each class, in the order of the classes.
+        ignored: numbers that stand for no class, whatever `numbers` says of them.
     """
 
-    classes: int
+    numbers: Sequence[int]
     ignored: frozenset[int] = frozenset({IGNORED})
-    first: int = 0
 
     def read(self, numbers: NDArray[np.uint8], path: Path) -> NDArray[np.uint8]:
         """Returns class indices, 255 for no class.
@@ -35,40 +35,52 @@ class Meaning(NamedTuple):
             UserError: a number stands for nothing.
         """
         table = np.full(256, IGNORED, np.uint8)
-        table[self.first : self.first + self.classes] = np.arange(self.classes)
+        table[[*self.numbers]] = np.arange(len(self.numbers))
         table[[*self.ignored]] = IGNORED
-        known = {*range(self.first, self.first + self.classes), *self.ignored, *range(self.first)}
-        if strange := sorted(set(np.unique(numbers).tolist()) - known):
-            ignored = ", ".join(map(str, sorted({*self.ignored, *range(self.first)})))
+        if strange := sorted(set(np.unique(numbers).tolist()) - {*self.numbers, *self.ignored}):
             raise UserError(
-                f"{path}: label {strange[-1]} in it, but the classes are {self.first} to "
-                f"{self.first + self.classes - 1} (ignored: {ignored})"
+                f"{path}: label {strange[-1]} in it, but the classes are {_ranges(self.numbers)} "
+                f"(ignored: {_ranges(self.ignored)})"
             )
         return table[numbers]
 
 
+def _ranges(numbers: Iterable[int]) -> str:
+    """Words numbers briefly: "0, 3 to 7, 255"."""
+    runs: list[list[int]] = []
+    for number in sorted(set(numbers)):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(f"{run[0]} to {run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
+
+
 def decoded_labels(path: Path, image: Path, meaning: Meaning, side: int) -> NDArray[np.uint8]:
-    """Decodes the label map of an image: the centre square of both is the same part, labels by nearest neighbour.
+    """Decodes the centre square of an image's label map: the part that the image's own is, by nearest neighbour."""
+    return _centre(whole_labels(path, image, meaning), side)
+
+
+def whole_labels(path: Path, image: Path, meaning: Meaning) -> NDArray[np.uint8]:
+    """Decodes the label map of an image.
 
     Raises:
         UserError: no image, colours in place of numbers, another size than the image's, an unknown label.
     """
     from PIL import Image
 
-    try:
-        with Image.open(path) as opened, Image.open(image) as pictured:
-            mode, size, wanted = opened.mode, opened.size, pictured.size
-            numbers = opened.copy()
-    except Exception as error:  # PIL's decoders raise errors of many kinds, not only its own
-        raise UserError(f"{path}: does not decode: {one_line(error)}") from error
+    with decoding(image), Image.open(image) as pictured:
+        wanted = pictured.size
+    with decoding(path), Image.open(path) as opened:
+        mode, size = opened.mode, opened.size
+        numbers = opened.copy()
     if mode not in ("L", "P"):
         raise UserError(
             f"{path}: its pixels are of the mode {mode}, not one byte each (L or P): convert colours to class numbers"
         )
     if size != wanted:
         raise UserError(f"{path}: {size[0]} x {size[1]} pixels, but its image has {wanted[0]} x {wanted[1]}")
-    labels = meaning.read(np.asarray(numbers), path)
-    return _centre(labels, side)
+    return meaning.read(np.asarray(numbers), path)
 
 
 def _centre(labels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:

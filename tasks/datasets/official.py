@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 from pydantic import Field
 
 from learngene_bench.contracts.dataset import DatasetFacts, ProgressCallback
-from learngene_bench.tasks.datasets.archives import Archive
+from learngene_bench.tasks.datasets.archives import Archive, checked
 from learngene_bench.tasks.datasets.listed import File, ListedImages, ListedOptions, Listing, file_below, in_order
 from learngene_bench.util.errors import UserError, one_line
 
@@ -136,18 +136,7 @@ class OfficialImages(ListedImages):
 
     def verify(self, progress: ProgressCallback) -> list[str]:
         """Checks the archives that are still there, counts, and decodes every image."""
-        return [*self._archives_checked(progress), *super().verify(progress)]
-
-    def _archives_checked(self, progress: ProgressCallback) -> list[str]:
-        found = []
-        for archive in self.archives:
-            path = self._root / archive.place
-            if path.is_file():
-                archive.check(self._root, progress)
-                found.append(f"{path}: its checksum is right")
-            else:
-                found.append(f"{path}: not kept, so its checksum cannot be checked")
-        return found
+        return [*checked(self.archives, self._root, progress), *super().verify(progress)]
 
     def _there(self, folder: str) -> Path:
         """Returns a folder or file below the root. Raises `UserError` if it does not exist."""

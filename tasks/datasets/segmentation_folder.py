@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
@@ -13,14 +14,16 @@ from pydantic import Field
 from learngene_bench.config.section import Section
 from learngene_bench.contracts.dataset import Dataset, DatasetFacts, ProgressCallback, Splits
 from learngene_bench.data.decoded_cache import cached_array
+from learngene_bench.data.decoding import decoded
 from learngene_bench.data.splits import Images
 from learngene_bench.tasks.datasets import arrays
 from learngene_bench.tasks.datasets.arrays import Square
 from learngene_bench.tasks.datasets.imagefolder import SUFFIXES
-from learngene_bench.tasks.datasets.label_maps import IGNORED, Meaning, decoded_labels
+from learngene_bench.tasks.datasets.label_maps import IGNORED, Meaning, decoded_labels, whole_labels
 from learngene_bench.tasks.datasets.listed import IMAGENET, checked_size
 from learngene_bench.util.errors import UserError
-from learngene_bench.util.files import address_of
+from learngene_bench.util.files import address_of, readable
+from learngene_bench.util.hardware import usable_cores
 from learngene_bench.util.lazy import np
 
 if TYPE_CHECKING:
@@ -87,6 +90,10 @@ class SegmentationFolder(Dataset):
     class_names: ClassVar[tuple[str, ...]] = ()
 
     @property
+    def _class_names(self) -> tuple[str, ...]:
+        return self.class_names
+
+    @property
     def _root(self) -> Path:
         root: Path = self.options.root  # type: ignore[attr-defined]
         return root.expanduser()
@@ -100,7 +107,8 @@ class SegmentationFolder(Dataset):
     def _meaning(self) -> Meaning:
         options = self.options
         assert isinstance(options, SegmentationFolderOptions)
-        return Meaning(options.classes, frozenset(options.ignored), options.first_class)
+        first = options.first_class
+        return Meaning(range(first, first + options.classes), frozenset({*options.ignored, *range(first)}))
 
     def label(self, name: str) -> str:
         """Returns the folder's name, as every tree is another task."""
@@ -112,14 +120,14 @@ class SegmentationFolder(Dataset):
     def _facts(self, train: int, validation: int, test: int) -> DatasetFacts:
         options = self._map_options
         return DatasetFacts(
-            self._meaning.classes,
+            len(self._meaning.numbers),
             options.channels,
             options.image_size,
             train,
             validation,
             test,
             kind="segmentation" if options.decoder == "linear" else "segmentation-mask",
-            class_names=self.class_names,
+            class_names=self._class_names,
         )
 
     def fingerprint(self) -> str:
@@ -134,11 +142,10 @@ class SegmentationFolder(Dataset):
         if self._folders("test")[0].is_dir():
             return Pairs(train, val, self._pairs_of("test"))
         assert isinstance(self.options, SegmentationFolderOptions)
-        by_hash = sorted(train, key=lambda pair: hashlib.sha256(pair.name.encode("utf-8", "surrogateescape")).digest())
         taken = max(1, round(self.options.validation_fraction * len(train)))
         if taken >= len(train):
             raise UserError(f"{self._folders('train')[0]}: {len(train)} image is too few for training and validation")
-        return Pairs(sorted(by_hash[taken:]), sorted(by_hash[:taken]), val)
+        return with_validation(train, taken, val)
 
     def _folders(self, split: str) -> tuple[Path, Path]:
         """Returns the folders of a split's images and annotations."""
@@ -150,15 +157,23 @@ class SegmentationFolder(Dataset):
             if not folder.is_dir():
                 raise UserError(f"{folder}: no such folder; {self._how_to_get_it()}")
         found = []
-        for image in sorted(path for path in images.rglob("*") if path.suffix.lower() in SUFFIXES):
+        for image in self._images(split, images):
             name = image.relative_to(images).with_suffix("").as_posix()
-            annotation = annotations / f"{name}.png"
+            annotation = annotations / f"{self._annotation_name(name)}.png"
             if not annotation.is_file():
                 raise UserError(f"{annotation}: not there, and the image {image} needs it")
             found.append(Pair(name, image, annotation, (_bytes(image), _bytes(annotation))))
         if not found:
             raise UserError(f"{images}: no images in it (known suffixes: {' '.join(SUFFIXES)})")
         return found
+
+    def _images(self, split: str, images: Path) -> list[Path]:
+        """Lists the image files of a split, sorted; `images` is their folder."""
+        return sorted(path for path in images.rglob("*") if path.suffix.lower() in SUFFIXES)
+
+    def _annotation_name(self, name: str) -> str:
+        """Returns the name of an image's annotation, without suffix."""
+        return name
 
     def _how_to_get_it(self) -> str:
         return "data.root must hold images/SPLIT and annotations/SPLIT for the splits train and val"
@@ -180,21 +195,42 @@ class SegmentationFolder(Dataset):
         images = cached_array(paths, arrays.describe(square), shape, lambda: arrays.decode_all(paths, square))
 
         def decode_labels() -> NDArray[np.uint8]:
-            return np.stack([decoded_labels(pair.annotation, pair.image, meaning, side) for pair in pairs])
+            labels = [decoded_labels(pair.annotation, pair.image, meaning, side) for pair in pairs]
+            return np.stack(labels) if labels else np.empty((0, side, side), np.uint8)
 
         files = [file for pair in pairs for file in (pair.annotation, pair.image)]
-        how = f"labels {meaning.classes} {sorted(meaning.ignored)} {meaning.first}; {arrays.describe(square)}"
+        how = f"labels {[*meaning.numbers]}, ignored {sorted(meaning.ignored)}; {arrays.describe(square)}"
         return Images(images, cached_array(files, how, (len(pairs), side, side), decode_labels))
 
     def verify(self, progress: ProgressCallback) -> list[str]:
-        """Decodes every image and every annotation."""
-        loaded, found = self.load(), []
-        for split, pairs in self._pairs._asdict().items():
-            labels = getattr(loaded, split).labels
-            part = float((labels == IGNORED).mean())
-            found.append(f"{split}: {len(pairs)} images with annotations, all decode; {part:.1%} of pixels ignored")
-        return found
+        """Decodes every image and every annotation, whole, and keeps none of them."""
+        return [self._verified(split, pairs, progress) for split, pairs in self._pairs._asdict().items()]
+
+    def _verified(self, split: str, pairs: Sequence[Pair], progress: ProgressCallback) -> str:
+        ignored, channels, meaning = [], self._map_options.channels, self._meaning
+
+        def part_ignored(pair: Pair) -> float:
+            decoded(pair.image, channels)
+            return float((whole_labels(pair.annotation, pair.image, meaning) == IGNORED).mean())
+
+        with ThreadPoolExecutor(len(usable_cores())) as pool:
+            try:
+                for part in pool.map(part_ignored, pairs):
+                    ignored.append(part)
+                    progress(f"decoding {split}", len(ignored), len(pairs))
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        part = sum(ignored) / max(1, len(ignored))
+        return f"{split}: {len(pairs)} images with annotations, all decode; {part:.1%} of pixels ignored"
+
+
+def with_validation(train: Sequence[Pair], taken: int, test: list[Pair]) -> Pairs:
+    """Takes validation pairs from the training pairs: so many, chosen by a hash of their names."""
+    by_hash = sorted(train, key=lambda pair: hashlib.sha256(pair.name.encode("utf-8", "surrogateescape")).digest())
+    return Pairs(sorted(by_hash[taken:]), sorted(by_hash[:taken]), test)
 
 
 def _bytes(path: Path) -> int:
-    return checked_size(path, path.stat().st_size)
+    with readable(path):
+        return checked_size(path, path.stat().st_size)

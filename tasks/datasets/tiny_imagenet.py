@@ -35,7 +35,7 @@ class TinyImageNet(EvenImages):
     archives = (
         Archive(
             "http://cs231n.stanford.edu/tiny-imagenet-200.zip",
-            "90528d7ca1a48142e341f4ef8d21d0de",
+            "md5:90528d7ca1a48142e341f4ef8d21d0de",
             "tiny-imagenet-200.zip",
             member=FOLDER,
             becomes=FOLDER,

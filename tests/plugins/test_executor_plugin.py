@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from whole_runs import PLUGIN, numbers
+from whole_runs import PLUGIN, lgbench_here, numbers
 
 pytestmark = pytest.mark.slow
 
-QUICK = ["run", "--quick", "--runs", "runs", "--set", "grid.depths=[4,6]"]
+QUICK = ["run", "--quick", "--runs", "runs", "--set", "grid.depths=[6]"]
 
 
 def test_an_executor_is_one_file(installed: Any, tmp_path: Path) -> None:
@@ -29,7 +29,7 @@ def test_an_executor_is_one_file(installed: Any, tmp_path: Path) -> None:
     logs = lgbench("logs", "mine", "6", "--runs", "runs").stdout
     assert "green" in logs
     assert "ValueError: too deep" in logs
-    assert "cells      3 done, 1 failed" in lgbench("status", "--runs", "runs").stdout
+    assert "cells      1 done, 1 failed" in lgbench("status", "--runs", "runs").stdout
     (config,) = (path for path in tmp_path.glob("runs/cell/*/config.json") if "mine micro depth 6" in path.read_text())
     execution = json.loads(config.read_text())["execution"]
     assert (execution["executor"], execution["executor_options"]) == (
@@ -43,9 +43,8 @@ def test_an_executor_is_one_file(installed: Any, tmp_path: Path) -> None:
     script = next((tmp_path / "runs" / "queue").glob(f"{config.parent.name}*.log"))
     assert script.read_text().count("green") == 2
 
-    plugin.write_text(PLUGIN.format(body="pass"))
-    lgbench("run", "--quick", "--runs", "local", "--set", "grid.depths=[4,6]", "-m", "wave", "--workers", "1")
-    expected = numbers(tmp_path / "local")
+    lgbench_here(*QUICK[:2], *QUICK[4:], "-m", "wave", "--executor", "inline", "--runs", str(tmp_path / "inline"))
+    expected = numbers(tmp_path / "inline")
     assert {name: found for name, found in numbers(tmp_path / "runs").items() if name in expected} == expected
 
 

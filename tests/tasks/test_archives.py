@@ -65,10 +65,10 @@ def server() -> Iterator[Server]:
         thread.join()
 
 
-def archive_at(server: Server, path: str = "/file.bin", md5: str | None = None) -> Archive:
-    return Archive(
-        f"http://127.0.0.1:{server.server_port}{path}", md5 or hashlib.md5(CONTENT).hexdigest(), "folder/file.bin"
-    )
+def archive_at(server: Server, path: str = "/file.bin", checksum: str = "md5") -> Archive:
+    """An archive whose checksum is right where only an algorithm is given."""
+    known = checksum if ":" in checksum else f"{checksum}:{hashlib.new(checksum, CONTENT).hexdigest()}"
+    return Archive(f"http://127.0.0.1:{server.server_port}{path}", known, "folder/file.bin")
 
 
 def test_a_download_tells_how_far_it_is(server: Server, tmp_path: Path) -> None:
@@ -107,8 +107,17 @@ def test_another_checksum_and_a_missing_file(server: Server, tmp_path: Path) -> 
     assert list((tmp_path / "folder").iterdir()) == []
     for _ in range(2):  # it is not downloaded again and again
         with pytest.raises(UserError, match=rf"^{tmp_path}/folder/file\.bin: its MD5 checksum is .*, not 00: damaged"):
-            archive_at(server, md5="00").fetch(tmp_path, silent)
+            archive_at(server, checksum="md5:00").fetch(tmp_path, silent)
     assert server.asked == [None, None]
+
+
+@pytest.mark.parametrize("algorithm", ["sha1", "sha256"])
+def test_the_algorithm_of_a_checksum_is_the_one_that_was_published(
+    algorithm: str, server: Server, tmp_path: Path
+) -> None:
+    archive_at(server, checksum=algorithm).fetch(tmp_path, silent)
+    with pytest.raises(UserError, match=rf"file\.bin: its {algorithm.upper()} checksum is [0-9a-f]+, not 00: damaged"):
+        archive_at(server, checksum=f"{algorithm}:00").fetch(tmp_path, silent)
 
 
 @pytest.mark.parametrize("name", ["cifar10", "flowers102", "cub200", "food101", "inat2019", "tiny-imagenet"])
@@ -123,7 +132,7 @@ def test_without_a_network_one_line_says_what_to_put_where(
     (line,) = capsys.readouterr().err.splitlines()
     assert line == (
         "lgbench: http://127.0.0.1:9/archive: cannot be downloaded: [Errno 111] Connection refused; run again with a"
-        f" network, or put the file at {tmp_path / first.place} yourself (MD5 {first.md5})"
+        f" network, or put the file at {tmp_path / first.place} yourself (MD5 {first.checksum.removeprefix('md5:')})"
     )
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
@@ -162,7 +171,9 @@ def test_an_unreadable_archive_is_named_and_leaves_nothing(bad: str, tmp_path: P
     root = tmp_path / "root"
     root.mkdir()
     (root / name).write_bytes(content)
-    archive = Archive("http://127.0.0.1:9/", hashlib.md5(content).hexdigest(), name, member="top", becomes="there")
+    archive = Archive(
+        "http://127.0.0.1:9/", f"md5:{hashlib.md5(content).hexdigest()}", name, member="top", becomes="there"
+    )
     with pytest.raises(UserError, match=f"^{re.escape(str(root / name))}: {message}") as raised:
         archive.fetch(root, silent)
     assert "\n" not in str(raised.value)
@@ -181,7 +192,7 @@ def test_an_archive_is_taken_from_where_a_person_put_it(
     with zipfile.ZipFile(path, "w") as packed:
         for file in sorted((tmp_path / "made").rglob("*")):
             packed.write(file, file.relative_to(tmp_path / "made"))
-    own = replace(archive, url="http://127.0.0.1:9/", md5=hashlib.md5(path.read_bytes()).hexdigest())
+    own = replace(archive, url="http://127.0.0.1:9/", checksum=f"md5:{hashlib.md5(path.read_bytes()).hexdigest()}")
     monkeypatch.setattr(kind, "archives", (own,))
     assert run_command(["data", "prepare", "tiny-imagenet", "--root", str(tmp_path / "root")]) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -57,11 +57,13 @@ def test_validation_is_taken_from_training_where_there_is_no_test(tmp_path: Path
 
 def test_numbers_mean_what_the_options_say() -> None:
     numbers, path = np.array([[0, 1, 2, 3, 255]], np.uint8), Path("x.png")
-    assert Meaning(4).read(numbers, path).tolist() == [[0, 1, 2, 3, 255]]
-    assert Meaning(3, first=1).read(numbers, path).tolist() == [[255, 0, 1, 2, 255]]  # ADE20K's
-    assert Meaning(3, frozenset({3, 255})).read(numbers, path).tolist() == [[0, 1, 2, 255, 255]]  # CamVid's
+    assert Meaning(range(4)).read(numbers, path).tolist() == [[0, 1, 2, 3, 255]]
+    assert Meaning([1, 2, 3], frozenset({0, 255})).read(numbers, path).tolist() == [[255, 0, 1, 2, 255]]  # ADE20K's
+    assert Meaning(range(3), frozenset({3, 255})).read(numbers, path).tolist() == [[0, 1, 2, 255, 255]]  # CamVid's
     with pytest.raises(UserError, match=r"x.png: label 3 in it, but the classes are 0 to 2 \(ignored: 255\)"):
-        Meaning(3).read(numbers, path)
+        Meaning(range(3)).read(numbers, path)
+    with pytest.raises(UserError, match=r"label 255 in it, but the classes are 0, 2 to 3 \(ignored: 1\)"):
+        Meaning([3, 0, 2], frozenset({1})).read(numbers, path)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,19 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Windows:
+    """Evaluation of whole images of any size by square windows of the size that networks see.
+
+    Attributes:
+        shorter_side: what an image's shorter side is resized to, pixels.
+        stride: pixels from one window to the next.
+    """
+
+    shorter_side: int
+    stride: int
+
+
+@dataclass(frozen=True)
 class DatasetFacts:
     """Sizes that a plan needs; read without decoding an image.
 
@@ -27,6 +40,7 @@ class DatasetFacts:
         train_images: images of the training split, the validation images not counted.
         kind: name of the task kind: what a model is asked about an image.
         class_names: names of the classes, for records and pictures; empty where they are only numbers.
+        windows: evaluation of images that are larger than `image_size`; None where all are squares of that size.
     """
 
     classes: int
@@ -37,6 +51,7 @@ class DatasetFacts:
     test_images: int
     kind: str = "classification"
     class_names: tuple[str, ...] = ()
+    windows: Windows | None = None
 
 
 class Split(Protocol):

@@ -99,6 +99,10 @@ class TaskKind(ABC):
         """
         return labels
 
+    def measured_how(self, facts: DatasetFacts) -> str:
+        """Says how networks are measured, where there are several ways: for records and the notes of tables."""
+        return ""
+
     def check_recipe(self, recipe: Recipe, name: str) -> None:
         """Checks that labels of this kind can be trained on by a recipe.
 

@@ -39,8 +39,8 @@ class MapImages(LoadedImages):
     ) -> None:
         super().__init__(split, normalization, device, augmentations, kind, num_workers)
         self.split, self.training, self.plain = split, JointViews(split), WholeImages(split)
-        channels, *sides = split.shape
-        self.loaded_shape = channels + 2, *sides
+        channels, height, width = split.shape
+        self.loaded_shape = channels + 2, height, width
 
     def finished(self, loaded: Tensor, index: Tensor, rng: AugmentationRng) -> Batch:
         images, labels, inside = loaded[:, :-2], loaded[:, -2], loaded[:, -1:].float()
@@ -64,11 +64,11 @@ class JointViews(TransformDataset):
     def __init__(self, split: MapFiles) -> None:
         channels, side, _ = split.shape
         self.empty = torch.zeros((channels + 2, side, side), dtype=torch.uint8)
-        self.whole = split.whole
+        self.decode = split.whole
         self.view = partial(joint_view, side=side, shorter_side=split.shorter_side, settings=split.augmentation)
 
     def augmented(self, position: int, seed: int) -> Tensor:
-        image, labels, (height, width) = self.view(*self.whole(position), generator=Generator().manual_seed(seed))
+        image, labels, (height, width) = self.view(*self.decode(position), generator=Generator().manual_seed(seed))
         made = self.empty.clone()
         made[:-2], made[-2] = image, labels
         made[-1, :height, :width] = 1

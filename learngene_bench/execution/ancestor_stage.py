@@ -86,7 +86,7 @@ class AncestorStage(StageComputation[AncestorRecord]):
             metrics=measured or {},
             metric_specs={name: metric.spec for name, metric in metrics.items()},
             primary_metric=kind.primary_metric,
-            evaluation=Evaluation(split="validation", images=len(validation)),
+            evaluation=Evaluation(split="validation", images=len(validation), how=kind.measured_how(facts)),
             curve=tuple(trained.curve),
             cost=AncestorCost(train=trained.cost),
             forward_flops=flops,

@@ -112,7 +112,9 @@ class CellStage(StageComputation[CellRecord]):
             initial_metrics=trained.curve[0].metrics or {},
             metric_specs={name: metric.spec for name, metric in metrics.items()},
             primary_metric=kind.primary_metric,
-            evaluation=Evaluation(split=self.config.evaluation_split, images=len(held_out)),
+            evaluation=Evaluation(
+                split=self.config.evaluation_split, images=len(held_out), how=kind.measured_how(facts)
+            ),
             curve=tuple(trained.curve),
             cost=CellCost(
                 ancestors=initialized.gene_cost.ancestors,

@@ -47,10 +47,12 @@ class Evaluation(Document):
     Attributes:
         split: which split.
         images: how many images.
+        how: how images are looked at, where there are several ways, such as windows; absent where there are none.
     """
 
     split: Split
     images: int
+    how: Text = Field("", exclude_if=lambda text: not text)
 
 
 class AncestorRecord(Result, Measured):

@@ -174,6 +174,7 @@ class MetricTable:
         budgets: budgets of the table's own equal-budget siblings, whose means stand beside its own.
         other_protocols: other protocol versions that have results too, in tables of their own.
         test_images: different sizes of the test splits, ascending.
+        measured_how: how images were looked at, with the tasks of which this is said.
         replaced: number of results that are left out because a newer plan replaces theirs.
         footnotes: reasons of dashes and failures; entries refer to them by number, from 1.
     """
@@ -186,6 +187,7 @@ class MetricTable:
     rows: tuple[MethodRow, ...]
     other_protocols: tuple[int, ...]
     test_images: tuple[int, ...]
+    measured_how: Mapping[str, tuple[str, ...]]
     replaced: int
     footnotes: tuple[str, ...]
 

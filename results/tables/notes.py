@@ -45,6 +45,8 @@ def notes(table: MetricTable) -> Iterator[str]:
     states = {entry.state for row in table.rows for entry in row.entries}
     incomplete = any(mean.value is None and mean.expected for row in table.rows for mean in chain(*row.means.values()))
     yield _seeds(table)
+    for how, tasks in table.measured_how.items():
+        yield f"Evaluation of {' and '.join(tasks)}: {how}."
     yield from _without_highlights(table)
     if incomplete or states & {"incomplete", "failed", "pending"}:
         yield "k/n: only k of n seeds have a result, so no mean is printed."

@@ -21,7 +21,7 @@ from learngene_bench.results.tables.metric_table import (
 from learngene_bench.results.tables.report_table import Footnotes
 from learngene_bench.schema.constants import GROUPS
 from learngene_bench.schema.cost import Cost
-from learngene_bench.schema.record import Failure
+from learngene_bench.schema.record import CellResult, Failure
 from learngene_bench.schema.subject import PlannedCell
 from learngene_bench.util.errors import unknown
 
@@ -81,9 +81,19 @@ def _make(
         rows=highlighted(rows, measure),
         other_protocols=tuple(sorted({other.protocol for other in every} - {grid.protocol})),
         test_images=tuple(sorted({record.result.evaluation.images for record in records})),
+        measured_how=_measured_how(record.result for record in records),
         replaced=sum(cell.folder in results.records for cell in grid.replaced.values()),
         footnotes=footnotes.texts,
     )
+
+
+def _measured_how(records: Iterable[CellResult]) -> dict[str, tuple[str, ...]]:
+    """Collects how images were looked at, with the tasks of which each is said."""
+    found: dict[str, set[str]] = {}
+    for record in records:
+        if record.evaluation.how:
+            found.setdefault(record.evaluation.how, set()).add(record.cell.task)
+    return {how: tuple(sorted(tasks)) for how, tasks in sorted(found.items())}
 
 
 def _along(grid: TableCells) -> str:

@@ -1,4 +1,4 @@
-"""Label maps in image files: decoded without a change of any label, checked, and cut as their images are."""
+"""Label maps in image files: decoded without a change of any label, and checked."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from learngene_bench.data.decoding import decoding
+from learngene_bench.data.map_files import IGNORED
 from learngene_bench.util.errors import UserError
 from learngene_bench.util.lazy import np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-IGNORED = 255
-"""Label of a pixel that is neither learned nor measured."""
+__all__ = ["IGNORED", "Meaning", "whole_labels"]
 
 
 class Meaning(NamedTuple):
@@ -37,7 +37,10 @@ class Meaning(NamedTuple):
         table = np.full(256, IGNORED, np.uint8)
         table[[*self.numbers]] = np.arange(len(self.numbers))
         table[[*self.ignored]] = IGNORED
-        if strange := sorted(set(np.unique(numbers).tolist()) - {*self.numbers, *self.ignored}):
+        known = np.zeros(256, np.bool_)
+        known[[*self.numbers, *self.ignored]] = True
+        if not known[numbers].all():
+            strange = np.unique(numbers[~known[numbers]])
             raise UserError(
                 f"{path}: label {strange[-1]} in it, but the classes are {_ranges(self.numbers)} "
                 f"(ignored: {_ranges(self.ignored)})"
@@ -54,11 +57,6 @@ def _ranges(numbers: Iterable[int]) -> str:
         else:
             runs.append([number])
     return ", ".join(f"{run[0]} to {run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
-
-
-def decoded_labels(path: Path, image: Path, meaning: Meaning, side: int) -> NDArray[np.uint8]:
-    """Decodes the centre square of an image's label map: the part that the image's own is, by nearest neighbour."""
-    return _centre(whole_labels(path, image, meaning), side)
 
 
 def whole_labels(path: Path, image: Path, meaning: Meaning) -> NDArray[np.uint8]:
@@ -81,15 +79,3 @@ def whole_labels(path: Path, image: Path, meaning: Meaning) -> NDArray[np.uint8]
     if size != wanted:
         raise UserError(f"{path}: {size[0]} x {size[1]} pixels, but its image has {wanted[0]} x {wanted[1]}")
     return meaning.read(np.asarray(numbers), path)
-
-
-def _centre(labels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """Cuts the centre square as `decoding.centre` does, but takes the nearest label."""
-    from PIL import Image
-
-    image = Image.fromarray(labels)
-    shorter = min(image.size)
-    width, height = (side * length // shorter for length in image.size)
-    left, top = round((width - side) / 2), round((height - side) / 2)
-    resized = image.resize((width, height), Image.Resampling.NEAREST)
-    return np.asarray(resized.crop((left, top, left + side, top + side)))

@@ -5,41 +5,59 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from learngene_bench.config.joint import JointAugmentation
 from learngene_bench.config.section import Section
-from learngene_bench.contracts.dataset import Dataset, DatasetFacts, ProgressCallback, Splits
-from learngene_bench.data.decoded_cache import cached_array
+from learngene_bench.contracts.dataset import Dataset, DatasetFacts, ProgressCallback, Splits, Windows
 from learngene_bench.data.decoding import decoded
-from learngene_bench.data.splits import Images
+from learngene_bench.data.map_files import MapFiles
 from learngene_bench.tasks.datasets import arrays
 from learngene_bench.tasks.datasets.arrays import Square
 from learngene_bench.tasks.datasets.imagefolder import SUFFIXES
-from learngene_bench.tasks.datasets.label_maps import IGNORED, Meaning, decoded_labels, whole_labels
+from learngene_bench.tasks.datasets.label_maps import IGNORED, Meaning, whole_labels
 from learngene_bench.tasks.datasets.listed import IMAGENET, checked_size
 from learngene_bench.util.errors import UserError
 from learngene_bench.util.files import address_of, readable
 from learngene_bench.util.hardware import usable_cores
-from learngene_bench.util.lazy import np
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-MEMORY_LIMIT = 8.0
-"""Largest size of all decoded images and labels, gigabytes."""
+MEASURED = 1000
+"""Most training images that mean and standard deviation are measured on, evenly chosen."""
 
 
 class MapOptions(Section):
-    image_size: int = Field(ge=1, description="side of the square images that networks see, pixels")
+    image_size: int = Field(ge=1, description="side of the square crops and windows that networks see, pixels")
+    shorter_side: int | None = Field(
+        None, ge=1, description="shorter side that whole images are resized to, pixels; image_size when absent"
+    )
+    stride: int | None = Field(
+        None, ge=1, description="pixels from a window of the evaluation to the next; image_size when absent"
+    )
+    augmentation: JointAugmentation = Field(
+        JointAugmentation(), description="random changes of an image and its labels"
+    )
     channels: Literal[1, 3] = Field(3, description="3: RGB; 1: grey")
     normalization: Literal["measured", "imagenet"] = Field(
-        "measured", description="mean and standard deviation of these training images, or those of ImageNet"
+        "measured", description="mean and standard deviation of 1,000 of these training images, or those of ImageNet"
     )
     decoder: Literal["linear", "mask"] = Field("linear", description="decoder of the network, see docs/segmentation.md")
+
+    @model_validator(mode="after")
+    def _windows_cover_images(self) -> Self:
+        if self.shorter_side is not None and self.shorter_side < self.image_size:
+            raise ValueError("shorter_side is at least image_size: windows do not reach over the border")
+        if self.stride is not None and self.stride > self.image_size:
+            raise ValueError("stride is at most image_size, or pixels between two windows would be left out")
+        return self
+
+    @property
+    def windows(self) -> Windows:
+        """Windows of the evaluation, with their defaults."""
+        return Windows(self.shorter_side or self.image_size, self.stride or self.image_size)
 
 
 class SegmentationFolderOptions(MapOptions):
@@ -77,9 +95,9 @@ class Pairs(NamedTuple):
 class SegmentationFolder(Dataset):
     """`ROOT/images/SPLIT/NAME.jpg` and `ROOT/annotations/SPLIT/NAME.png` for the splits train, val and perhaps test.
 
-    An annotation is a grey or palette image of the size of its image, whose pixels are class numbers. Images are
-    resized (bicubic) to a shorter side of `image_size`, labels by nearest neighbour, and the centre square of both is
-    cut out: this is what is trained on and measured. All of them are kept in memory.
+    An annotation is a grey or palette image of the size of its image, whose pixels are class numbers. Training
+    sees random squares of both, evaluation the whole images. Files are decoded each time they are seen, so that no
+    data set is too large for memory.
 
     With `test/`, `val/` is the validation split; without, `val/` is the test split, and validation images are taken
     from `train/` by a hash of their name.
@@ -128,6 +146,7 @@ class SegmentationFolder(Dataset):
             test,
             kind="segmentation" if options.decoder == "linear" else "segmentation-mask",
             class_names=self._class_names,
+            windows=options.windows,
         )
 
     def fingerprint(self) -> str:
@@ -180,27 +199,31 @@ class SegmentationFolder(Dataset):
 
     def load(self) -> Splits:
         options, pairs = self._map_options, self._pairs
-        size = sum(map(len, pairs)) * (options.channels + 1) * options.image_size**2 / 1e9
-        if size > MEMORY_LIMIT:
-            raise UserError(f"{self._root}: {size:.3g} GB in memory, more than {MEMORY_LIMIT:g}: reduce image_size")
         train, validation, test = map(self._split, pairs)
-        mean, std = IMAGENET if options.normalization == "imagenet" else arrays.measured(train.images)
-        return Splits(train, validation, test, mean, std)
+        if options.normalization == "imagenet":
+            return Splits(train, validation, test, *IMAGENET)
+        some = [pair.image for pair in pairs.train[:: -(-len(pairs.train) // MEASURED)]]
+        moments = arrays.measured_on_disk(some, Square(options.image_size, options.channels))
+        return Splits(train, validation, test, *moments)
 
-    def _split(self, pairs: Sequence[Pair]) -> Images:
-        options, meaning = self._map_options, self._meaning
-        square = Square(options.image_size, options.channels)
-        paths, side = [pair.image for pair in pairs], options.image_size
-        shape = (len(pairs), square.channels, side, side)
-        images = cached_array(paths, arrays.describe(square), shape, lambda: arrays.decode_all(paths, square))
-
-        def decode_labels() -> NDArray[np.uint8]:
-            labels = [decoded_labels(pair.annotation, pair.image, meaning, side) for pair in pairs]
-            return np.stack(labels) if labels else np.empty((0, side, side), np.uint8)
-
-        files = [file for pair in pairs for file in (pair.annotation, pair.image)]
-        how = f"labels {[*meaning.numbers]}, ignored {sorted(meaning.ignored)}; {arrays.describe(square)}"
-        return Images(images, cached_array(files, how, (len(pairs), side, side), decode_labels))
+    def _split(self, pairs: Sequence[Pair]) -> MapFiles:
+        options = self._map_options
+        read = partial(whole_labels, meaning=self._meaning)
+        split = MapFiles(
+            [(pair.image, pair.annotation) for pair in pairs],
+            read,
+            options.channels,
+            options.image_size,
+            options.windows.shorter_side,
+            options.augmentation,
+        )
+        # Decodes one, as a rule.
+        if pairs and all((read(pair.annotation, pair.image) == IGNORED).all() for pair in pairs):
+            raise UserError(
+                f"{pairs[0].annotation.parent}: every pixel of a split is ignored ({IGNORED}), so there is nothing to "
+                "train on or measure"
+            )
+        return split
 
     def verify(self, progress: ProgressCallback) -> list[str]:
         """Decodes every image and every annotation, whole, and keeps none of them."""

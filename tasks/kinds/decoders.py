@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
+from collections.abc import Callable
+from itertools import product
 
 import torch
 from timm.models.vision_transformer import Block
@@ -11,6 +14,9 @@ from torch.nn import functional as F
 
 from learngene_bench.util.errors import UserError
 
+PIXELS_AT_ONCE = 2**22
+"""Pixels of the windows that the network sees at a time."""
+
 
 class Decoder(nn.Module):
     """A model and what makes a map of classes of its last representation, as large as the images.
@@ -18,18 +24,34 @@ class Decoder(nn.Module):
     Every position of that representation, after the final norm, passes the model's own head as if it were an image of
     one position: pooling over it changes nothing. So any timm model will do, whatever its head is made of.
 
+    An image of the model's size is one window; a larger one is covered by several.
+
+    Args:
+        side: side of the images that the model sees.
+        stride: pixels from one window to the next, at most `side`.
+
     Raises:
         UserError: the model is not built like timm's.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, side: int, stride: int) -> None:
         super().__init__()
         if not (hasattr(model, "forward_features") and hasattr(model, "forward_head")):
             raise UserError(
                 f"a {type(model).__name__} has no forward_features and forward_head, as models of timm have, so its "
                 "representation of an image cannot be decoded"
             )
-        self.model = model
+        self.model, self.side, self.stride = model, side, stride
+
+    @abstractmethod
+    def window(self, images: Tensor) -> Tensor:
+        """Maps images of the model's size, (B, C, side, side), to logits (B, classes, side, side)."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Maps images (B, C, H, W), in which a window has room, to logits (B, classes, H, W)."""
+        if images.shape[-2:] == (self.side, self.side):
+            return self.window(images)
+        return over_windows(self.window, images, self.side, self.stride)
 
     def no_weight_decay(self) -> set[str]:
         """Names the parameters that timm's optimizers do not decay: positions, class token."""
@@ -60,8 +82,7 @@ class Decoder(nn.Module):
 class LinearDecoder(Decoder):
     """The model's head at every position, drawn larger: no parameters of its own."""
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Maps images (B, C, H, W) to logits (B, classes, H, W)."""
+    def window(self, images: Tensor) -> Tensor:
         return _enlarged(self.at_every_position(images, features=False), images)
 
 
@@ -75,8 +96,8 @@ class MaskDecoder(Decoder):
         generator: draws all parameters.
     """
 
-    def __init__(self, model: nn.Module, classes: int, generator: Generator) -> None:
-        super().__init__(model)
+    def __init__(self, model: nn.Module, side: int, stride: int, classes: int, generator: Generator) -> None:
+        super().__init__(model, side, stride)
         width, self.classes = int(model.num_features), classes  # type: ignore[arg-type]
         heads = max(1, width // 64)
         while width % heads:
@@ -115,8 +136,7 @@ class MaskDecoder(Decoder):
     def no_weight_decay(self) -> set[str]:
         return {*super().no_weight_decay(), "class_tokens"}
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Maps images (B, C, H, W) to logits (B, classes, H, W)."""
+    def window(self, images: Tensor) -> Tensor:
         features = self.at_every_position(images, features=True)
         grid = features.shape[1:3]
         tokens = torch.cat([self.embedding(features.flatten(1, 2)), self.class_tokens.expand(len(images), -1, -1)], 1)
@@ -124,6 +144,31 @@ class MaskDecoder(Decoder):
         positions = F.normalize(tokens[:, : -self.classes] @ self.project_positions, dim=-1)
         classes = F.normalize(tokens[:, -self.classes :] @ self.project_classes, dim=-1)
         return _enlarged(self.class_norm(positions @ classes.mT).unflatten(1, grid), images)
+
+
+def over_windows(network: Callable[[Tensor], Tensor], images: Tensor, side: int, stride: int) -> Tensor:
+    """Computes logits (B, classes, H, W) window by window, and averages them where windows overlap.
+
+    Args:
+        network: maps images (B, C, side, side) to logits (B, classes, side, side).
+        images: (B, C, H, W), neither side smaller than a window.
+    """
+    height, width = images.shape[-2:]
+    rows, columns = (window_starts(length, side, stride) for length in (height, width))
+    places = [(slice(top, top + side), slice(left, left + side)) for top, left in product(rows, columns)]
+    windows = torch.cat([images[:, :, place[0], place[1]] for place in places])
+    logits = torch.cat([network(some) for some in windows.split(max(1, PIXELS_AT_ONCE // side**2))])
+    total = logits.new_zeros(len(images), logits.shape[1], height, width)
+    count = logits.new_zeros(height, width)
+    for (row, column), part in zip(places, logits.split(len(images)), strict=True):
+        total[:, :, row, column] += part
+        count[row, column] += 1
+    return total / count
+
+
+def window_starts(length: int, side: int, stride: int) -> list[int]:
+    """Returns the first pixel of each window along a length; the last window is shifted inwards to the border."""
+    return [min(start, length - side) for start in range(0, length - side + stride, stride)]
 
 
 def _enlarged(logits: Tensor, images: Tensor) -> Tensor:

@@ -39,7 +39,7 @@ class Segmentation(TaskKind):
     def adapt(self, model: nn.Module, facts: DatasetFacts, generator: Generator) -> nn.Module:
         from learngene_bench.tasks.kinds.decoders import LinearDecoder
 
-        return LinearDecoder(model)
+        return LinearDecoder(model, facts.image_size, _stride(facts))
 
     def check_labels(self, labels: NDArray[Any], facts: DatasetFacts) -> None:
         if labels.dtype != np.uint8 or labels.shape[1:] != (facts.image_size, facts.image_size):
@@ -57,9 +57,22 @@ class Segmentation(TaskKind):
                 f"labels are up to {wrong.max()}, but there are {facts.classes} classes ({IGNORED}: ignored)"
             )
 
+    def measured_how(self, facts: DatasetFacts) -> str:
+        side, windows = facts.image_size, facts.windows
+        if windows is None:
+            return f"squares of {side} x {side} pixels, one scale"
+        return (
+            f"whole images, shorter side {windows.shorter_side} pixels, windows of {side} x {side}, stride "
+            f"{windows.stride}, one scale"
+        )
+
     def move_labels(self, labels: Tensor, move: Callable[[Tensor], Tensor]) -> Tensor:
         """Moves the labels; what comes in from outside is ignored."""
         return IGNORED - move((IGNORED - labels).unsqueeze(1)).squeeze(1)
+
+
+def _stride(facts: DatasetFacts) -> int:
+    return facts.windows.stride if facts.windows else facts.image_size
 
 
 class MaskSegmentation(Segmentation):
@@ -76,16 +89,21 @@ class MaskSegmentation(Segmentation):
     def adapt(self, model: nn.Module, facts: DatasetFacts, generator: Generator) -> nn.Module:
         from learngene_bench.tasks.kinds.decoders import MaskDecoder
 
-        return MaskDecoder(model, facts.classes, generator)
+        return MaskDecoder(model, facts.image_size, _stride(facts), facts.classes, generator)
 
 
 class SegmentationMetric(Metric):
-    """A function of the confusion matrix of all pixels of the split: (class, predicted class), ignored pixels apart."""
+    """A function of the confusion matrix of all pixels of the split: (class, predicted class), ignored pixels apart.
+
+    Logits of another size than the labels are resized to theirs: what counts are the labels as they are stored.
+    """
 
     task_kinds: ClassVar[tuple[str, ...]] = (Segmentation.name, MaskSegmentation.name)
     shared_sum = "confusion matrix"
 
     def accumulate(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        if outputs.shape[-2:] != targets.shape[-2:]:
+            outputs = torch.nn.functional.interpolate(outputs.float(), list(targets.shape[-2:]), mode="bilinear")
         classes, targets = outputs.shape[1], targets.long()
         # Ignored pixels are counted too, apart: to leave them out, one would have to wait for the device.
         places = torch.where(targets == IGNORED, classes**2, targets * classes + outputs.argmax(1)).flatten()

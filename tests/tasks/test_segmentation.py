@@ -20,6 +20,7 @@ from learngene_bench.data.sampler import AugmentationRng, ScheduledBatch
 from learngene_bench.data.splits import Images
 from learngene_bench.models.vit import ViTSpec
 from learngene_bench.plugins.registry import dataset
+from learngene_bench.tasks.kinds.decoders import over_windows, window_starts
 from learngene_bench.training.evaluation import evaluate
 from learngene_bench.training.inputs import new_model
 from learngene_bench.training.loop import train
@@ -219,3 +220,38 @@ def test_labels_of_another_kind_are_refused(labels: Any, error: str) -> None:
 def test_a_model_that_is_not_built_like_timms_is_refused() -> None:
     with pytest.raises(UserError, match="a Linear has no forward_features"):
         KIND.adapt(nn.Linear(2, 2), facts(5, 6), torch.Generator())
+
+
+@pytest.mark.parametrize(
+    ("length", "side", "stride", "starts"),
+    [(128, 96, 96, [0, 32]), (96, 96, 96, [0]), (10, 4, 2, [0, 2, 4, 6]), (11, 4, 3, [0, 3, 6, 7]), (5, 4, 3, [0, 1])],
+)
+def test_the_last_window_is_shifted_inwards(length: int, side: int, stride: int, starts: list[int]) -> None:
+    assert window_starts(length, side, stride) == starts
+
+
+@pytest.mark.parametrize("stride", [3, 4, 5])
+def test_logits_are_averaged_where_windows_overlap(stride: int) -> None:
+    """Against a loop over windows and pixels; the network gives what depends on the window it is in."""
+
+    def network(images: Tensor) -> Tensor:
+        return torch.cat([images * images.mean((1, 2, 3), keepdim=True), images.cumsum(-1)], 1)
+
+    side, images = 5, torch.randn(2, 1, 9, 12, dtype=torch.float64)
+    sums, counts = np.zeros((2, 2, 9, 12)), np.zeros((9, 12))
+    tops, lefts = ({min(start, size - side) for start in range(0, size, stride)} for size in (9, 12))
+    for top in tops:
+        for left in lefts:
+            part = network(images[:, :, top : top + side, left : left + side]).numpy()
+            for y in range(side):
+                for x in range(side):
+                    sums[:, :, top + y, left + x] += part[:, :, y, x]
+                    counts[top + y, left + x] += 1
+    np.testing.assert_allclose(over_windows(network, images, side, stride).numpy(), sums / counts)
+
+
+def test_what_counts_are_the_labels_as_they_are_stored() -> None:
+    logits, labels = torch.randn(2, 3, 4, 6), torch.randint(0, 3, (2, 8, 12), dtype=torch.uint8)
+    larger = nn.functional.interpolate(logits, (8, 12), mode="bilinear")
+    metric = KIND.metrics()["miou"]
+    assert torch.equal(metric.accumulate(logits, labels), metric.accumulate(larger, labels))

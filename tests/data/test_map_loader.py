@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 from torch.nn.functional import max_pool2d
 
 from learngene_bench.config.joint import JointAugmentation
+from learngene_bench.config.preset import Compute
 from learngene_bench.config.recipe import Recipe
+from learngene_bench.contracts.dataset import DatasetFacts, Windows
 from learngene_bench.contracts.task import task_kind
 from learngene_bench.data.batch_augment import Normalization
 from learngene_bench.data.joint_augment import joint_view, photometric
 from learngene_bench.data.map_files import MapFiles
 from learngene_bench.data.map_loader import MapImages
 from learngene_bench.data.sampler import AugmentationRng, BatchSchedule
+from learngene_bench.tasks.kinds.decoders import over_windows
+from learngene_bench.training.evaluation import evaluate
 from learngene_bench.util.rng import RngStreams
 
 KIND = task_kind("segmentation")
@@ -142,3 +147,33 @@ def test_evaluation_sees_whole_images_in_their_order(tmp_path: Path, batch_size:
         seen[3][0], (small - np.array([0.3, 0.4, 0.5])[:, None, None]) / np.array([0.2, 0.25, 0.3])[:, None, None], 1e-4
     )
     assert images.inputs(3).shape == (3, 3, 12, 12)
+
+
+class Coded(nn.Module):
+    """Reads the classes off the grey values, window by window."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        def window(images: Tensor) -> Tensor:
+            values = (images[:, :1] * NORMALIZATION.std[0] + NORMALIZATION.mean[0]) * 255 / 40
+            return -((values - torch.arange(6.0).view(1, -1, 1, 1)) ** 2)
+
+        return over_windows(window, images, 12, 8)
+
+
+def test_all_of_an_image_is_measured(tmp_path: Path) -> None:
+    """Images of two sizes that are not resized: every pixel is right; and of one whose right half is labelled wrong."""
+    split = files(tmp_path)
+    split = replace(split, files=[*split.files[3:5]])
+    images = MapImages(split, NORMALIZATION, torch.device("cpu"))
+    measured = evaluate(Coded(), images, Compute(), KIND.metrics())
+    assert measured.metrics == dict.fromkeys(measured.metrics, 100.0)
+    wrong = np.array(Image.open(split.files[1][1]))
+    wrong[:, 40:] = (wrong[:, 40:] + 1) % 6
+    Image.fromarray(wrong).save(split.files[1][1])
+    measured = evaluate(Coded(), images, Compute(), KIND.metrics())
+    assert measured.metrics["pixel-accuracy"] == pytest.approx(100 * (1 - 16 * 8 / (16 * 16 + 16 * 48)))
+
+
+def test_how_it_was_measured_is_said() -> None:
+    facts = DatasetFacts(6, 3, 12, 1, 1, 1, kind="segmentation", windows=Windows(16, 8))
+    assert KIND.measured_how(facts) == ("whole images, shorter side 16 pixels, windows of 12 x 12, stride 8, one scale")

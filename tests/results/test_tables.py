@@ -228,3 +228,13 @@ def test_an_unknown_metric_names_the_valid_ones(runs: Any) -> None:
     runs.plan([runs.done(runs.cell("wave"), 90.0)])
     with pytest.raises(UserError, match=r"top5.*\(valid: top1, top1_initial\)"):
         make_tables(load([runs.folder]), "top5")
+
+
+def test_notes_say_how_images_were_looked_at(runs: Any) -> None:
+    how = {"split": "test", "images": 233, "how": "windows of 96 x 96, stride 32"}
+    cells = [runs.done(runs.cell("wave", seed=0), 90.0, evaluation=how), runs.done(runs.cell("he", seed=0), 80.0)]
+    runs.plan(cells)
+    (report,) = metric_reports([only(runs)])
+    assert [note for note in report.notes if "windows" in note] == [
+        f"Evaluation of {cells[0]['task']}: windows of 96 x 96, stride 32."
+    ]

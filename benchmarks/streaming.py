@@ -91,7 +91,7 @@ def suite(dataset: ImageDataset, arguments: argparse.Namespace) -> object:
     names = np.array([str(Path(path).relative_to(arguments.folder)).encode() for path in paths])
     size = arguments.image_size
     files = ImageFiles(arguments.folder, names, np.array(labels), 3, size, whole=True)
-    data = StreamedImages(files, Normalization(MEAN, STD), torch.device("cpu"), (DEIT,), arguments.loaders)
+    data = StreamedImages(files, Normalization(MEAN, STD), torch.device("cpu"), (DEIT,), num_workers=arguments.loaders)
     recipe = Recipe(epochs=1, batch_size=arguments.batch_size, learning_rate=1, augmentation=DEIT)
     order = BatchSchedule(len(files), recipe, RngStreams(0), "benchmark")
     return lambda: data.batches(

@@ -29,6 +29,7 @@ from learngene_bench.analysis.report import Analysis, rounded
 from learngene_bench.analysis.tiles import Tiles
 from learngene_bench.models.vit.irpe import RelativeAttention
 from learngene_bench.results.plots.page import Page
+from learngene_bench.util.errors import UserError
 
 TOP_SHARE = 0.1
 _TITLES = {"cam": "Class activation (Grad-CAM)", "rollout": "Attention rollout", "received": "Attention received"}
@@ -151,7 +152,12 @@ def analyse(models: Sequence[tuple[AnalyzedCell, str, nn.Module]], shown: Sample
     Args:
         models: cells, which weights, and the models.
         kind: of MAPS.
+
+    Raises:
+        UserError: a map for each image's class is asked for, but every pixel has a class.
     """
+    if kind == "cam" and shown.labels.ndim > 1:
+        raise UserError("--map cam is for images of one class, not for segmentation: choose rollout or received")
     maps = [MAPS[kind](as_vit(cell, model)[0], shown.inputs, shown.labels) for cell, _, model in models]
     names = names_of(models)
     rows = [row for model, found in zip(models, maps, strict=True) for row in _rows(*model[:2], shown, kind, found)]
@@ -162,7 +168,8 @@ def analyse(models: Sequence[tuple[AnalyzedCell, str, nn.Module]], shown: Sample
 
 
 def _rows(cell: AnalyzedCell, weights: str, shown: Samples, kind: str, maps: Tensor) -> Iterator[dict[str, Any]]:
-    for image, label, values in zip(shown.indices, shown.labels.tolist(), maps, strict=True):
+    labels = shown.labels.tolist() if shown.labels.ndim == 1 else [None] * len(maps)
+    for image, label, values in zip(shown.indices, labels, maps, strict=True):
         yield {
             "cell": cell.full_label,
             "address": cell.address,
@@ -192,7 +199,10 @@ def _summary(names: Sequence[str], maps: Sequence[Tensor], kind: str) -> Iterato
 
 
 def _page(names: Sequence[str], shown: Samples, maps: Sequence[Tensor], kind: str) -> Page:
-    tiles = Tiles([f"class {label}" for label in shown.labels.tolist()], ["image", *names])
+    labels = [f"class {label}" for label in shown.labels.tolist()]
+    if shown.labels.ndim > 1:
+        labels = [f"image {index}" for index in shown.indices]
+    tiles = Tiles(labels, ["image", *names])
     page = Page(
         f"{_TITLES[kind]} on images of the {shown.split} split",
         _caption(shown, kind),

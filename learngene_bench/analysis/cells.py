@@ -21,6 +21,8 @@ OF_ATTENTION = ("attention-structure", "attention-maps")
 """Kinds of analysis that need the attention of a plain Vision Transformer."""
 ANY_FAMILY = ("linear-structure", "copies", "similarity")
 """Kinds of analysis for models of any family."""
+OF_PREDICTIONS = ("segmentation",)
+"""Kinds of analysis that need what models predict for a task of this kind."""
 SHOWN = 6
 """Largest number of cells that an error names."""
 

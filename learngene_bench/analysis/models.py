@@ -17,6 +17,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from learngene_bench.analysis.cells import AnalyzedCell
+from learngene_bench.contracts.dataset import DatasetFacts
 from learngene_bench.execution.stage_data import planned_data, task_data
 from learngene_bench.execution.stages import initial_model
 from learngene_bench.models.vit import ViTSpec
@@ -89,7 +90,9 @@ class Samples:
     Attributes:
         images: uint8 (n, C, H, W).
         inputs: the same, normalised as models see them.
+        labels: (n, ...), of the type and shape of the task kind.
         indices: which of the split they are.
+        facts: those of the data set.
     """
 
     split: str
@@ -97,6 +100,7 @@ class Samples:
     inputs: Tensor
     labels: Tensor
     indices: tuple[int, ...]
+    facts: DatasetFacts
 
 
 def samples(cells: Sequence[AnalyzedCell], split: str, count: int, seed: int) -> Samples:
@@ -115,14 +119,14 @@ def samples(cells: Sequence[AnalyzedCell], split: str, count: int, seed: int) ->
                 f"{cells[0].full_label} and {cell.full_label} were measured on different images; choose cells of "
                 "one task"
             )
-    _, splits = planned_data(planned, settings)
+    facts, splits = planned_data(planned, settings)
     chosen = {"test": splits.test, "validation": splits.validation, "train": splits.train}[split]
     if not len(chosen):
         raise UserError(f"{cells[0].full_label}: its data have no {split} images")
     indices = _drawn(chosen.labels, count, seed)
     images = chosen.take(indices)
     inputs = normalization(splits)(torch.from_numpy(images).float().div_(255))
-    return Samples(split, images, inputs, torch.from_numpy(chosen.labels[indices]), tuple(map(int, indices)))
+    return Samples(split, images, inputs, torch.from_numpy(chosen.labels[indices]), tuple(map(int, indices)), facts)
 
 
 def _measured_on(cell: AnalyzedCell) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -130,9 +134,11 @@ def _measured_on(cell: AnalyzedCell) -> tuple[dict[str, Any], dict[str, Any]]:
     return task_data(cell.stage.config, cell.stage.execution)
 
 
-def _drawn(labels: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
-    """Images at random, but one of each class before a second of any, and so on."""
+def _drawn(labels: NDArray[Any], count: int, seed: int) -> NDArray[np.int64]:
+    """Draws images at random; where an image has one class, one of each class before a second of any, and so on."""
     order = np.random.default_rng(seed).permutation(len(labels))
+    if labels.ndim > 1:
+        return order[:count]
     seen: Counter[int] = Counter()
     turns = []
     for label in labels[order].tolist():

@@ -1,4 +1,4 @@
-"""Square pictures in rows and columns, within a panel of a page."""
+"""Pictures of one shape in rows and columns, within a panel of a page."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LETTER_WIDTH, _LINE_HEIGHT = 0.0079 * SMALL_SIZE, 0.0175 * SMALL_SIZE
 """Sizes of a letter and of a line of small text, in inches."""
 _MARGIN = 0.08
 LARGEST = 0.95
-"""Largest side of a tile, in inches."""
+"""Largest width of a tile, in inches."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,14 @@ class Tiles:
         columns: names above the tiles, wrapped to a tile's width.
         across: number of such blocks side by side on a page of two columns.
         note: height below each tile for a number.
+        ratio: height of a tile, divided by its width.
     """
 
     rows: Sequence[str]
     columns: Sequence[str]
     across: int = 1
     note: float = 0.0
+    ratio: float = 1.0
 
     @property
     def left(self) -> float:
@@ -44,6 +46,7 @@ class Tiles:
 
     @property
     def side(self) -> float:
+        """Width of a tile."""
         room = (WIDTHS[2] - _MARGIN) / self.across - self.left - 0.1
         return min(LARGEST, room / len(self.columns) - _GAP)
 
@@ -53,7 +56,7 @@ class Tiles:
 
     @property
     def height(self) -> float:
-        return self.head + len(self.rows) * (self.side + self.note + _GAP)
+        return self.head + len(self.rows) * (self.ratio * self.side + self.note + _GAP)
 
     def _wrapped(self, name: str) -> list[str]:
         return textwrap.wrap(name, max(4, int((self.side + _GAP) / LETTER_WIDTH))) or [""]
@@ -64,14 +67,14 @@ class Tiles:
         width, height = figure.get_size_inches()
         box = panel.get_position()
         panel.set_axis_off()
-        top = box.y1 * height - self.head
+        top, tall = box.y1 * height - self.head, self.ratio * self.side
         placed = []
         for row, name in enumerate(self.rows):
-            bottom = top - row * (self.side + self.note + _GAP) - self.side
+            bottom = top - row * (tall + self.note + _GAP) - tall
             line = []
             for column, title in enumerate(self.columns):
                 left = box.x0 * width + column * (self.side + _GAP)
-                axes = figure.add_axes((left / width, bottom / height, self.side / width, self.side / height))
+                axes = figure.add_axes((left / width, bottom / height, self.side / width, tall / height))
                 axes.set(xticks=[], yticks=[])
                 axes.grid(False)
                 for spine in axes.spines.values():

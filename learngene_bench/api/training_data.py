@@ -39,9 +39,10 @@ class TrainingData:
                 f"data: the images are {channels} x {height} x {width}, what is trained on them takes "
                 + " x ".join(map(str, spec.image_shape()))
             )
-        highest = int(max(self.splits.train.labels.max(), self.splits.validation.labels.max()))
-        if highest >= spec.classes or self.classes not in (None, spec.classes):
-            classes = self.classes or highest + 1
+        classes = self.classes
+        if classes is None:
+            classes = int(max(self.splits.train.labels.max(), self.splits.validation.labels.max())) + 1
+        if classes > spec.classes or self.classes not in (None, spec.classes):
             raise UserError(f"data: {classes} classes, what is trained on them has {spec.classes}")
 
 

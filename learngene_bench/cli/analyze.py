@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from learngene_bench.analysis.cells import ANY_FAMILY, OF_ATTENTION, check_plain_attention, choose
+from learngene_bench.analysis.cells import ANY_FAMILY, OF_ATTENTION, OF_PREDICTIONS, check_plain_attention, choose
 from learngene_bench.cli import common
 from learngene_bench.plugins.registry import Registry
 from learngene_bench.runs.leaderboard import open_runs
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from learngene_bench.analysis.cells import AnalyzedCell
     from learngene_bench.analysis.report import Analysis
 
-KINDS = (*OF_ATTENTION, *ANY_FAMILY)
+KINDS = (*OF_ATTENTION, *ANY_FAMILY, *OF_PREDICTIONS)
 
-IMAGES = {"attention-maps": 4, "similarity": 256}
+IMAGES = {"attention-maps": 4, "segmentation": 4, "similarity": 256}
 
 
 class Weights(StrEnum):
@@ -49,16 +49,21 @@ def analyze(
         typer.Argument(
             help="Any family of models: linear-structure (PCA of weights over layers), copies (units that repeat "
             "others), or similarity (of initial and trained weights). Plain Vision Transformers (family vit) only: "
-            "attention-structure (diagonals of attention products), or attention-maps (where models look)."
+            "attention-structure (diagonals of attention products), or attention-maps (where models look). Cells of "
+            "semantic segmentation: segmentation (image, truth and prediction)."
         ),
     ],
     cells: common.CellsArgument = None,
     runs: common.RunsOption = Path("runs"),
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for PNG, PDF and CSV.")] = Path("analysis"),
     weights: Annotated[
-        Weights,
-        typer.Option("--weights", help="Weights to show: as initialized (computed again), as fine-tuned, or both."),
-    ] = Weights.INITIAL,
+        Weights | None,
+        typer.Option(
+            "--weights",
+            help="Weights to show: as initialized (computed again), as fine-tuned, or both. Default: as initialized; "
+            "for segmentation as fine-tuned.",
+        ),
+    ] = None,
     reference: Annotated[
         str | None,
         typer.Option("--reference", help="A cell to compare the trained weights of all others with (similarity only)."),
@@ -78,7 +83,7 @@ def analyze(
         raise unknown("kind of analysis", kind, KINDS)
     if reference is not None and kind != "similarity":
         raise UserError(f"--reference is for similarity, not for {kind}")
-    if weights is not Weights.INITIAL and kind == "similarity":
+    if weights is not None and kind == "similarity":
         raise UserError("--weights is not for similarity, which compares initial with fine-tuned weights")
     chosen = choose(open_runs(runs), cells or [])
     if kind in OF_ATTENTION:
@@ -87,8 +92,9 @@ def analyze(
     if kind == "similarity":
         made = _similarity(chosen, reference, split, images or IMAGES[kind], seed, registry)
     else:
+        weights = weights or (Weights.FINETUNED if kind in OF_PREDICTIONS else Weights.INITIAL)
         states = ["initial", "finetuned"] if weights is Weights.BOTH else [str(weights)]
-        made = _pictures(kind, chosen, states, map_, split, images or IMAGES.get(kind, 0), seed, registry)
+        made = _pictures(kind, chosen, states, map_, split, images, seed, registry)
     console = common.console()
     console.print(_table(made))
     for path in made.write(output):
@@ -101,7 +107,7 @@ def _pictures(
     states: list[str],
     map_: str,
     split: str,
-    images: int,
+    images: int | None,
     seed: int,
     registry: Registry,
 ) -> Analysis:
@@ -109,17 +115,23 @@ def _pictures(
     for cell in chosen:
         cell.check_files(states)
 
-    from learngene_bench.analysis import attention_maps, attention_structure, copies, linear_structure
+    from learngene_bench.analysis import attention_maps, attention_structure, copies, linear_structure, segmentation
     from learngene_bench.analysis.models import model_of, samples
     from learngene_bench.results.plots import style
 
-    shown = samples(chosen, split, images, seed) if kind == "attention-maps" else None
+    shown = samples(chosen, split, images or IMAGES[kind], seed) if kind in IMAGES else None
     models = [(cell, state, model_of(cell, state, registry)) for cell in chosen for state in states]
     with style.drawing():
-        if shown is not None:
-            return attention_maps.analyse(models, shown, map_)
-        analyses = {"attention-structure": attention_structure, "linear-structure": linear_structure, "copies": copies}
-        return analyses[kind].analyse(models)
+        if shown is None:
+            of_weights = {
+                "attention-structure": attention_structure,
+                "linear-structure": linear_structure,
+                "copies": copies,
+            }
+            return of_weights[kind].analyse(models)
+        if kind == "segmentation":
+            return segmentation.analyse(models, shown)
+        return attention_maps.analyse(models, shown, map_)
 
 
 def _similarity(

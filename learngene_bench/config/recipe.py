@@ -57,10 +57,18 @@ class Augmentation(Section):
     erase_value: Literal["grey", "noise"] = Field(
         "grey", description="noise: timm's mode 'pixel', normal noise in place of normalised pixels"
     )
-    random_crop: RandomCrop | None = Field(None, description="random resized crop; none when absent")
+    random_crop: RandomCrop | None = Field(None, description="random resized crop; none when absent or false")
     auto_augment: str | None = Field(
-        None, description="RandAugment by timm's string, 'rand-m9-mstd0.5-inc1'; with it, as in timm, no colour jitter"
+        None,
+        description="RandAugment by timm's string, 'rand-m9-mstd0.5-inc1', with which timm has no colour jitter; none "
+        "when absent or false",
     )
+
+    @field_validator("random_crop", "auto_augment", mode="before")
+    @classmethod
+    def _is_none_where_it_is_false(cls, value: Any) -> Any:
+        """TOML has no null, by which a task could be without what the common recipe has."""
+        return None if value is False else value
 
     @field_validator("auto_augment")
     @classmethod

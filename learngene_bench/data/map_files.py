@@ -89,6 +89,7 @@ class _SquareLabels:
     """Stands for the array of all centre squares of labels."""
 
     split: MapFiles
+    ndim = 3
 
     def __len__(self) -> int:
         return len(self.split)

@@ -10,17 +10,15 @@ import pytest
 
 from learngene_bench.cli.main import run_command
 from learngene_bench.config.loader import load_preset, shipped_files
+from learngene_bench.config.recipe import Augmentation
 from learngene_bench.contracts.family import spec_from_dict
 from learngene_bench.planning.plan import Plan
 from learngene_bench.planning.planner import make_plan
 from learngene_bench.planning.request import build_request
-from learngene_bench.plugins.registry import Registry
+from learngene_bench.plugins.registry import Registry, dataset
 from learngene_bench.util.errors import UserError
 
 METHODS = "he,wave,weight-selection,direct-pt"
-
-
-WITHOUT_TASKS = {("segmentation", "imagenet"), ("segmentation", "tiny-imagenet")}
 
 
 def plan_of(grid: str, methods: str | None = METHODS, *settings: str, preset: str = "digits", seeds: int = 1) -> Plan:
@@ -35,10 +33,6 @@ def inputs(plan: Plan) -> set[str]:
 @pytest.mark.parametrize("preset", shipped_files("preset"))
 def test_every_grid_can_be_planned_at_every_scale(grid: str, preset: str) -> None:
     """No data are needed for that: what is published is known, and the rest is embedded."""
-    if (grid, preset) in WITHOUT_TASKS:
-        with pytest.raises(UserError, match=r"downstream tasks of the kind 'segmentation', and preset .* has none"):
-            plan_of(grid, "all", preset=preset)
-        return
     plan = plan_of(grid, "all", preset=preset)
     assert plan.cells
     assert {row.method for row in plan.methods} == set(Registry().names())
@@ -223,3 +217,15 @@ def test_own_files_go_by_name(
     assert "Very shallow" in capsys.readouterr().out
     assert run_command(["plan", "-m", "he", "--grid", "shalow"]) == 2
     assert "did you mean 'shallow'?" in capsys.readouterr().err
+
+
+def test_segmenters_protocol_is_a_recipe_of_the_preset_imagenet() -> None:
+    """Its steps, and nothing of what the common recipe does to images."""
+    downstream = load_preset("imagenet").downstream
+    assert downstream is not None
+    recipe, task = downstream.recipe_of("ade20k"), downstream.tasks["ade20k"]
+    images = dataset(task.data).facts().train_images
+    assert (images, recipe.steps(images)) == (20_210, 161_664)
+    assert round(recipe.warmup_epochs * recipe.steps_per_epoch(images)) == 1500
+    assert recipe.augmentation == Augmentation()
+    assert downstream.recipe_of("cub200").augmentation.random_crop is not None

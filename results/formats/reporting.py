@@ -28,6 +28,7 @@ from learngene_bench.results.tables.measure import INITIAL
 from learngene_bench.results.tables.metric_report import metric_reports
 from learngene_bench.results.tables.metric_table import MetricTable
 from learngene_bench.results.tables.report_table import ReportTable
+from learngene_bench.results.tables.reported import reported_reports
 from learngene_bench.results.tables.tabulate import make_tables
 from learngene_bench.util.errors import UserError, unknown
 from learngene_bench.util.files import write_text
@@ -105,7 +106,7 @@ def _metric_tables(results: Results, metric: str | None) -> list[MetricTable]:
 
 
 def _beside_the_paper(tables: Sequence[MetricTable]) -> list[ReportTable]:
-    found = comparison_reports(comparisons(tables))
+    found = [*comparison_reports(comparisons(tables)), *reported_reports(tables)]
     if not found:
         raise UserError(f"--compare published needs what the paper prints: --metric {published.paper()['metric']}")
     return found

@@ -1,4 +1,4 @@
-"""Every shipped_files grid with every method, a few steps each, as CI runs them; what transfer hands over."""
+"""Every shipped grid with every method, a few steps each, as CI runs them; what transfer hands over."""
 
 from __future__ import annotations
 

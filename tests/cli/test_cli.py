@@ -50,7 +50,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         (["run", "-m", "he", "--set", "compute.device=tpu"], "input should be 'auto', 'cpu' or 'cuda', not 'tpu'"),
         (["run", "-m", "he", "--set", "data.nosie=1"], "unknown key 'nosie': did you mean 'noise'?"),
-        (["run", "-m", "he", "--set", "data.name=mnist"], "unknown data set 'mnist': (valid: camvid, "),
+        (["run", "-m", "he", "--set", "data.name=mnist"], "unknown data set 'mnist': (valid: ade20k, camvid, "),
         (["run", "-m", "he", "--set", "wave.inheritence=x"], "unknown key 'inheritence': did you mean 'inheritance'?"),
         (["run", "-m", "wave:inheritance=x"], "inheritance: input should be 'padding' or 'interpolate', not 'x'"),
         (["run", "-m", "he", "--set", "depth"], "--set 'depth': expected key=value"),

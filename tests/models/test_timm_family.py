@@ -154,7 +154,7 @@ def test_a_planned_model_is_what_timm_builds() -> None:
 
 
 def inherits(source: nn.Module, target: nn.Module) -> dict[str, torch.Tensor]:
-    """What the target inherits of a model of its width, blocks and all."""
+    """Describes what the target inherits of a model of its width, blocks and all."""
     weights, current = (
         {name: parameter.detach() for name, parameter in model.named_parameters()} for model in (source, target)
     )
@@ -197,7 +197,7 @@ def test_tables_of_relative_positions_are_resampled(name: str) -> None:
 
 
 def test_tokens_of_both_are_taken_over_and_others_stay() -> None:
-    """From class, distillation and no register tokens to class and four registers, whose positions are their own."""
+    """Positions go from class and distillation tokens to class and four registers with positions of their own."""
     source = random("deit_tiny_distilled_patch16_224", 0)
     target = random("vit_small_patch14_reg4_dinov2", 1, no_embed_class=False)
     found = inherits(source, target)
@@ -227,7 +227,7 @@ NAFLEX = {"depth": 2, "embed_dim": 16, "num_heads": 2, "num_classes": 5, "reg_to
     ids=lambda model: type(model).__name__,
 )
 def test_the_core_of_a_model_computes_what_the_model_does(model: nn.Module) -> None:
-    """Where all that a plain Vision Transformer lacks does nothing: LayerScale of 1, no rotation."""
+    """Nothing that a plain Vision Transformer lacks does anything: LayerScale of 1, no rotation."""
     for name, parameter in model.named_parameters():
         if "gamma" in name:
             nn.init.constant_(parameter, 1.0)

@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from learngene_bench.analysis.cells import AnalyzedCell
-from learngene_bench.contracts.dataset import DatasetFacts
+from learngene_bench.contracts.dataset import DatasetFacts, Split, Splits
+from learngene_bench.execution.cell_stage import adapted, added_tensors
 from learngene_bench.execution.stage_data import planned_data, task_data
 from learngene_bench.execution.stages import initial_model
 from learngene_bench.models.vit import ViTSpec
@@ -26,7 +28,7 @@ from learngene_bench.plugins.registry import Registry
 from learngene_bench.runs.store import Runs
 from learngene_bench.runs.tensors import describe
 from learngene_bench.schema.stage import CellConfig
-from learngene_bench.training.inputs import normalization
+from learngene_bench.training.inputs import normalization, plain_images
 from learngene_bench.util.errors import DamagedFile, MethodFailure, UserError
 from learngene_bench.util.files import file_hash
 
@@ -46,16 +48,50 @@ def model_of(cell: AnalyzedCell, weights: str, registry: Registry) -> nn.Module:
     return recompute_initial_model(cell.runs, cell.address, cell.full_label, sha256, registry).eval()
 
 
+def network_of(cell: AnalyzedCell, weights: str, registry: Registry, facts: DatasetFacts) -> nn.Module:
+    """A cell's model with what its task kind adds to it, such as a decoder, on the CPU, for evaluation.
+
+    Args:
+        weights: see `model_of`.
+        facts: those of the cell's data set.
+
+    Raises:
+        UserError: see `model_of`; or the cell is of a version that kept no decoders.
+    """
+    assert isinstance(cell.stage.config, CellConfig)
+    model = model_of(cell, weights, registry)
+    network = adapted(model, cell.stage.config, facts)
+    added = added_tensors(network, model)
+    if added and weights == "finetuned":
+        if cell.record.model.decoder is None:
+            raise UserError(
+                f"{cell.full_label}: its decoder was not kept by the version that computed it; run it again"
+            )
+        path = cell.runs.folder("cell", cell.address).decoder
+        kept = _load(path, cell.record.model.decoder)
+        if {name: tensor.shape for name, tensor in kept.items()} != {name: t.shape for name, t in added.items()}:
+            raise DamagedFile(f"{path}: not the decoder of {cell.full_label}; delete its folder and run again")
+        network.load_state_dict(kept, strict=False)
+    return network.eval()
+
+
 def _finetuned(cell: AnalyzedCell) -> nn.Module:
     path = cell.runs.folder("cell", cell.address).model
-    if file_hash(path) != cell.record.model.sha256:
-        raise DamagedFile(f"{path}: damaged (its hash differs); delete its folder and run again")
     model = build_model(cell.target)
     try:
-        model.load_state_dict(load_file(path))
-    except (SafetensorError, RuntimeError) as error:
+        model.load_state_dict(_load(path, cell.record.model.sha256))
+    except RuntimeError as error:
         raise DamagedFile(f"{path}: not the weights of {cell.target}; delete its folder and run again") from error
     return model
+
+
+def _load(path: Path, sha256: str) -> dict[str, Tensor]:
+    if file_hash(path) != sha256:
+        raise DamagedFile(f"{path}: damaged (its hash differs); delete its folder and run again")
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise DamagedFile(f"{path}: damaged; delete its folder and run again") from error
 
 
 def recompute_initial_model(runs: Runs, address: str, label: str, sha256: str, registry: Registry) -> nn.Module:
@@ -112,6 +148,48 @@ def samples(cells: Sequence[AnalyzedCell], split: str, count: int, seed: int) ->
     Raises:
         UserError: the cells were measured on different images, or these changed.
     """
+    facts, splits, chosen, indices = _drawn_images(cells, split, count, seed)
+    images = chosen.take(indices)
+    inputs = normalization(splits)(torch.from_numpy(images).float().div_(255))
+    return Samples(split, images, inputs, torch.from_numpy(chosen.labels[indices]), tuple(map(int, indices)), facts)
+
+
+@dataclass(frozen=True)
+class EvaluatedImages:
+    """Some images of one split exactly as evaluation sees them, each of its own size.
+
+    Attributes:
+        inputs: each (C, H, W), normalised.
+        images: the same, uint8.
+        labels: of the type of the task kind; a map of labels may be of another size than its image.
+        indices: which of the split they are.
+        facts: those of the data set.
+    """
+
+    split: str
+    inputs: tuple[Tensor, ...]
+    images: tuple[NDArray[np.uint8], ...]
+    labels: tuple[Tensor, ...]
+    indices: tuple[int, ...]
+    facts: DatasetFacts
+
+
+def evaluated_images(cells: Sequence[AnalyzedCell], split: str, count: int, seed: int) -> EvaluatedImages:
+    """The same images for all, drawn by the seed; arguments and errors are those of `samples`."""
+    facts, splits, chosen, drawn = _drawn_images(cells, split, count, seed)
+    indices = tuple(map(int, drawn))
+    data = plain_images(chosen, splits, torch.device("cpu"))
+    pairs = [next(data.eval_batches(1, index, index + 1)) for index in indices]
+    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (splits.mean, splits.std))
+    inputs = tuple(batch[0] for batch, _ in pairs)
+    images = tuple((255 * (each * std + mean)).round().clamp(0, 255).byte().numpy() for each in inputs)
+    return EvaluatedImages(split, inputs, images, tuple(labels[0] for _, labels in pairs), indices, facts)
+
+
+def _drawn_images(
+    cells: Sequence[AnalyzedCell], split: str, count: int, seed: int
+) -> tuple[DatasetFacts, Splits, Split, NDArray[np.int64]]:
+    """Returns the data that all cells were measured on, the split of this name, and places in it."""
     planned, settings = _measured_on(cells[0])
     for cell in cells[1:]:
         if _measured_on(cell)[0] != planned:
@@ -123,10 +201,7 @@ def samples(cells: Sequence[AnalyzedCell], split: str, count: int, seed: int) ->
     chosen = {"test": splits.test, "validation": splits.validation, "train": splits.train}[split]
     if not len(chosen):
         raise UserError(f"{cells[0].full_label}: its data have no {split} images")
-    indices = _drawn(chosen.labels, count, seed)
-    images = chosen.take(indices)
-    inputs = normalization(splits)(torch.from_numpy(images).float().div_(255))
-    return Samples(split, images, inputs, torch.from_numpy(chosen.labels[indices]), tuple(map(int, indices)), facts)
+    return facts, splits, chosen, _drawn(chosen.labels, count, seed)
 
 
 def _measured_on(cell: AnalyzedCell) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -4,46 +4,59 @@ from __future__ import annotations
 
 import colorsys
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 
 from learngene_bench.analysis.attention_structure import names_of
 from learngene_bench.analysis.cells import AnalyzedCell
-from learngene_bench.analysis.models import Samples
+from learngene_bench.analysis.models import EvaluatedImages
 from learngene_bench.analysis.report import Analysis, rounded
 from learngene_bench.analysis.tiles import Tiles
-from learngene_bench.contracts.task import task_kind
+from learngene_bench.contracts.dataset import DatasetFacts
 from learngene_bench.data.map_files import IGNORED
 from learngene_bench.results.plots.page import Page
 from learngene_bench.results.plots.style import SMALL_SIZE, Look
 from learngene_bench.util.errors import UserError
 
-DECODED = "segmentation"
-"""The task kind whose decoder is the model's own head, and so is kept with the model."""
+KINDS = ("segmentation", "segmentation-mask")
+"""The task kinds that give a class to every pixel."""
 _NOTE = 0.14
 """Height below a prediction for its accuracy, in inches."""
 _IMAGES_AT_A_TIME = 16
 
 
-def predictions(model: nn.Module, shown: Samples) -> Tensor:
-    """Predicts the class of every pixel of the images: (n, H, W).
-
-    Raises:
-        UserError: the images are of another task kind, or of one whose decoder is not kept with the model.
-    """
-    kind = shown.facts.kind
-    if kind != DECODED:
+def check_kind(facts: DatasetFacts) -> None:
+    """Raises `UserError` if a data set has no class for every pixel."""
+    if facts.kind not in KINDS:
         raise UserError(
-            f"the analysis segmentation is for cells of the task kind {DECODED!r}, not {kind!r}"
-            + (", whose decoder is not kept with the model" if kind.startswith(DECODED) else "")
+            f"the analysis segmentation is for cells of the task kinds {' and '.join(KINDS)}, not {facts.kind!r}"
         )
-    network = task_kind(kind).adapt(model, shown.facts, torch.Generator()).eval()
+
+
+def predictions(network: nn.Module, shown: EvaluatedImages) -> list[Tensor]:
+    """Predicts the class of every labelled pixel of each image: maps (h, w), as large as the labels.
+
+    Args:
+        network: maps images (B, C, H, W) to logits (B, classes, H, W).
+    """
+    maps: list[Tensor] = []
     with torch.no_grad():
-        return torch.cat([network(some).argmax(1) for some in shown.inputs.split(_IMAGES_AT_A_TIME)])
+        for _, group in groupby(
+            zip(shown.inputs, shown.labels, strict=True), key=lambda pair: (pair[0].shape, pair[1].shape)
+        ):
+            inputs, labels = zip(*group, strict=True)
+            for some in torch.stack(inputs).split(_IMAGES_AT_A_TIME):
+                logits = network(some)
+                if logits.shape[-2:] != labels[0].shape:  # as the metrics do
+                    logits = interpolate(logits, labels[0].shape, mode="bilinear")
+                maps.extend(logits.argmax(1))
+    return maps
 
 
 class Pixels(NamedTuple):
@@ -81,14 +94,11 @@ def count(truth: Tensor, predicted: Tensor, classes: int) -> Pixels:
     return Pixels(*(torch.bincount(some, minlength=classes) for some in (truth, predicted, truth[truth == predicted])))
 
 
-def analyse(models: Sequence[tuple[AnalyzedCell, str, nn.Module]], shown: Samples) -> Analysis:
+def analyse(models: Sequence[tuple[AnalyzedCell, str, nn.Module]], shown: EvaluatedImages) -> Analysis:
     """Draws the predictions of every model for every image, and counts their pixels.
 
     Args:
-        models: cells, which weights, and the models.
-
-    Raises:
-        UserError: see `predictions`.
+        models: cells, which weights, and their networks, decoder included.
     """
     names, classes = names_of(models), shown.facts.classes
     maps = [predictions(model, shown) for _, _, model in models]
@@ -99,11 +109,13 @@ def analyse(models: Sequence[tuple[AnalyzedCell, str, nn.Module]], shown: Sample
     return Analysis("segmentation", _page(names, shown, maps, found), tuple(rows), (header, *summary))
 
 
-def _class_name(shown: Samples, label: int) -> str:
+def _class_name(shown: EvaluatedImages, label: int) -> str:
     return shown.facts.class_names[label] if shown.facts.class_names else str(label)
 
 
-def _rows(cell: AnalyzedCell, weights: str, shown: Samples, found: Sequence[Pixels]) -> Iterator[dict[str, Any]]:
+def _rows(
+    cell: AnalyzedCell, weights: str, shown: EvaluatedImages, found: Sequence[Pixels]
+) -> Iterator[dict[str, Any]]:
     """Makes a row for each class that an image has or is predicted to have."""
     about = {"cell": cell.full_label, "address": cell.address, "weights": weights, "split": shown.split}
     for image, pixels in zip(shown.indices, found, strict=True):
@@ -130,20 +142,22 @@ def class_colors(classes: int) -> NDArray[np.uint8]:
     return np.round(255 * np.array(colors)).astype(np.uint8)
 
 
-def _page(names: Sequence[str], shown: Samples, maps: Sequence[Tensor], found: Sequence[Sequence[Pixels]]) -> Page:
+def _page(
+    names: Sequence[str], shown: EvaluatedImages, maps: Sequence[Sequence[Tensor]], found: Sequence[Sequence[Pixels]]
+) -> Page:
     facts = shown.facts
     colors = np.concatenate([class_colors(facts.classes), np.full((256 - facts.classes, 3), 255, np.uint8)])
     occur = sorted({n for each in found for pixels in each for n, iou in enumerate(pixels.iou) if iou is not None})
     looks = {_class_name(shown, label): _swatch(colors[label]) for label in occur}
-    if bool((shown.labels == IGNORED).any()):
+    if any(bool((labels == IGNORED).any()) for labels in shown.labels):
         looks["not labelled"] = _swatch(colors[IGNORED])
-    height, width = shown.images.shape[2:]
+    tallest = max(height / width for height, width in (labels.shape for labels in shown.labels))
     columns = ["image", "truth", *names]
-    tiles = Tiles([f"image {index}" for index in shown.indices], columns, note=_NOTE, ratio=height / width)
+    tiles = Tiles([f"image {index}" for index in shown.indices], columns, note=_NOTE, ratio=tallest)
     page = Page(
         f"Semantic segmentation of images of the {shown.split} split",
         "Image, labels, and what each model predicts, with the percentage of this image's labelled pixels that are "
-        f"right.{' Of larger images, the centre squares.' if facts.windows else ''}",
+        "right.",
         count=1,
         across=1,
         height=tiles.height,

@@ -116,9 +116,15 @@ def _pictures(
         cell.check_files(states)
 
     from learngene_bench.analysis import attention_maps, attention_structure, copies, linear_structure, segmentation
-    from learngene_bench.analysis.models import model_of, samples
+    from learngene_bench.analysis.models import evaluated_images, model_of, network_of, samples
     from learngene_bench.results.plots import style
 
+    if kind == "segmentation":
+        seen = evaluated_images(chosen, split, images or IMAGES[kind], seed)
+        segmentation.check_kind(seen.facts)
+        networks = [(cell, state, network_of(cell, state, registry, seen.facts)) for cell in chosen for state in states]
+        with style.drawing():
+            return segmentation.analyse(networks, seen)
     shown = samples(chosen, split, images or IMAGES[kind], seed) if kind in IMAGES else None
     models = [(cell, state, model_of(cell, state, registry)) for cell in chosen for state in states]
     with style.drawing():
@@ -129,8 +135,6 @@ def _pictures(
                 "copies": copies,
             }
             return of_weights[kind].analyse(models)
-        if kind == "segmentation":
-            return segmentation.analyse(models, shown)
         return attention_maps.analyse(models, shown, map_)
 
 

@@ -76,7 +76,8 @@ class TaskKind(ABC):
         """Returns the network that is trained and measured; the model itself by default.
 
         A kind that needs more than a head, such as a decoder, returns a module that holds the model. Its own
-        parameters are drawn from the generator. Only the model is initialized by methods, and kept.
+        parameters are drawn from the generator. Methods initialize the model only. A cell keeps the model in one file
+        and what was added to it in another.
 
         Args:
             model: initialized, on the CPU.

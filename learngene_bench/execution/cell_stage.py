@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from learngene_bench.config.recipe import Recipe
-from learngene_bench.contracts.dataset import Splits
+from learngene_bench.contracts.dataset import DatasetFacts, Splits
 from learngene_bench.contracts.family import ModelSpec, spec_from_dict
 from learngene_bench.contracts.gene import Gene
 from learngene_bench.contracts.task import task_kind
@@ -80,8 +80,7 @@ class CellStage(StageComputation[CellRecord]):
         held_out = self._held_out(splits)
         kind = task_kind(facts.kind)
         metrics = kind.metrics()
-        streams = RngStreams(self.seed).drawn_for("target", self.target.identity())
-        network = kind.adapt(model, facts, streams.generator("adapt")).to(self.device)
+        network = adapted(model, self.config, facts).to(self.device)
         # Where the gene is the finished model, it is measured as it is.
         recipe = self.config.finetuning or Recipe(iterations=0, batch_size=1, learning_rate=1.0)
         run = TrainingRun(
@@ -102,6 +101,9 @@ class CellStage(StageComputation[CellRecord]):
         if not self.processes.is_rank0:
             return None
         save_tensors(model.cpu().state_dict(), self.folder.model)
+        added = {name: tensor.cpu() for name, tensor in added_tensors(network, model).items()}
+        if added:
+            save_tensors(added, self.folder.decoder)
         write_json(self.folder.initial_weights, initial["tensors"])
         description = self.file.execution.description
         assert description is not None, "a cell's configuration describes it"
@@ -125,7 +127,12 @@ class CellStage(StageComputation[CellRecord]):
             initial_weights=InitialWeights(sha256=initial["sha256"]),
             base_tensors=initialized.base_tensors,
             class_metrics=by_name(trained.class_metrics, facts.class_names) or None,
-            model=FinetunedModel(sha256=file_hash(self.folder.model), mean=tuple(splits.mean), std=tuple(splits.std)),
+            model=FinetunedModel(
+                sha256=file_hash(self.folder.model),
+                mean=tuple(splits.mean),
+                std=tuple(splits.std),
+                decoder=file_hash(self.folder.decoder) if added else None,
+            ),
         )
 
     def initialize(self) -> InitializedTarget:
@@ -160,6 +167,22 @@ class CellStage(StageComputation[CellRecord]):
         """The split that numbers are reported on; only `compute` calls this, after the method is through."""
         split = splits.test if self.config.evaluation_split == "test" else splits.validation
         return plain_images(split, splits, self.device, self.num_workers)
+
+
+def adapted(model: nn.Module, config: CellConfig, facts: DatasetFacts) -> nn.Module:
+    """Returns the network of a cell's task: its model, and what the task kind adds to it, drawn from the seed."""
+    streams = RngStreams(config.seed).drawn_for("target", spec_from_dict(config.target).identity())
+    return task_kind(facts.kind).adapt(model, facts, streams.generator("adapt"))
+
+
+def added_tensors(network: nn.Module, model: nn.Module) -> dict[str, torch.Tensor]:
+    """Returns the parameters and buffers of a network that are not those of the model in it."""
+    model_tensors = {id(tensor) for tensor in model.state_dict(keep_vars=True).values()}
+    return {
+        name: tensor.detach()
+        for name, tensor in network.state_dict(keep_vars=True).items()
+        if id(tensor) not in model_tensors
+    }
 
 
 def by_name(

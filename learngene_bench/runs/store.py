@@ -5,6 +5,7 @@
         progress.json     how far it is
         checkpoints/      to continue from; removed at the end
         tensors.safetensors, model.safetensors   an ancestor or gene; a cell's model after fine-tuning
+        decoder.safetensors    parameters that the cell's task kind added to the model, if it adds any
         initial_weights.json   statistics of each tensor of a cell before fine-tuning; large, so no part of the record
         result.json       written last, atomically: the stage is done if and only if it exists
         failed.json       the error of the last attempt
@@ -81,6 +82,11 @@ class StageFolder:
     def model(self) -> Path:
         """The file of a cell's weights after fine-tuning, by timm's names."""
         return self.path / "model.safetensors"
+
+    @property
+    def decoder(self) -> Path:
+        """The file of what the task kind added to a cell's model, after fine-tuning; absent if it adds nothing."""
+        return self.path / "decoder.safetensors"
 
     @property
     def initial_weights(self) -> Path:

@@ -114,11 +114,13 @@ class FinetunedModel(Document):
         sha256: its hash.
         mean: mean of each channel that images are normalised with.
         std: standard deviation of each channel that images are normalised with.
+        decoder: hash of the file of what the task kind added to the model; absent if it added nothing.
     """
 
     sha256: Sha256
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    decoder: Sha256 | None = None
 
 
 class CellResult(Result, CellDescription, Measured):

@@ -78,7 +78,7 @@ def _stride(facts: DatasetFacts) -> int:
 class MaskSegmentation(Segmentation):
     """The same with Segmenter's mask decoder, two Transformer blocks over positions and classes.
 
-    The decoder is drawn for each cell, and is not kept with the model, which has no head.
+    The decoder is drawn for each cell. The model has no head; a cell keeps the decoder in a file of its own.
     """
 
     name = "segmentation-mask"

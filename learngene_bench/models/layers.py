@@ -1,11 +1,13 @@
-"""Names the layers of a block by its parameters: query, key, value and projection; matrices that are stacked in one.
+"""Names the layers of a block by its parameters: attention, MLP, the last layers of branches; stacked matrices.
 
 Everything here reads names and shapes only, so it works for a description as for a model of any family.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from math import prod
 
 from learngene_bench.contracts.family import Shapes, Stage
 from learngene_bench.util.errors import UserError
@@ -23,6 +25,12 @@ OF_ANOTHER_KIND = {
     "w_g": "has no matrix of attention",
 }
 """Parameters that only attention of another kind has, beside layers of the same names."""
+
+MLP = re.compile(r"(?P<path>(.*\.)?mlp[^.]*)\.")
+LAST_LAYERS = (*PROJECTIONS, "fc2.", "w3.")
+"""Last layers of an attention or an MLP."""
+BEFORE_THE_MLP = "conv_dw."
+"""A ConvNeXt's first layer, which is in one branch with the MLP."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +109,48 @@ def _self_attention(stage: Stage, path: str, heads: int) -> SelfAttention:
     )
     names = {f"{prefix}{layer}bias" for layer in layers} | {f"{prefix}{name}_bias" for name in ("q", "k", "v", "qkv")}
     return SelfAttention(path, heads, width, query, key, value, projection, tuple(n for n in shapes if n in names))
+
+
+def branch_outputs(stage: Stage) -> list[str]:
+    """Names the weights of the layers whose outputs a block adds to its input: one for each attention and each MLP.
+
+    Raises:
+        UserError: a branch whose last layer is not known, or a norm between it and the sum; one line names it.
+    """
+    shapes, paths = stage.shapes, [*stage.heads, *_mlp_paths(stage)]
+    outputs = []
+    for path in paths:
+        last = [name for layer in LAST_LAYERS if (name := _in(path, f"{layer}weight")) in shapes]
+        if len(last) != 1:
+            raise UserError(f"the last layer of {path or 'the attention'} of its blocks is not known")
+        outputs += last
+    for name, shape in shapes.items():
+        is_known = name.startswith((*(_in(path, "") for path in paths), BEFORE_THE_MLP))
+        if prod(shape) > max(shape) and not is_known:
+            raise UserError(f"the place of {name} in its blocks is not known")
+    # timm makes the modules of a block in the order of their use, but for Swin 2, whose attention has a learned scale.
+    parts = [name for name in shapes if not name.rpartition(".")[2].startswith("gamma")]
+    scaled = next((name for name in shapes if name.endswith("logit_scale")), "")
+    if scaled or (stage.heads and parts[0].startswith(tuple(_in(path, "") for path in paths))):
+        raise UserError("its blocks normalise what a branch adds, so the scale of its last layer does not count")
+    return outputs
+
+
+def mlp_weights(stage: Stage) -> list[str]:
+    """Names the matrices of the MLPs of a block, in its order; those of convolutions are none."""
+    inside = tuple(_in(path, "") for path in _mlp_paths(stage))
+    return [name for name, shape in stage.shapes.items() if name.startswith(inside) and len(shape) == 2]
+
+
+def _mlp_paths(stage: Stage) -> list[str]:
+    """Finds the MLPs of a block that are not inside an attention."""
+    attentions = tuple(_in(path, "") for path in stage.heads)
+    found = (MLP.match(name) for name in stage.shapes if not name.startswith(attentions))
+    return list(dict.fromkeys(match["path"] for match in found if match))
+
+
+def _in(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
 
 
 def stacked_matrices(name: str, shapes: Shapes) -> int:

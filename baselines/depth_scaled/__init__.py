@@ -1,0 +1,1 @@
+"""Controls whose residual branches add little or nothing at first: Fixup-like scales of their last layers."""

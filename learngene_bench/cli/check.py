@@ -11,7 +11,6 @@ from rich.text import Text
 
 from learngene_bench.cli import common
 from learngene_bench.planning.method_spec import parse_methods
-from learngene_bench.plugins.registry import Registry
 
 if TYPE_CHECKING:
     from learngene_bench.conformance.runner import ConformanceReport, Outcome
@@ -30,7 +29,7 @@ def check(
     Exit status 0: every check passed; 1: one failed; 2: no such method. With --debug every problem is shown with its
     traceback, not only the first of each check, and what was refused and written.
     """
-    choices = parse_methods(method, Registry(plugin or []), {})
+    choices = parse_methods(method, common.registry_of(plugin), {})
     console, reports = common.console(), []
 
     from learngene_bench.conformance.runner import check as conformance_of

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from learngene_bench.plugins.registry import Registry
 from learngene_bench.util.errors import UserError
 
 
@@ -110,6 +111,18 @@ def console() -> Console:
 def print_json(value: object) -> None:
     """Prints a document for programs."""
     print(json.dumps(value, indent=1))
+
+
+def registry_of(plugins: Sequence[Path] | None) -> Registry:
+    """Loads the plugin files, and says on standard error what a user should know of them.
+
+    Raises:
+        UserError: see `Registry`.
+    """
+    registry = Registry(plugins or [])
+    for note in registry.notes:
+        print(f"lgbench: note: {note}", file=sys.stderr)
+    return registry
 
 
 def joined(methods: list[str] | None) -> str | None:

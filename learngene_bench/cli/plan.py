@@ -17,7 +17,6 @@ from learngene_bench.execution.resources import device_kind_here, worker_slots
 from learngene_bench.planning.plan import Plan
 from learngene_bench.planning.planner import make_plan
 from learngene_bench.planning.request import build_request
-from learngene_bench.plugins.registry import Registry
 from learngene_bench.runs.store import Runs, State
 from learngene_bench.schema.constants import STAGE_KINDS
 from learngene_bench.schema.subject import PlannedCell, Subject
@@ -40,7 +39,7 @@ def plan(
     format: common.FormatOption = common.Format.TABLE,
 ) -> None:
     """Print what `run` with the same options would do, without doing it."""
-    registry = Registry(plugin or [])
+    registry = common.registry_of(plugin)
     request = build_request(common.joined(method), grid, preset, seeds, settings, registry, quick, equal_budget)
     made = make_plan(replace(request, device=device_kind_here(request.preset.compute)))
     states = {address: Runs(runs).stage_dir(stage).state() for address, stage in made.stages.items()}

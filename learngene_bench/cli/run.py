@@ -20,7 +20,6 @@ from learngene_bench.execution.work import StageWork
 from learngene_bench.planning.plan import Plan
 from learngene_bench.planning.planner import make_plan
 from learngene_bench.planning.request import build_request
-from learngene_bench.plugins.registry import Registry
 from learngene_bench.runs.manifest import describe_cell, write_manifest
 from learngene_bench.runs.store import Runs, State
 from learngene_bench.schema.provenance import SourceCode
@@ -63,7 +62,7 @@ def run(
 ) -> int:
     """Measure methods on a grid. Finished stages are reused, interrupted ones continue."""
     chosen = make_executor(executor, options_of(executor, run, given))
-    registry = Registry(plugin or [])
+    registry = common.registry_of(plugin)
     request = build_request(common.joined(method), grid, preset, seeds, settings, registry, quick, equal_budget)
     device = chosen.device_kind(request.preset.compute)
     plan = make_plan(replace(request, device=device, processes=chosen.processes))

@@ -232,7 +232,7 @@ class RerunPlan:
 
 
 def _plugin(method: MethodIdentity) -> str:
-    return f"--plugin FILE with SHA-256 {method.source_hash}"
+    return f"--plugin FILE with SHA-256 {method.source_hash} (of it and of what it imports, if it imports own modules)"
 
 
 def _weights_of(stage: StageFile) -> list[str]:

@@ -8,17 +8,36 @@ import inspect
 import re
 import sys
 import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
 from learngene_bench.config.preset import Preset
 from learngene_bench.config.recipe import RECIPES, follow_fallbacks
 from learngene_bench.contracts.initializer import Group, Initializer
+from learngene_bench.plugins.own_modules import Imports, find_imports
 from learngene_bench.util.errors import UserError, describe_error, unknown
 
 
-def load_plugin(path: Path) -> list[tuple[type[Initializer], str]]:
-    """Imports a Python file and returns the methods that it defines, each with the hash of the file.
+@dataclass(frozen=True)
+class PluginFile:
+    """A plugin file that is loaded.
+
+    Attributes:
+        methods: the methods that it defines.
+        identity: SHA-256 of the file, and of all that it imports but the suite and what the suite needs.
+        imports: what it imports.
+    """
+
+    path: Path
+    methods: Sequence[type[Initializer]]
+    identity: str
+    imports: Imports
+
+
+def load_plugin(path: Path) -> PluginFile:
+    """Imports a Python file and finds the methods that it defines.
 
     Raises:
         UserError: the file cannot be read or imported, or defines no method; the line names where.
@@ -33,6 +52,7 @@ def load_plugin(path: Path) -> list[tuple[type[Initializer], str]]:
         raise UserError(f"plugin file {path}: not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
+    before = set(sys.modules)
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
@@ -46,7 +66,8 @@ def load_plugin(path: Path) -> list[tuple[type[Initializer], str]]:
         raise UserError(f"plugin {path}: defines no Initializer with an initialize() method")
     for kind in methods:
         check_identity(kind, f"plugin {path}")
-    return [(kind, source_hash) for kind in methods]
+    imports = find_imports(path, sys.modules.keys() - before)
+    return PluginFile(path, methods, imports.identity(source_hash), imports)
 
 
 def check_identity(kind: type[Initializer], where: str) -> None:

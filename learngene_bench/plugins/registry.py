@@ -33,8 +33,8 @@ class Registered:
 
     Attributes:
         origin: the package or the plugin file.
-        source_hash: hash of a plugin file, as editing the file makes other results; None for an installed package,
-            whose methods carry a version.
+        source_hash: identity of a plugin file with the modules that it imports, as editing one of them makes other
+            results; None for an installed package, whose methods carry a version.
     """
 
     kind: type[Initializer]
@@ -48,15 +48,42 @@ class Registered:
 
 @dataclass
 class Registry:
-    """All methods by name: those of installed packages, and those of plugin files, which come first."""
+    """All methods by name: those of installed packages, and those of plugin files.
+
+    Attributes:
+        notes: what a user should know of the plugin files, a line each.
+
+    Raises:
+        UserError: a plugin file cannot be loaded, or a name is given to two methods.
+    """
 
     plugins: Sequence[Path] = ()
+    notes: list[str] = field(default_factory=list)
     _from_files: dict[str, Registered] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for path in self.plugins:
-            for kind, source_hash in load_plugin(path):
-                self._from_files[kind.name] = Registered(kind, str(path), source_hash)
+        for path in {plugin.resolve(): plugin for plugin in self.plugins}.values():
+            plugin = load_plugin(path)
+            for kind in plugin.methods:
+                self._check_free(kind, path)
+                self._from_files[kind.name] = Registered(kind, str(path), plugin.identity)
+            self.notes += [
+                f"{place}: imports a module by a name that is computed; editing that module does not make new results"
+                for place in plugin.imports.unseen
+            ]
+
+    def _check_free(self, kind: type[Initializer], path: Path) -> None:
+        """Raises `UserError`, naming both, if another method has the name already."""
+        owner = None
+        if kind.name in self._from_files:
+            other = self._from_files[kind.name]
+            owner = f"class {other.kind.__name__} of {other.origin}"
+        elif kind.name in INITIALIZERS.names():
+            owner = f"a method of the installed package {INITIALIZERS.origin(kind.name)}"
+        if owner is not None:
+            raise UserError(
+                f"plugin {path}: class {kind.__name__} is called {kind.name!r}, and so is {owner}: rename one of them"
+            )
 
     def names(self) -> list[str]:
         """Names in alphabetical order."""

@@ -102,7 +102,8 @@ class MethodIdentity(Document):
     Attributes:
         name: name of the method.
         version: its version.
-        source_hash: SHA-256 of a plugin file; null for a method of the suite or of an installed package.
+        source_hash: hash of a plugin file and of the modules that it imports; the file's SHA-256 where it imports only
+            what the suite has; null for a method of the suite or of an installed package.
     """
 
     name: Text

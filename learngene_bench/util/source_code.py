@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -38,14 +38,24 @@ def has_changed(submitted: dict[str, Any] | None) -> bool:
     return submitted is not None and submitted["sha256"] != identity()["sha256"]
 
 
-def snapshot(folder: Path, plugins: Sequence[Path]) -> tuple[Path, list[Path]]:
+def snapshot(
+    folder: Path, plugins: Sequence[Path], modules: Mapping[str, Path] | None = None
+) -> tuple[Path, list[Path]]:
     """Copies the suite and plugin files.
+
+    Args:
+        modules: files of the modules that the plugins import, by dotted name; data beside them are not copied.
 
     Returns:
         The folder to put on Python's path, and the copies of the plugins.
     """
     for name, path in _files():
         target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, target)
+    for name, path in (modules or {}).items():
+        package = folder.joinpath(*name.split("."))
+        target = package / path.name if path.stem == "__init__" else package.parent / path.name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, target)
     copies = []

@@ -12,6 +12,7 @@ from learngene_bench.execution.slurm import scheduler, submissions, submit
 from learngene_bench.execution.slurm.job import StagesJob
 from learngene_bench.execution.slurm.layout import Array, make_arrays
 from learngene_bench.execution.slurm.options import SlurmOptions
+from learngene_bench.plugins.own_modules import find_imports
 from learngene_bench.runs.store import Runs, State
 from learngene_bench.util import source_code
 from learngene_bench.util.errors import UserError
@@ -79,7 +80,8 @@ def submit_prepared(work: Work, prepared: PreparedSubmission, options: SlurmOpti
     folder = submissions.new_folder(work.runs)
     code_folder, plugins = None, [Path(plugin).resolve() for plugin in work.plugins]
     if options.snapshot:
-        code_folder, plugins = source_code.snapshot(folder / "code", plugins)
+        modules = {name: path for plugin in plugins for name, path in find_imports(plugin).modules.items()}
+        code_folder, plugins = source_code.snapshot(folder / "code", plugins, modules)
     for array in prepared.arrays:
         for job in array.jobs:
             for address in job.stages:

@@ -117,10 +117,7 @@ class DistilledBlocks(BlockInitializer[OptionsType]):
 
     def supports(self, target: ModelSpec, base: ModelSpec) -> str | None:
         auxiliary = base.with_depth(self.auxiliary_depth())
-        templates, stages = self._templates(auxiliary), auxiliary.stages()
-        if len(stages) > 1 and (shallow := min(stage.depth for stage in stages)) < templates:
-            return f"it needs {templates} blocks in each stage of its auxiliary model, one stage has {shallow}"
-        return super().supports(target, base)
+        return too_shallow_auxiliary(self._templates(auxiliary), auxiliary) or super().supports(target, base)
 
     def gene_request(self, target: ModelSpec, base: ModelSpec) -> GeneRequest:
         return GeneRequest(
@@ -202,6 +199,14 @@ def too_few_blocks(blocks: int, target: ModelSpec, base: ModelSpec) -> str | Non
         return f"its learngene has {blocks} blocks{each}, the ancestor only {fewest}"
     if blocks > min(stage.depth for stage in target.stages()):
         return f"its learngene has {blocks} blocks{each}, more than the target"
+    return None
+
+
+def too_shallow_auxiliary(blocks: int, auxiliary: ModelSpec) -> str | None:
+    """The reason why so many blocks of an auxiliary model's stages cannot start as templates; None if they can."""
+    shallow = min(stage.depth for stage in auxiliary.stages())
+    if len(auxiliary.stages()) > 1 and shallow < blocks:
+        return f"it needs {blocks} blocks in each stage of its auxiliary model, one stage has {shallow}"
     return None
 
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
 
 from learngene_bench.config.section import Section
+from learngene_bench.contracts.family import ModelSpec
 from learngene_bench.contracts.gene import NON_BLOCK, Gene
 from learngene_bench.contracts.initializer import Distiller, GeneRequest, Initializer
 from learngene_bench.expansion.algebra import Expansion
+from learngene_bench.expansion.block_genes import too_shallow_auxiliary
 from learngene_bench.expansion.widening import opposed_noise
 from learngene_bench.methods.wave.layout import Layout, Part, components, over_relative_depth, widen_non_block
-from learngene_bench.models.vit import ViTSpec
-from learngene_bench.models.weights import inherited_non_block, write_weights
+from learngene_bench.models.weights import inherited_blocks, inherited_non_block, write_weights
+from learngene_bench.util.errors import UserError
 from learngene_bench.util.lazy import torch
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class WaveOptions(Section):
         return self
 
 
-class Wave(Initializer[WaveOptions, ViTSpec]):
+class Wave(Initializer[WaveOptions]):
     """WAVE: W(l) = sum_t kron(S(l, t), T(t)) (Eq. 4), templates T shared by all targets, scalers S learned for each.
 
     *Condensation* (Algorithm 1): a 12-layer auxiliary model, whose weights are materialised from templates and scalers
@@ -82,6 +83,13 @@ class Wave(Initializer[WaveOptions, ViTSpec]):
     norm and head have another width than the gene's, so they are repeated too and train together with the scalers
     (`train_non_block`): at these targets it is not scalers alone that learn, and tables count all that does.
     docs/tiny-imagenet-laptop.md has the measurements by which the defaults were chosen.
+
+    Models of several stages (Swin, ConvNeXt) are beyond the paper too. Each stage has templates and scalers of its own,
+    and layers are counted within it. Templates are larger by as much as a stage is wider than the first, so that every
+    stage has the grids of Table 8. A depthwise convolution counts as attention: two templates per position, which is a
+    block of channels. `gamma` and the response normalization of a ConvNeXt count as vectors of the MLP; Swin's tables
+    of position biases, or the networks that make them, as iRPE tables, its scales of attention as vectors. What starts
+    alike in all layers starts with slope 0, as in TELG. Layers between stages are inherited like embeddings.
     """
 
     name = "wave"
@@ -89,28 +97,30 @@ class Wave(Initializer[WaveOptions, ViTSpec]):
     group = "learngene"
     version = 1
     citation = "Feng et al., WAVE: Weight Template for Adaptive Initialization of Variable-sized Models, 2024"
+    families = ("vit", "swin", "convnext")
     Options = WaveOptions
 
     def trains(self) -> tuple[str, ...]:
         return ("inheritance",) if self.options.learn_scalers else ()
 
-    def ignored_recipe_fields(self, recipe: str, target: ViTSpec, base: ViTSpec) -> tuple[str, ...]:
+    def ignored_recipe_fields(self, recipe: str, target: ModelSpec, base: ModelSpec) -> tuple[str, ...]:
         # Scalers have no weight decay. Embeddings and head have, where they train too.
         decays = recipe != "inheritance" or (target.width > base.width and self.options.train_non_block)
         return ("meta_batch_size",) if decays else ("meta_batch_size", "weight_decay")
 
-    def supports(self, target: ViTSpec, base: ViTSpec) -> str | None:
+    def supports(self, target: ModelSpec, base: ModelSpec) -> str | None:
         if target.width < base.width:
             return f"its templates of width {base.width} are wider than the target"
-        if target.head_dimension != base.head_dimension:
-            return f"its templates hold heads of dimension {base.head_dimension}"
-        if target.hidden * base.width != base.hidden * target.width:
-            return f"its templates hold an MLP of ratio {base.mlp_ratio:g}"
+        try:
+            as_wide = base.with_width(target.width)
+            auxiliary = base.with_depth(self.options.auxiliary_depth)
+        except UserError as error:
+            return str(error)
+        fewest = max(2, self.options.per_position)
+        if reason := target.block_mismatch(as_wide) or too_shallow_auxiliary(fewest, auxiliary):
+            return reason
         size = self._template_size(target, base)
-        for length in (base.width, base.hidden, target.width):
-            if length % size:
-                return f"templates of side {size} do not tile a side of {length} evenly"
-        return None
+        return Layout(base, size, 1).misfit() or Layout(target, size, 1).misfit()
 
     def clones_when_widened(self) -> bool:
         # Queries and keys alone are told apart by projections that are no copies.
@@ -118,13 +128,13 @@ class Wave(Initializer[WaveOptions, ViTSpec]):
         closed = "mlp" in made or made >= {"attention", "projection"}
         return closed and max(self.options.noise, self.options.width_noise) < 1e-5
 
-    def _template_size(self, target: ViTSpec, base: ViTSpec) -> int:
+    def _template_size(self, target: ModelSpec, base: ModelSpec) -> int:
         """D x D templates; where D does not tile the target's width, the largest that tile both."""
         size = math.gcd(base.width, target.width)
         # A side that is no whole number would cut heads: `supports` refuses what does not tile.
         return self.options.template_size or -(-size // self.options.template_divisor)
 
-    def gene_request(self, target: ViTSpec, base: ViTSpec) -> GeneRequest:
+    def gene_request(self, target: ModelSpec, base: ModelSpec) -> GeneRequest:
         settings = {
             "template_size": self._template_size(target, base),
             "per_position": self.options.per_position,
@@ -137,7 +147,7 @@ class Wave(Initializer[WaveOptions, ViTSpec]):
             trains=("condensation",),
         )
 
-    def stored_shapes(self, target: ViTSpec, base: ViTSpec) -> Mapping[str, tuple[int, ...]]:
+    def stored_shapes(self, target: ModelSpec, base: ModelSpec) -> Mapping[str, tuple[int, ...]]:
         # Templates do not depend on the depth, so the base stands for the auxiliary model.
         layout = Layout(base, self._template_size(target, base), self.options.per_position)
         templates = {name: layout.template_shape(name) for name in components(base, self.options.parts)}
@@ -147,13 +157,13 @@ class Wave(Initializer[WaveOptions, ViTSpec]):
         from learngene_bench.expansion.materialised import ExpandedModel
 
         family = request.family
-        assert isinstance(family, ViTSpec)
         layout = Layout(family, request.settings["template_size"], request.settings["per_position"])
         weights = context.base_weights(family)
         generator = context.generator("templates")
         names = components(family, request.settings["parts"])
         templates = {name: layout.initial_templates(name, weights, generator) for name in names}
-        scalers = {name: layout.padding(name, family.depth) for name in names}
+        places = family.components()
+        scalers = {name: layout.padding(name, places[name][0].depth) for name in names}
         expansion = Expansion(family, scalers, templates)
         made = expansion.names()
         others = {name: weight for name, weight in weights.items() if name not in made}
@@ -167,43 +177,46 @@ class Wave(Initializer[WaveOptions, ViTSpec]):
         }
         return Gene(self.name, family, tensors, dict(request.settings))
 
-    def initialize(self, model: nn.Module, target: ViTSpec, gene: Gene | None, context: Context) -> None:
+    def initialize(self, model: nn.Module, target: ModelSpec, gene: Gene | None, context: Context) -> None:
         from learngene_bench.expansion.materialised import ExpandedModel
 
         assert gene is not None
-        assert isinstance(gene.family, ViTSpec)
         family, current = gene.family, dict(model.named_parameters())
         layout = Layout(family, gene.facts["template_size"], gene.facts["per_position"])
         templates, learned, outside = (gene.part(part) for part in ("templates", "scalers", NON_BLOCK))
         # Scalers are learned on the source task, so by a model with the family's image size and classes.
-        learner = replace(family, depth=target.depth, width=target.width, heads=target.heads)
+        learner = family.in_sizes_of(target)
+        places = learner.components()
         generator = context.generator("scalers")
         scalers = {}
         for name in templates:
+            depth = places[name][0].depth
             if self.options.inheritance == "padding":
-                start = layout.padding(name, target.depth)
+                start = layout.padding(name, depth)
             else:
-                start = over_relative_depth(learned[name], target.depth)
+                start = over_relative_depth(learned[name], depth)
             widened = layout.widen(name, start, target.width, divide=self.options.width_scaling == "divide")
             scalers[name] = widened + self.options.noise * torch.randn(widened.shape, generator=generator)
-            if self.options.width_noise and target.width > family.width and len(layout.shapes[name]) == 2:
+            if self.options.width_noise and target.width > family.width and layout.is_matrix(name):
                 columns = layout.grid(name)[1]
                 scalers[name] += opposed_noise(widened, columns, self.options.width_noise, generator)
         expansion = Expansion(learner, scalers, templates)
         made = expansion.names()
         # Parameters of the blocks that are not made of templates keep the target's base initialization.
-        drawn = context.base_weights(learner) | {name: weight.detach() for name, weight in current.items()}
-        free = [name for name in learner.parameter_shapes() if name.startswith("blocks.")]
-        others = {name: drawn[name] for name in free if name not in made}
-        others |= widen_non_block(outside, family.width, target.width)
+        drawn = context.base_weights(learner)
+        drawn |= {
+            name: weight.detach()
+            for name, weight in current.items()
+            if name in drawn and weight.shape == drawn[name].shape
+        }
+        others = {name: weight for name, weight in drawn.items() if learner.is_in_block(name) and name not in made}
+        others |= widen_non_block(outside, family, family.with_width(target.width))
         trains = {"scalers"}
         if target.width > family.width and self.options.train_non_block:
             trains.add("non_block")
         network = ExpandedModel(expansion, others, trains)
         if self.options.learn_scalers:
             context.train(network, "inheritance")
-        blocks = {name: weight for name, weight in network.expansion().materialise().items() if name in current}
-        outside = network.non_block.detached()
-        write_weights(
-            model, {**blocks, **inherited_non_block(outside, learner, target, current, head=context.same_task)}
-        )
+        blocks = inherited_blocks(network.expansion().materialise(), learner, target)
+        non_block = inherited_non_block(network.non_block.detached(), learner, target, current, head=context.same_task)
+        write_weights(model, {**blocks, **non_block})

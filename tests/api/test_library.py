@@ -297,7 +297,7 @@ def test_mistakes(method: str, settings: dict[str, Any], message: str, gene: Pat
     [
         (nn.Linear(2, 2), "Linear has no blocks: none of its lists of layers holds attention"),
         (small(3, 96, num_heads=2), "depth 3, width 96, 2 heads, MLP ratio 4: its templates of width 192 are wider"),
-        (small(3, 384, num_heads=12), "its templates hold heads of dimension 64"),
+        (small(3, 384, num_heads=12), "its blocks hold heads of dimension 64"),
         (small(3, 192, num_heads=3, mlp_ratio=2.0), "MLP ratio 2"),
     ],
 )

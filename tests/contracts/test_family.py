@@ -63,7 +63,7 @@ def test_a_method_says_which_families_it_is_for(tiny: ViTSpec) -> None:
     for name in registry.names():
         assert wrong_family(registry.get(name).create({}), tiny) is None
     assert registry.get("he").kind.families is None
-    assert registry.get("wave").kind.families == ("vit",)
+    assert registry.get("ligo").kind.families == ("vit",)
 
 
 def test_a_gene_names_no_family_that_is_the_default_one(tiny: ViTSpec, tmp_path: Path) -> None:

@@ -9,23 +9,16 @@ import numpy as np
 import pytest
 import timm
 import torch
-from block_methods import context, create
+from block_methods import CONVNEXT, SPECS, SWIN, context, create
 from torch import Tensor, nn
 
 import learngene_bench
 from learngene_bench.contracts.gene import Gene
 from learngene_bench.expansion.block_genes import block_expansion
 from learngene_bench.expansion.materialised import ExpandedModel
-from learngene_bench.models.convnext import ConvNeXtSpec
 from learngene_bench.models.hierarchical import HierarchicalSpec
-from learngene_bench.models.swin import SwinSpec
 from learngene_bench.models.weights import build_model, write_weights
 from learngene_bench.plugins.registry import Registry
-
-SIZES = {"depth": 12, "width": 8, "patch_size": 2, "image_size": 12, "channels": 1, "classes": 5}
-SWIN = SwinSpec(**SIZES, head_dimension=4, window=3, stage_ratio=(1, 1))
-CONVNEXT = ConvNeXtSpec(**SIZES, kernel_size=3, stage_ratio=(1, 2))
-SPECS = {"swin": SWIN, "swin 2": replace(SWIN, version=2), "convnext": CONVNEXT}
 
 
 def random_gene(method: str, family: HierarchicalSpec) -> Gene:

@@ -251,7 +251,7 @@ def test_targets_that_templates_cannot_make(target: ViTSpec, size: int | None, r
 
 def test_stem_widening_keeps_the_heads_input_sum(generator: torch.Generator) -> None:
     stem = {"head.weight": torch.randn(5, 8, generator=generator), "norm.bias": torch.arange(8.0)}
-    widened = widen_non_block(stem, 8, 20)
+    widened = widen_non_block(stem, FAMILY, FAMILY.with_width(20))
     assert widened["norm.bias"].tolist() == [*range(8), *range(8), *range(4)]
     x = torch.randn(8, generator=generator)
     torch.testing.assert_close(widened["head.weight"] @ x.repeat(3)[:20], stem["head.weight"] @ x)

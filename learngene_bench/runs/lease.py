@@ -22,12 +22,12 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
-from functools import cache
 from pathlib import Path
 
 from learngene_bench.contracts.executor import JOB_VARIABLE
 from learngene_bench.util import interrupt
 from learngene_bench.util.files import unwritable, write_json
+from learngene_bench.util.processes import pid_namespace, start_ticks
 
 HEARTBEAT_SECONDS = 10.0
 """Time between two heartbeats."""
@@ -59,9 +59,9 @@ class Owner:
 
     def is_dead(self) -> bool | None:
         """Returns None if this machine cannot see the process."""
-        if self.pid_namespace != _pid_namespace():
+        if self.pid_namespace != pid_namespace():
             return None
-        return _start_ticks(self.pid) != self.start_ticks
+        return start_ticks(self.pid) != self.start_ticks
 
     @property
     def place(self) -> str:
@@ -189,31 +189,4 @@ class _Heartbeat(threading.Thread):
 
 def _this_process() -> Owner:
     pid = os.getpid()
-    return Owner(platform.node(), _pid_namespace(), pid, _start_ticks(pid) or "", os.environ.get(JOB_VARIABLE))
-
-
-@cache
-def _pid_namespace() -> str:
-    """Tells process ids of this boot of this machine, and of this container, from all others."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
-    except OSError:
-        return platform.node()
-
-
-def _start_ticks(pid: int) -> str | None:
-    """Returns the start of a process of this machine; None if there is none, or it is a zombie."""
-    try:
-        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return None if state in "ZX" else fields[18]
-    except OSError:
-        if Path("/proc/self").exists():
-            return None
-    try:  # macOS has no /proc: a process id that is used again is taken for the same process
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return None
-    except PermissionError:
-        pass
-    return ""
+    return Owner(platform.node(), pid_namespace(), pid, start_ticks(pid) or "", os.environ.get(JOB_VARIABLE))

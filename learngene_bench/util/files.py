@@ -1,17 +1,29 @@
-"""Reads and writes files: a file is written completely or not at all, and every error names the file."""
+"""Reads and writes files: a file is written completely or not at all, and every error names the file.
+
+A process that is killed while it writes leaves `.NAME.PROCESS.RANDOM.tmp` beside the file. The next process that writes
+into the folder removes it.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+import re
 import secrets
+import shutil
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from learngene_bench.util.errors import UserError
+from learngene_bench.util.processes import has_ended, process_tag
+
+ABANDONED = 7 * 24 * 3600.0
+"""Age in seconds of a temporary file of another machine, whose processes nobody here can see, that is a leftover."""
 
 
 def write_whole(path: Path, write: Callable[[Path], object], *, durable: bool = True) -> None:
@@ -24,21 +36,59 @@ def write_whole(path: Path, write: Callable[[Path], object], *, durable: bool = 
     Raises:
         UserError: The disk is full, or the folder cannot be written to.
     """
-    # Two machines that share a file system may have processes with the same number.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    temporary = temporary_beside(path, "tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _without_leftovers(path.parent, os.getpid())
         write(temporary)
         if durable:
             with temporary.open("rb+") as stream:
                 os.fsync(stream.fileno())
         os.replace(temporary, path)
+        if durable:
+            _keep_name(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True) if path.parent.is_dir() else None
         raise unwritable(path, error) from error
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    finally:
+        with suppress(OSError):  # a disk that takes no file may not let one go either: the first error counts
+            temporary.unlink(missing_ok=True)
+
+
+def _keep_name(folder: Path) -> None:
+    """Waits until the disk has a folder's new names; a file system that cannot do that keeps them its own way."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def temporary_beside(path: Path, kind: str) -> Path:
+    """Names a temporary file or folder beside `path`, after the process that makes it: `.NAME.PROCESS.RANDOM.KIND`."""
+    # Two machines that share a file system may have processes with the same number.
+    return path.with_name(f".{path.name}.{process_tag()}.{secrets.token_hex(4)}.{kind}")
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes the temporary files and folders in a folder whose process was killed; leaves those of others at work."""
+    with suppress(OSError):
+        for name in os.listdir(folder):
+            match = re.fullmatch(r"\..+\.([0-9a-f]{8}-\d+-\d+)\.[0-9a-f]{8}\.(tmp|unpacking)", name)
+            if match and _is_leftover(folder / name, match[1]):
+                path = folder / name
+                shutil.rmtree(path, ignore_errors=True) if match[2] == "unpacking" else path.unlink(missing_ok=True)
+
+
+def _is_leftover(path: Path, tag: str) -> bool:
+    ended = has_ended(tag)
+    return time.time() - path.lstat().st_mtime > ABANDONED if ended is None else ended
+
+
+@cache
+def _without_leftovers(folder: Path, pid: int) -> None:
+    """Removes leftovers once in a process's life: listing a folder at every write would cost more than writing."""
+    remove_leftovers(folder)
 
 
 def unwritable(path: Path, error: OSError) -> UserError:

@@ -1,7 +1,9 @@
 """Adds records to a leaderboard, makes its tables, and checks both.
 
 A leaderboard is a folder in git: `records.jsonl`, `plans.jsonl`, and tables made from them, which can be made again and
-compared byte by byte. Files are written in place, each of them whole; `git checkout` is the undo.
+compared byte by byte. Files are written in place, each of them whole, plans and records before tables; `git checkout`
+is the undo. Nothing else in the folder is touched, and a folder that holds something else is no place for a new
+leaderboard. One process at a time changes a leaderboard; another one waits for it.
 """
 
 from __future__ import annotations
@@ -20,7 +22,11 @@ from learngene_bench.results.records.selection import planned_cells
 from learngene_bench.results.records.types import Results
 from learngene_bench.schema.leaderboard import is_leaderboard
 from learngene_bench.util.errors import UserError
-from learngene_bench.util.files import write_text
+from learngene_bench.util.files import unwritable, write_text
+from learngene_bench.util.locks import exclusively
+
+WAIT_SECONDS = 60.0
+"""Longest wait for another process that changes the same leaderboard."""
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
@@ -37,14 +43,17 @@ def folder_of(root: Path, name: str) -> Path:
 
 
 def existing(root: Path) -> list[Path]:
-    """Lists the leaderboards in a folder, by name.
+    """Lists the folders in a folder of leaderboards, by name.
 
     Raises:
-        UserError: there is no such folder.
+        UserError: there is no such folder, or none in it.
     """
     if not root.is_dir():
         raise UserError(f"no folder {root} (--folder says where the leaderboards are)")
-    return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    found = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    if not found:
+        raise UserError(f"{root}: no leaderboard in it (--folder says where the leaderboards are)")
+    return found
 
 
 def add(folder: Path, runs: Path, *, allow_incomplete: bool = False) -> list[str]:
@@ -68,12 +77,14 @@ def add(folder: Path, runs: Path, *, allow_incomplete: bool = False) -> list[str
     if not allow_incomplete:
         _check_complete(runs, offered, new)
     check(new)
-    old = _read(folder) if is_leaderboard(folder) else EMPTY
-    check_conflicts(old, new)
-    merged = old.merged(new)
-    check(merged)
-    final = merged.restricted_to_tables()
-    _write(folder, final)
+    _make_place(folder)
+    with exclusively(folder, wait=WAIT_SECONDS):
+        old = _read(folder) if is_leaderboard(folder) else EMPTY
+        check_conflicts(old, new)
+        merged = old.merged(new)
+        check(merged)
+        final = merged.restricted_to_tables()
+        _write(folder, final)
     return list(review(old, new, final, offered))
 
 
@@ -83,7 +94,9 @@ def build(folder: Path) -> None:
     Raises:
         UserError: a record breaks a rule.
     """
-    _write(folder, _read(folder))
+    _check_is_leaderboard(folder)
+    with exclusively(folder, wait=WAIT_SECONDS):
+        _write(folder, _read(folder))
 
 
 def difference(folder: Path) -> str | None:
@@ -100,7 +113,7 @@ def difference(folder: Path) -> str | None:
     for name in sorted(made.keys() | {name for name in found if not name.startswith(".")}):
         path, cure = folder / name, f"(lgbench leaderboard build {folder.name})"
         if name not in made:
-            return f"{path} does not belong to a leaderboard: delete it"
+            return f"{path} does not belong to a leaderboard: move it elsewhere"
         if name not in found:
             return f"{path} is missing {cure}"
         if (content := path.read_bytes()) != made[name].encode():
@@ -108,10 +121,29 @@ def difference(folder: Path) -> str | None:
     return None
 
 
-def _read(folder: Path) -> Content:
+def _make_place(folder: Path) -> None:
+    """Makes the folder of a leaderboard if it is not there.
+
+    Raises:
+        UserError: it holds something else, or cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        others = [] if is_leaderboard(folder) else [p.name for p in folder.iterdir() if not p.name.startswith(".")]
+    except OSError as error:
+        raise unwritable(folder, error) from error
+    if others:
+        raise UserError(f"{folder}: no leaderboard, and not empty ({listed(sorted(others))}): choose another --name")
+
+
+def _check_is_leaderboard(folder: Path) -> None:
     if not is_leaderboard(folder):
-        names = ", ".join(path.name for path in existing(folder.parent))
+        names = ", ".join(path.name for path in existing(folder.parent) if is_leaderboard(path))
         raise UserError(f"no leaderboard {folder.name} in {folder.parent} (there: {names or 'none'})")
+
+
+def _read(folder: Path) -> Content:
+    _check_is_leaderboard(folder)
     content = read_leaderboard(folder)
     check(content)
     return content.restricted_to_tables()

@@ -10,7 +10,6 @@ import copy
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -29,6 +28,7 @@ from learngene_bench.api.training_data import DataLike, TrainingData, load_train
 from learngene_bench.config.loader import load_preset
 from learngene_bench.config.preset import BaseInitialization, Compute, Preset
 from learngene_bench.config.recipe import Recipe
+from learngene_bench.config.typed import user_path
 from learngene_bench.contracts.family import ModelSpec, family_of
 from learngene_bench.contracts.gene import Gene
 from learngene_bench.contracts.initializer import GeneRequest, Initializer, Pretrained, wrong_family
@@ -113,7 +113,7 @@ class _Initialization:
             if all(spec.family == target.family for spec in self.inherited_from(gene, target)):
                 return self.run_on(model, target, gene)
         else:
-            gene = given if isinstance(given, Gene) or given is None else Gene.load(Path(given))
+            gene = given if isinstance(given, Gene) or given is None else Gene.load(user_path(given))
         try:
             core = core_of(model, target)
         except UserError as error:
@@ -130,7 +130,7 @@ class _Initialization:
             raise UserError(f"{self.name} inherits nothing: it takes neither a gene nor other models")
         if given is not None and self.models:
             raise UserError(f"give either gene= or {', '.join(f'{role}=' for role in self.models)}, not both")
-        return given if isinstance(given, Gene) or given is None else Gene.load(Path(given))
+        return given if isinstance(given, Gene) or given is None else Gene.load(user_path(given))
 
     def inherited_from(self, gene: Gene | None, target: ModelSpec) -> list[ModelSpec]:
         """Describes the models that the target inherits from: the gene's, or those that the user gives."""

@@ -55,7 +55,9 @@ def analyze(
     ],
     cells: common.CellsArgument = None,
     runs: common.RunsOption = Path("runs"),
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for PNG, PDF and CSV.")] = Path("analysis"),
+    output: Annotated[Path, common.path_option("-o", "--output", help="Folder for PNG, PDF and CSV.")] = Path(
+        "analysis"
+    ),
     weights: Annotated[
         Weights | None,
         typer.Option(

@@ -7,11 +7,12 @@ import sys
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
+from learngene_bench.config.typed import user_path
 from learngene_bench.plugins.registry import Registry
 from learngene_bench.util.errors import UserError
 
@@ -19,6 +20,16 @@ from learngene_bench.util.errors import UserError
 class Format(StrEnum):
     TABLE = "table"
     JSON = "json"
+
+
+def path_option(*names: str, **settings: Any) -> Any:
+    """Declares an option that is a path, in which `~` is the home folder also after `=`, where no shell replaces it."""
+    return typer.Option(*names, parser=user_path, metavar="PATH", **settings)
+
+
+def path_argument(**settings: Any) -> Any:
+    """Declares an argument that is a path; see `path_option`."""
+    return typer.Argument(parser=user_path, metavar=settings.pop("metavar", "PATH"), **settings)
 
 
 MethodOption = Annotated[
@@ -39,12 +50,10 @@ SeedsOption = Annotated[
         "--seeds", min=1, help="Number of seeds. Each seed repeats condensation, initialization and fine-tuning."
     ),
 ]
-RunsOption = Annotated[Path, typer.Option("--runs", help="Folder of all results: a runs folder or a leaderboard.")]
+RunsOption = Annotated[Path, path_option("--runs", help="Folder of all results: a runs folder or a leaderboard.")]
 RunsOptions = Annotated[
     list[Path] | None,
-    typer.Option(
-        "--runs", help="Folder of results: a runs folder or a leaderboard. Several are merged. Default: runs."
-    ),
+    path_option("--runs", help="Folder of results: a runs folder or a leaderboard. Several are merged. Default: runs."),
 ]
 SetOption = Annotated[
     list[str] | None,
@@ -53,7 +62,7 @@ SetOption = Annotated[
     ),
 ]
 PluginOption = Annotated[
-    list[Path] | None, typer.Option("--plugin", help="A Python file that defines initializers of your own.")
+    list[Path] | None, path_option("--plugin", help="A Python file that defines initializers of your own.")
 ]
 QuickOption = Annotated[
     bool, typer.Option("--quick", help="Train for a few steps on two targets, to see whether everything runs.")
@@ -83,7 +92,7 @@ CellsArgument = Annotated[
         metavar="[CELL]...", help=f"Cells, each in quotes, {NAMING}; 'depth 6' is all of them. Default: all."
     ),
 ]
-NoFolders = Annotated[list[Path] | None, typer.Argument(hidden=True)]
+NoFolders = Annotated[list[Path] | None, path_argument(hidden=True)]
 """Takes folders in the place where earlier versions had them, so that `refuse_folders` can name the option."""
 
 

@@ -23,7 +23,7 @@ from learngene_bench.util.errors import UserError
 app = typer.Typer(no_args_is_help=True, help="List data sets, bring one to this machine, check every image of it.")
 
 NameArgument = Annotated[str, typer.Argument(help="The data set's name.")]
-RootOption = Annotated[Path | None, typer.Option("--root", help="Folder of the data, as in --set data.root.")]
+RootOption = Annotated[Path | None, common.path_option("--root", help="Folder of the data, as in --set data.root.")]
 OptionsOption = Annotated[
     list[str] | None, typer.Option("--set", help="An option of the data set: image_size=32 (or data.image_size=32).")
 ]
@@ -89,7 +89,8 @@ def _chosen(name: str, root: Path | None, settings: list[str] | None) -> Dataset
     Raises:
         UserError: an unknown name or option, or a root for a data set that has none.
     """
-    options = {key.removeprefix("data."): value for key, value in map(parse_override, settings or [])}
+    given = (parse_override(text, example="--set image_size=32") for text in settings or [])
+    options = {key.removeprefix("data."): value for key, value in given}
     if root is not None:
         if "root" not in DATASETS.get(name).Options.model_fields:
             raise UserError(f"--root: {name} comes with the suite and lies nowhere else")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import NoneType
 from typing import Annotated, Any
@@ -89,8 +89,12 @@ def options_of(executor: str, command: Callable[..., Any], given: Mapping[str, A
         if executor not in option.executors:
             others = " or ".join(option.executors)
             raise UserError(f"{option.flag} goes with --executor {others}")
-        picked[option.field] = dict(parse_override(text) for text in value) if option.pairs else value
+        picked[option.field] = _pairs(value, option.flag) if option.pairs else value
     return picked
+
+
+def _pairs(texts: Sequence[str], flag: str) -> dict[str, Any]:
+    return dict(parse_override(text, flag, f"{flag} constraint=a100") for text in texts)
 
 
 def _options(executors: list[type[Executor]], taken: set[str]) -> dict[str, ExecutorOption]:

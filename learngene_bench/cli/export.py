@@ -23,7 +23,7 @@ from learngene_bench.util.files import file_hash, write_json, write_whole
 
 def export(
     cell: common.CellArgument,
-    output: Annotated[Path, typer.Option("-o", "--output", help="File to write; must end in .safetensors.")],
+    output: Annotated[Path, common.path_option("-o", "--output", help="File to write; must end in .safetensors.")],
     runs: common.RunsOption = Path("runs"),
     initial: Annotated[
         bool, typer.Option("--initial", help="Export the initial model (computed again), not the fine-tuned one.")

@@ -20,7 +20,7 @@ TrustOption = Annotated[
     bool, typer.Option("--trust", help="Read the file although reading it may run code that is in it.")
 ]
 OutputOption = Annotated[
-    Path | None, typer.Option("-o", "--output", help="File to write; by default FILE's name with .safetensors.")
+    Path | None, common.path_option("-o", "--output", help="File to write; by default FILE's name with .safetensors.")
 ]
 
 
@@ -28,7 +28,7 @@ def command_for(name: str) -> Callable[..., None]:
     """Makes the command `convert-NAME`."""
 
     def convert(
-        file: Annotated[Path, typer.Argument(help="The file that the authors published.")],
+        file: Annotated[Path, common.path_argument(metavar="FILE", help="The file that the authors published.")],
         trust: TrustOption = False,
         output: OutputOption = None,
     ) -> None:

@@ -11,7 +11,7 @@ from learngene_bench.cli import common
 
 app = typer.Typer(no_args_is_help=True, help="Add records to a leaderboard, make its tables, check them.")
 
-FolderOption = Annotated[Path, typer.Option("--folder", help="Folder that holds the leaderboards.")]
+FolderOption = Annotated[Path, common.path_option("--folder", help="Folder that holds the leaderboards.")]
 FOLDER = Path("results/leaderboards")
 
 

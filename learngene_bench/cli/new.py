@@ -64,7 +64,9 @@ class {kind}(Initializer[{kind}Options]):
 
 def new(
     name: Annotated[str, typer.Argument(help="Name that a user will type: lower case, with hyphens.")],
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="The file; by default NAME.py here.")] = None,
+    output: Annotated[
+        Path | None, common.path_option("-o", "--output", help="The file; by default NAME.py here.")
+    ] = None,
 ) -> None:
     """Write a short file that is an initializer already, with comments that lead to the next step."""
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):

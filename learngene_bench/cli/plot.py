@@ -22,7 +22,7 @@ def plot(
     folders: common.NoFolders = None,
     runs: common.RunsOptions = None,
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="Output folder; every figure is a PNG and a PDF.")
+        Path, common.path_option("-o", "--output", help="Output folder; every figure is a PNG and a PDF.")
     ] = Path("figures"),
     columns: Annotated[
         int, typer.Option("--columns", min=1, max=2, help="Width of the figures in columns of a two-column paper.")

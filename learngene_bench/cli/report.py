@@ -61,7 +61,7 @@ def report(
     ] = False,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="File to write; or folder, for all formats and the figures."),
+        common.path_option("-o", "--output", help="File to write; or folder, for all formats and the figures."),
     ] = None,
 ) -> None:
     """Print the tables of a runs folder, or write them to files."""

@@ -33,7 +33,7 @@ def rerun(
     cell: common.CellArgument,
     runs: common.RunsOption = Path("runs"),
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="New folder for the result. Default: reruns/ADDRESS.")
+        Path | None, common.path_option("-o", "--output", help="New folder for the result. Default: reruns/ADDRESS.")
     ] = None,
     keep_inputs: Annotated[
         bool, typer.Option("--keep-inputs", help="Use the recorded gene instead of computing it again too.")
@@ -46,7 +46,7 @@ def rerun(
         list[str] | None, typer.Option("--set", help="Location of the data on this machine: data.root=FOLDER.")
     ] = None,
     checkpoint: Annotated[
-        list[Path] | None, typer.Option("--checkpoint", help="File of weights that the record starts from.")
+        list[Path] | None, common.path_option("--checkpoint", help="File of weights that the record starts from.")
     ] = None,
     plugin: common.PluginOption = None,
 ) -> int:

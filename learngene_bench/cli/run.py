@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,13 +13,13 @@ from rich.console import Console
 from learngene_bench.cli import common
 from learngene_bench.cli.display import Display, print_failures
 from learngene_bench.cli.executor_options import add_executor_options, options_of
-from learngene_bench.contracts.dataset import DATASETS
 from learngene_bench.contracts.executor import Executor, RunState, StageInfo
 from learngene_bench.execution.executors import make_executor
 from learngene_bench.execution.work import StageWork
 from learngene_bench.planning.plan import Plan
 from learngene_bench.planning.planner import make_plan
 from learngene_bench.planning.request import build_request
+from learngene_bench.plugins.registry import settings_anywhere
 from learngene_bench.runs.manifest import describe_cell, write_manifest
 from learngene_bench.runs.store import Runs, State
 from learngene_bench.schema.provenance import SourceCode
@@ -116,22 +116,13 @@ def _execution_of(
             plugins=tuple(str(path.resolve()) for path in plugins),
             checkpoint_seconds=plan.preset.compute.checkpoint_seconds,
             num_workers=plan.preset.compute.num_workers,
-            data=_with_absolute_paths(plan.preset.data),
-            task_data=_with_absolute_paths(plan.task_data[stage.address]) if stage.address in plan.task_data else None,
+            data=settings_anywhere(plan.preset.data),
+            task_data=settings_anywhere(plan.task_data[stage.address]) if stage.address in plan.task_data else None,
             files={found: str(path.resolve()) for found, path in plan.files.items()},
             description=cells.get(stage.address),
         )
 
     return execution_of
-
-
-def _with_absolute_paths(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the settings of a data set as they hold in any folder: jobs and `lgbench retry` may start in another."""
-    fields = DATASETS.get(str(settings["name"])).Options.model_fields
-    paths = {name for name, field in fields.items() if field.annotation is Path}
-    return {
-        name: str(Path(value).expanduser().absolute()) if name in paths else value for name, value in settings.items()
-    }
 
 
 def _conclude(plan: Plan, state: RunState, runs: Runs, console: Console) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import tomllib
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib import resources
@@ -18,6 +17,8 @@ from learngene_bench.config.messages import format_validation_error
 from learngene_bench.config.preset import Preset
 from learngene_bench.config.recipe import RECIPES
 from learngene_bench.config.section import Section
+from learngene_bench.config.toml_file import read_toml
+from learngene_bench.config.typed import read_typed, user_path
 from learngene_bench.util.errors import UserError, unknown
 
 SectionType = TypeVar("SectionType", bound=Section)
@@ -39,7 +40,7 @@ def local_files(kind: FileKind) -> dict[str, Path]:
     files = {}
     for path in sorted(Path().glob("*.toml")):
         with suppress(UserError):  # as a file that cannot be read may have nothing to do with the suite
-            if path.stem not in shipped_files(kind) and _SIGN[kind] in _read(path):
+            if path.stem not in shipped_files(kind) and _SIGN[kind] in read_toml(path):
                 files[path.stem] = path
     return files
 
@@ -47,7 +48,7 @@ def local_files(kind: FileKind) -> dict[str, Path]:
 def title_of(path: Path) -> str:
     """Returns the title of a preset or grid, or a message if the file cannot be read."""
     try:
-        return str(_read(path).get("title", f"title is missing ({path})"))
+        return str(read_toml(path).get("title", f"title is missing ({path})"))
     except UserError as error:
         return str(error)
 
@@ -70,7 +71,7 @@ def load_preset(
         UserError: no such preset or file, not TOML, a wrong key or type, an unknown recipe.
     """
     path = _find("preset", name_or_file)
-    values, overrides = _read(path), overrides or {}
+    values, overrides = read_toml(path), overrides or {}
     _drop_options_of_another(values, overrides)
     choose_family(values, overrides.get("model.family", inner_table(values, "model").get("family")))
     as_written, known = copy.deepcopy(values), {*RECIPES}
@@ -106,7 +107,7 @@ def _drop_options_of_another(preset: dict[str, Any], overrides: Mapping[str, Any
 def load_grid(name_or_file: str, overrides: Mapping[str, Any] | None = None) -> Grid:
     """Reads a grid by name or from a TOML file; see `load_preset`."""
     path = _find("grid", name_or_file)
-    values = _read(path)
+    values = read_toml(path)
     as_written = copy.deepcopy(values)
     for key, value in (overrides or {}).items():
         assign(values, key, value)
@@ -139,15 +140,20 @@ def build_options(
     raise UserError(f"{where}: {message}")
 
 
-def parse_override(text: str) -> tuple[str, Any]:
-    """Splits `key=value`. The value is read as TOML (`3`, `true`, `[4, 6]`), else taken as a string."""
+def parse_override(text: str, option: str = "--set", example: str = "--set finetuning.epochs=5") -> tuple[str, Any]:
+    """Splits `key=value` and reads the value; see `read_typed`.
+
+    Args:
+        option: the option that it was given to, for the error.
+        example: what could be given instead, for the error.
+
+    Raises:
+        UserError: there is no `=`, or nothing before it.
+    """
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
-        raise UserError(f"--set {text!r}: expected key=value, as in --set finetuning.epochs=5")
-    try:
-        return key.strip(), tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        return key.strip(), value.strip()
+        raise UserError(f"{option} {text!r}: expected key=value, as in {example}")
+    return key.strip(), read_typed(value)
 
 
 def _find(kind: FileKind, name_or_file: str) -> Path:
@@ -155,7 +161,7 @@ def _find(kind: FileKind, name_or_file: str) -> Path:
     if name_or_file in shipped:
         return shipped[name_or_file]
     if name_or_file.endswith(".toml"):
-        path = Path(name_or_file)
+        path = user_path(name_or_file)
         if not path.is_file():
             raise UserError(f"{kind} file not found: {name_or_file}")
         return path
@@ -163,12 +169,3 @@ def _find(kind: FileKind, name_or_file: str) -> Path:
     if name_or_file in local:
         return local[name_or_file]
     raise unknown(kind, name_or_file, [*shipped, *local])
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not valid TOML: {error}") from error
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
 
+from learngene_bench.config.typed import as_text, is_text, user_path
 from learngene_bench.version import PROTOCOL
 
 
@@ -30,6 +40,9 @@ def later(default: Any, *, protocol: int, **constraints: Any) -> Any:
 class Section(BaseModel):
     """A group of settings: immutable, and an unknown key is an error.
 
+    A value is read by the type of its field: `2019` is a number, and the name of a folder where the field is a path, in
+    which `~` is the home folder.
+
     Attributes:
         renamed: former names of settings, each with the name of today, with which it is answered.
     """
@@ -46,3 +59,18 @@ class Section(BaseModel):
             if isinstance(values, Mapping) and former in values:
                 raise ValueError(f"{former} is now {current}")
         return values
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _read_by_type(cls, value: Any, read: ValidatorFunctionWrapHandler) -> Any:
+        """Reads a number where a text or a path is needed as what was typed."""
+        try:
+            found = read(value)
+        except ValidationError:
+            try:
+                found = read(as_text(value))
+            except ValidationError:
+                found = None
+            if found is None or not is_text(found):  # for another type, another text is the same mistake
+                raise
+        return user_path(found) if isinstance(found, Path) else found

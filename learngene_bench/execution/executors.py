@@ -10,12 +10,12 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from learngene_bench.config.loader import build_options
+from learngene_bench.config.toml_file import read_toml
 from learngene_bench.contracts.executor import EXECUTORS, Executor, JobReport
 from learngene_bench.schema.constants import STAGE_KINDS
 from learngene_bench.util.errors import UserError, unknown
@@ -63,14 +63,9 @@ def site_file() -> Path:
 
 def _site_table(name: str) -> dict[str, Any]:
     path = site_file()
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not path.exists():
         return {}
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not valid TOML: {error}") from error
+    tables = read_toml(path)
     for table, values in tables.items():
         if table not in EXECUTORS.names():
             raise UserError(f"{path}: {unknown('executor', table, EXECUTORS.names())}")

@@ -11,7 +11,7 @@ from typing import Any
 
 from learngene_bench.config.loader import parse_override
 from learngene_bench.planning.plan import Stage
-from learngene_bench.plugins.registry import Registry, dataset
+from learngene_bench.plugins.registry import Registry, dataset, settings_anywhere
 from learngene_bench.runs.store import Runs, State, stage_of
 from learngene_bench.schema.base import write
 from learngene_bench.schema.provenance import SourceCode
@@ -93,7 +93,7 @@ class _StageData:
     def local_settings(self) -> dict[str, Any]:
         """The settings that read it here: options are the record's, its place is this machine's."""
         options = {name: value for name, value in self.identity.items() if name != "fingerprint"}
-        return {**self.settings, **self.local, **options}
+        return settings_anywhere({**self.settings, **self.local, **options})
 
 
 class RerunPlan:

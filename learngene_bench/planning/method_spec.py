@@ -34,7 +34,9 @@ def parse_methods(text: str, registry: Registry, options: Mapping[str, Mapping[s
     for item in [part.strip() for part in re.split(r",(?![^\[]*\])", text) if part.strip()]:
         name, *settings = item.split(":")
         names = registry.names() if name == "all" else [name]
-        variant = dict(parse_override(setting) for setting in settings)
+        variant = dict(
+            parse_override(setting, f"--method {name}:", "--method NAME:OPTION=VALUE") for setting in settings
+        )
         chosen = [MethodSpec(registry.get(n), {**options.get(n, {}), **variant}) for n in names]
         specs += [spec for spec in chosen if spec not in specs]
     if not specs:

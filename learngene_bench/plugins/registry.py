@@ -122,7 +122,15 @@ class Registry:
         return declared
 
 
-def dataset(settings: dict[str, Any]) -> Dataset:
+def settings_anywhere(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the settings of a data set as they hold in any folder: jobs and `lgbench retry` may start in another."""
+    options = dataset(settings).options
+    read = options.model_dump(mode="json", include={*settings})
+    paths = {name: value for name, value in options if name in settings and isinstance(value, Path)}
+    return {**settings, **read, **{name: str(path.absolute()) for name, path in paths.items()}}
+
+
+def dataset(settings: Mapping[str, Any]) -> Dataset:
     """Creates the data set of a preset's `[data]` section.
 
     Raises:

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from learngene_bench.config.typed import user_path
 from learngene_bench.plugins.registry import Registry
+from learngene_bench.schema.constants import QUICK_RUNS
 from learngene_bench.util.errors import UserError
 
 
@@ -55,6 +56,10 @@ RunsOptions = Annotated[
     list[Path] | None,
     path_option("--runs", help="Folder of results: a runs folder or a leaderboard. Several are merged. Default: runs."),
 ]
+NewRunsOption = Annotated[
+    Path | None,
+    path_option("--runs", help=f"Folder of all results. Default: runs; with --quick {QUICK_RUNS}."),
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -94,6 +99,11 @@ CellsArgument = Annotated[
 ]
 NoFolders = Annotated[list[Path] | None, path_argument(hidden=True)]
 """Takes folders in the place where earlier versions had them, so that `refuse_folders` can name the option."""
+
+
+def runs_folder(given: Path | None, quick: bool) -> Path:
+    """Returns the folder that a run writes to: quick runs have one of their own."""
+    return given or Path(QUICK_RUNS if quick else "runs")
 
 
 def query_of(words: Sequence[str]) -> str:

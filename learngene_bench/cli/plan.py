@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -31,7 +30,7 @@ def plan(
     grid: common.GridOption = "depth",
     preset: common.PresetOption = "digits",
     seeds: common.SeedsOption = 1,
-    runs: common.RunsOption = Path("runs"),
+    runs: common.NewRunsOption = None,
     settings: common.SetOption = None,
     plugin: common.PluginOption = None,
     quick: common.QuickOption = False,
@@ -42,6 +41,7 @@ def plan(
     registry = common.registry_of(plugin)
     request = build_request(common.joined(method), grid, preset, seeds, settings, registry, quick, equal_budget)
     made = make_plan(replace(request, device=device_kind_here(request.preset.compute)))
+    runs = common.runs_folder(runs, quick)
     states = {address: Runs(runs).stage_dir(stage).state() for address, stage in made.stages.items()}
     estimate = _estimate(made, Runs(runs), states)
     if format is common.Format.JSON:

@@ -13,6 +13,7 @@ from rich.console import Console
 from learngene_bench.cli import common
 from learngene_bench.cli.display import Display, print_failures
 from learngene_bench.cli.executor_options import add_executor_options, options_of
+from learngene_bench.config.preset import QUICK
 from learngene_bench.contracts.executor import Executor, RunState, StageInfo
 from learngene_bench.execution.executors import make_executor
 from learngene_bench.execution.work import StageWork
@@ -25,6 +26,7 @@ from learngene_bench.runs.store import Runs, State
 from learngene_bench.schema.provenance import SourceCode
 from learngene_bench.schema.stage import Execution
 from learngene_bench.util import source_code
+from learngene_bench.util.errors import UserError
 from learngene_bench.util.files import write_text
 
 if TYPE_CHECKING:
@@ -49,7 +51,7 @@ def run(
     grid: common.GridOption = "depth",
     preset: common.PresetOption = "digits",
     seeds: common.SeedsOption = 1,
-    runs: common.RunsOption = Path("runs"),
+    runs: common.NewRunsOption = None,
     settings: common.SetOption = None,
     plugin: common.PluginOption = None,
     quick: common.QuickOption = False,
@@ -66,7 +68,10 @@ def run(
     request = build_request(common.joined(method), grid, preset, seeds, settings, registry, quick, equal_budget)
     device = chosen.device_kind(request.preset.compute)
     plan = make_plan(replace(request, device=device, processes=chosen.processes))
+    runs = common.runs_folder(runs, quick)
     store, command, plugins = Runs(runs), common.command_line(), plugin or []
+    if quick and not all(manifest.is_quick for manifest in store.manifests()):
+        raise UserError(f"{runs} holds results that are not quick: give --quick a folder of its own, or none")
     if chosen.on_this_machine:
         _check_data(plan, store)
 
@@ -132,6 +137,8 @@ def _conclude(plan: Plan, state: RunState, runs: Runs, console: Console) -> int:
 
     found = results.load([runs.root]).of_setting(plan.equal_budget_of or plan.setting)
     if found.records:
+        if plan.preset.name.endswith(QUICK):
+            console.print("a quick run: it shows that everything runs, its numbers mean nothing\n", soft_wrap=True)
         print_report(make(found, plan.grid.name), console)
         for kind, path in _write_report(found, plan, state, runs).items():
             console.print(f"{kind:10}{path}", soft_wrap=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from learngene_bench.config.messages import format_validation_error
 from learngene_bench.config.recipe import RECIPES, Recipe, follow_fallbacks
@@ -17,6 +17,9 @@ Split = Literal["test", "validation"]
 """Images that metrics are measured on."""
 
 Precision = Literal["float32", "bfloat16"]
+
+QUICK = "-quick"
+"""End of the name of a preset that was cut down to a few steps, by which quick results are known."""
 
 
 class BaseInitialization(Section):
@@ -168,6 +171,13 @@ class Preset(_HasRecipes):
     downstream: Downstream | None = Field(None, description="absent where transfer is not measured")
     evaluation_split: Split = Field("test", description="images that metrics are measured on")
     compute: Compute = Compute()
+
+    @field_validator("name")
+    @classmethod
+    def _is_not_that_of_quick_runs(cls, name: str) -> str:
+        if name.endswith(QUICK):
+            raise ValueError(f"a name that ends in {QUICK} is one of --quick")
+        return name
 
     @model_validator(mode="after")
     def _has_all_recipes(self) -> Preset:

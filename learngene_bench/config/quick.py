@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from learngene_bench.config.grid import Grid
-from learngene_bench.config.preset import DownstreamTask, Preset, Size
+from learngene_bench.config.preset import QUICK, DownstreamTask, Preset, Size
 from learngene_bench.config.recipe import Recipe
 
 QUICK_ITERATIONS = 4
@@ -25,7 +25,7 @@ def quick_preset(preset: Preset) -> Preset:
         downstream = downstream.model_copy(update={"recipe": _quick(downstream.recipe), "tasks": tasks})
     return preset.model_copy(
         update={
-            "name": f"{preset.name}-quick",
+            "name": f"{preset.name}{QUICK}",
             "sizes": {name: _quick_size(size) for name, size in preset.sizes.items()},
             "teacher": teacher,
             "recipes": {name: _quick(recipe) for name, recipe in preset.recipes.items()},
@@ -36,7 +36,11 @@ def quick_preset(preset: Preset) -> Preset:
 
 def quick_grid(grid: Grid, preset: Preset) -> Grid:
     """Returns the first two targets of a grid along each of its axes."""
-    first: dict[str, Any] = {"depths": grid.depths[:2], "width_factors": grid.width_factors[:2]}
+    first: dict[str, Any] = {
+        "depths": grid.depths[:2],
+        "width_factors": grid.width_factors[:2],
+        "finetuning_factor": 1.0,
+    }
     if isinstance(grid.sizes, list):
         first["sizes"] = grid.sizes[:1]
     if grid.axis == "task" and preset.downstream is not None:
@@ -45,7 +49,8 @@ def quick_grid(grid: Grid, preset: Preset) -> Grid:
 
 
 def _quick_size(size: Size) -> Size:
-    return Size(width=size.width, recipes={name: _but_length(changes) for name, changes in size.recipes.items()})
+    recipes = {name: _but_length(changes) for name, changes in size.recipes.items()}
+    return Size(width=size.width, recipes={name: changes for name, changes in recipes.items() if changes})
 
 
 def _but_length(changes: Mapping[str, Any]) -> dict[str, Any]:

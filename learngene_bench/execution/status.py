@@ -12,9 +12,8 @@ from learngene_bench.contracts.executor import JobReport
 from learngene_bench.execution.executors import ask_for_jobs
 from learngene_bench.runs.store import Runs, StageFolder, State
 from learngene_bench.schema.constants import StageKind
-from learngene_bench.schema.manifest import PlannedStage
+from learngene_bench.schema.manifest import PlannedStage, nothing_in
 from learngene_bench.schema.progress import Progress
-from learngene_bench.util.errors import UserError
 
 
 class StageState(StrEnum):
@@ -83,7 +82,7 @@ def planned_stages(runs: Runs) -> list[PlannedStage]:
     """
     manifests = runs.manifests()
     if not manifests:
-        raise UserError(f"{runs.root}: no runs here (lgbench run --runs {runs.root} starts one)")
+        raise nothing_in(runs.root, "runs")
     return list({stage.address: stage for manifest in manifests for stage in manifest.stages}.values())
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from learngene_bench.config.grid import Grid
 from learngene_bench.config.loader import load_grid, load_preset, parse_override
 from learngene_bench.config.merge import LENGTHS
 from learngene_bench.config.preset import Preset
-from learngene_bench.config.quick import quick_grid, quick_preset
+from learngene_bench.config.quick import QUICK_ITERATIONS, quick_grid, quick_preset
 from learngene_bench.config.recipe import RECIPES
 from learngene_bench.planning.method_spec import MethodSpec, parse_methods
 from learngene_bench.plugins.registry import Registry
@@ -73,10 +73,38 @@ def build_request(
             f"lgbench list methods shows all)"
         )
     if quick:
+        _check_effect(grid, preset, for_preset, for_grid, registry)
         chosen, reference = quick_preset(chosen), quick_preset(reference)
         chosen_grid = quick_grid(chosen_grid, chosen)
     specs = parse_methods(methods or chosen_grid.methods or "", registry, options)
     return Request(chosen, reference, chosen_grid, specs, seeds, equal_budget)
+
+
+def _check_effect(
+    grid: str, preset: str, for_preset: Mapping[str, Any], for_grid: Mapping[str, Any], registry: Registry
+) -> None:
+    """Raises `UserError` if a setting changes nothing of a quick run, as another length of training."""
+
+    def with_settings(left_out: str) -> tuple[Preset, Grid]:
+        grid_settings = {key: value for key, value in for_grid.items() if f"grid.{key}" != left_out}
+        preset_settings = {key: value for key, value in for_preset.items() if key != left_out}
+        made_grid = load_grid(grid, grid_settings)
+        return load_preset(preset, preset_settings, made_grid, registry.recipe_fallbacks), made_grid
+
+    def quick(chosen: tuple[Preset, Grid]) -> tuple[Preset, Grid]:
+        return quick_preset(chosen[0]), quick_grid(chosen[1], chosen[0])
+
+    given = with_settings("")
+    for key in (*for_preset, *(f"grid.{key}" for key in for_grid)):
+        try:
+            without = with_settings(key)
+        except UserError:  # as where a data set needs it
+            continue
+        if without != given and quick(without) == quick(given):
+            raise UserError(
+                f"--set {key.removeprefix('recipes.')} changes nothing with --quick, which trains for "
+                f"{QUICK_ITERATIONS} steps on the first targets of the grid"
+            )
 
 
 def _reference(preset: str, family: str | None) -> Preset:

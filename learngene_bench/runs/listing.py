@@ -8,6 +8,7 @@ from itertools import pairwise
 from learngene_bench.runs.lookup import NamedStage, find, find_one
 from learngene_bench.runs.store import Runs, StageFolder, State
 from learngene_bench.schema.base import read
+from learngene_bench.schema.manifest import nothing_in, unless_quick
 from learngene_bench.schema.stage import StageFile
 from learngene_bench.schema.subject import CellFacts, PlannedCell
 from learngene_bench.util.errors import UserError
@@ -21,7 +22,7 @@ def list_stages(runs: Runs) -> list[NamedStage]:
     """
     found = _planned(runs)
     if not found:
-        raise UserError(f"{runs.root}: no runs here (lgbench run --runs {runs.root} starts one)")
+        raise nothing_in(runs.root, "runs")
     return list(found.values())
 
 
@@ -42,7 +43,7 @@ def list_cells(runs: Runs) -> list[NamedStage]:
                 file.address, file.label, {"kind": "cell", **_of_label(file.label)}
             )
     if not found:
-        raise UserError(f"{runs.root}: no cells here (lgbench run --runs {runs.root} makes some)")
+        raise nothing_in(runs.root, "cells")
     return list(found.values())
 
 
@@ -78,7 +79,7 @@ def _planned(runs: Runs) -> dict[str, NamedStage]:
     """Returns all stages of the plans of a runs folder, by address."""
     found: dict[str, NamedStage] = {}
     cells: dict[str, PlannedCell] = {}
-    for manifest in runs.manifests():
+    for manifest in unless_quick(runs.manifests()):
         cells |= {cell.address: cell for cell in manifest.cells}
         for stage in manifest.stages:
             fields = {"kind": stage.kind, **_of_label(stage.label)}

@@ -12,6 +12,9 @@ SCHEMA_VERSION = 2
 FOLDER_DIGITS = 20
 """Digits of an address that name its folder."""
 
+QUICK_RUNS = "runs-quick"
+"""Folder that `lgbench run --quick` writes to; an ordinary run writes to `runs`."""
+
 StageKind = Literal["ancestor", "gene", "cell"]
 STAGE_KINDS: tuple[StageKind, ...] = get_args(StageKind)
 """Kinds of stages, in the order in which they are computed."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 from learngene_bench.config.grid import Axis
 from learngene_bench.schema.base import Address, Amount, Document, File, Text, Time
-from learngene_bench.schema.constants import FOLDER_DIGITS, StageKind
+from learngene_bench.schema.constants import FOLDER_DIGITS, QUICK_RUNS, StageKind
 from learngene_bench.schema.subject import PlannedCell, Setting, UnsupportedSubject
+from learngene_bench.util.errors import UserError
 from learngene_bench.util.files import address_of
 
 
@@ -63,3 +67,19 @@ class Manifest(File, Setting):
         """Name of the file: a hash of what is intended, whoever intends it, when and where."""
         intended = self.model_dump(mode="json", exclude={"created", "command", "folder"})
         return f"{address_of(intended)[:FOLDER_DIGITS]}.json"
+
+
+def unless_quick(manifests: Sequence[Manifest]) -> list[Manifest]:
+    """Returns the plans of ordinary runs; those of quick ones if there are no others."""
+    return [manifest for manifest in manifests if not manifest.is_quick] or list(manifests)
+
+
+def only_quick_runs(folder: Path) -> str:
+    """Returns a hint for someone who looks for the results of `--quick` where those of other runs are."""
+    beside = folder.with_name(QUICK_RUNS)
+    return f"; quick runs are in {beside}" if folder != beside and beside.is_dir() else ""
+
+
+def nothing_in(folder: Path, what: str) -> UserError:
+    """Makes the error for a runs folder without plans or cells."""
+    return UserError(f"{folder}: no {what} here (lgbench run --runs {folder} makes some{only_quick_runs(folder)})")

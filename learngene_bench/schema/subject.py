@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
+from learngene_bench.config.preset import QUICK
 from learngene_bench.schema.base import Address, Amount, Document, ModelDescription, Text
 from learngene_bench.schema.constants import FOLDER_DIGITS, Group
 
@@ -142,6 +143,11 @@ class Setting(Document):
     setting: Address
     setting_description: Text
     equal_budget: EqualBudget | None = None
+
+    @property
+    def is_quick(self) -> bool:
+        """True for a run of a few steps (`--quick`), whose numbers mean nothing."""
+        return self.preset.endswith(QUICK)
 
     @model_validator(mode="after")
     def _budget_of_another_setting(self) -> Setting:

@@ -109,7 +109,8 @@ def read_runs(root: Path, cells: Iterable[str]) -> Content:
     Raises:
         DamagedFile: a configuration is missing or not that of its address, a file was changed.
     """
-    plans = {line.name: line for line in map(_read_plan, sorted((root / "plans").glob("*.json")))}
+    found = map(_read_plan, sorted((root / "plans").glob("*.json")))
+    plans = {line.name: line for line in found if not line.plan.is_quick}
     stages, sources = {}, {}
     for address, kind in _with_inputs(plans.values(), cells).items():
         folder = root / kind / address[:FOLDER_DIGITS]

@@ -73,6 +73,8 @@ def add(folder: Path, runs: Path, *, allow_incomplete: bool = False) -> list[str
     offered = load([runs])
     if not offered.manifests:
         raise UserError(f"{runs}: no plan, so nobody can tell what is missing; `lgbench run` writes one to plans/")
+    if any(manifest.is_quick for manifest in offered.manifests):
+        raise UserError(f"{runs}: quick runs (--quick), whose numbers mean nothing: a leaderboard takes none")
     new = read_runs(runs, planned_cells(offered))
     if not allow_incomplete:
         _check_complete(runs, offered, new)

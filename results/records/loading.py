@@ -21,7 +21,7 @@ from learngene_bench.results.records.types import Record, Results
 from learngene_bench.schema.base import damaged, read_if_there
 from learngene_bench.schema.constants import FOLDER_DIGITS
 from learngene_bench.schema.leaderboard import PLANS, RECORDS, PublishedStage, is_leaderboard, read_plans, read_stages
-from learngene_bench.schema.manifest import Manifest
+from learngene_bench.schema.manifest import Manifest, only_quick_runs
 from learngene_bench.schema.record import CellRecord, CellResult, Failure, GeneRecord
 from learngene_bench.schema.subject import CellFacts
 from learngene_bench.util.errors import DamagedFile, UserError
@@ -37,7 +37,8 @@ def load(folders: Sequence[Path]) -> Results:
     found = _Collection()
     for folder in folders:
         if not folder.is_dir():
-            raise UserError(f"no runs folder {folder}: give the folder that `lgbench run` wrote to")
+            hint = only_quick_runs(folder)
+            raise UserError(f"no runs folder {folder}: give the folder that `lgbench run` wrote to{hint}")
         if is_leaderboard(folder):
             found.add_stages(folder / RECORDS, read_stages(folder).values())
             found.manifests += [(folder / PLANS, line.plan) for line in read_plans(folder).values()]
@@ -136,7 +137,7 @@ class _Collection:
             for stage in manifest.stages
         }
         manifests = tuple(manifest for _, manifest in ordered)
-        return Results(self.records, self.failures, manifests, inputs, self.gene_bytes)
+        return Results(self.records, self.failures, manifests, inputs, self.gene_bytes).unless_quick()
 
 
 def _entries(folder: Path) -> list[Path]:

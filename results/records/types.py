@@ -76,6 +76,12 @@ class Results:
     inputs: Mapping[str, tuple[str, ...]]
     gene_bytes: Mapping[str, int]
 
+    def unless_quick(self) -> Results:
+        """Leaves quick runs out, unless there is nothing else."""
+        records = {name: record for name, record in self.records.items() if not record.result.is_quick}
+        ordinary = tuple(manifest for manifest in self.manifests if not manifest.is_quick)
+        return replace(self, records=records, manifests=ordinary) if records or ordinary else self
+
     def of_setting(self, setting: str) -> Results:
         """Keeps the results that plans of one setting ask for, and those of the same setting at equal budget."""
         return self.of_manifests(

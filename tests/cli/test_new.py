@@ -62,7 +62,7 @@ def test_what_is_written_runs_beside_other_methods(capsys: pytest.CaptureFixture
     ]
     assert run_command(command) == 0
     assert "My Init" in capsys.readouterr().out
-    assert len(list(Path("runs/cell").iterdir())) == 4
+    assert len(list(Path("runs-quick/cell").iterdir())) == 4
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,8 @@ from learngene_bench.plugins.registry import Registry
 from learngene_bench.util.errors import UserError
 
 
-def plan_of(methods: str, *settings: str, preset: str = "imagenet", grid: str = "depth", quick: bool = False) -> Plan:
-    return make_plan(build_request(methods, grid, preset, 1, list(settings), Registry(), quick))
+def plan_of(methods: str, *settings: str, preset: str = "imagenet", grid: str = "depth") -> Plan:
+    return make_plan(build_request(methods, grid, preset, 1, list(settings), Registry(), quick=False))
 
 
 def finetuning(plan: Plan, key: str) -> dict[str, Any]:
@@ -106,8 +106,7 @@ def test_two_lengths_are_refused(recipe: str) -> None:
 
 
 def test_nothing_is_claimed_that_is_not_applied() -> None:
-    """Quick runs have lengths of their own, and a value set to what it was is no change."""
-    assert plan_of("he", "finetuning.epochs=3", quick=True).setting_description == "imagenet-quick"
+    """A value set to what it was is no change."""
     assert plan_of("he", "finetuning.epochs=10", "data.crop=0.875").setting_description == "imagenet"
     rows = plan_of("wave,he,ghn3", "sizes.s.recipes.condensation.epochs=2", "pretraining.epochs=9").methods
     assert {(row.method, row.variant) for row in rows} == {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,10 +10,9 @@ from pydantic import Field
 
 from learngene_bench.config.section import Section
 from learngene_bench.contracts.gene import Gene
-from learngene_bench.contracts.initializer import GeneRequest, Initializer, Pretrained
-from learngene_bench.expansion.block_genes import stacked_blocks
+from learngene_bench.expansion.growth import Added, Growth, Mixture, model_of_parts, parts_of, parts_of_model
+from learngene_bench.expansion.source_genes import SourceInitializer, write_grown
 from learngene_bench.models.vit import ViTSpec
-from learngene_bench.models.weights import inherited_non_block, write_weights
 from learngene_bench.util.lazy import torch
 
 if TYPE_CHECKING:
@@ -22,27 +21,6 @@ if TYPE_CHECKING:
     from learngene_bench.contracts.context import Context
     from learngene_bench.expansion.materialised import MaterialisedModel
 
-# The width operator of each module's outputs and of its inputs (released code: `fuse_tie_param`). "residual" is one for
-# the whole model; the others exist once per layer of the target.
-OUTPUTS = {
-    "norm1": "residual",
-    "attn.q": "query",
-    "attn.k": "key",
-    "attn.v": "value",
-    "attn.proj": "residual",
-    "norm2": "residual",
-    "mlp.fc1": "hidden",
-    "mlp.fc2": "residual",
-}
-INPUTS = {
-    "attn.q": "residual",
-    "attn.k": "residual",
-    "attn.v": "residual",
-    "attn.proj": "value",
-    "mlp.fc1": "residual",
-    "mlp.fc2": "hidden",
-}
-
 
 class LigoOptions(Section):
     source_depth: int = Field(4, ge=1, description="layers of the trained model that is grown")
@@ -50,7 +28,7 @@ class LigoOptions(Section):
     learn_operators: bool = Field(True, description="false: the control that keeps the operators' start")
 
 
-class Ligo(Initializer[LigoOptions, ViTSpec]):
+class Ligo(SourceInitializer[LigoOptions, ViTSpec]):
     """LiGO (Wang et al., 2023): every tensor of the target is a linear map of the source's, and the map is learned.
 
     Depth:   W0(l) = sum_i w(l, i) W_i        over the source's layers, w of its own for each module's weight and bias
@@ -97,21 +75,13 @@ class Ligo(Initializer[LigoOptions, ViTSpec]):
             return f"its source has heads of dimension {base.head_dimension}"
         return None
 
-    def gene_request(self, target: ViTSpec, base: ViTSpec) -> GeneRequest:
-        source = base.with_depth(self.options.source_depth)
-        return GeneRequest(family=source, ancestors={"source": Pretrained(source)})
-
-    def stored_shapes(self, target: ViTSpec, base: ViTSpec) -> Mapping[str, tuple[int, ...]]:
-        source = replace(base, depth=self.options.source_depth, classes=target.classes, irpe=False)
-        return source.parameter_shapes()
-
-    def prepare(self, request: GeneRequest, context: Context) -> Gene:
-        return Gene(self.name, request.family, dict(context.ancestors["source"].named_parameters()))
+    def source(self, target: ViTSpec, base: ViTSpec) -> ViTSpec:
+        return base.with_depth(self.options.source_depth)
 
     def initialize(self, model: nn.Module, target: ViTSpec, gene: Gene | None, context: Context) -> None:
         assert gene is not None
         assert isinstance(gene.family, ViTSpec)
-        family, current = gene.family, dict(model.named_parameters())
+        family = gene.family
         # Operators are learned on the source task, so by a model with the source's image size and classes.
         learner = replace(
             family, depth=target.depth, width=target.width, heads=target.heads, mlp_ratio=target.mlp_ratio
@@ -122,9 +92,7 @@ class Ligo(Initializer[LigoOptions, ViTSpec]):
             context.train(network, "inheritance")
         with torch.no_grad():
             weights = network.weights()
-        blocks = {name: weight for name, weight in weights.items() if name.startswith("blocks.") and name in current}
-        others = inherited_non_block(weights, learner, target, current, head=context.same_task)
-        write_weights(model, {**blocks, **others})
+        write_grown(model, weights, learner, target, head=context.same_task)
 
 
 def first_operators(source: ViTSpec, target: ViTSpec, noise: float, generator: Generator) -> dict[str, Tensor]:
@@ -171,19 +139,15 @@ def grown_model(
     class GrownModel(MaterialisedModel):
         def __init__(self) -> None:
             super().__init__(target)
-            stacks = stacked_blocks(tensors, source, [range(source.depth)])
-            non_block = {name: tensor for name, tensor in tensors.items() if not name.startswith("blocks.")}
-            self.blocks = ParameterTable(apart(stacks), trainable=False)
+            blocks, non_block = parts_of_model(tensors, source)
+            self.blocks = ParameterTable(blocks, trainable=False)
             self.non_block = ParameterTable(non_block, trainable=False)
             self.operators = ParameterTable(operators, trainable=True)
 
         def weights(self) -> dict[str, Tensor]:
-            operators = self.operators.as_dict()
-            blocks = fused(grow_blocks(self.blocks.as_dict(), operators), source.block_shapes())
-            layers = {
-                f"blocks.{layer}.{name}": weight for name, stack in blocks.items() for layer, weight in enumerate(stack)
-            }
-            return {**layers, **grow_non_block(self.non_block.as_dict(), operators)}
+            growth = growth_by(self.operators.as_dict())
+            blocks, non_block = growth.blocks(self.blocks.as_dict()), growth.non_block(self.non_block.as_dict())
+            return model_of_parts(blocks, non_block, source)
 
         def step_flops(self) -> float:
             with FlopCounterMode(display=False) as counter, torch.no_grad():
@@ -197,59 +161,10 @@ def grown_model(
     return GrownModel()
 
 
-def grow_blocks(source: Mapping[str, Tensor], operators: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """All layers of the target's blocks, (L, ...), from all of the source's, (L1, ...), a component at a time."""
-    grown = {}
-    for name, layers in source.items():
-        module = name.removesuffix(".weight").removesuffix(".bias")
-        mixed = torch.einsum("lm,m...->l...", operators[f"depth/{name}"], layers)
-        if module in OUTPUTS:
-            mixed = extended(mixed, operators.get(f"width/{OUTPUTS[module]}"), axis=1)
-        if module in INPUTS and name.endswith("weight"):
-            mixed = extended(mixed, operators.get(f"width/{INPUTS[module]}"), axis=2)
-        grown[name] = mixed
-    return grown
-
-
-def grow_non_block(source: Mapping[str, Tensor], operators: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Embeddings, final norm and the head's inputs, which all belong to the residual stream."""
-    rows = operators.get("width/residual")
-    grown = {}
-    for name, tensor in source.items():
-        if name == "head.bias":
-            grown[name] = tensor
-        else:
-            grown[name] = extended(tensor, rows, axis=0 if name.startswith(("patch_embed", "norm")) else -1)
-    return grown
-
-
-def extended(tensor: Tensor, rows: Tensor | None, axis: int) -> Tensor:
-    """Adds channels that are mixtures of those that are there: [I; B] along one axis.
-
-    Args:
-        rows: B, (added, channels), or (L, added, channels) where the tensor's first axis is layers; None adds nothing.
-    """
-    if rows is None:
-        return tensor
-    channels = tensor.movedim(axis, -1)
-    equation = "...c,nc->...n" if rows.dim() == 2 else "l...c,lnc->l...n"
-    return torch.cat([channels, torch.einsum(equation, channels, rows)], dim=-1).movedim(-1, axis)
-
-
-def parts_of(component: str) -> list[str]:
-    """timm's fused qkv as three modules, as in the released code; others as they are."""
-    return [component.replace("qkv", part) for part in "qkv"] if "qkv" in component else [component]
-
-
-def apart(blocks: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Components (layers, ...) by timm's names, with query, key and value as modules of their own."""
-    split: dict[str, Tensor] = {}
-    for name, stack in blocks.items():
-        parts = parts_of(name)
-        split.update(zip(parts, stack.chunk(len(parts), dim=1), strict=True))
-    return split
-
-
-def fused(blocks: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
-    """The reverse of `apart`, for timm's names of a block's parameters."""
-    return {name: torch.cat([blocks[part] for part in parts_of(name)], dim=1) for name in names}
+def growth_by(operators: Mapping[str, Tensor]) -> Growth:
+    """Makes the growth of operators as `first_operators` draws them; inputs are grown by the operators of outputs."""
+    layers = {
+        name.removeprefix("depth/"): Mixture(each) for name, each in operators.items() if name.startswith("depth/")
+    }
+    width = {name.removeprefix("width/"): Added(rows) for name, rows in operators.items() if name.startswith("width/")}
+    return Growth(layers, outputs=width, inputs=width)

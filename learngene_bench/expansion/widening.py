@@ -20,7 +20,7 @@ def repetitions(index: Tensor) -> Tensor:
     return torch.bincount(index)[index]
 
 
-def opposed_noise(scalers: Tensor, columns: int, size: float, generator: Generator) -> Tensor:
+def opposed_noise(scalers: Tensor, index: Tensor, size: float, generator: Generator) -> Tensor:
     """Draws noise on widened scalers that tells the copies of a block apart, and cancels over them.
 
     Copies with the same numbers get the same gradients, so they would stay copies for as long as the model trains.
@@ -29,12 +29,16 @@ def opposed_noise(scalers: Tensor, columns: int, size: float, generator: Generat
 
     Args:
         scalers: (L, n, rows, columns) of a matrix.
-        columns: how many there were before they were repeated.
+        index: (columns,), the input that each column copies.
         size: root mean square of the noise over that of a layer's scalers.
     """
-    column = torch.arange(scalers.shape[-1])
-    sign = 1 - 2 * (column // columns % 2)
-    partner = column + sign * columns
+    column, count = torch.arange(len(index)), torch.bincount(index)
+    order = torch.argsort(index, stable=True)  # copies of one input one after another, in the order of columns
+    place = torch.empty_like(order).scatter_(0, order, column)
+    rank = place - (count.cumsum(0) - count)[index]  # of a column among the copies of its input
+    sign = 1 - 2 * (rank % 2)
+    has_partner = rank + sign < count[index]
+    partner = torch.where(has_partner, order[(place + sign).clamp(max=len(index) - 1)], column)
     drawn = torch.randn(scalers.shape, generator=generator).index_select(-1, torch.minimum(column, partner))
     root_mean_square = scalers.square().mean(dim=(-3, -2, -1), keepdim=True).sqrt()
-    return drawn * sign * (partner < len(column)) * size * root_mean_square
+    return drawn * sign * has_partner * size * root_mean_square

@@ -14,7 +14,7 @@ from learngene_bench.contracts.gene import NON_BLOCK, Gene
 from learngene_bench.contracts.initializer import Distiller, GeneRequest, Initializer
 from learngene_bench.expansion.algebra import Expansion
 from learngene_bench.expansion.block_genes import too_shallow_auxiliary
-from learngene_bench.expansion.widening import opposed_noise
+from learngene_bench.expansion.widening import opposed_noise, repeated
 from learngene_bench.methods.wave.layout import Layout, Part, components, over_relative_depth, widen_non_block
 from learngene_bench.models.weights import inherited_blocks, inherited_non_block, write_weights
 from learngene_bench.util.errors import UserError
@@ -198,8 +198,8 @@ class Wave(Initializer[WaveOptions]):
             widened = layout.widen(name, start, target.width, divide=self.options.width_scaling == "divide")
             scalers[name] = widened + self.options.noise * torch.randn(widened.shape, generator=generator)
             if self.options.width_noise and target.width > family.width and layout.is_matrix(name):
-                columns = layout.grid(name)[1]
-                scalers[name] += opposed_noise(widened, columns, self.options.width_noise, generator)
+                copied = repeated(layout.grid(name)[1], widened.shape[-1])
+                scalers[name] += opposed_noise(widened, copied, self.options.width_noise, generator)
         expansion = Expansion(learner, scalers, templates)
         made = expansion.names()
         # Parameters of the blocks that are not made of templates keep the target's base initialization.

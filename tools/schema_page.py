@@ -18,7 +18,7 @@ from typing import get_args
 from architecture import ROOT
 from pydantic import BaseModel
 
-from learngene_bench.schema import constants, leaderboard, manifest, progress, record, stage
+from learngene_bench.schema import constants, leaderboard, manifest, owner, progress, record, stage
 
 PAGE = ROOT / "docs" / "schema.md"
 
@@ -27,6 +27,7 @@ FILES: dict[str, tuple[type[BaseModel], ...]] = {
     "runs/KIND/FOLDER/result.json": (record.AncestorRecord, record.GeneRecord, record.CellRecord),
     "runs/KIND/FOLDER/failed.json": (record.Failure,),
     "runs/KIND/FOLDER/progress.json": (progress.Progress,),
+    "runs/KIND/FOLDER/owner-NUMBER.json": (owner.Owner,),
     "runs/plans/NAME.json": (manifest.Manifest,),
     "LEADERBOARD/records.jsonl": (leaderboard.PublishedStage,),
     "LEADERBOARD/plans.jsonl": (leaderboard.PublishedPlan,),

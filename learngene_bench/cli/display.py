@@ -37,6 +37,7 @@ class Display:
         self.live = Live(console=console, auto_refresh=False, transient=True) if on_terminal else None
         self.started = time.monotonic()
         self.reported: set[str] = set()
+        self.waited_for: set[str] = set()
         self.stopping = False
         self.work = {address: stage.flops or 1e9 for address, stage in stages.items()}
 
@@ -48,13 +49,16 @@ class Display:
             self.live.stop()
 
     def update(self, state: RunState) -> None:
-        """Prints a line for every stage that ended since the last call, and redraws the panel."""
+        """Prints a line for every stage that ended since the last call or is held elsewhere, and redraws the panel."""
         if self.live:
             self.live.start()  # not before: an executor may have something to say first
         for address in [*state.done, *state.failed]:
             if address not in self.reported and address not in state.reused:
                 self._report(self.stages[address], state)
             self.reported.add(address)
+        for address in state.held_elsewhere.keys() - state.done - self.waited_for:
+            self._report_holder(self.stages[address])
+            self.waited_for.add(address)
         if state.stopping and not self.stopping and not self.live:
             self.console.print(STOPPING)
         self.stopping = state.stopping
@@ -72,6 +76,13 @@ class Display:
                 self.console.print(self._folder(stage).read_failure().traceback or "", markup=False, soft_wrap=True)
             return
         self.console.print(f"{count} {escape(stage.label)}{self._measured(stage)}")
+
+    def _report_holder(self, stage: StageInfo) -> None:
+        """Prints who computes a stage that this run waits for, and how to end it."""
+        lease = self._folder(stage).current_lease()
+        if lease and lease.is_held():
+            text = f"waiting for {stage.label}: computed by {lease.words} ({lease.remedy})"
+            self.console.print(text, style="yellow", markup=False, soft_wrap=True)
 
     def _measured(self, stage: StageInfo) -> str:
         """Formats the primary metric of a finished stage."""

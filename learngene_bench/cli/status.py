@@ -83,6 +83,9 @@ def _view(found: Sequence[StageStatus], jobs: JobReport) -> Group:
     lines += [Text(note, style="yellow") for note in jobs.notes]
     if jobs.error:
         lines.append(Text(f"from the files alone: {jobs.error}", style="yellow"))
+    if any(one.state is StageState.RUNNING for one in found):
+        text = "kill PROCESS, on its machine, or lgbench cancel for a job, ends what should not run"
+        lines.append(Text(text, style="dim"))
     if any(one.state in (StageState.FAILED, StageState.LOST, StageState.CANCELLED) for one in found):
         lines.append(Text("lgbench logs CELL tells more, lgbench retry tries again", style="dim"))
     return Group(*lines)
@@ -95,7 +98,7 @@ def _words(one: StageStatus) -> str:
     left = seconds_left(one.progress)
     if one.state is StageState.RUNNING and left is not None:
         parts.append(f"{duration(left)} left in it")
-    if one.state in (StageState.LOST, StageState.CANCELLED):
+    if one.state in (StageState.RUNNING, StageState.LOST, StageState.CANCELLED):
         parts.append(one.message)
     return ", ".join(filter(None, parts))
 

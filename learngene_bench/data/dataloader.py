@@ -39,8 +39,6 @@ CHUNK_BYTES = 2**23
 """Most bytes that a process loads at a time; one image is more if it has to be."""
 PREFETCH = 8
 """Chunks that each process may be ahead of training."""
-PR_SET_PDEATHSIG = 1
-"""Constant of linux/prctl.h."""
 
 
 class LoadedImages(SplitImages):

@@ -34,7 +34,8 @@ def launch_command(
     """
     # -P: the code of this process, not that of another checkout in the current folder; torchrun itself starts without.
     python = [sys.executable, "-P", "-m"]
-    torchrun = [*python, "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "--no-python"]
+    launcher = "learngene_bench.distributed.torchrun" if tied else "torch.distributed.run"
+    torchrun = [*python, launcher, "--standalone", "--nproc-per-node", str(processes), "--no-python"]
     program = [*python, "learngene_bench.execution.rank", *(["--tied"] if tied else [])]
     return [*torchrun, *program, str(runs), kind, address, *(str(plugin) for plugin in plugins)]
 

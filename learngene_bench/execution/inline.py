@@ -46,6 +46,7 @@ class InlineExecutor(Executor):
                 work.watch(state)
                 outcome = work.compute_here(ready[0])
                 work.apply(state, ready[0].address, outcome)
+                work.watch(state)
                 if outcome.state == "stopped":  # by Ctrl-C, or because the user left a debugger
                     raise KeyboardInterrupt
                 state.block()

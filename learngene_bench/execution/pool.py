@@ -1,7 +1,8 @@
 """A pool of worker processes on this machine, each asked for one stage after another.
 
 `concurrent.futures` ends the whole pool when one worker is killed; here the stage that it computed is recorded as
-failed and a new worker takes its place. Workers end with this process, however it ends, as their input ends.
+failed and a new worker takes its place. Workers end with this process, however it ends, as their input ends; one that
+does not, as its method keeps the interpreter to itself, is killed.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import selectors
+import signal
 import subprocess
 import sys
 import time
@@ -20,6 +22,9 @@ from typing import Any
 from learngene_bench.contracts.executor import Outcome, StageInfo
 from learngene_bench.execution.resources import PoolConfig, WorkerSlot
 from learngene_bench.util.signals import IGNORED, blocked
+
+PARTING_SECONDS = 5.0
+"""Time that workers have to end by themselves."""
 
 
 class Pool:
@@ -40,8 +45,12 @@ class Pool:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for worker in {*self.idle, *self.busy.values()}:
-            worker.end()
+        workers = {*self.idle, *self.busy.values()}
+        for worker in workers:
+            worker.close()
+        limit = time.monotonic() + PARTING_SECONDS
+        for worker in workers:
+            worker.end(limit)
         self.selector.close()
 
     def free(self) -> int:
@@ -119,9 +128,17 @@ class _Worker:
         code = self.process.wait()
         return f"was killed by signal {-code}" if code < 0 else f"ended with exit status {code}"
 
-    def end(self) -> None:
-        """Closes the worker's input, which ends it at once."""
+    def close(self) -> None:
+        """Closes the worker's input, which ends it at once if it can."""
         with suppress(BrokenPipeError):
             self.input.close()
         self.output.close()
-        self.process.wait()
+
+    def end(self, limit: float) -> None:
+        """Waits for the worker's end, and kills it with all that it has started at `limit` (`time.monotonic`)."""
+        try:
+            self.process.wait(max(0.0, limit - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()

@@ -29,6 +29,7 @@ from learngene_bench.distributed.world import join, world
 from learngene_bench.schema.constants import STAGE_KINDS
 from learngene_bench.util import interrupt
 from learngene_bench.util.errors import UserError
+from learngene_bench.util.signals import end_with_parent
 
 
 def main(arguments: list[str]) -> int:
@@ -44,6 +45,7 @@ def main(arguments: list[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: interrupt.request_stop())
     if options.tied:
+        end_with_parent()
         threading.Thread(target=_end_with_input, daemon=True).start()
     join()
     state, error = _compute(options.runs, options.kind, options.address, options.plugins)

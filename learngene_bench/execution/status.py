@@ -134,7 +134,7 @@ def _state(
         owner = lease.owner if lease else None
         if owner and owner.job and not jobs.error and owner.job not in jobs.live:
             return StageState.LOST, _end_of_job(owner.job, jobs)
-        return StageState.RUNNING, owner.place if owner else ""
+        return StageState.RUNNING, lease.words if lease else ""
     if job and job in jobs.live:
         status = jobs.live[job]
         return StageState.QUEUED, status.reason if status.state == "PENDING" else ""

@@ -4,7 +4,8 @@
 
 It reads one JSON object per line (`{"kind": ..., "address": ...}`) and answers with one, an `Outcome`. `{"stop": true}`
 makes it save a checkpoint and answer "stopped". It lives exactly as long as its parent: it ends when its standard input
-ends, in the middle of a stage too, whose checkpoint the next run finds.
+ends, in the middle of a stage too, whose checkpoint the next run finds. Nothing else is written to its standard output:
+what is printed outside of a stage, as by a plugin that is imported, goes to the log of the workers.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ Compute = Callable[[str, str], dict[str, Any]]
 
 def main(arguments: list[str]) -> None:
     signals.ignore()
+    signals.end_with_parent()
     answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
     requests: queue.Queue[dict[str, Any]] = queue.Queue()
     threading.Thread(target=_read, args=(requests,), daemon=True).start()
 

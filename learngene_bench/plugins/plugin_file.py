@@ -9,6 +9,7 @@ import re
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -54,7 +55,8 @@ def load_plugin(path: Path) -> PluginFile:
     sys.modules[module_name] = module
     before = set(sys.modules)
     try:
-        spec.loader.exec_module(module)
+        with redirect_stdout(sys.stderr):  # standard output is for what a command answers, also as JSON
+            spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         trace = traceback.extract_tb(error.__traceback__)
         frames = [frame for frame in trace if Path(frame.filename).resolve() == path.resolve()]

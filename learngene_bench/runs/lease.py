@@ -14,20 +14,22 @@ lifetime first, and status would call a dead process running.
 
 from __future__ import annotations
 
-import json
 import os
 import platform
+import re
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from learngene_bench.contracts.executor import JOB_VARIABLE
+from learngene_bench.schema.owner import Owner
 from learngene_bench.util import interrupt
-from learngene_bench.util.files import unwritable, write_json
-from learngene_bench.util.processes import pid_namespace, start_ticks
+from learngene_bench.util.durations import duration
+from learngene_bench.util.files import open_file, unwritable, write_text
+from learngene_bench.util.processes import is_suspended, pid_namespace, start_ticks
 
 HEARTBEAT_SECONDS = 10.0
 """Time between two heartbeats."""
@@ -36,37 +38,14 @@ STALE_SECONDS = 120.0
 
 Longer than clients of a network file system cache file times, and than clocks of one cluster differ.
 """
+SILENT_SECONDS = 6 * HEARTBEAT_SECONDS
+"""Time without a heartbeat after which people are told of it."""
 
 _PREFIX = "owner-"
+_NAME = re.compile(rf"{_PREFIX}\d{{6}}\.json")
 
-
-@dataclass(frozen=True)
-class Owner:
-    """A process that computes a stage.
-
-    Attributes:
-        pid_namespace: the set of process ids that `pid` is one of: one boot of one machine, one container on it.
-        start_ticks: start of the process, in its machine's ticks, as process ids are used again.
-        job: id of the scheduler's job that it works for, if any.
-    """
-
-    host: str
-    pid_namespace: str
-    pid: int
-    start_ticks: str
-    job: str | None = None
-    released: bool = False
-
-    def is_dead(self) -> bool | None:
-        """Returns None if this machine cannot see the process."""
-        if self.pid_namespace != pid_namespace():
-            return None
-        return start_ticks(self.pid) != self.start_ticks
-
-    @property
-    def place(self) -> str:
-        """Names the process for people."""
-        return f"process {self.pid} on {self.host}" + (f", job {self.job}" if self.job else "")
+_seen: dict[Path, tuple[float, float]] = {}
+"""Heartbeats from the future by file, with the time (`time.monotonic`) at which this process first saw each."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +69,57 @@ class Lease:
         """Returns True if the owner is at work, as far as this machine can tell."""
         if self.owner and self.owner.released:
             return False
-        dead = self.owner.is_dead() if self.owner else None
-        return time.time() - self.heartbeat < STALE_SECONDS if dead is None else not dead
+        dead = is_dead(self.owner) if self.owner else None
+        return self._shows_life() if dead is None else not dead
+
+    def _shows_life(self) -> bool:
+        """Judges an owner that this machine cannot see by its heartbeat."""
+        age = time.time() - self.heartbeat
+        if age > -STALE_SECONDS:
+            return age < STALE_SECONDS
+        # From the future: a wrong clock. It is believed as long as it changes while this process looks on.
+        heartbeat, first_seen = _seen.get(self.path, (None, 0.0))
+        if heartbeat != self.heartbeat:
+            first_seen = time.monotonic()
+            _seen[self.path] = self.heartbeat, first_seen
+        return time.monotonic() - first_seen < STALE_SECONDS
+
+    @property
+    def words(self) -> str:
+        """Names the owner for people, since when it has the stage, and what is strange about it."""
+        if self.owner is None:
+            return f"a process that {self.path} does not name"
+        parts = [place(self.owner)]
+        if self.owner.since is not None:
+            parts.append(f"since {time.strftime('%Y-%m-%d %H:%M', time.localtime(self.owner.since))}")
+        silent = time.time() - self.heartbeat
+        if self.owner.pid_namespace == pid_namespace() and is_suspended(self.owner.pid):
+            parts.append("suspended")
+        elif silent > SILENT_SECONDS:
+            parts.append(f"without a sign of life for {duration(silent)}")
+        return ", ".join(parts)
+
+    @property
+    def remedy(self) -> str:
+        """Says how to end the owner."""
+        if self.owner is None:
+            return f"delete {self.path} if none is at work"
+        if self.owner.job:
+            return f"lgbench cancel ends its job {self.owner.job}"
+        here = self.owner.pid_namespace == pid_namespace()
+        return f"kill -9 {self.owner.pid}{'' if here else f' on {self.owner.host}'} ends it"
+
+
+def is_dead(owner: Owner) -> bool | None:
+    """Returns None if this machine cannot see the process."""
+    if owner.pid_namespace != pid_namespace():
+        return None
+    return start_ticks(owner.pid) != owner.start_ticks
+
+
+def place(owner: Owner) -> str:
+    """Names a process for people."""
+    return f"process {owner.pid} on {owner.host}" + (f", job {owner.job}" if owner.job else "")
 
 
 def current_lease(folder: Path, names: Sequence[str] | None = None) -> Lease | None:
@@ -101,20 +129,22 @@ def current_lease(folder: Path, names: Sequence[str] | None = None) -> Lease | N
         names: the folder's files, if they are known already.
     """
     try:
-        numbered = [name for name in (os.listdir(folder) if names is None else names) if name.startswith(_PREFIX)]
+        numbered = [name for name in (os.listdir(folder) if names is None else names) if _NAME.fullmatch(name)]
     except FileNotFoundError:
         return None
     if not numbered:
         return None
     path = folder / max(numbered)
     try:
-        with path.open(encoding="utf-8") as stream:  # opening makes a network file system ask for the time anew
+        with open_file(path) as stream:  # opening makes a network file system ask for the time anew
             heartbeat = os.fstat(stream.fileno()).st_mtime
-            return Lease(path, Owner(**json.load(stream)), heartbeat)
+            return Lease(path, Owner.model_validate_json(stream.read()), heartbeat)
     except FileNotFoundError:  # released with the stage done, or replaced by a newer one
         return None
-    except (ValueError, TypeError):
+    except ValueError:
         return Lease(path, None, heartbeat)
+    except OSError:  # no file, or one that this user may not read
+        return Lease(path, None, time.time())
 
 
 @contextmanager
@@ -145,7 +175,7 @@ def _take(folder: Path) -> Path | None:
     path = folder / f"{_PREFIX}{(last.number if last else 0) + 1:06}.json"
     try:
         with path.open("x", encoding="utf-8") as stream:
-            json.dump(asdict(_this_process()), stream)
+            stream.write(_this_process().model_dump_json())
     except FileExistsError:
         return None
     except OSError as error:
@@ -162,7 +192,7 @@ def _release(path: Path) -> None:
             old.unlink(missing_ok=True)
     else:
         with suppress(Exception):  # a full disk: the process ends soon, which says the same
-            write_json(path, asdict(replace(_this_process(), released=True)))
+            write_text(path, _this_process().model_copy(update={"released": True}).model_dump_json())
 
 
 class _Heartbeat(threading.Thread):
@@ -176,7 +206,7 @@ class _Heartbeat(threading.Thread):
         while not self.over.wait(HEARTBEAT_SECONDS):
             with suppress(OSError):  # a file system that is away for a moment
                 names = os.listdir(self.path.parent)
-                if max((name for name in names if name.startswith(_PREFIX)), default="") != self.path.name:
+                if max(filter(_NAME.fullmatch, names), default="") != self.path.name:
                     self.lost = True
                     interrupt.request_stop(save=False)
                     return
@@ -189,4 +219,11 @@ class _Heartbeat(threading.Thread):
 
 def _this_process() -> Owner:
     pid = os.getpid()
-    return Owner(platform.node(), pid_namespace(), pid, start_ticks(pid) or "", os.environ.get(JOB_VARIABLE))
+    return Owner(
+        host=platform.node(),
+        pid_namespace=pid_namespace(),
+        pid=pid,
+        start_ticks=start_ticks(pid) or "",
+        job=os.environ.get(JOB_VARIABLE),
+        since=time.time(),
+    )

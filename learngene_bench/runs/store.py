@@ -34,7 +34,7 @@ from learngene_bench.schema.progress import Progress
 from learngene_bench.schema.record import RECORDS, AncestorRecord, CellRecord, Failure, GeneRecord, Record
 from learngene_bench.schema.stage import Execution, StageFile
 from learngene_bench.util.errors import DamagedFile, UserError
-from learngene_bench.util.files import write_text
+from learngene_bench.util.files import read_bytes, write_text
 
 _Record = TypeVar("_Record", AncestorRecord, GeneRecord, CellRecord)
 
@@ -143,7 +143,7 @@ class StageFolder:
     def read_progress(self) -> Progress | None:
         """Reads how far the stage is; None when it has not said so yet."""
         try:
-            return Progress.model_validate_json(self.progress.read_bytes())
+            return Progress.model_validate_json(read_bytes(self.progress))
         except (OSError, ValueError):
             return None
 

@@ -10,6 +10,7 @@
     record      result.json and failed.json
     manifest    plans/*.json: what a run intended
     progress    progress.json: how far a stage is
+    owner       owner-NUMBER.json: the process that computes a stage
     leaderboard records.jsonl, plans.jsonl: the stages and plans of a leaderboard, a line each
 
 These types are the only writers and readers of the files.

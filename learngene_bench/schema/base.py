@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from learngene_bench.schema.constants import SCHEMA_VERSION
 from learngene_bench.util.errors import DamagedFile, UserError
-from learngene_bench.util.files import json_text, write_text
+from learngene_bench.util.files import json_text, read_bytes, write_text
 
 Scalar = str | int | float | bool | None
 """A value that JSON holds without nesting."""
@@ -114,7 +114,7 @@ def read(kind: type[_File], path: Path) -> _File:
         UserError: the file cannot be read, or is of another schema version.
     """
     try:
-        content = path.read_bytes()
+        content = read_bytes(path)
     except (FileNotFoundError, NotADirectoryError):
         raise
     except OSError as error:

@@ -19,6 +19,7 @@ from learngene_bench.schema.manifest import Manifest
 from learngene_bench.schema.record import AncestorRecord, CellRecord, Failure, GeneRecord, Record
 from learngene_bench.schema.stage import StageFile
 from learngene_bench.util.errors import DamagedFile, UserError
+from learngene_bench.util.files import read_bytes
 
 RECORDS, PLANS = "records.jsonl", "plans.jsonl"
 
@@ -178,7 +179,7 @@ def _text(lines: Sequence[File]) -> str:
 
 def _read(kind: type[_Line], path: Path) -> list[_Line]:
     try:
-        lines = path.read_bytes().removesuffix(b"\n").split(b"\n")
+        lines = read_bytes(path).removesuffix(b"\n").split(b"\n")
     except FileNotFoundError:
         return []
     except OSError as error:

@@ -6,12 +6,15 @@ into the folder removes it.
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import io
 import json
 import os
 import re
 import secrets
 import shutil
+import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -105,6 +108,25 @@ def readable(path: os.PathLike[str]) -> Iterator[None]:
         raise UserError(f"{os.fspath(path)}: cannot be read: {error.strerror}") from error
 
 
+def open_file(path: os.PathLike[str]) -> io.BufferedReader:
+    """Opens a regular file for reading.
+
+    Raises:
+        OSError: it cannot be opened, or is something else: a pipe, for example, would keep its reader waiting for ever.
+    """
+    stream = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        stream.close()
+        raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
+    return stream
+
+
+def read_bytes(path: os.PathLike[str]) -> bytes:
+    """Reads a regular file; errors are those of `open_file`."""
+    with open_file(path) as stream:
+        return stream.read()
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Writes bytes completely or not at all.
 
@@ -139,6 +161,6 @@ def address_of(value: Any) -> str:
 
 
 def file_hash(path: Path) -> str:
-    """Returns the SHA-256 of a file's content, 64 hexadecimal digits."""
-    with path.open("rb") as stream:
+    """Returns the SHA-256 of a file's content, 64 hexadecimal digits; errors are those of `open_file`."""
+    with open_file(path) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

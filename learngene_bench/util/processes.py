@@ -37,6 +37,14 @@ def start_ticks(pid: int) -> str | None:
     return ""
 
 
+def is_suspended(pid: int) -> bool:
+    """Returns True if a process of this machine is stopped, as by Ctrl-Z."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "Tt"
+    except OSError:
+        return False
+
+
 def process_tag() -> str:
     """Names this process for names of files: `3f9ac2d1-4711-98765`."""
     pid = os.getpid()

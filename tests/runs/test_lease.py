@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -81,6 +82,73 @@ def test_another_machine_is_believed_while_there_are_heartbeats(tmp_path: Path) 
         assert held
         with acquire(tmp_path) as again:
             assert not again
+
+
+def test_a_heartbeat_from_the_future_is_believed_as_long_as_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A claim dated in the year 2100, from a wrong clock or from somebody else, blocks nobody until then."""
+    elsewhere(tmp_path, age=-(2.3e9))
+    with acquire(tmp_path) as held:
+        assert not held
+    monkeypatch.setattr(lease, "STALE_SECONDS", 0.2)
+    time.sleep(0.3)
+    elsewhere(tmp_path, age=-(2.3e9) - 1)  # it has a heartbeat
+    with acquire(tmp_path) as held:
+        assert not held
+    time.sleep(0.3)
+    with acquire(tmp_path) as held:
+        assert held
+
+
+def test_a_suspended_owner_is_named_with_how_to_end_it(tmp_path: Path) -> None:
+    process = holder(tmp_path)
+    try:
+        assert answer(process)
+        os.kill(process.pid, signal.SIGSTOP)
+        os.waitpid(process.pid, os.WUNTRACED)
+        found = current_lease(tmp_path)
+        assert found
+        assert found.is_held()
+        assert found.words.startswith(f"process {process.pid} on {platform.node()}, since {time.strftime('%Y-')}")
+        assert found.words.endswith(", suspended")
+        assert found.remedy == f"kill -9 {process.pid} ends it"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_an_owner_elsewhere_that_is_silent_is_named(tmp_path: Path) -> None:
+    elsewhere(tmp_path, age=0.9 * lease.STALE_SECONDS)
+    found = current_lease(tmp_path)
+    assert found
+    assert found.words == "process 4242 on node17, job 12_3, without a sign of life for 2 min"
+    assert found.remedy == "lgbench cancel ends its job 12_3"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"host": "h", "pid_namespace": "", "pid": "../../etc/passwd", "start_ticks": ""}',
+        b'{"host": "h", "pid_namespace": "", "pid": 1e400, "start_ticks": ""}',
+        b'{"host": ["h"], "pid_namespace": {}, "pid": true, "start_ticks": null, "released": 3}',
+        b"[" * 100_000,
+        b"9" * 10_000,
+        b"null",
+        b"\xff\xfe",
+        None,
+    ],
+)
+def test_any_content_of_its_file_is_a_claim_that_ends(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "owner-000001.json"
+    path.write_bytes(content) if content is not None else os.mkfifo(path)
+    (tmp_path / "owner-last.json").write_text("no number")
+    with acquire(tmp_path) as held:
+        assert not held
+    if content is not None:
+        os.utime(path, (1, 1))
+        with acquire(tmp_path) as held:
+            assert held
 
 
 def test_a_lease_that_cannot_be_read_is_old_or_young_like_others(tmp_path: Path) -> None:

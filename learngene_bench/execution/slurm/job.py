@@ -57,6 +57,7 @@ class StagesJob:
         last_progress: fingerprint of the stages' progress when the job was last requeued.
         requeues: number of times it was requeued in a row without progress.
         reported: addresses of the stages whose end was printed.
+        waited_for: addresses of the stages of which it was printed that another process computes them.
     """
 
     runs: Path
@@ -70,6 +71,7 @@ class StagesJob:
     last_progress: str = ""
     requeues: int = 0
     reported: set[str] = field(default_factory=set)
+    waited_for: set[str] = field(default_factory=set)
 
     def __call__(self) -> None:
         """Computes the stages; called by submitit on the node."""
@@ -105,13 +107,18 @@ class StagesJob:
                 received.exit_as_asked()
 
     def _report(self, state: RunState) -> None:
-        """Prints a line for every stage that has ended."""
+        """Prints a line for every stage that has ended, or is computed by another process."""
         self.reported |= state.reused
         for address in [*state.done, *state.failed]:
             if address not in self.reported:
                 error = state.failed.get(address)
                 _log(f"{state.stages[address].label}: {f'failed: {error}' if error else 'done'}")
                 self.reported.add(address)
+        for address in state.held_elsewhere.keys() - self.waited_for:
+            stage = state.stages[address]
+            lease = Runs(self.runs).folder(stage.kind, address).current_lease()
+            _log(f"waiting for {stage.label}{f': computed by {lease.words}' if lease else ''}")
+            self.waited_for.add(address)
 
     def _compute_together(self, stages: list[StageInfo]) -> None:
         """Computes one stage after the other with all tasks of the job, each of which calls this.

@@ -1,7 +1,8 @@
-"""Options of `lgbench run` that belong to executors, made from the fields of their `Options`.
+"""Options of `lgbench run` and `retry` that belong to executors, made from the fields of their `Options`.
 
 A field `per_gpu` becomes `--per-gpu`; its description becomes the help text. An option that several executors have is
-listed once. Where a verb has an option of that name, the executor's name is added: `set` of `slurm` is `--set-slurm`.
+listed once. Where `run` or the verb has an option of that name, the executor's name is added: `set` of `slurm` is
+`--set-slurm`.
 Values are validated by the executor's `Options`, so that a range or a format is stated in one place.
 """
 
@@ -64,7 +65,7 @@ def add_executor_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Replaces the `**given` of a command by the options of all executors; to be used as a decorator."""
     signature = inspect.signature(command, eval_str=True)
     common = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
-    taken = {name for parameter in common for name in (parameter.name, *_declared(parameter))}
+    taken = {"set", *(name for parameter in common for name in (parameter.name, *_declared(parameter)))}
     options = _options([kind for kind in EXECUTORS.usable() if kind.name not in RESERVED], taken)
     command.__signature__ = signature.replace(  # type: ignore[attr-defined]
         parameters=[*common, *(option.as_parameter() for option in options.values())]

@@ -12,6 +12,8 @@ from learngene_bench.execution.status import planned_stages, stage_statuses
 from learngene_bench.runs.leaderboard import open_runs
 from learngene_bench.runs.listing import list_stages
 from learngene_bench.runs.lookup import find_one
+from learngene_bench.util.errors import UserError
+from learngene_bench.util.files import read_bytes
 
 
 def logs(cell: common.StageArgument, runs: common.RunsOption = Path("runs")) -> None:
@@ -32,7 +34,19 @@ def logs(cell: common.StageArgument, runs: common.RunsOption = Path("runs")) -> 
 
 
 def _print(console: Console, path: Path) -> None:
-    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    text = _text(path)
     console.print(f"[dim]{path}{'' if text else ': nothing'}[/]", soft_wrap=True)
     if text:
         console.print(text, end="" if text.endswith("\n") else "\n", markup=False, soft_wrap=True)
+
+
+def _text(path: Path) -> str:
+    """Reads a log; a link is not followed, as it might show any file as the log of a stage."""
+    if path.is_symlink():
+        raise UserError(f"{path}: a symbolic link, which is not followed")
+    try:
+        return read_bytes(path).decode("utf-8", "replace")
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error

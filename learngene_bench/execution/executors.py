@@ -9,7 +9,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,24 +26,40 @@ RESERVED = frozenset({*STAGE_KINDS, "plans", "report"})
 """Folders of a runs folder, which an executor's own folder must not be."""
 
 
-def make_executor(name: str, given: Mapping[str, Any], *, use_site_file: bool = True) -> Executor:
+def make_executor(name: str, given: Mapping[str, Any], recorded: Mapping[str, Any] | None = None) -> Executor:
     """Makes an executor.
 
     Args:
         given: its options; they come before those of the site file.
+        recorded: options that a runs folder names. They come before the site file's too, but only numbers and plain
+            words are taken from there; anything else might be run as a command, and has to come from the user.
 
     Raises:
-        UserError: an unknown executor, a wrong option, a damaged site file.
+        UserError: an unknown executor, a wrong option, a damaged site file, a recorded option that the user must give.
     """
     kind = executor_class(name)
-    values: dict[str, Any] = {}
-    if use_site_file:
-        values = _site_table(name)
-        build_options(kind.Options, values, f"{site_file()} [{name}]")
+    values = _site_table(name)
+    build_options(kind.Options, values, f"{site_file()} [{name}]")
     for option, value in given.items():
         known = values.get(option)
         values[option] = {**known, **value} if isinstance(known, dict) and isinstance(value, Mapping) else value
+    for option, value in (recorded or {}).items():
+        if option in given or values.get(option) == value:
+            continue
+        if not _is_data(value):
+            raise UserError(
+                f"--executor {name}: the runs folder names {option} = {json.dumps(value)}, which might be run as a "
+                f"command: if you trust it, give {option} yourself, as an option or in {site_file()}"
+            )
+        values[option] = value
     return kind(build_options(kind.Options, values, f"--executor {name}"))
+
+
+def _is_data(value: object) -> bool:
+    """Returns True for a number, a switch and a plain word, which no shell and no scheduler takes for a command."""
+    if isinstance(value, str):
+        return re.fullmatch(r"[\w.:,+=-]{1,64}", value, re.ASCII) is not None
+    return value is None or isinstance(value, bool | int | float)
 
 
 def executor_class(name: str) -> type[Executor]:

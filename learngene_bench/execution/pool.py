@@ -21,6 +21,7 @@ from typing import Any
 
 from learngene_bench.contracts.executor import Outcome, StageInfo
 from learngene_bench.execution.resources import PoolConfig, WorkerSlot
+from learngene_bench.util.files import open_log
 from learngene_bench.util.signals import IGNORED, blocked
 
 PARTING_SECONDS = 5.0
@@ -100,7 +101,7 @@ class Pool:
 class _Worker:
     def __init__(self, command: Sequence[str], slot: WorkerSlot, environment: dict[str, str], log: Path) -> None:
         self.slot = slot
-        with log.open("a") as errors, blocked(IGNORED):
+        with open_log(log) as errors, blocked(IGNORED):
             self.process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,

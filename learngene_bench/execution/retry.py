@@ -1,18 +1,23 @@
-"""Rebuilds the work of failed and lost stages from their files, for `lgbench retry`."""
+"""Rebuilds the work of failed and lost stages from their files, for `lgbench retry`.
+
+The files may be those of somebody else. They say what is computed, but no code is run because they name it: plugins and
+whatever an executor might take for a command come from the user (`make_executor`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from learngene_bench.config.preset import Compute
 from learngene_bench.execution.status import StageState, StageStatus
 from learngene_bench.planning.plan import Stage
+from learngene_bench.plugins.registry import Registry
 from learngene_bench.runs.store import Runs, stage_of
 from learngene_bench.schema.manifest import PlannedStage
-from learngene_bench.schema.stage import StageFile
+from learngene_bench.schema.stage import CellConfig, GeneConfig, StageFile
+from learngene_bench.util.errors import UserError
 from learngene_bench.util.files import canonical
 
 RETRIED = frozenset({StageState.FAILED, StageState.LOST, StageState.CANCELLED, StageState.INTERRUPTED})
@@ -30,7 +35,6 @@ class RetryBatch:
 
     executor: str
     executor_options: Mapping[str, Any]
-    plugins: Sequence[Path]
     compute: Compute
     command: Sequence[str]
     stages: Mapping[str, Stage]
@@ -81,8 +85,26 @@ def _batch(runs: Runs, members: Sequence[PlannedStage], file: StageFile) -> Retr
     return RetryBatch(
         executor=file.execution.executor,
         executor_options=file.execution.executor_options,
-        plugins=[Path(path) for path in file.execution.plugins],
         compute=file.compute,
         command=file.execution.command,
         stages={address: replace(stage_of(file), flops=flops.get(address, 0.0)) for address, file in files.items()},
     )
+
+
+def check_plugins(runs: Runs, batches: Sequence[RetryBatch], registry: Registry) -> None:
+    """Checks that the user has given the plugin files whose methods are needed.
+
+    Raises:
+        UserError: naming one that is not there, and the file that the runs folder names.
+    """
+    for batch in batches:
+        for address, stage in batch.stages.items():
+            if not isinstance(stage.config, GeneConfig | CellConfig) or stage.config.method.source_hash is None:
+                continue
+            method, label = stage.config.method, stage.label
+            if method.name not in registry.names() or registry.get(method.name).source_hash != method.source_hash:
+                named = ", ".join(runs.folder(stage.kind, address).read_config().execution.plugins) or "no file"
+                raise UserError(
+                    f"{label}: {method.name} is defined in a plugin file; the runs folder names {named}, whose code "
+                    "runs only if you give it (--plugin FILE)"
+                )

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from learngene_bench.util import interrupt, signals
 from learngene_bench.util.errors import UserError
+from learngene_bench.util.files import open_log
 
 if TYPE_CHECKING:
     from learngene_bench.runs.store import Runs
@@ -89,7 +90,7 @@ def _read(requests: queue.Queue[dict[str, Any]]) -> None:
 def output_to(log: Path) -> Iterator[None]:
     """Redirects the output of methods and libraries, also from C, to the stage's log."""
     saved = os.dup(1), os.dup(2)
-    with log.open("a") as stream:
+    with open_log(log) as stream:
         os.dup2(stream.fileno(), 1)
         os.dup2(stream.fileno(), 2)
         try:

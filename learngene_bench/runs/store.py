@@ -118,8 +118,18 @@ class StageFolder:
         return State.INTERRUPTED if begun else State.WAITING
 
     def acquire(self) -> AbstractContextManager[bool]:
-        """Takes the stage for this process; yields False if another process holds it."""
+        """Takes the stage for this process; yields False if another process holds it.
+
+        Raises:
+            UserError: the folder is a link, or cannot be written to.
+        """
+        self._check_own()
         return acquire(self.path)
+
+    def _check_own(self) -> None:
+        """Raises `UserError` if the folder is a link: what is written and deleted would be somewhere else."""
+        if self.path.is_symlink():
+            raise UserError(f"{self.path}: a symbolic link, which is not followed; put the folder itself there")
 
     def current_lease(self) -> Lease | None:
         """Returns the lease of the process that computes the stage, or computed it last."""
@@ -156,6 +166,7 @@ class StageFolder:
 
         Deletes the checkpoints as well (they may be the cause), unless the process died.
         """
+        self._check_own()
         if not self.read_failure().died:
             shutil.rmtree(self.checkpoints, ignore_errors=True)
         self.failed.unlink()

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from learngene_bench.util.errors import UserError
 from learngene_bench.util.processes import has_ended, process_tag
@@ -119,6 +119,21 @@ def open_file(path: os.PathLike[str]) -> io.BufferedReader:
         stream.close()
         raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
     return stream
+
+
+def open_log(path: Path) -> TextIO:
+    """Opens a file to add text to its end; makes it if it is not there.
+
+    Raises:
+        UserError: it cannot be written, or is something else than a file, such as a link to one elsewhere.
+    """
+    try:
+        descriptor = os.open(
+            path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666
+        )
+    except OSError as error:
+        raise unwritable(path, error) from error
+    return os.fdopen(descriptor, "a", encoding="utf-8")
 
 
 def read_bytes(path: os.PathLike[str]) -> bytes:

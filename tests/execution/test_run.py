@@ -147,7 +147,8 @@ def test_a_worker_that_dies_is_a_failure_of_its_stage_alone(preset: Path, tmp_pa
 def test_a_method_that_fails_stops_nobody_else(preset: Path, tmp_path: Path) -> None:
     runs, plugin = tmp_path / "runs", tmp_path / "mine.py"
     plugin.write_text(PLUGIN.format(body="raise ValueError('six is\\ntoo deep')"))
-    arguments = ["-m", "mine,he", "--plugin", str(plugin)]
+    plugins = ["--plugin", str(plugin)]
+    arguments = ["-m", "mine,he", *plugins]
     first = run_here(preset, runs, *arguments, status=1)
     assert "mine micro depth 6 seed 0: ValueError: six is" in first.stdout
     assert "Traceback" not in first.stdout + first.stderr
@@ -165,7 +166,7 @@ def test_a_method_that_fails_stops_nobody_else(preset: Path, tmp_path: Path) -> 
         in lgbench_here("logs", "micro", "--runs", str(runs), status=2).stderr
     )
     assert "1 failed" in lgbench_here("status", "--runs", str(runs)).stdout
-    assert "failed    mine micro depth 6" in lgbench_here("retry", "--runs", str(runs), status=1).stdout
+    assert "failed    mine micro depth 6" in lgbench_here("retry", "--runs", str(runs), *plugins, status=1).stdout
     assert "nothing of that failed" in lgbench_here("retry", "he 4", "--runs", str(runs), status=2).stderr
     plugin.write_text(PLUGIN.format(body="pass"))
     fixed = run_here(preset, runs, *arguments)

@@ -38,7 +38,9 @@ def test_an_executor_is_one_file(installed: Any, tmp_path: Path) -> None:
     )
     assert execution["plugins"] == [str(plugin)]
 
-    again = lgbench("retry", "mine 6", "--runs", "runs", status=1).stdout  # by the same executor, with its options
+    mine = ["retry", "mine 6", "--runs", "runs", "--plugin", "mine.py"]
+    assert 'the runs folder names exports = {"COLOUR": "green"}' in lgbench(*mine, status=2).stderr
+    again = lgbench(*mine, "--exports", "COLOUR=green", status=1).stdout  # by the same executor
     assert "failed    mine micro depth 6 seed 0: ValueError: too deep" in again
     script = next((tmp_path / "runs" / "queue").glob(f"{config.parent.name}*.log"))
     assert script.read_text().count("green") == 2

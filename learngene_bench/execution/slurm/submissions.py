@@ -16,13 +16,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from learngene_bench.schema import base
 from learngene_bench.schema.base import Address, Document, File, Text
 from learngene_bench.schema.provenance import SourceCode
 from learngene_bench.util import source_code
 from learngene_bench.util.files import write_json
+
+JobId = Annotated[str, Field(pattern=r"^\d+(_\d+)?$")]
+"""Id of a job, 123 or 123_4; part of names of files, and a word of scancel."""
 
 
 class SubmittedArray(Document):
@@ -37,7 +42,7 @@ class SubmittedArray(Document):
 
     name: Text
     minutes: int | None
-    jobs: tuple[Text, ...]
+    jobs: tuple[JobId, ...]
     stages: tuple[tuple[Address, ...], ...]
 
 

@@ -7,27 +7,22 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from learngene_bench.config.section import Section
-from learngene_bench.contracts.gene import Gene
 from learngene_bench.expansion.growth import INPUTS, copied_units, growth_by_copies, model_of_parts, parts_of_model
-from learngene_bench.expansion.source_genes import SourceInitializer, write_grown
+from learngene_bench.expansion.source_genes import ViTGrowth, ViTGrowthOptions
 from learngene_bench.expansion.widening import opposed_noise, repeated
 from learngene_bench.models.vit import ViTSpec
 from learngene_bench.util.lazy import torch
 
 if TYPE_CHECKING:
-    from torch import Generator, Tensor, nn
+    from torch import Tensor
 
     from learngene_bench.contracts.context import Context
 
 Rule = Literal["hypercloning", "fpi", "aki"]
 
 
-class Net2NetOptions(Section):
+class Net2NetOptions(ViTGrowthOptions):
     rule: Rule = Field("hypercloning", description="units that are copied; see the method's description")
-    source_depth: int | None = Field(
-        None, ge=1, description="layers of the trained model that is grown; the target's when not given"
-    )
     noise: float = Field(
         0.316,
         ge=0,
@@ -35,7 +30,7 @@ class Net2NetOptions(Section):
     )
 
 
-class Net2Net(SourceInitializer[Net2NetOptions, ViTSpec]):
+class Net2Net(ViTGrowth[Net2NetOptions]):
     """Width growth by copies (Chen et al., 2016): unit j of the target copies unit g(j) of the source.
 
     Units are channels of the residual stream, whole heads, and hidden units. Outputs are copied; what reads a unit is
@@ -67,20 +62,11 @@ class Net2Net(SourceInitializer[Net2NetOptions, ViTSpec]):
     Options = Net2NetOptions
 
     def supports(self, target: ViTSpec, base: ViTSpec) -> str | None:
-        source = self.source(target, base)
-        if target.width < base.width:
-            return f"narrower than its source of width {base.width}"
-        if target.head_dimension != base.head_dimension:
-            return f"its source has heads of dimension {base.head_dimension}"
         if target.hidden * base.width != base.hidden * target.width:
             return f"its source has an MLP of ratio {base.mlp_ratio:g}"
-        if target.depth < source.depth:
-            return f"its source has {source.depth} layers"
-        if (target.depth, target.width) == (source.depth, source.width):
-            return f"its source has {source.depth} layers of width {source.width} already"
-        if self.options.rule == "hypercloning" and target.width % base.width:
+        if self.options.rule == "hypercloning" and target.width > base.width and target.width % base.width:
             return f"its source's width {base.width} does not divide the target's"
-        return None
+        return super().supports(target, base)
 
     def source(self, target: ViTSpec, base: ViTSpec) -> ViTSpec:
         return base.with_depth(self.options.source_depth or target.depth)
@@ -88,19 +74,10 @@ class Net2Net(SourceInitializer[Net2NetOptions, ViTSpec]):
     def clones_when_widened(self) -> bool:
         return self.options.rule != "aki" and self.options.noise < 1e-5
 
-    def initialize(self, model: nn.Module, target: ViTSpec, gene: Gene | None, context: Context) -> None:
-        assert gene is not None
-        source = gene.family
-        assert isinstance(source, ViTSpec)
-        grown = source.in_sizes_of(target)
-        weights = self._grown(gene.tensors, source, grown, context.generator("net2net"))
-        write_grown(model, weights, grown, target, head=context.same_task)
-
-    def _grown(
-        self, tensors: Mapping[str, Tensor], source: ViTSpec, target: ViTSpec, generator: Generator
+    def grown(
+        self, tensors: Mapping[str, Tensor], source: ViTSpec, target: ViTSpec, context: Context
     ) -> dict[str, Tensor]:
-        """Makes all weights of a model that differs from the source in depth and width only."""
-        rule, noise = self.options.rule, self.options.noise
+        rule, noise, generator = self.options.rule, self.options.noise, context.generator("net2net")
         copied = copied_units(source, target, None if rule == "hypercloning" else generator)
         layers = repeated(source.depth, target.depth)
         (stacks, non_block), growth = parts_of_model(tensors, source), growth_by_copies(copied, layers)

@@ -5,11 +5,15 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
+from pydantic import Field
+
+from learngene_bench.config.section import Section
 from learngene_bench.contracts.family import ModelSpec
 from learngene_bench.contracts.gene import Gene
 from learngene_bench.contracts.initializer import GeneRequest, Initializer, OptionsType, Pretrained, SpecType
+from learngene_bench.models.vit import ViTSpec
 from learngene_bench.models.weights import inherited_blocks, inherited_non_block, write_weights
 
 if TYPE_CHECKING:
@@ -47,6 +51,56 @@ class SourceInitializer(Initializer[OptionsType, SpecType]):
     def stored_shapes(self, target: SpecType, base: SpecType) -> Mapping[str, tuple[int, ...]]:
         shapes = replace(self.source(target, base), classes=target.classes).parameter_shapes()
         return {name: shape for name, shape in shapes.items() if "rpe_" not in name}
+
+
+class ViTGrowthOptions(Section):
+    """The options of a `ViTGrowth`."""
+
+    source_depth: int | None = Field(
+        None, ge=1, description="layers of the trained model that is grown; the target's when not given"
+    )
+
+
+ViTGrowthOptionsType = TypeVar("ViTGrowthOptionsType", bound=ViTGrowthOptions)
+
+
+class ViTGrowth(SourceInitializer[ViTGrowthOptionsType, ViTSpec]):
+    """A method that grows plain Vision Transformers in width, and in depth where `source_depth` is given.
+
+    The source has the base's width, and as many layers as the target, or those of `source_depth`.
+    """
+
+    def source(self, target: ViTSpec, base: ViTSpec) -> ViTSpec:
+        return base.with_depth(self.options.source_depth or target.depth)
+
+    def supports(self, target: ViTSpec, base: ViTSpec) -> str | None:
+        source = self.source(target, base)
+        if target.width < base.width or target.hidden < base.hidden:
+            return f"narrower than its source of width {base.width}"
+        if target.head_dimension != base.head_dimension:
+            return f"its source has heads of dimension {base.head_dimension}"
+        if target.depth < source.depth:
+            return f"its source has {source.depth} layers"
+        if (target.depth, target.width, target.hidden) == (source.depth, source.width, source.hidden):
+            return f"its source has {source.depth} layers of width {source.width} already"
+        return None
+
+    @abstractmethod
+    def grown(
+        self, tensors: Mapping[str, Tensor], source: ViTSpec, target: ViTSpec, context: Context
+    ) -> dict[str, Tensor]:
+        """Makes all weights of a model that differs from the source in depth and width only.
+
+        Args:
+            tensors: those of the source, by the model's names.
+        """
+
+    def initialize(self, model: nn.Module, target: ViTSpec, gene: Gene | None, context: Context) -> None:
+        assert gene is not None
+        assert isinstance(gene.family, ViTSpec)
+        grown = gene.family.in_sizes_of(target)
+        weights = self.grown(gene.tensors, gene.family, grown, context)
+        write_grown(model, weights, grown, target, head=context.same_task)
 
 
 def write_grown(

@@ -1,4 +1,4 @@
-"""Copies for models of another width, by Net2Net (Chen et al. 2016), and noise that tells the copies apart."""
+"""Copies for models of another width, by Net2Net (Chen et al. 2016), and two ways to tell the copies apart."""
 
 from __future__ import annotations
 
@@ -42,3 +42,24 @@ def opposed_noise(scalers: Tensor, index: Tensor, size: float, generator: Genera
     drawn = torch.randn(scalers.shape, generator=generator).index_select(-1, torch.minimum(column, partner))
     root_mean_square = scalers.square().mean(dim=(-3, -2, -1), keepdim=True).sqrt()
     return drawn * sign * has_partner * size * root_mean_square
+
+
+def copies_and_mean(old: int, new: int) -> Tensor:
+    """Makes the rows (new - old, old) that are added to `old` channels: whole copies, and the mean for what is left."""
+    rows = torch.full((new - old, old), 1.0 / old)
+    copies = repeated(old, new // old * old)[old:]
+    rows[: len(copies)] = torch.eye(old)[copies]
+    return rows
+
+
+def projected(drawn: Tensor, wanted: Tensor, index: Tensor) -> Tensor:
+    """Moves drawn columns as little as possible, so that those of the copies of one input sum to what is wanted.
+
+    Args:
+        drawn: (..., columns), at least as many as the index has; the others stay.
+        wanted: (..., inputs).
+        index: (copies,), the input that each column copies.
+    """
+    sums = torch.zeros_like(wanted).index_add_(-1, index, drawn[..., : len(index)])
+    missing = (wanted - sums) / torch.bincount(index)
+    return torch.cat([drawn[..., : len(index)] + missing[..., index], drawn[..., len(index) :]], dim=-1)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -13,10 +15,11 @@ from rich.table import Table
 from rich.text import Text
 
 from learngene_bench.contracts.executor import RunState, StageInfo
-from learngene_bench.runs.store import Runs, StageFolder
+from learngene_bench.runs.store import Runs, StageFolder, State
 from learngene_bench.schema.progress import Progress
 from learngene_bench.schema.record import AncestorRecord, CellRecord
 from learngene_bench.util.durations import duration
+from learngene_bench.util.errors import describe_error
 
 STOPPING = "stopping: workers save checkpoints (Ctrl-C again: at once)"
 
@@ -38,7 +41,7 @@ class Display:
         self.started = time.monotonic()
         self.reported: set[str] = set()
         self.waited_for: set[str] = set()
-        self.stopping = False
+        self.stopping = self.is_broken = False
         self.work = {address: stage.flops or 1e9 for address, stage in stages.items()}
 
     def __enter__(self) -> Display:
@@ -46,10 +49,24 @@ class Display:
 
     def __exit__(self, *_: object) -> None:
         if self.live:
-            self.live.stop()
+            with suppress(OSError):
+                self.live.stop()
 
     def update(self, state: RunState) -> None:
-        """Prints a line for every stage that ended since the last call or is held elsewhere, and redraws the panel."""
+        """Prints a line for every stage that ended since the last call or is held elsewhere, and redraws the panel.
+
+        What cannot be shown, on a terminal that is gone for example, is not worth the run: from then on nothing is.
+        """
+        if self.is_broken:
+            return
+        try:
+            self._update(state)
+        except Exception as error:
+            self.is_broken = True
+            with suppress(OSError):
+                print(f"lgbench: the display failed ({describe_error(error)}); the run goes on", file=sys.stderr)
+
+    def _update(self, state: RunState) -> None:
         if self.live:
             self.live.start()  # not before: an executor may have something to say first
         for address in [*state.done, *state.failed]:
@@ -76,6 +93,7 @@ class Display:
                 self.console.print(self._folder(stage).read_failure().traceback or "", markup=False, soft_wrap=True)
             return
         self.console.print(f"{count} {escape(stage.label)}{self._measured(stage)}")
+        print_warnings([stage], self.runs, self.console)
 
     def _report_holder(self, stage: StageInfo) -> None:
         """Prints who computes a stage that this run waits for, and how to end it."""
@@ -125,6 +143,15 @@ class Display:
 
     def _folder(self, stage: StageInfo) -> StageFolder:
         return self.runs.folder(stage.kind, stage.address)
+
+
+def print_warnings(stages: Iterable[StageInfo], runs: Runs, console: Console) -> None:
+    """Prints the reasons to doubt ancestors that are done, a paragraph each."""
+    for stage in stages:
+        folder = runs.folder(stage.kind, stage.address)
+        is_done = stage.kind == "ancestor" and folder.state() is State.DONE
+        if is_done and (warning := folder.read_record(AncestorRecord).warning):
+            console.print(f"[bold red]WARNING[/] {escape(stage.label)}: {escape(warning)}")
 
 
 def print_failures(state: RunState, console: Console) -> int:

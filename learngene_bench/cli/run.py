@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from learngene_bench.cli import common
-from learngene_bench.cli.display import Display, print_failures
+from learngene_bench.cli.display import Display, print_failures, print_warnings
 from learngene_bench.cli.executor_options import add_executor_options, options_of
 from learngene_bench.config.preset import QUICK
 from learngene_bench.contracts.executor import Executor, RunState, StageInfo
@@ -26,7 +26,7 @@ from learngene_bench.runs.store import Runs, State
 from learngene_bench.schema.provenance import SourceCode
 from learngene_bench.schema.stage import Execution
 from learngene_bench.util import source_code
-from learngene_bench.util.errors import UserError
+from learngene_bench.util.errors import UserError, describe_error
 from learngene_bench.util.files import write_text
 
 if TYPE_CHECKING:
@@ -131,35 +131,60 @@ def _execution_of(
 
 
 def _conclude(plan: Plan, state: RunState, runs: Runs, console: Console) -> int:
-    """Prints the tables of this run, writes them beside the records, and says where everything is."""
+    """Prints the tables of this run, reasons to doubt it and failures; returns the exit status."""
+    status = _report(plan, state, runs, console)
+    print_warnings(plan.stages.values(), runs, console)
+    return max(status, print_failures(state, console))
+
+
+def _report(plan: Plan, state: RunState, runs: Runs, console: Console) -> int:
+    """Writes the tables beside the records, prints them, and draws the figures; says where everything is.
+
+    Returns 1 if that goes wrong, which no record depends on.
+    """
     from learngene_bench import results
     from learngene_bench.results.formats.reporting import make, print_report
 
-    found = results.load([runs.root]).of_setting(plan.equal_budget_of or plan.setting)
-    if found.records:
+    folder = runs.root / "report" / f"{plan.preset.name}-{plan.setting[:8]}"
+    try:
+        found = results.load([runs.root]).of_setting(plan.equal_budget_of or plan.setting)
+        if not found.records:
+            return 0
+        written = _write_tables(found, folder)
         if plan.preset.name.endswith(QUICK):
             console.print("a quick run: it shows that everything runs, its numbers mean nothing\n", soft_wrap=True)
         print_report(make(found, plan.grid.name), console)
-        for kind, path in _write_report(found, plan, state, runs).items():
+        written |= _draw(found, folder, is_new=bool(state.done - state.reused))
+        for kind, path in {"records": runs.root / "cell", **written}.items():
             console.print(f"{kind:10}{path}", soft_wrap=True)
-    return print_failures(state, console)
+    except (UserError, BrokenPipeError):
+        raise
+    except Exception as error:
+        console.print(
+            f"the report failed ({describe_error(error)}); the records are complete, and "
+            f"lgbench --debug report --runs {runs.root} shows where it fails",
+            markup=False,
+            soft_wrap=True,
+        )
+        return 1
+    return 0
 
 
-def _write_report(found: Results, plan: Plan, state: RunState, runs: Runs) -> dict[str, Path]:
-    """Writes the tables as CSV and Markdown and the figures; returns where they and the records are."""
-    from learngene_bench.results import plots
+def _write_tables(found: Results, folder: Path) -> dict[str, Path]:
+    """Writes the tables as CSV and Markdown; returns where they are."""
     from learngene_bench.results.formats.reporting import FORMATS, make
 
-    folder = runs.root / "report" / f"{plan.preset.name}-{plan.setting[:8]}"
-    report = make(found)
-    texts = {
-        "CSV": (folder / "cells.csv", FORMATS["csv"](report)),
-        "Markdown": (folder / "tables.md", FORMATS["markdown"](report)),
-    }
-    for path, text in texts.values():
-        write_text(path, text)
+    report, written = make(found), {"CSV": folder / "cells.csv", "Markdown": folder / "tables.md"}
+    for kind, path in written.items():
+        write_text(path, FORMATS[kind.lower()](report))
+    return written
+
+
+def _draw(found: Results, folder: Path, is_new: bool) -> dict[str, Path]:
+    """Draws the figures, unless all is as it was when they were drawn; returns where they are."""
+    from learngene_bench.results import plots
+
     drawn = sorted(folder.glob("*.png"))
-    if not drawn or state.done - state.reused:
+    if not drawn or is_new:
         drawn = [path for path in plots.accuracy(found, folder) if path.suffix == ".png"]
-    figures = {"plot" if i == 0 else f"plot {i + 1}": path for i, path in enumerate(drawn)}
-    return {"records": runs.root / "cell", **{kind: path for kind, (path, _) in texts.items()}, **figures}
+    return {"plot" if number == 0 else f"plot {number + 1}": path for number, path in enumerate(drawn)}

@@ -55,7 +55,9 @@ class Teacher(Section):
 
     architecture: str = Field(description="'convnet' (small, built in) or any timm model name")
     width: int = Field(32, ge=1, description="channels of the convnet's first stage")
-    pretrained: bool = Field(False, description="load timm's pretrained weights instead of training")
+    pretrained: bool = Field(
+        False, description="load timm's pretrained weights, whose head must fit, instead of training"
+    )
     checkpoint: Path | None = Field(None, description="load this file (safetensors or weights-only) instead")
     seed: int = Field(0, description="seed of its training, whatever the seed of the cells")
     recipe: Recipe | None = Field(None, description="training recipe, if nothing is loaded")

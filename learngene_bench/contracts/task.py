@@ -100,6 +100,10 @@ class TaskKind(ABC):
         """
         return labels
 
+    def chance(self, facts: DatasetFacts) -> float | None:
+        """Returns the value of the primary metric that guessing reaches; None where it is not known."""
+        return None
+
     def measured_how(self, facts: DatasetFacts) -> str:
         """Says how networks are measured, where there are several ways: for records and the notes of tables."""
         return ""

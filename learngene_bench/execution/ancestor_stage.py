@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import ClassVar
 
@@ -9,8 +10,9 @@ from torch import nn
 
 from learngene_bench.config.recipe import Recipe
 from learngene_bench.contracts.context import TrainResult
+from learngene_bench.contracts.dataset import DatasetFacts
 from learngene_bench.contracts.family import spec_from_dict
-from learngene_bench.contracts.task import task_kind
+from learngene_bench.contracts.task import TaskKind, task_kind
 from learngene_bench.execution.stage import StageComputation
 from learngene_bench.runs.tensors import describe_file, load_tensors, save_tensors
 from learngene_bench.schema.constants import StageKind
@@ -23,6 +25,9 @@ from learngene_bench.training.inputs import new_model, training_images
 from learngene_bench.training.loop import train
 from learngene_bench.training.run import EVALUATE_EVERY, TrainingRun
 from learngene_bench.util.rng import RngStreams
+
+NEAR_CHANCE = 0.15
+"""Part of the way from guessing to the best value below which a loaded network is doubted."""
 
 
 class AncestorStage(StageComputation[AncestorRecord]):
@@ -91,6 +96,7 @@ class AncestorStage(StageComputation[AncestorRecord]):
             cost=AncestorCost(train=trained.cost),
             forward_flops=flops,
             tensors=describe_file(self.folder.tensors),
+            warning=near_chance(kind, facts, measured or {}) if self.recipe is None else "",
         )
 
     def build(self) -> tuple[nn.Module, float]:
@@ -118,3 +124,19 @@ class AncestorStage(StageComputation[AncestorRecord]):
             load_checkpoint(network, self.find_weights_file(str(source.checkpoint)))
         elif isinstance(source, LoadedWeights) and source.timm is not None:
             load_from_timm(network, source.timm)
+
+
+def near_chance(kind: TaskKind, facts: DatasetFacts, metrics: Mapping[str, float]) -> str:
+    """Returns a warning if a loaded network does little better than guessing; empty if it does, or nobody knows.
+
+    Little is less than `NEAR_CHANCE` of the way from guessing to the best value (Cohen's kappa, for classification).
+    """
+    spec = kind.metrics()[kind.primary_metric].spec
+    chance, best, found = kind.chance(facts), spec.bounds[1 if spec.higher_is_better else 0], metrics[spec.name]
+    if chance is None or best is None or (found - chance) / (best - chance) >= NEAR_CHANCE:
+        return ""
+    return (
+        f"{spec.title} {found:.{spec.decimals}f} is near chance ({chance:.{spec.decimals}f}): the weights do not fit "
+        "this task. Labels in another order (for class folders: data.label_order), a head of other classes, or another "
+        "normalization (data.normalization) look like this"
+    )

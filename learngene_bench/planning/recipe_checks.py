@@ -11,6 +11,9 @@ from learngene_bench.contracts.initializer import Initializer
 from learngene_bench.planning.tasks import Task
 from learngene_bench.util.errors import UserError
 
+MOST_HEADS = 1000
+"""Outputs of most pretrained models of timm: the classes of ImageNet."""
+
 
 def check_recipe(recipe: Recipe, name: str, task: Task, spec: ModelSpec) -> None:
     """Checks that models of this spec's family can be trained on a task as a recipe says.
@@ -24,11 +27,14 @@ def check_recipe(recipe: Recipe, name: str, task: Task, spec: ModelSpec) -> None
 
 
 def check_teacher(teacher: Teacher, task: Task) -> None:
-    """Checks that a teacher can be trained as its recipe says.
+    """Checks that a teacher can be trained as its recipe says, or loaded for this task.
 
     Raises:
-        UserError: the task kind cannot follow a setting, or the architecture has no stochastic depth.
+        UserError: the task kind cannot follow a setting, the architecture has no stochastic depth, or a pretrained head
+            is for another task.
     """
+    if teacher.pretrained and teacher.architecture != "convnet":
+        check_pretrained(teacher.architecture, task.outputs, "teacher.checkpoint")
     if teacher.recipe is None or teacher.is_loaded:
         return
     task.kind.check_recipe(teacher.recipe, "teacher")
@@ -40,6 +46,19 @@ def check_teacher(teacher: Teacher, task: Task) -> None:
 
     if not has_drop_path(teacher.architecture):
         _refuse_drop_path("teacher", f"timm's {teacher.architecture} has")
+
+
+def check_pretrained(name: str, classes: int, instead: str) -> None:
+    """Raises `UserError` if the head of a pretrained model of timm is for another task; see `check_pretrained_head`.
+
+    A task of as many classes as most heads have is left to the stage that loads the weights, so that its plan does not
+    import torch.
+    """
+    if classes == MOST_HEADS:
+        return
+    from learngene_bench.models.timm_models import check_pretrained_head  # imports torch, which other plans do without
+
+    check_pretrained_head(name, classes, instead)
 
 
 def check_used(method: Initializer, recipes: Mapping[str, Recipe], target: ModelSpec, base: ModelSpec) -> None:

@@ -11,7 +11,7 @@ from learngene_bench.contracts.family import ModelSpec
 from learngene_bench.contracts.initializer import Ancestor, Distiller, GeneRequest, Initializer
 from learngene_bench.planning.method_spec import MethodSpec
 from learngene_bench.planning.plan import Stage
-from learngene_bench.planning.recipe_checks import check_recipe, check_teacher, check_used
+from learngene_bench.planning.recipe_checks import check_pretrained, check_recipe, check_teacher, check_used
 from learngene_bench.planning.scope import Scope, recipe_of_method
 from learngene_bench.planning.targets import Target
 from learngene_bench.planning.tasks import Task
@@ -140,6 +140,8 @@ class StageMaker:
                 f"need several: {self._loaded_spec}; {spec} (choose fewer methods, or let the others be trained)"
             )
         self._loaded_spec = spec
+        if source.timm is not None:
+            check_pretrained(source.timm, spec.classes, "ancestor.checkpoint")
         file = None if source.checkpoint is None else self.hash_of(source.checkpoint)
         weights = LoadedWeights(timm=source.timm, checkpoint=file)
         config = AncestorConfig(**self.common, spec=spec.as_dict(), weights=weights)

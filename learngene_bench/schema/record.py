@@ -64,6 +64,7 @@ class AncestorRecord(Result, Measured):
         cost: what training it cost.
         forward_flops: floating-point operations of one image's forward pass.
         tensors: the file of its weights.
+        warning: reason to doubt the ancestor, and so all that is made of it; absent where there is none.
         provenance: where the record comes from.
         migrated_from: address under an earlier protocol, where the record was taken along from it.
     """
@@ -74,6 +75,7 @@ class AncestorRecord(Result, Measured):
     cost: AncestorCost
     forward_flops: float
     tensors: Tensors
+    warning: Text = Field("", exclude_if=lambda text: not text)
     provenance: Provenance
     migrated_from: Address | None = None
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import timm
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -14,7 +13,7 @@ from learngene_bench.config.preset import Teacher
 from learngene_bench.contracts.dataset import DatasetFacts
 from learngene_bench.contracts.task import task_kind
 from learngene_bench.models.flops import counted_flops
-from learngene_bench.models.timm_models import check_known, create_timm_model
+from learngene_bench.models.timm_models import check_pretrained_head, create_timm_model
 from learngene_bench.models.weights import spec_of
 from learngene_bench.util.errors import UserError, first_line
 from learngene_bench.util.rng import RngStreams
@@ -33,22 +32,30 @@ def build_teacher(settings: Teacher, facts: DatasetFacts) -> nn.Module:
         if settings.architecture == "convnet":
             return ConvNet(facts.channels, outputs, settings.width)
         if settings.pretrained:
-            return pretrained_from_timm(settings.architecture, outputs, facts.channels, "teacher.checkpoint")
-        return create_timm_model(settings.architecture, classes=outputs, channels=facts.channels, drop_path=drop_path)
+            return _pretrained(settings.architecture, outputs, facts.channels, facts.image_size, "teacher.checkpoint")
+        return create_timm_model(
+            settings.architecture,
+            classes=outputs,
+            channels=facts.channels,
+            image_size=facts.image_size,
+            drop_path=drop_path,
+        )
 
 
-def pretrained_from_timm(name: str, classes: int, channels: int, instead: str) -> nn.Module:
+def _pretrained(name: str, classes: int, channels: int, image_size: int, instead: str) -> nn.Module:
     """Creates a model of timm with its pretrained weights.
 
     Args:
         instead: setting that takes a file where the weights cannot be had.
 
     Raises:
-        UserError: timm has no such model, or its weights cannot be had.
+        UserError: timm has no such model, its weights cannot be had, or their head is for another task.
     """
-    check_known(name)
+    check_pretrained_head(name, classes, instead)
     try:
-        return timm.create_model(name, pretrained=True, num_classes=classes, in_chans=channels)
+        return create_timm_model(name, classes=classes, channels=channels, image_size=image_size, pretrained=True)
+    except UserError:
+        raise
     except Exception as error:
         raise UserError(
             f"pretrained weights of {name} cannot be had ({type(error).__name__}): "
@@ -63,9 +70,8 @@ def load_from_timm(network: nn.Module, name: str) -> None:
         UserError: the model or its weights cannot be had, or it is another architecture.
     """
     spec = spec_of(network)
-    _load_state(
-        network, pretrained_from_timm(name, spec.classes, spec.channels, "ancestor.checkpoint").state_dict(), name
-    )
+    loaded = _pretrained(name, spec.classes, spec.channels, spec.image_size, "ancestor.checkpoint")
+    _load_state(network, loaded.state_dict(), name)
 
 
 def load_checkpoint(network: nn.Module, path: Path) -> None:
@@ -102,8 +108,19 @@ def _load_state(network: nn.Module, state: Mapping[str, Tensor], where: str) -> 
 
 
 def forward_flops(network: nn.Module, facts: DatasetFacts) -> int:
-    """Counts the operations of one image's forward pass, two for a multiply-add, by torch on a dummy image."""
-    return counted_flops(network, (facts.channels, facts.image_size, facts.image_size))
+    """Counts the operations of one image's forward pass, two for a multiply-add, by torch on a dummy image.
+
+    Raises:
+        UserError: the network cannot see images of this size.
+    """
+    shape = (facts.channels, facts.image_size, facts.image_size)
+    try:
+        return counted_flops(network, shape)
+    except (AssertionError, RuntimeError, ValueError, ZeroDivisionError) as error:
+        raise UserError(
+            f"the teacher, a {type(network).__name__}, fails on images of shape {shape}: {first_line(error)[:200]} "
+            "(--set teacher.architecture names another one)"
+        ) from error
 
 
 class ConvNet(nn.Sequential):

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
+from learngene_bench.config.section import later
+from learngene_bench.contracts.dataset import ProgressCallback
 from learngene_bench.tasks.datasets.listed import File, ListedImages, ListedOptions, Listing, checked_size, in_order
 from learngene_bench.util.errors import UserError
 from learngene_bench.util.files import readable
 
+MOST_NAMED = 12
+"""Classes that `lgbench data verify` names."""
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm", ".pgm", ".tif", ".tiff")
 
 
@@ -22,7 +28,12 @@ class ImageFolderOptions(ListedOptions):
         0.1, gt=0, lt=1, description="part of train/ that is used for validation if there is no test/"
     )
     classes: int | None = Field(
-        None, ge=2, description="number of classes to use, the first ones by name; all when absent"
+        None, ge=2, description="number of classes to use, the first ones by label_order; all when absent"
+    )
+    label_order: Literal["lexicographic", "natural"] = later(
+        "lexicographic",
+        protocol=3,
+        description="order of class folders: 0, 1, 10, 2 (as torchvision) or 0, 1, 2, 10 (as timm)",
     )
     images_per_class: int | None = Field(
         None, ge=1, description="number of images of each class of train/; all when absent"
@@ -45,6 +56,21 @@ class ImageFolder(ListedImages):
     def label(self, name: str) -> str:
         """Returns the folder's name, as every tree is another task."""
         return self._root.resolve().name
+
+    def fingerprint(self) -> str:
+        """Hash of the names and sizes of the files; and the order of labels, unless it is that of earlier versions."""
+        found, order = super().fingerprint(), self.options.label_order
+        return found if order == "lexicographic" else f"{found}, labels in {order} order"
+
+    def verify(self, progress: ProgressCallback) -> list[str]:
+        """Decodes every image, and says which class has which label."""
+        names, order = self._classes, self.options.label_order
+        listed = ", ".join(names[:MOST_NAMED]) + ", ..." * (len(names) > MOST_NAMED)
+        line = f"labels: 0 to {len(names) - 1} in {order} order of the folders' names: {listed}"
+        if sorted(names, key=natural if order == "lexicographic" else None) != names:
+            other = "natural" if order == "lexicographic" else "lexicographic"
+            line += f" (label_order={other} numbers them otherwise; weights from elsewhere may need it)"
+        return [*super().verify(progress), line]
 
     @cached_property
     def _listing(self) -> Listing:
@@ -86,6 +112,8 @@ class ImageFolder(ListedImages):
         least = self.options.classes or 2
         if len(classes) < least:
             raise UserError(f"{train}: class folders in it: {len(classes)}; needed: {least}")
+        if self.options.label_order == "natural":
+            classes.sort(key=natural)
         return classes[: self.options.classes]
 
     def _files_by_class(self, split: str) -> list[list[File]]:
@@ -114,6 +142,11 @@ class ImageFolder(ListedImages):
             )
         taken = max(1, round(self.options.validation_fraction * len(files)))
         return files[: min(taken, len(files) - 1)]
+
+
+def natural(name: str) -> list[str | int]:
+    """Sort key by which numbers inside of names count as numbers; that of timm's readers (`natural_key`)."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name.lower())]
 
 
 def _folders(folder: Path) -> list[str]:

@@ -36,6 +36,9 @@ class Classification(TaskKind):
         student, wanted = (torch.nn.functional.log_softmax(logits.float(), -1) for logits in (outputs, teacher))
         return torch.nn.functional.kl_div(student, wanted, reduction="batchmean", log_target=True)
 
+    def chance(self, facts: DatasetFacts) -> float:
+        return 100.0 / facts.classes
+
     def check_labels(self, labels: NDArray[Any], facts: DatasetFacts) -> None:
         if labels.ndim != 1 or labels.dtype.kind not in "iu":
             raise UserError(f"labels of a classification are integers (N,), not {labels.dtype} {labels.shape}")

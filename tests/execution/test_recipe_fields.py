@@ -300,7 +300,7 @@ def test_the_recipe_of_a_loaded_teacher_cannot_be_set(capsys: pytest.CaptureFixt
 
 
 def test_a_teacher_of_timm_has_the_rate_of_its_recipe() -> None:
-    facts = DatasetFacts(classes=2, channels=1, image_size=8, train_images=1, validation_images=1, test_images=1)
+    facts = DatasetFacts(classes=2, channels=1, image_size=32, train_images=1, validation_images=1, test_images=1)
     by_default = timm.create_model("swin_tiny_patch4_window7_224")
     assert max(rates(by_default)) > 0
     for rate in (0.0, 0.25):

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import timm
 from PIL import Image
 
 from learngene_bench.contracts.dataset import Dataset, Splits
@@ -290,3 +291,21 @@ def test_options_that_do_not_fit_are_refused_before_anything_is_decoded(
 ) -> None:
     with pytest.raises(UserError, match=re.escape(expected.format(root=tree))):
         folder(tree, **options).facts()
+
+
+def test_labels_follow_the_order_of_folders_that_is_asked_for(tmp_path: Path) -> None:
+    names = [str(number) for number in range(12)]
+    for number, name in enumerate(names):
+        for split, image in (("train", 0), ("train", 1), ("val", 0)):
+            save(tmp_path / split / name / f"{image}.png", number)
+    by_default, natural = folder(tmp_path), folder(tmp_path, label_order="natural")
+    for data, order in ((by_default, sorted(names)), (natural, names)):
+        test = data.load().test
+        assert isinstance(test, Images)
+        assert {label: numbers(test)[i] for i, label in enumerate(test.labels)} == dict(enumerate(map(int, order)))
+        (*_, line) = data.verify(lambda what, done, total: None)
+        assert f"order of the folders' names: {', '.join(order)}" in line
+        assert "numbers them otherwise" in line
+    assert by_default.fingerprint() != natural.fingerprint()
+    reader = timm.data.readers.reader_image_folder.find_images_and_targets(str(tmp_path / "val"))
+    assert reader[1] == {name: label for label, name in enumerate(names)}

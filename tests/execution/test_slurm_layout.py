@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 from fake_stages import FakeStage
+from submitit.slurm.slurm import _make_sbatch_string
 
 from learngene_bench.execution.estimate import Rate
 from learngene_bench.execution.executors import make_executor
 from learngene_bench.execution.slurm.layout import SAFETY, START, Array, make_arrays
 from learngene_bench.execution.slurm.options import SlurmOptions, minutes_of
 from learngene_bench.execution.slurm.scheduler import Limits
+from learngene_bench.execution.slurm.submit import parameters
 from learngene_bench.util.errors import UserError
 
 RATE = Rate(1e9, measured=True)
@@ -169,3 +171,11 @@ def test_a_wrong_site_file_is_named(site: Path, text: str, message: str) -> None
     site.write_text(text)
     with pytest.raises(UserError, match=message):
         make_executor("slurm", {})
+
+
+def test_no_accounting_key_is_given_that_nobody_asked_for(tmp_path: Path) -> None:
+    (array, *_) = lay_out(plan())
+    for asked in ({}, {"set": {"wckey": "mine"}}):
+        given = parameters(array, [], SlurmOptions(**asked), None)
+        text = _make_sbatch_string("true", tmp_path, **given)
+        assert [line for line in text.splitlines() if "wckey" in line] == ["#SBATCH --wckey=mine"] * bool(asked)

@@ -36,6 +36,7 @@ from learngene_bench.runs.store import Runs, stage_of
 from learngene_bench.util import interrupt, source_code
 from learngene_bench.util.files import address_of
 from learngene_bench.util.hardware import visible_gpus
+from learngene_bench.util.streams import accept_any_text
 
 TERM_WAIT = 600
 """Time after SIGTERM in which the scheduler ends the job, or says that it is to be requeued, seconds."""
@@ -75,6 +76,7 @@ class StagesJob:
 
     def __call__(self) -> None:
         """Computes the stages; called by submitit on the node."""
+        accept_any_text("utf-8")
         job = submissions.current_job_id()
         os.environ[JOB_VARIABLE] = job
         if source_code.has_changed(self.code):

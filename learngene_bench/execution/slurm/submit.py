@@ -21,6 +21,8 @@ from learngene_bench.util.errors import UserError
 
 SIGNAL_SECONDS = 90
 """Time before its time limit at which a job is told, to save checkpoints."""
+STEP_CORES = 'export SRUN_CPUS_PER_TASK="$SLURM_CPUS_PER_TASK"'
+"""Gives a job's steps its cores: since SLURM 22.05 they do not inherit them, and some sites bind them to one."""
 MOST_TIMEOUTS = 10_000
 """Time limits after which submitit does not requeue a job; `StagesJob.checkpoint` ends what makes no progress."""
 
@@ -98,7 +100,8 @@ def parameters(
         "array_parallelism": array.parallel or len(array.jobs),
         "signal_delay_s": SIGNAL_SECONDS,
         "stderr_to_stdout": True,
-        "setup": [*options.setup, *_python_path(code_folder)],
+        "setup": [*options.setup, STEP_CORES, *_python_path(code_folder)],
+        "wckey": None,  # submitit has one of its own, which a site that enforces keys refuses
         "srun_args": ["--kill-on-bad-exit=1"],
         "additional_parameters": more,
         **{name: value for name, value in optional.items() if value is not None},

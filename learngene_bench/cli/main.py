@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 
@@ -28,6 +29,7 @@ from learngene_bench.cli import (
     status,
 )
 from learngene_bench.util.errors import UserError
+from learngene_bench.util.streams import accept_any_text
 
 app = typer.Typer(
     name="lgbench",
@@ -66,6 +68,9 @@ def options(debug: bool = typer.Option(False, "--debug", help="Show the tracebac
 
 def main() -> None:
     """Runs `lgbench`; exit status 0 done, 1 something failed, 2 the user must put something right, 130 Ctrl-C."""
+    accept_any_text()
+    # A notebook's, inherited: matplotlib would not be imported without that backend. The command only writes files.
+    os.environ.pop("MPLBACKEND", None)
     sys.exit(run_command(sys.argv[1:]))
 
 

@@ -13,6 +13,7 @@ from learngene_bench.contracts.executor import Executor, RunState, Work
 from learngene_bench.execution.resources import device_kind_here
 from learngene_bench.schema.constants import DeviceKind
 from learngene_bench.util import interrupt
+from learngene_bench.util.signals import not_ignored
 
 TICK = 0.5
 """Seconds between two looks at stages that another run computes."""
@@ -63,7 +64,8 @@ def _interrupt_requests_stop() -> Iterator[None]:
             raise KeyboardInterrupt
         interrupt.request_stop()
 
-    handlers = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    stopping = not_ignored((signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+    handlers = {number: signal.signal(number, request) for number in stopping}
     try:
         yield
     finally:

@@ -30,6 +30,7 @@ from learngene_bench.schema.constants import STAGE_KINDS
 from learngene_bench.util import interrupt
 from learngene_bench.util.errors import UserError
 from learngene_bench.util.signals import end_with_parent
+from learngene_bench.util.streams import accept_any_text
 
 
 def main(arguments: list[str]) -> int:
@@ -42,6 +43,7 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
+    accept_any_text("utf-8")
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: interrupt.request_stop())
     if options.tied:

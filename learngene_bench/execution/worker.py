@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from learngene_bench.util import interrupt, signals
 from learngene_bench.util.errors import UserError
 from learngene_bench.util.files import open_log
+from learngene_bench.util.streams import accept_any_text
 
 if TYPE_CHECKING:
     from learngene_bench.runs.store import Runs
@@ -34,6 +35,7 @@ Compute = Callable[[str, str], dict[str, Any]]
 def main(arguments: list[str]) -> None:
     signals.ignore()
     signals.end_with_parent()
+    accept_any_text("utf-8")
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     requests: queue.Queue[dict[str, Any]] = queue.Queue()

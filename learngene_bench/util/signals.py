@@ -17,6 +17,11 @@ _PR_SET_PDEATHSIG = 1
 """Constant of linux/prctl.h."""
 
 
+def not_ignored(numbers: Iterable[signal.Signals]) -> list[signal.Signals]:
+    """Leaves out signals that whoever started this process lets it ignore, as `nohup` does: those must stay ignored."""
+    return [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+
+
 @contextmanager
 def blocked(numbers: Iterable[signal.Signals]) -> Iterator[None]:
     """Blocks signals until the end of the `with` block.

@@ -122,7 +122,7 @@ class FinetunedModel(Document):
     sha256: Sha256
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    decoder: Sha256 | None = None
+    decoder: Sha256 | None = Field(None, exclude_if=lambda found: found is None)
 
 
 class CellResult(Result, CellDescription, Measured):

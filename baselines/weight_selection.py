@@ -12,8 +12,8 @@ from learngene_bench.config.section import Section
 from learngene_bench.contracts.family import ModelSpec
 from learngene_bench.contracts.gene import Gene
 from learngene_bench.contracts.initializer import GeneRequest, Initializer, Pretrained
+from learngene_bench.expansion.source_genes import larger_model
 from learngene_bench.models.weights import inherited_blocks, inherited_non_block, write_weights
-from learngene_bench.util.errors import UserError
 from learngene_bench.util.lazy import torch
 
 if TYPE_CHECKING:
@@ -79,12 +79,7 @@ class WeightSelection(Initializer[WeightSelectionOptions]):
         return None
 
     def _teacher(self, target: ModelSpec, base: ModelSpec) -> ModelSpec:
-        step = base.width_step()
-        by_default = 8 * base.width // (3 * step) * step if target.width > base.width else 2 * base.width
-        width = self.options.teacher_width or by_default
-        if width % step:
-            raise UserError(f"weight-selection: teacher_width {width} is not a multiple of the head dimension {step}")
-        return base.with_depth(self.options.teacher_depth).with_width(width)
+        return larger_model(self.name, target, base, self.options.teacher_width, self.options.teacher_depth)
 
     def fitted_to(self, family: ModelSpec) -> WeightSelection:
         by_default = {"teacher_width": family.width, "teacher_depth": family.depth}

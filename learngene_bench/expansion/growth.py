@@ -83,19 +83,26 @@ class Copies:
     """Copies of what is there: position i is a copy of position `index[i]`.
 
     Attributes:
-        index: (n,), whole numbers.
-        divided: True for inputs, where each copy is divided by how many there are, so that their sum stays.
+        index: whole numbers, (n,); or (L, n), where the tensor's first axis is layers.
+        divided: True for inputs, where each copy is divided by how many there are, so that their sum stays. Of an
+            index that is the same for all layers.
+        scale: a factor for all.
     """
 
     index: Tensor
     divided: bool = False
+    scale: float = 1.0
 
     def __call__(self, tensor: Tensor, axis: int) -> Tensor:
-        copied = tensor.index_select(axis, self.index)
+        if self.index.dim() == 1:
+            copied = tensor.index_select(axis, self.index)
+        else:
+            shape = [len(self.index), *(-1 if each == axis else 1 for each in range(1, tensor.dim()))]
+            copied = tensor.take_along_dim(self.index.view(shape), axis)
         if not self.divided:
-            return copied
+            return copied * self.scale
         shape = [-1 if axis % tensor.dim() == each else 1 for each in range(tensor.dim())]
-        return copied / repetitions(self.index).view(shape)
+        return copied * self.scale / repetitions(self.index).view(shape)
 
 
 @dataclass(frozen=True)

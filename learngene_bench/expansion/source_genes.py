@@ -15,6 +15,7 @@ from learngene_bench.contracts.gene import Gene
 from learngene_bench.contracts.initializer import GeneRequest, Initializer, OptionsType, Pretrained, SpecType
 from learngene_bench.models.vit import ViTSpec
 from learngene_bench.models.weights import inherited_blocks, inherited_non_block, write_weights
+from learngene_bench.util.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -115,3 +116,22 @@ def write_grown(
     current = dict(model.named_parameters())
     blocks = inherited_blocks(weights, grown, target)
     write_weights(model, {**blocks, **inherited_non_block(weights, grown, target, current, head=head)})
+
+
+def larger_model(name: str, target: SpecType, base: SpecType, width: int | None, depth: int) -> SpecType:
+    """Describes the model that a smaller one is selected from.
+
+    Without a width it is twice the base's; for a target wider than its base 8/3 of it, rounded down to whole heads.
+
+    Args:
+        name: the method's, for the message.
+
+    Raises:
+        UserError: the family has none of this width.
+    """
+    step = base.width_step()
+    by_default = 8 * base.width // (3 * step) * step if target.width > base.width else 2 * base.width
+    width = width or by_default
+    if width % step:
+        raise UserError(f"{name}: teacher_width {width} is not a multiple of the head dimension {step}")
+    return base.with_depth(depth).with_width(width)

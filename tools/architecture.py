@@ -54,7 +54,7 @@ RESULTS_MAY_IMPORT = ("version", "util", "config", "schema", "contracts")
 """Tables must be made without torch, so `results` sees fewer rooms than its place in the layers would allow."""
 
 FACADE = "__init__"
-"""`learngene_bench/__init__.py`: it may import every room, and no room imports it."""
+"""`learngene_bench/__init__.py`, and `__main__.py`: they may import every room, and no room imports them."""
 
 MOST_TOP_LEVEL_MODULES = 5
 MOST_LINES = 350
@@ -116,7 +116,8 @@ def _imported(path: Path, modules: dict[str, Path]) -> Iterator[str]:
 
 def room_of(module: str) -> str:
     """The room of a module: its first folder, or its own name directly in the package."""
-    return module.partition(".")[0]
+    room = module.partition(".")[0]
+    return FACADE if room == "__main__" else room
 
 
 def height(room: str) -> int:

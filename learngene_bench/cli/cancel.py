@@ -10,6 +10,7 @@ from learngene_bench.runs.listing import list_stages
 from learngene_bench.runs.lookup import find
 from learngene_bench.runs.store import Runs
 from learngene_bench.util.errors import UserError
+from learngene_bench.util.words import counted
 
 
 def cancel(cells: common.StagesArgument = None, runs: common.RunsOption = Path("runs")) -> None:
@@ -25,5 +26,6 @@ def cancel(cells: common.StagesArgument = None, runs: common.RunsOption = Path("
     others = {address for address, job in report.job_of.items() if job in jobs} - wanted
     cancel_jobs(runs, jobs)
     console = common.console()
-    console.print(f"cancelled {len(jobs)} jobs" + (f", and {len(others)} stages in the same jobs" if others else ""))
+    beside = f", and {counted(len(others), 'stage')} in the same jobs" if others else ""
+    console.print(f"cancelled {counted(len(jobs), 'job')}{beside}")
     console.print("finished stages are kept; the same lgbench run, or lgbench retry, submits the rest again")

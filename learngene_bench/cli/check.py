@@ -11,6 +11,7 @@ from rich.text import Text
 
 from learngene_bench.cli import common
 from learngene_bench.planning.method_spec import parse_methods
+from learngene_bench.util.words import counted
 
 if TYPE_CHECKING:
     from learngene_bench.conformance.runner import ConformanceReport, Outcome
@@ -43,7 +44,7 @@ def check(
         common.print_json([_as_json(report) for report in reports])
     elif len(reports) > 1:
         failed = [report.method for report in reports if not report.passed]
-        console.print(f"{len(reports) - len(failed)} of {len(reports)} methods passed")
+        console.print(f"{len(reports) - len(failed)} of {counted(len(reports), 'method')} passed")
     return 0 if all(report.passed for report in reports) else 1
 
 

@@ -14,12 +14,14 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from learngene_bench.cli.measured import measured
 from learngene_bench.contracts.executor import RunState, StageInfo
 from learngene_bench.runs.store import Runs, StageFolder, State
 from learngene_bench.schema.progress import Progress
-from learngene_bench.schema.record import AncestorRecord, CellRecord
+from learngene_bench.schema.record import AncestorRecord
 from learngene_bench.util.durations import duration
 from learngene_bench.util.errors import describe_error
+from learngene_bench.util.words import counted
 
 STOPPING = "stopping: workers save checkpoints (Ctrl-C again: at once)"
 
@@ -92,7 +94,7 @@ class Display:
             if self.debug and self._folder(stage).failed.exists():
                 self.console.print(self._folder(stage).read_failure().traceback or "", markup=False, soft_wrap=True)
             return
-        self.console.print(f"{count} {escape(stage.label)}{self._measured(stage)}")
+        self.console.print(f"{count} {escape(stage.label)}{_indented(measured(self._folder(stage), stage.kind))}")
         print_warnings([stage], self.runs, self.console)
 
     def _report_holder(self, stage: StageInfo) -> None:
@@ -101,20 +103,6 @@ class Display:
         if lease and lease.is_held():
             text = f"waiting for {stage.label}: computed by {lease.words} ({lease.remedy})"
             self.console.print(text, style="yellow", markup=False, soft_wrap=True)
-
-    def _measured(self, stage: StageInfo) -> str:
-        """Formats the primary metric of a finished stage."""
-        folder = self._folder(stage)
-        if stage.kind == "cell":
-            cell = folder.read_record(CellRecord)
-            spec = cell.metric_specs[cell.primary_metric]
-            before, after = cell.initial_metrics[spec.name], cell.metrics[spec.name]
-            return f"  {spec.title} {before:.{spec.decimals}f} -> {after:.{spec.decimals}f}"
-        if stage.kind == "ancestor":
-            ancestor = folder.read_record(AncestorRecord)
-            spec = ancestor.metric_specs[ancestor.primary_metric]
-            return f"  {spec.title} {ancestor.metrics[spec.name]:.{spec.decimals}f} (validation)"
-        return ""
 
     def _panel(self, state: RunState) -> Group:
         table = Table.grid(padding=(0, 1))
@@ -154,12 +142,16 @@ def print_warnings(stages: Iterable[StageInfo], runs: Runs, console: Console) ->
             console.print(f"[bold red]WARNING[/] {escape(stage.label)}: {escape(warning)}")
 
 
+def _indented(text: str) -> str:
+    return f"  {text}" if text else ""
+
+
 def print_failures(state: RunState, console: Console) -> int:
     """Prints the stages that failed at the end of a run, and returns the exit status of the command."""
     for address, error in state.failed.items():
         console.print(f"[red]failed[/]    {escape(state.stages[address].label)}: {escape(error)}", soft_wrap=True)
     if state.blocked:
-        console.print(f"not run   {len(state.blocked)} stages whose input failed")
+        console.print(f"not run   {counted(len(state.blocked), 'stage')} whose input failed")
     if state.failed:
         console.print(
             "run again with --retry-failed to try once more (crashed stages are tried again without it); "

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Container, Iterator
+import sys
+from collections.abc import Collection, Container, Iterator
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -11,7 +13,7 @@ from rich.text import Text
 
 from learngene_bench.cli import common
 from learngene_bench.config.grid import Grid
-from learngene_bench.config.loader import local_files, shipped_files
+from learngene_bench.config.loader import FileKind, local_files, shipped_files
 from learngene_bench.config.preset import AncestorSource, BaseInitialization, Compute, Teacher
 from learngene_bench.config.recipe import RECIPES, Recipe
 from learngene_bench.config.section import Section
@@ -30,25 +32,57 @@ SECTIONS: dict[str, type[Section]] = {
 """Sections of presets and grids whose settings are the same for all."""
 
 
+class Kind(StrEnum):
+    METHOD = "method"
+    GRID = "grid"
+    PRESET = "preset"
+    DATASET = "dataset"
+    SECTION = "section"
+
+    @property
+    def words(self) -> str:
+        """The kind in a sentence."""
+        return {"dataset": "data set", "section": "section of settings"}.get(self.value, self.value)
+
+
 def info(
     name: Annotated[str, typer.Argument(help="A method, grid, preset, data set or section of settings.")],
+    kind: Annotated[
+        Kind | None,
+        typer.Option("--kind", help="Kind of thing, where several have one name, as digits."),
+    ] = None,
     plugin: common.PluginOption = None,
 ) -> None:
     """Describe a method, data set or section with its settings, or print a grid or preset."""
     registry = Registry(plugin or [])
-    files = {**local_files("grid"), **local_files("preset"), **shipped_files("grid"), **shipped_files("preset")}
+    known: dict[Kind, Collection[str]] = {
+        Kind.METHOD: registry.names(),
+        Kind.GRID: {**local_files("grid"), **shipped_files("grid")},
+        Kind.PRESET: {**local_files("preset"), **shipped_files("preset")},
+        Kind.DATASET: DATASETS.names(),
+        Kind.SECTION: SECTIONS,
+    }
+    found = [one for one, names in known.items() if name in names and kind in (None, one)]
+    if not found:
+        what = kind.words if kind else "method, grid, preset, data set or section"
+        raise unknown(what, name, {other for one, names in known.items() if kind in (None, one) for other in names})
+    _print(found[0], name, registry)
+    for other in found[1:]:  # on the error stream, as the text of a preset may go to a file
+        print(f"{name} is also a {other.words}: lgbench info {name} --kind {other}", file=sys.stderr)
+
+
+def _print(kind: Kind, name: str, registry: Registry) -> None:
     console = common.console()
-    if name in registry.names():
+    if kind is Kind.METHOD:
         console.print(Text(_method(name, registry.get(name))))
-    elif name in files:
-        print(files[name].read_text(encoding="utf-8"), end="")  # as it is, so that it can start a file of one's own
-    elif name in DATASETS.names():
+    elif kind is Kind.DATASET:
         console.print(Text(_dataset(name)))
-    elif name in SECTIONS:
+    elif kind is Kind.SECTION:
         console.print(Text(_section(name)))
     else:
-        names = [*registry.names(), *files, *DATASETS.names(), *SECTIONS]
-        raise unknown("method, grid, preset, data set or section", name, names)
+        file: FileKind = "grid" if kind is Kind.GRID else "preset"
+        path = {**local_files(file), **shipped_files(file)}[name]
+        print(path.read_text(encoding="utf-8"), end="")  # as it is, so that it can start a file of one's own
 
 
 def _method(name: str, found: Registered) -> str:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from rich.console import Console
 
 from learngene_bench.cli import common
+from learngene_bench.cli.measured import measured
 from learngene_bench.execution.executors import job_logs
-from learngene_bench.execution.status import planned_stages, stage_statuses
+from learngene_bench.execution.status import StageState, planned_stages, stage_statuses
 from learngene_bench.runs.leaderboard import open_runs
 from learngene_bench.runs.listing import list_stages
 from learngene_bench.runs.lookup import find_one
+from learngene_bench.runs.store import StageFolder
+from learngene_bench.schema.constants import StageKind
+from learngene_bench.schema.cost import Cost
+from learngene_bench.util.durations import duration
 from learngene_bench.util.errors import UserError
 from learngene_bench.util.files import read_bytes
 
@@ -25,12 +31,26 @@ def logs(cell: common.StageArgument, runs: common.RunsOption = Path("runs")) -> 
     console = common.console()
     message = f", {status.message}" if status.message else ""
     console.print(f"{status.label}: {status.state}{message}", markup=False, soft_wrap=True)
+    if status.state is StageState.DONE:
+        _print_record(console, folder, status.kind)
     _print(console, folder.log)
     if folder.failed.exists():
         console.print(f"[dim]{folder.failed}[/]", soft_wrap=True)
         console.print(folder.read_failure().traceback or "", markup=False, soft_wrap=True)
     for path in job_logs(runs, address):
         _print(console, path)
+
+
+def _print_record(console: Console, folder: StageFolder, kind: StageKind) -> None:
+    """Prints what a finished stage gave, what it cost, and how it was computed."""
+    record, execution = folder.read_any_record(kind), folder.read_config().execution
+    phases = {name: cost.seconds for name, cost in record.cost if isinstance(cost, Cost) and cost.seconds}
+    seconds = ", ".join(f"{name} {duration(spent)}" for name, spent in phases.items())
+    lines = {"measured": measured(folder, kind), "took": seconds, "record": str(folder.result)}
+    lines["command"] = shlex.join(execution.command)
+    for name, text in lines.items():
+        if text:
+            console.print(f"{name:10}{text}", markup=False, soft_wrap=True)
 
 
 def _print(console: Console, path: Path) -> None:

@@ -30,12 +30,14 @@ from learngene_bench.cli import (
 )
 from learngene_bench.util.errors import UserError
 from learngene_bench.util.streams import accept_any_text
+from learngene_bench.version import PROTOCOL, __version__
 
 app = typer.Typer(
     name="lgbench",
     help="Benchmark of learngene and initialization methods for Vision Transformers.",
     no_args_is_help=True,
     add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
 app.command("run")(run.run)
@@ -61,8 +63,19 @@ STOPPED = 130
 """Exit status after Ctrl-C."""
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"learngene-bench {__version__} (protocol {PROTOCOL})")
+        raise typer.Exit
+
+
 @app.callback()
-def options(debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error.")) -> None:
+def options(
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
+    version: bool = typer.Option(
+        False, "--version", callback=_print_version, is_eager=True, help="Show version and protocol, and exit."
+    ),
+) -> None:
     """Benchmark of learngene and initialization methods for Vision Transformers."""
 
 

@@ -20,6 +20,7 @@ from learngene_bench.runs.store import Runs, State
 from learngene_bench.schema.constants import STAGE_KINDS
 from learngene_bench.schema.subject import PlannedCell, Subject
 from learngene_bench.util.durations import duration
+from learngene_bench.util.words import counted
 
 WIDE = 25, 7
 """Columns of a terminal that a table without costs takes at most, and that each of its places takes."""
@@ -135,12 +136,13 @@ def _print(plan: Plan, states: dict[str, State], estimate: dict[str, Any], conso
     for number, reason in enumerate(reasons, start=1):
         console.print(Text(f"[{number}] {reason}"))
     counts = Counter(stage.kind for address, stage in plan.stages.items() if states[address] is not State.DONE)
-    todo = ", ".join(f"{counts[kind]} {kind}{'s' * (counts[kind] != 1)}" for kind in STAGE_KINDS)
+    todo = ", ".join(counted(counts[kind], kind) for kind in STAGE_KINDS)
     if estimate["stages"]:
         console.print(f"to compute: {todo}")
+        rate = f"rate from {estimate['rate_from']}; teachers and evaluation not counted"
         console.print(
             f"estimate: {estimate['flops']:.2g} operations, about {duration(estimate['seconds'])} with "
-            f"{estimate['workers']} workers (rate from {estimate['rate_from']}; teachers and evaluation not counted)"
+            f"{counted(estimate['workers'], 'worker')} ({rate})"
         )
     else:
         console.print("nothing to compute: all of it is done")

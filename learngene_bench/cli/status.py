@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,9 +13,11 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console, Group
 from rich.live import Live
+from rich.table import Table
 from rich.text import Text
 
 from learngene_bench.cli import common
+from learngene_bench.cli.measured import measured
 from learngene_bench.contracts.executor import JobReport
 from learngene_bench.execution.executors import ask_for_jobs
 from learngene_bench.execution.status import StageState, StageStatus, planned_stages, seconds_left, stage_statuses
@@ -35,6 +38,7 @@ LISTED = (StageState.RUNNING, StageState.INTERRUPTED, StageState.CANCELLED, Stag
 def status(
     runs: common.RunsOption = Path("runs"),
     watch: Annotated[bool, typer.Option("--watch", help="Repeat until nothing runs.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="List every stage, also the finished ones.")] = False,
     format: common.FormatOption = common.Format.TABLE,
 ) -> None:
     """Print which stages are running, queued, done, failed, lost or waiting."""
@@ -47,16 +51,28 @@ def status(
         _watch(folder, stages, common.console())
     else:
         jobs = ask_for_jobs(folder.root, [stage.address for stage in stages])
-        common.console().print(_view(stage_statuses(folder, stages, jobs), jobs), soft_wrap=True)
+        found = stage_statuses(folder, stages, jobs)
+        console = common.console()
+        console.print(_view(found, jobs), soft_wrap=True)
+        if every:
+            console.print(_listing(folder, found))
+        else:
+            console.print(Text("--all lists every stage, with its address", style="dim"), soft_wrap=True)
 
 
 def _watch(runs: Runs, stages: Sequence[PlannedStage], console: Console) -> None:
     addresses = [stage.address for stage in stages]
     jobs, asked = ask_for_jobs(runs.root, addresses), time.monotonic()
-    with Live(console=console, auto_refresh=False) as live:
+    shown = ""
+    with Live(console=console, auto_refresh=False) if console.is_terminal else nullcontext() as live:
         while True:
             found = stage_statuses(runs, stages, jobs)
-            live.update(_view(found, jobs), refresh=True)
+            view = _view(found, jobs)
+            if live:
+                live.update(view, refresh=True)
+            elif (text := "\n".join(map(str, view.renderables))) != shown:  # a file or a pipe gets what changed
+                console.print(view, soft_wrap=True)
+                shown = text
             if not any(one.state in (StageState.RUNNING, StageState.QUEUED) for one in found):
                 return
             time.sleep(FILES_SECONDS)
@@ -89,6 +105,18 @@ def _view(found: Sequence[StageStatus], jobs: JobReport) -> Group:
     if any(one.state in (StageState.FAILED, StageState.LOST, StageState.CANCELLED) for one in found):
         lines.append(Text("lgbench logs CELL tells more, lgbench retry tries again", style="dim"))
     return Group(*lines)
+
+
+def _listing(runs: Runs, found: Sequence[StageStatus]) -> Table:
+    """Returns a line for each stage: its address, its name, its state, and what it gave."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for column in ("address", "label", "state", "words"):
+        table.add_column(no_wrap=column == "address", overflow="fold")
+    for one in found:
+        done = one.state is StageState.DONE
+        words = measured(runs.folder(one.kind, one.address), one.kind) if done else _words(one)
+        table.add_row(*map(Text, (one.address[:8], one.label, one.state, words)))
+    return table
 
 
 def _words(one: StageStatus) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from learngene_bench.conformance.family_check import check_families
-from learngene_bench.conformance.findings import Check, Findings, Problem, listing
+from learngene_bench.conformance.findings import Check, Findings, Problem, listing, place_in_method
 from learngene_bench.conformance.instrumentation import CallTrace, TestDataAccess
 from learngene_bench.conformance.observations import Observations, Trial, different, same
 from learngene_bench.conformance.recipe_check import check_recipe_fields
@@ -247,7 +247,7 @@ def _is_explained(call: CallTrace) -> bool:
 
 def _raised(call: CallTrace) -> str:
     lines = str(call.error).strip().splitlines() or [""]
-    return f"{call.phase} raised {type(call.error).__name__}: {lines[0]}"
+    return f"{call.phase} raised {type(call.error).__name__}: {lines[0]}{place_in_method(call.error)}"
 
 
 def _not_finite(trial: Trial) -> list[str]:

@@ -93,7 +93,7 @@ def _caption(found: Inference) -> str:
     sentences = [
         f"Lead of the method above a column over that right of a row, {style.metric_unit(found.sample.table)}, "
         "paired by seed.",
-        f"Filled: significant (paired t-test over seeds, 5 %, Holm-corrected for all {len(found.pairs)} pairs), the "
+        f"Filled: significant (paired t-test over seeds, 5 %, {inference_notes.corrected_for(found)}), the "
         "darker the larger. White: not significant."
         if len(found.sample.seeds) > 1
         else "One seed: no difference can be tested.",

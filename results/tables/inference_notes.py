@@ -91,6 +91,12 @@ def dependence(inference: Inference) -> list[str]:
     ]
 
 
+def corrected_for(inference: Inference) -> str:
+    """Says for how many comparisons p-values are corrected."""
+    pairs = len(inference.pairs)
+    return f"corrected for all {pairs} pairs (Holm)" if pairs > 1 else "one pair, so nothing is corrected"
+
+
 def significant_pairs(inference: Inference) -> list[str]:
     """Names the methods that are significantly worse than the best, and counts the pairs that differ, by test."""
     found = []
@@ -165,7 +171,7 @@ def about_differences(inference: Inference) -> list[str]:
     if len(sample.seeds) > 1:
         notes.append(
             "Difference: paired by seed; 95 % by Student's t over the seeds' differences, assumed to be normal, for "
-            f"this pair alone. p: corrected for all {len(inference.pairs)} pairs (Holm)."
+            f"this pair alone. p: {corrected_for(inference)}."
         )
     notes.append(
         f"P(better): the probability that a run of {best} is better than one of the other on the same target and task "

@@ -192,7 +192,7 @@ BROKEN = {
     "crashes on an unsupported target": (
         direct(TOO_SHALLOW),
         "initializes",
-        "depth 1, width 16, seed 0: initialize() raised ValueError: four blocks are needed; if it cannot work",
+        "depth 1, width 16, seed 0: initialize() raised ValueError: four blocks are needed (mine.py, line ",
     ),
     "prepare crashes": (with_gene(prepare="1 / 0"), "initializes", "prepare() raised ZeroDivisionError"),
     "gene of a class of its own": (

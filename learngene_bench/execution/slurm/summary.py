@@ -16,6 +16,7 @@ from learngene_bench.execution.slurm.options import SlurmOptions
 from learngene_bench.execution.slurm.prepare import PreparedSubmission
 from learngene_bench.execution.slurm.submit import parameters
 from learngene_bench.util.durations import duration
+from learngene_bench.util.words import counted
 
 _COLUMNS: tuple[tuple[str, Literal["left", "right"]], ...] = (
     ("array", "left"),
@@ -44,7 +45,8 @@ def print_summary(prepared: PreparedSubmission, verb: str, console: Console) -> 
         console.print(table)
     jobs = sum(len(array.jobs) for array in prepared.arrays)
     stages = sum(len(job.stages) for array in prepared.arrays for job in array.jobs)
-    parts = [f"{verb}: {stages} stages in {jobs} jobs, {len(prepared.arrays)} calls of sbatch"]
+    calls = counted(len(prepared.arrays), "call")
+    parts = [f"{verb}: {counted(stages, 'stage')} in {counted(jobs, 'job')}, {calls} of sbatch"]
     parts += [f"{prepared.done} stages are done"] if prepared.done else []
     parts += [f"{len(prepared.live)} are in jobs submitted before"] if prepared.live else []
     parts += [f"{len(prepared.running)} run elsewhere"] if prepared.running else []

@@ -9,6 +9,7 @@ Importing this is fast: scipy, matplotlib and pandas load only inside the functi
 
 from learngene_bench.results import plots
 from learngene_bench.results.formats.markdown import markdown
+from learngene_bench.results.records.choice import load_chosen
 from learngene_bench.results.records.loading import load
 from learngene_bench.results.records.types import Results
 from learngene_bench.results.tables import published
@@ -32,6 +33,7 @@ __all__ = [
     "cost_reports",
     "learning_reports",
     "load",
+    "load_chosen",
     "make_tables",
     "markdown",
     "metric_reports",

@@ -52,6 +52,15 @@ class AnalyzedCell:
     def group(self) -> str:
         return self.record.cell.group
 
+    @property
+    def method(self) -> str:
+        return self.record.cell.method
+
+    @property
+    def variant(self) -> str:
+        """The label, where it says more than the method: cells of a method differ in depth or seed too."""
+        return "" if self.label == self.record.cell.title else self.label
+
     @cached_property
     def target(self) -> ModelSpec:
         return spec_from_dict(self.record.cell.target)

@@ -69,6 +69,16 @@ SetOption = Annotated[
 PluginOption = Annotated[
     list[Path] | None, path_option("--plugin", help="A Python file that defines initializers of your own.")
 ]
+ChosenMethods = Annotated[
+    list[str] | None, typer.Option("--method", "-m", help="Methods to show, separated by commas. Default: all.")
+]
+ChosenPresets = Annotated[list[str] | None, typer.Option("--preset", "-p", help="Preset to show; several: repeated.")]
+ChosenSettings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--setting", help="Setting to show, by words of a table's subtitle or the beginning of its hash; repeated."
+    ),
+]
 QuickOption = Annotated[
     bool, typer.Option("--quick", help="Train for a few steps on two targets, to see whether everything runs.")
 ]

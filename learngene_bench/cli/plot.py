@@ -24,6 +24,9 @@ def plot(
     output: Annotated[
         Path, common.path_option("-o", "--output", help="Output folder; every figure is a PNG and a PDF.")
     ] = Path("figures"),
+    method: common.ChosenMethods = None,
+    preset: common.ChosenPresets = None,
+    setting: common.ChosenSettings = None,
     columns: Annotated[
         int, typer.Option("--columns", min=1, max=2, help="Width of the figures in columns of a two-column paper.")
     ] = 2,
@@ -35,7 +38,7 @@ def plot(
     kinds = results.plots.KINDS
     if kind not in (*kinds, "all"):
         raise unknown("kind of figure", kind, (*kinds, "all"))
-    found = results.load(runs or [Path("runs")])
+    found = results.load_chosen(runs or [Path("runs")], method, preset, setting)
     chosen = kinds.values() if kind == "all" else [kinds[kind]]
     written = [path for draw in chosen for path in draw(found, output, columns)]
     if not written:

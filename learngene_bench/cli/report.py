@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +11,7 @@ from typing import Annotated
 import typer
 
 from learngene_bench.cli import common
+from learngene_bench.schema.leaderboard import is_leaderboard
 from learngene_bench.util.errors import UserError
 from learngene_bench.util.files import write_text
 
@@ -59,6 +62,9 @@ def report(
         bool,
         typer.Option("--statistics", help="Add intervals, ranks and tests over all targets and tasks of a table."),
     ] = False,
+    method: common.ChosenMethods = None,
+    preset: common.ChosenPresets = None,
+    setting: common.ChosenSettings = None,
     output: Annotated[
         Path | None,
         common.path_option("-o", "--output", help="File to write; or folder, for all formats and the figures."),
@@ -79,12 +85,13 @@ def report(
     to_folder = output is not None and format is None and (output.is_dir() or not output.suffix)
     kind = format or (ReportFormat.TABLE if output is None or to_folder else reporting.by_ending(output))
     made = reporting.make(
-        results.load(runs or [Path("runs")]),
+        results.load_chosen(runs or [Path("runs")], method, preset, setting),
         name=table,
         metric=metric,
         compare=compare is not None,
         computed=reporting.COMPUTED if to_folder and not table else ["statistics"] if statistics else (),
     )
+    made = replace(made, title=_title(runs or []))
     if output is None and kind == ReportFormat.TABLE:
         reporting.print_report(made, common.console())
     elif output is None:
@@ -94,3 +101,10 @@ def report(
             print(path)
     else:
         write_text(output, reporting.FORMATS[kind](made))
+
+
+def _title(folders: Sequence[Path]) -> str:
+    """Returns the heading of a page: only what was published is a leaderboard."""
+    if folders and all(is_leaderboard(folder) for folder in folders):
+        return f"Leaderboard {', '.join(folder.resolve().name for folder in folders)}"
+    return "Results"

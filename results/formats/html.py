@@ -32,7 +32,7 @@ _CURVE_POINTS = 40
 """Largest number of points of a learning curve; a screen shows no more."""
 
 
-def html(tables: Sequence[ReportTable], results: Results, title: str = "Leaderboard") -> str:
+def html(tables: Sequence[ReportTable], results: Results, title: str = "Results") -> str:
     """Returns the page; the same records give the same bytes.
 
     Args:
@@ -76,9 +76,11 @@ def html(tables: Sequence[ReportTable], results: Results, title: str = "Leaderbo
 def _choices(tables: Sequence[ReportTable]) -> dict[str, dict[str, str]]:
     """Returns what the page can be filtered by: titles by value, of each kind that leaves a choice."""
     facts = [column.facts for table in tables for column in table.columns]
+    settings = {str(table.identity["setting"]): table.subtitle for table in tables if "setting" in table.identity}
     groups = {row.group: group_title(row.group) for table in tables for row in table.rows}
     found = {name: {str(fact[name]): str(fact[name]) for fact in facts if name in fact} for name in ("task", "size")}
-    return {name: titles for name, titles in (found | {"group": groups}).items() if len(titles) > 1}
+    every = {"setting": settings} | found | {"group": groups}
+    return {name: titles for name, titles in every.items() if len(titles) > 1}
 
 
 class _PageRecords:

@@ -49,11 +49,13 @@ class ResultsReport:
         results: the results that all of them were made from.
         metrics: tables of metrics.
         derived: tables that were computed from these.
+        title: heading of the page.
     """
 
     results: Results
     metrics: Sequence[ReportTable]
     derived: Sequence[ReportTable]
+    title: str = "Results"
 
     @property
     def tables(self) -> list[ReportTable]:
@@ -147,7 +149,7 @@ FORMATS: Mapping[str, Callable[[ResultsReport], str]] = {
     "latex": lambda report: latex(report.tables),
     "latex-document": lambda report: document(latex(report.tables)),
     "latex-numbers": lambda report: macros(report.tables),
-    "html": lambda report: html(report.tables, report.results),
+    "html": lambda report: html(report.tables, report.results, report.title),
     "json": lambda report: json(report.tables, tidy.rows(report.results)),
 }
 """Functions from a report to a text, by the name of the format; each text ends with a line's end."""

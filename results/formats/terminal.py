@@ -45,8 +45,8 @@ def text(tables: Sequence[ReportTable]) -> str:
 def _print(table: ReportTable, console: Console, printed: set[str]) -> None:
     styled = console.color_system is not None
     priority, spreads = _most_that_fits(table, console)
-    console.print(Text(table.title, style="bold"))
-    console.print(Text(table.subtitle))
+    for words, style in ((table.title, "bold"), (table.subtitle, "")):
+        console.print(Text("\n".join(wrap_label(words, console.width, 0)), style=style))
     console.print()
     for block in table.blocks() if table.rows else []:
         for part in _divided(block.up_to(priority), table.corner, spreads, console):

@@ -21,6 +21,9 @@ _LETTERS = 20
 """Longest line of a name beside the panel, in letters."""
 _MAX_TICKS = 16
 
+GENERALIZES = "Both tests generalize over targets and tasks, for these seeds only: other seeds may give another order."
+"""Sentence on what Friedman's and Nemenyi's tests are about."""
+
 
 @saved_by_sample("ranks")
 def critical_difference(found: Inference, columns: int) -> Page:
@@ -51,11 +54,19 @@ def critical_difference(found: Inference, columns: int) -> Page:
 
 
 def _bars(found: Inference) -> list[tuple[float, float]]:
-    """Returns the first and last mean rank of each clique; one bar over all methods if no ranks differ."""
+    """Returns the first and last mean rank of each clique.
+
+    One bar is over all methods if a test found no difference; there is none where too little was measured for a test.
+    """
     ranks = [standing.rank for standing in found.methods]
     if found.critical_difference is None:
-        return [(min(ranks), max(ranks))]
+        return [] if _is_untested(found) else [(min(ranks), max(ranks))]
     return [(ranks[group[0]], ranks[group[-1]]) for group in cliques(ranks, found.critical_difference)]
+
+
+def _is_untested(found: Inference) -> bool:
+    """True if the ranks differ, and there is too little for any test of them."""
+    return found.friedman.statistic is not None and found.friedman.p is None
 
 
 def _draw_axis(axes: Axes, found: Inference, bars: Sequence[tuple[float, float]]) -> None:
@@ -91,7 +102,9 @@ def _draw_methods(axes: Axes, found: Inference, start: float) -> None:
 
 
 def _caption(found: Inference) -> str:
-    if found.critical_difference is None:
+    if _is_untested(found):
+        bars = "No bars: nothing says which ranks differ."
+    elif found.critical_difference is None:
         bars = "The bar joins all methods: no two ranks differ significantly."
     else:
         bars = "Bars join methods without a significant difference (Nemenyi's test, 5 %)."
@@ -100,7 +113,7 @@ def _caption(found: Inference) -> str:
             "Rank 1 is the best.",
             bars,
             *inference_notes.ranking(found)[:1],
-            "Both tests generalize over targets and tasks, for these seeds only: other seeds may give another order.",
+            *[GENERALIZES] * (not _is_untested(found)),
             inference_notes.over(found.sample),
             *inference_notes.excluded(found.sample),
         ]

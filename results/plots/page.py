@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
+from learngene_bench.results.formats.layout import wrap_label
 from learngene_bench.results.plots import style
 from learngene_bench.results.plots.style import GREY, SMALL_SIZE, TITLE_SIZE, WIDTHS, Look
 from learngene_bench.results.records.types import Results
@@ -158,10 +158,10 @@ class Page:
         text = text.replace(" %", "\u00a0%")
         room = self._width - 2 * _MARGIN
         letters = int(room / (_LETTER_WIDTH * size))
-        lines = textwrap.wrap(text, letters, break_on_hyphens=False)
-        while any(_text_width(line, size) > room for line in lines):
+        lines = wrap_label(text, letters, 0)
+        while any(_text_width(line, size) > room for line in lines) and letters > 1:
             letters -= 1
-            lines = textwrap.wrap(text, letters, break_on_hyphens=False)
+            lines = wrap_label(text, letters, 0)
         return lines
 
 

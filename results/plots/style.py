@@ -1,12 +1,13 @@
 """Defines the style of all figures: sizes, colours, markers and lines.
 
-Each method has a colour (Okabe and Ito's palette, safe for colour-blind readers) and a marker, each group of methods a
-line style, so figures can be read in greyscale. Figures have the size at which a two-column paper prints them, so the
-printed fonts have the sizes given here.
+Each method has a colour (Okabe and Ito's palette, safe for colour-blind readers) and a marker of its own, in every
+figure, and each group of methods a line style, so figures can be read in greyscale. Figures have the size at which a
+two-column paper prints them, so the printed fonts have the sizes given here.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -27,6 +28,10 @@ GREY = "#555555"
 
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
+_SHAPES = 2 * len(_MARKERS)
+"""Number of markers, each filled and hollow."""
+_SALT = 419
+"""Number by which the methods of the suite differ in colour or marker, all of them, and use each colour equally."""
 _LINES: dict[str, Any] = {
     "direct": ("dotted", (0, (1, 1.5))),
     "transfer": ("dashed", (0, (5, 2))),
@@ -70,7 +75,7 @@ def drawing() -> AbstractContextManager[None]:
 
 @dataclass(frozen=True)
 class Look:
-    """Appearance of a method, the same in all figures of a table; the line style is that of its group.
+    """Appearance of a method, the same in all figures; the line style is that of its group.
 
     Attributes:
         face: fill colour of the marker; white makes it hollow.
@@ -96,17 +101,38 @@ class Labelled(Protocol):
     @property
     def group(self) -> str: ...
 
+    @property
+    def method(self) -> str: ...
+
+    @property
+    def variant(self) -> str: ...
+
 
 def looks(rows: Sequence[Labelled]) -> dict[str, Look]:
-    """Returns the look of each row by its label; up to sixteen rows differ in marker or fill."""
-    made = {}
-    for index, row in enumerate(rows):
-        color = _COLORS[index % len(_COLORS)]
-        hollow = index // len(_MARKERS) % 2
-        made[row.label] = Look(
-            color, _MARKERS[index % len(_MARKERS)], "white" if hollow else color, _LINES[row.group][1]
-        )
-    return made
+    """Returns the look of each row by its label.
+
+    The name of a method decides its look, whatever other rows there are. Its variants have its colour, and other
+    markers. Where that would give two rows of a figure one look, the later one takes the next marker that is free.
+    """
+    made: dict[str, Look] = {}
+    taken: set[tuple[int, int]] = set()
+    for row in sorted(rows, key=lambda row: bool(row.variant)):
+        number = _number(row.method)
+        color, shape = number % len(_COLORS), number // len(_COLORS) % _SHAPES
+        if row.variant:
+            shape += 1 + _number(row.variant) % (_SHAPES - 1)
+        free = (one % _SHAPES for one in range(shape, shape + _SHAPES) if (color, one % _SHAPES) not in taken)
+        shape = next(free, shape % _SHAPES)
+        taken.add((color, shape))
+        hollow, marker = divmod(shape, len(_MARKERS))
+        face = "white" if hollow else _COLORS[color]
+        made[row.label] = Look(_COLORS[color], _MARKERS[marker], face, _LINES[row.group][1])
+    return {row.label: made[row.label] for row in rows}
+
+
+def _number(name: str) -> int:
+    """Returns a number that depends on a name alone."""
+    return int.from_bytes(hashlib.sha256(f"{_SALT}{name}".encode()).digest()[:8], "big")
 
 
 def line_styles(rows: Sequence[Labelled]) -> str:

@@ -72,6 +72,16 @@ def test_ranks_that_are_no_evidence_are_all_joined(runs: Any, pages: list[Page],
     assert not any("critical" in text.get_text() for text in page.figure.axes[0].texts)
 
 
+def test_ranks_of_two_methods_far_apart_are_not_joined(runs: Any, pages: list[Page], tmp_path: Path) -> None:
+    cells = [(method, value, seed) for method, value in (("he", 25.0), ("wave", 87.0)) for seed in (0, 1)]
+    runs.plan([runs.done(runs.cell(method, 4, seed), value + seed) for method, value, seed in cells])
+    plots.critical_difference(load([runs.folder]), tmp_path)
+    (page,) = pages
+    assert "No bars" in caption(page)
+    assert "Too few for Friedman's test" in caption(page)
+    assert not [line for line in page.figure.axes[0].lines if line.get_linewidth() > 2]
+
+
 def test_a_profile_is_one_minus_the_distribution(
     found: Inference, runs: Any, pages: list[Page], tmp_path: Path
 ) -> None:

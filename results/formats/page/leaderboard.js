@@ -60,7 +60,7 @@ form.addEventListener("reset", () => setTimeout(filter)); // the fields are empt
 filter();
 
 function filter() {
-  const { task = "", size = "", group = "", method = "" } = Object.fromEntries(new FormData(form));
+  const { setting = "", task = "", size = "", group = "", method = "" } = Object.fromEntries(new FormData(form));
   const words = method.toLowerCase().split(/\s+/);
   const wanted = (row) =>
     (!group || row.dataset.group === group) && words.every((word) => labelOf(row).toLowerCase().includes(word));
@@ -86,7 +86,8 @@ function filter() {
   }
   for (const section of document.querySelectorAll("section")) {
     const blocks = [...section.querySelectorAll(".scroller")];
-    section.hidden = blocks.length > 0 && blocks.every((block) => block.hidden);
+    const other = setting && section.dataset.setting !== setting;
+    section.hidden = other || (blocks.length > 0 && blocks.every((block) => block.hidden));
   }
   const all = new Set(tables.flatMap(rowsOf).map(labelOf)).size;
   const left = new Set(tables.flatMap(rowsOf).filter((row) => row.checkVisibility()).map(labelOf)).size;

@@ -31,6 +31,7 @@ from learngene_bench.schema.stage import CellConfig
 from learngene_bench.training.inputs import normalization, plain_images
 from learngene_bench.util.errors import DamagedFile, MethodFailure, UserError
 from learngene_bench.util.files import file_hash
+from learngene_bench.util.terminal import terminal_text
 
 
 def model_of(cell: AnalyzedCell, weights: str, registry: Registry) -> nn.Module:
@@ -108,7 +109,8 @@ def recompute_initial_model(runs: Runs, address: str, label: str, sha256: str, r
     except MethodFailure as error:
         raise UserError(f"{label}: the method fails this time: {error}") from error
     if describe(dict(model.named_parameters()))["sha256"] != sha256:
-        print(f"lgbench: {label}: on this machine the initial weights differ from the recorded ones", file=sys.stderr)
+        text = f"lgbench: {label}: on this machine the initial weights differ from the recorded ones"
+        print(terminal_text(text), file=sys.stderr)
     return model
 
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 from rich.console import Console
@@ -16,6 +16,7 @@ from learngene_bench.config.typed import user_path
 from learngene_bench.plugins.registry import Registry
 from learngene_bench.schema.constants import QUICK_RUNS
 from learngene_bench.util.errors import UserError
+from learngene_bench.util.terminal import TerminalConsole, terminal_text
 
 
 class Format(StrEnum):
@@ -134,7 +135,12 @@ def refuse_folders(folders: Sequence[Path] | None) -> None:
 
 
 def console() -> Console:
-    return Console(highlight=False)
+    return TerminalConsole(highlight=False)
+
+
+def print_line(text: object, file: TextIO | None = None) -> None:
+    """Prints a line that is not formatted."""
+    print(terminal_text(str(text)), file=file or sys.stdout)
 
 
 def print_json(value: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,7 +19,7 @@ from learngene_bench.runs.store import Runs, StageFolder
 from learngene_bench.schema.record import CellRecord
 from learngene_bench.schema.stage import StageFile
 from learngene_bench.util.errors import DamagedFile, UserError
-from learngene_bench.util.files import file_hash, write_json, write_whole
+from learngene_bench.util.files import file_hash, read_bytes, write_json, write_whole
 
 
 def export(
@@ -33,6 +34,8 @@ def export(
     """Write a cell's model as safetensors, and a JSON file that says how timm.create_model loads it."""
     if output.suffix != ".safetensors":
         raise UserError(f"{output}: timm knows the format by the name, which must end in .safetensors")
+    description = output.with_suffix(".json")
+    _check_free(description)
     folder = find_one_finished(open_runs(runs), common.query_of(cell))
     stage, record = folder.read_config(), folder.read_record(CellRecord)
     target = spec_from_dict(record.cell.target)
@@ -45,11 +48,22 @@ def export(
         _write_initial(folder, Runs(runs), stage.label, Registry(plugin or []), record.initial_weights.sha256, output)
     else:
         _copy(kept, record.model.sha256, output)
-    description = output.with_suffix(".json")
     write_json(description, _description(stage, record, timm_call, output, initial))
     console = common.console()
     console.print(Text(f"{stage.label}, {'initial' if initial else 'finetuned'} weights: {output}"), soft_wrap=True)
     console.print(Text(f"how timm loads it: {description}"), soft_wrap=True)
+
+
+def _check_free(description: Path) -> None:
+    """Raises `UserError` if the file beside the weights, which nobody named, is something else than such a file."""
+    if not description.exists() and not description.is_symlink():
+        return
+    try:
+        found = json.loads(read_bytes(description))
+    except (OSError, ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict) or not found.keys() >= {"architecture", "kwargs", "python", "cell"}:
+        raise UserError(f"{description}: would be replaced, and is not of an export: choose another name with --output")
 
 
 def _copy(kept: Path, expected: str, output: Path) -> None:
@@ -61,12 +75,11 @@ def _copy(kept: Path, expected: str, output: Path) -> None:
 
 
 def _write_initial(folder: StageFolder, runs: Runs, label: str, registry: Registry, sha256: str, output: Path) -> None:
-    from safetensors.torch import save_file
-
     from learngene_bench.analysis.models import recompute_initial_model
+    from learngene_bench.runs.tensors import save_tensors
 
     model = recompute_initial_model(runs, folder.address, label, sha256, registry)
-    write_whole(output, lambda temporary: save_file(model.state_dict(), temporary))
+    save_tensors(model.state_dict(), output)
 
 
 def _description(

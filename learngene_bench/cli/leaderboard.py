@@ -46,7 +46,7 @@ def build(
 
     for leaderboard in [manage.folder_of(folder, name)] if name else manage.existing(folder):
         manage.build(leaderboard)
-        print(leaderboard)
+        common.print_line(leaderboard)
 
 
 @app.command()
@@ -57,6 +57,6 @@ def check(folder: FolderOption = FOLDER) -> int:
     status = 0
     for leaderboard in manage.existing(folder):
         difference = manage.difference(leaderboard)
-        print(difference or f"{leaderboard}: as its records")
+        common.print_line(difference or f"{leaderboard}: as its records")
         status = 1 if difference else status
     return status

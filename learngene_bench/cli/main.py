@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -30,6 +31,7 @@ from learngene_bench.cli import (
 )
 from learngene_bench.util.errors import UserError
 from learngene_bench.util.streams import accept_any_text
+from learngene_bench.util.terminal import terminal_text
 from learngene_bench.version import PROTOCOL, __version__
 
 app = typer.Typer(
@@ -61,6 +63,8 @@ app.command("export")(export.export)
 
 STOPPED = 130
 """Exit status after Ctrl-C."""
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG}
+"""Errors of a disk that takes nothing more."""
 
 
 def _print_version(wanted: bool) -> None:
@@ -84,7 +88,7 @@ def main() -> None:
     accept_any_text()
     # A notebook's, inherited: matplotlib would not be imported without that backend. The command only writes files.
     os.environ.pop("MPLBACKEND", None)
-    sys.exit(run_command(sys.argv[1:]))
+    sys.exit(_flushed(run_command(sys.argv[1:])))
 
 
 def run_command(arguments: list[str]) -> int:
@@ -104,15 +108,33 @@ def run_command(arguments: list[str]) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 141
+    except OSError as error:
+        if error.errno in FULL and error.filename is None:  # of a file, a line would name it
+            return _fail(f"the output cannot be written: {error.strerror}", 2, debug)
+        return _fail(f"unexpected {type(error).__name__}: {error} (--debug shows where)", 1, debug)
     except Exception as error:
         if hasattr(error, "format_message"):  # a usage error of typer's
             return _fail(error.format_message().replace("\n", " "), getattr(error, "exit_code", 2), debug)
         return _fail(f"unexpected {type(error).__name__}: {error} (--debug shows where)", 1, debug)
 
 
+def _flushed(status: int) -> int:
+    """Returns the exit status once all that was printed is where it was sent to; 2 if that takes nothing more."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        status = 141
+    except OSError as error:
+        status = _fail(f"the output cannot be written: {error.strerror}", 2, debug=False)
+    else:
+        return status
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
+    return status
+
+
 def _fail(message: str, status: int, debug: bool) -> int:
     if debug:
-        traceback.print_exc()
+        print(terminal_text(traceback.format_exc()), end="", file=sys.stderr)
     if message:
-        print(f"lgbench: {message}", file=sys.stderr)
+        print(f"lgbench: {terminal_text(message)}", file=sys.stderr)
     return status

@@ -41,6 +41,9 @@ PREFETCH = 8
 """Chunks that each process may be ahead of training."""
 
 
+_SHARED_MEMORY = re.compile(r"shared memory|unable to (write to|open|mmap|resize) file </?torch_|</torch_")
+
+
 class LoadedImages(SplitImages):
     """Images that are loaded by other processes, ahead of training.
 
@@ -166,10 +169,23 @@ def loader_workers(compute: Compute) -> int:
 
 @contextmanager
 def translate_loader_errors() -> Iterator[None]:
-    """Raises `UserError` for torch's error about a killed loading process, which comes up wherever this one just is."""
+    """Raises `UserError` where this machine cannot do it: no method and no image is the cause.
+
+    torch's error about a killed loading process comes up wherever this one just is.
+    """
     try:
         yield
+    except OSError as error:
+        raise UserError(
+            f"processes that load images cannot be started: {error.strerror or error}; shared memory (/dev/shm) must "
+            "be writable, or compute.num_workers=0"
+        ) from error
     except RuntimeError as error:
+        if _SHARED_MEMORY.search(str(error)):
+            raise UserError(
+                "shared memory (/dev/shm) is full or not writable, and images come through it from the processes that "
+                "load them: make it larger, or set compute.num_workers=0"
+            ) from error
         if not re.match(r"DataLoader worker .*(killed|exited)", str(error)):
             raise
         raise UserError(

@@ -1,6 +1,6 @@
 """Keeps arrays made from files for the next process, so that decoded images come as fast as the disk reads.
 
-    CACHE/decoded/CONTENT.npy     an array; mapped into memory, so that processes of one machine share it
+    CACHE/decoded/CONTENT.npy     an array and its checksum; mapped into memory, so that processes of a machine share it
     CACHE/decoded/STAMP.content   the CONTENT that some files had when they were last read
 
 CONTENT is a hash of every byte of the files, in their order, and of how the array is made from them. Any change makes
@@ -14,9 +14,11 @@ system sets one of these times (ctime) at every write, and no ordinary program c
 file's size and date is noticed too. Files changed within the last seconds get no stamp, as the next change might fall
 into the same tick of the clock.
 
-Entries are written whole or not at all, and no process waits for another: of several that start together without an
-entry each makes the array and leaves the same bytes. File locks are not used: on network file systems they fail in
-ways that differ from site to site. A cache that cannot be written to costs a warning and the time it would have saved.
+Entries are written whole or not at all, and wait for the disk before they have their name. An array is believed only if
+the checksum behind it is its own: after a loss of power a file may be as long as it was and hold zeros. No process
+waits for another: of several that start together without an entry each makes the array and leaves the same bytes. File
+locks are not used: on network file systems they fail in ways that differ from site to site. A cache that cannot be
+written to costs a warning and the time it would have saved.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from learngene_bench.util.errors import UserError
-from learngene_bench.util.files import address_of, readable, write_text, write_whole
+from learngene_bench.util.files import address_of, open_file, read_bytes, readable, write_text, write_whole
 from learngene_bench.util.lazy import np
 
 if TYPE_CHECKING:
@@ -46,6 +48,9 @@ LARGEST = 4 * 10**9
 SETTLED = 2.0
 """Seconds without a change after which the times of a file are trusted; more than a tick of any file system."""
 READERS = 8
+PIECE = 1 << 26
+"""Bytes that one thread hashes at a time."""
+DIGEST_BYTES = 32
 
 
 def cache_folder() -> Path | None:
@@ -120,7 +125,7 @@ def _stamp(files: Sequence[Path], how: str) -> tuple[str, bool]:
 def _known_content(known: Path) -> str | None:
     """Returns the content that belongs to a stamp; None if none is known, or the file holds something else."""
     try:
-        content = known.read_text(encoding="ascii")
+        content = read_bytes(known).decode("ascii")
     except (OSError, UnicodeDecodeError):
         return None
     return content if re.fullmatch("[0-9a-f]{64}", content) else None
@@ -143,10 +148,23 @@ def _mapped(entry: Path, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
     Mapped copy-on-write: torch takes it without a copy or a complaint, and writes to it stay in memory.
     """
     try:
+        with open_file(entry) as stream:
+            stream.seek(-DIGEST_BYTES, os.SEEK_END)
+            digest = stream.read()
         array = np.asarray(np.load(entry, mmap_mode="c", allow_pickle=False))
     except (OSError, ValueError, EOFError):
         return None
-    return array if array.shape == shape and array.dtype == np.uint8 else None
+    if array.shape != shape or array.dtype != np.uint8:
+        return None
+    return array if _digest(array) == digest else None
+
+
+def _digest(array: NDArray[np.uint8]) -> bytes:
+    """Returns a hash of a contiguous array's bytes; several threads read it, as fast as the disk gives it."""
+    flat = array.reshape(-1)
+    pieces = [flat[start : start + PIECE].data for start in range(0, len(flat), PIECE)]
+    with ThreadPoolExecutor(READERS) as pool:
+        return hashlib.sha256(b"".join(pool.map(lambda piece: hashlib.sha256(piece).digest(), pieces))).digest()
 
 
 def _write(entry: Path, array: NDArray[np.uint8]) -> None:
@@ -156,5 +174,6 @@ def _write(entry: Path, array: NDArray[np.uint8]) -> None:
         with temporary.open("wb") as stream:
             np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(array))
             stream.write(array.data)  # numpy's own way says of a full disk only how many bytes are missing
+            stream.write(_digest(array))
 
-    write_whole(entry, write, durable=False)
+    write_whole(entry, write)

@@ -13,6 +13,9 @@ from learngene_bench.util.errors import UserError
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
 
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "PPM", "TIFF", "GIF")
+"""Formats that are decoded, by Pillow's names. For others, such as EPS, it starts programs, whatever a file's name."""
+
 
 def decoded(path: Path, channels: int) -> PILImage:
     """Decodes the whole image of a file, grey for 1 channel, RGB for 3.
@@ -22,7 +25,7 @@ def decoded(path: Path, channels: int) -> PILImage:
     """
     from PIL import Image
 
-    with decoding(path), Image.open(path) as image:
+    with decoding(path), Image.open(path, formats=FORMATS) as image:
         # PIL would clip 16-bit and floating-point pixels at 255, which makes most of them white.
         if image.mode.startswith(("I", "F")):
             raise ValueError(f"pixels of more than 8 bits (mode {image.mode}); convert it to 8 bits")

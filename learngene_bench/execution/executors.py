@@ -18,6 +18,7 @@ from typing import Any
 
 from learngene_bench.config.loader import build_options
 from learngene_bench.config.toml_file import read_toml
+from learngene_bench.config.typed import user_path
 from learngene_bench.contracts.executor import EXECUTORS, Executor, JobReport
 from learngene_bench.schema.constants import STAGE_KINDS
 from learngene_bench.util.errors import UserError, unknown
@@ -75,8 +76,7 @@ def executor_class(name: str) -> type[Executor]:
 
 def site_file() -> Path:
     """Returns the path of the user's defaults for executors."""
-    home = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
-    return Path(home) / "lgbench" / "site.toml"
+    return user_path(os.environ.get("XDG_CONFIG_HOME") or "~/.config") / "lgbench" / "site.toml"
 
 
 def _site_table(name: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import torch
 
 from learngene_bench.distributed import World
 from learngene_bench.util.errors import DamagedFile, UserError
-from learngene_bench.util.files import write_bytes
+from learngene_bench.util.files import read_bytes, write_bytes
 
 
 def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -41,7 +41,7 @@ def read_checkpoint(path: Path, world: World, device: str) -> dict[str, Any] | N
         UserError: the file is damaged, or was written by another number of processes.
     """
     try:
-        found = path.read_bytes() if world.is_rank0 and path.exists() else None
+        found = read_bytes(path) if world.is_rank0 and path.exists() else None
     except OSError as error:
         raise DamagedFile(f"{path}: cannot be read: {error.strerror}") from error
     content = world.broadcast_bytes(found)  # on a network file system the others may not see the file yet
@@ -51,7 +51,7 @@ def read_checkpoint(path: Path, world: World, device: str) -> dict[str, Any] | N
         state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         processes = state["processes"]
     except Exception as error:
-        raise DamagedFile(f"{path}: damaged checkpoint; delete its folder and run again") from error
+        raise DamagedFile(f"{path}: damaged checkpoint: delete it and run again") from error
     if processes != world.size:
         raise UserError(
             f"{path}: saved by {processes} processes, and now there are {world.size}; "

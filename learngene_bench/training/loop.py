@@ -35,7 +35,7 @@ from learngene_bench.training.evaluation import autocast
 from learngene_bench.training.optimizer import optimizer_of, schedule_of
 from learngene_bench.training.run import TrainingRun
 from learngene_bench.util import interrupt
-from learngene_bench.util.errors import MethodFailure
+from learngene_bench.util.errors import DamagedFile, MethodFailure, one_line
 
 SYNC_SECONDS = 1.0
 """Seconds of training between two moments when several processes agree whether to stop or to save."""
@@ -102,7 +102,7 @@ class _TrainingLoop:
         path = self.run.checkpoint
         state = read_checkpoint(path, self.world, self.device.type) if path else None
         if state:
-            self.step = self.first_step = state["step"]
+            self.step = self.first_step = self._checked_step(state)
         # Order is common to all processes; what is drawn for an image, and drop path, are each process's own.
         run, streams = self.run, self.run.streams.for_rank(self.world.rank, self.step)
         torch.manual_seed(streams.seed_for(run.name, "drop path"))
@@ -111,7 +111,22 @@ class _TrainingLoop:
         if self.recipe.mixup or self.recipe.cutmix:
             self.mixup = ResumableMixup(self.recipe, run.classes, streams.seed_for(run.name, "mixup"))
         if state:
-            self._restore(state)
+            try:
+                self._restore(state)
+            except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+                raise self._damaged(one_line(error)) from error
+
+    def _checked_step(self, state: dict[str, Any]) -> int:
+        """Returns the step that a checkpoint was saved after. Raises `DamagedFile` if there is no such step."""
+        step = state.get("step")
+        if type(step) is not int or not 0 <= step <= self.steps:
+            raise self._damaged(f"saved after step {step!r} of {self.steps}")
+        if (step < self.steps) != ("training" in state):
+            raise self._damaged(f"saved after step {step} of {self.steps}, but not as such a checkpoint is")
+        return step
+
+    def _damaged(self, problem: str) -> DamagedFile:
+        return DamagedFile(f"{self.run.checkpoint}: damaged checkpoint ({problem}): delete it and run again")
 
     def train(self) -> None:
         if self.step == 0 and self.run.measure_start and not self.result.curve:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import http.client
 import os
-import secrets
 import shutil
 import tarfile
 import urllib.error
 import urllib.request
 import zipfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,8 @@ from typing import BinaryIO
 
 from learngene_bench.contracts.dataset import ProgressCallback
 from learngene_bench.util.errors import UserError, one_line
-from learngene_bench.util.files import readable, unwritable
+from learngene_bench.util.files import readable, remove_leftovers, temporary_beside, unwritable
+from learngene_bench.util.locks import exclusively
 
 CHUNK = 1 << 20
 TIMEOUT = 30.0
@@ -58,8 +59,18 @@ class Archive:
             Lines that say what was done or found.
 
         Raises:
-            UserError: no network, a wrong checksum, a file that is no archive, a full disk.
+            UserError: no network, a wrong checksum, a file that is no archive, a full disk, another process at it.
         """
+        if (root / (self.becomes or self.place)).exists():
+            return self._fetch(root, progress)
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise unwritable(root, error) from error
+        with exclusively(root, wait=0):
+            return self._fetch(root, progress)
+
+    def _fetch(self, root: Path, progress: ProgressCallback) -> list[str]:
         target = root / (self.becomes or self.place)
         if target.exists():
             if self.member is None:
@@ -117,14 +128,21 @@ def _download(archive: Archive, path: Path, progress: ProgressCallback) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with part.open("ab") as stream:
+            with open(part, "ab", opener=_not_a_link) as stream:
                 _receive(archive, path, stream, partial(progress, f"downloading {path.name}"))
+                stream.flush()
+                os.fsync(stream.fileno())
         finally:
-            if not part.stat().st_size:
-                part.unlink()
+            with suppress(OSError):
+                if not part.stat().st_size:
+                    part.unlink()
         os.replace(part, path)
     except OSError as error:
         raise unwritable(path, error) from error
+
+
+def _not_a_link(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
 def _receive(archive: Archive, path: Path, stream: BinaryIO, report: partial[object]) -> None:
@@ -180,20 +198,31 @@ def _download_error(archive: Archive, path: Path, done: int, reason: str) -> Use
 
 def _unpack(path: Path, member: str, target: Path, progress: ProgressCallback) -> None:
     """Extracts a file or folder of an archive under a temporary name, then renames it, so that it is complete."""
-    aside = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.unpacking")
+    aside = temporary_beside(target, "unpacking")
+    remove_leftovers(target.parent)
     try:
         aside.mkdir(parents=True)
-        try:
-            (_unzip if path.suffix == ".zip" else _untar)(path, aside, progress)
-        except (tarfile.TarError, zipfile.BadZipFile, EOFError, ValueError) as error:
-            raise UserError(f"{path}: cannot be unpacked: {one_line(error)}") from error
+        _extract(path, aside, progress)
         if not (aside / member).exists():
             raise UserError(f"{path}: no {member} in it")
+        os.sync()  # a name that is there after a loss of power, but not what it names, would be believed
         os.replace(aside / member, target)
     except OSError as error:
         raise unwritable(target, error) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _extract(path: Path, folder: Path, progress: ProgressCallback) -> None:
+    try:
+        (_unzip if path.suffix == ".zip" else _untar)(path, folder, progress)
+    except UserError:
+        raise
+    # Damaged and hostile archives raise errors of every library that unpacks something, and a few of Python's own.
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:  # of the disk, not of the archive
+            raise
+        raise UserError(f"{path}: cannot be unpacked: {one_line(error)}") from error
 
 
 def _untar(path: Path, folder: Path, progress: ProgressCallback) -> None:

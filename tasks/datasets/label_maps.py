@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from learngene_bench.data.decoding import decoding
+from learngene_bench.data.decoding import FORMATS, decoding
 from learngene_bench.data.map_files import IGNORED
 from learngene_bench.util.errors import UserError
 from learngene_bench.util.lazy import np
@@ -67,9 +67,9 @@ def whole_labels(path: Path, image: Path, meaning: Meaning) -> NDArray[np.uint8]
     """
     from PIL import Image
 
-    with decoding(image), Image.open(image) as pictured:
+    with decoding(image), Image.open(image, formats=FORMATS) as pictured:
         wanted = pictured.size
-    with decoding(path), Image.open(path) as opened:
+    with decoding(path), Image.open(path, formats=FORMATS) as opened:
         mode, size = opened.mode, opened.size
         numbers = opened.copy()
     if mode not in ("L", "P"):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Self
 from pydantic import Field, model_validator
 
 from learngene_bench.config.section import Section
+from learngene_bench.config.typed import user_path
 from learngene_bench.contracts.dataset import Dataset, DatasetFacts, ProgressCallback, Split, Splits
 from learngene_bench.data.decoded_cache import cached_array
 from learngene_bench.data.splits import ImageFiles, Images
@@ -108,7 +109,7 @@ class ListedImages(Dataset):
 
     @property
     def _root(self) -> Path:
-        return self.options.root.expanduser()
+        return user_path(self.options.root)
 
     @cached_property
     @abstractmethod

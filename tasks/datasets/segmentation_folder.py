@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from learngene_bench.config.joint import JointAugmentation
 from learngene_bench.config.section import Section
+from learngene_bench.config.typed import user_path
 from learngene_bench.contracts.dataset import Dataset, DatasetFacts, ProgressCallback, Splits, Windows
 from learngene_bench.data.decoding import decoded
 from learngene_bench.data.map_files import MapFiles
@@ -114,7 +115,7 @@ class SegmentationFolder(Dataset):
     @property
     def _root(self) -> Path:
         root: Path = self.options.root  # type: ignore[attr-defined]
-        return root.expanduser()
+        return user_path(root)
 
     @property
     def _map_options(self) -> MapOptions:

@@ -167,6 +167,22 @@ def test_mistakes(
     assert [path.name for path in Path().iterdir()] == ["file"]
 
 
+def test_a_file_beside_the_weights_that_nobody_named_stays(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    export = ["export", "wave", "4", "--runs", str(runs), "-o", "config.safetensors"]
+    for theirs in ('{"architecture": "mine"}', "[]", "no JSON"):
+        Path("config.json").write_text(theirs)
+        assert run_command(export) == 2
+        assert capsys.readouterr().err == (
+            "lgbench: config.json: would be replaced, and is not of an export: choose another name with --output\n"
+        )
+        assert {path.name: path.read_text() for path in Path().iterdir()} == {"config.json": theirs}
+    Path("config.json").unlink()
+    assert [run_command(export), run_command(export)] == [0, 0]  # its own is replaced
+
+
 def test_a_cell_that_is_not_done(runs: Path, tmp_path: Path) -> None:
     unfinished = tmp_path / "cell" / find_one_finished(Runs(runs), "wave 4").path.name
     unfinished.mkdir(parents=True)

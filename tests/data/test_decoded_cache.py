@@ -175,11 +175,23 @@ def test_files_changed_while_they_are_decoded_are_not_kept(
     assert not cache.exists()
 
 
-@pytest.mark.parametrize("damage", [b"", b"no array", None])
-def test_damaged_entries_are_made_again(damage: bytes | None, tree: Path, cache: Path, decoded: list[int]) -> None:
+def zeroed(content: bytes) -> bytes:
+    """An entry as a loss of power may leave it: as long as it was, but its pixels never came to the disk."""
+    return content[:128] + bytes(len(content) - 128)
+
+
+def unchecked(content: bytes) -> bytes:
+    """An entry as earlier versions left it: an array without a checksum."""
+    return content[:-32]
+
+
+@pytest.mark.parametrize("damage", [lambda _: b"", lambda _: b"no array", lambda c: c[:-1], zeroed, unchecked])
+def test_damaged_entries_are_made_again(
+    damage: Callable[[bytes], bytes], tree: Path, cache: Path, decoded: list[int]
+) -> None:
     first = bits(load(tree))
-    for entry in cache.iterdir():
-        entry.write_bytes(entry.read_bytes()[:-1] if damage is None else damage)
+    for entry in cache.glob("*.npy"):
+        entry.write_bytes(damage(entry.read_bytes()))
     assert bits(load(tree)) == first
     assert decoded == [14, 2, 6] * 2
     assert bits(load(tree)) == first

@@ -26,6 +26,7 @@ from learngene_bench.contracts.context import TrainResult
 from learngene_bench.contracts.dataset import Splits
 from learngene_bench.contracts.task import task_kind
 from learngene_bench.data.batch_augment import SplitImages
+from learngene_bench.data.dataloader import translate_loader_errors
 from learngene_bench.data.sampler import AugmentationRng, BatchSchedule
 from learngene_bench.models.vit import ViTSpec
 from learngene_bench.training.context import MeteredContext
@@ -195,6 +196,24 @@ def test_a_killed_loader_is_an_error_of_the_machine_not_of_the_method(tree: Path
     with pytest.raises(UserError, match="a process that loads images was killed: memory"):
         run(folder(tree).load(), recipe, loaders=2, hook=kill_one)
     assert not children()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("unable to open shared memory object </torch_1_2> in read-write mode: Permission denied (13)"),
+        RuntimeError(
+            "Caught RuntimeError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n"
+            "RuntimeError: unable to write to file </torch_1_2>: No space left on device (28)"
+        ),
+        PermissionError(13, "Permission denied"),
+        OSError(38, "Function not implemented"),
+    ],
+)
+def test_a_machine_without_shared_memory_is_no_failure_of_the_method(error: Exception) -> None:
+    """The texts are those of torch and of multiprocessing, where /dev/shm is read-only, full or not there."""
+    with pytest.raises(UserError, match=r"/dev/shm.*compute\.num_workers=0"), translate_loader_errors():
+        raise error
 
 
 def test_loaders_end_with_training_and_leave_no_trace_in_global_random_numbers(tree: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import http.server
 import io
+import os
 import re
 import tarfile
 import threading
@@ -20,6 +21,8 @@ from learngene_bench.cli.main import run_command
 from learngene_bench.contracts.dataset import DATASETS
 from learngene_bench.tasks.datasets.archives import Archive, silent
 from learngene_bench.util.errors import UserError
+from learngene_bench.util.locks import exclusively
+from learngene_bench.util.processes import process_tag
 
 CONTENT = bytes(range(256)) * 4000
 
@@ -69,6 +72,55 @@ def archive_at(server: Server, path: str = "/file.bin", checksum: str = "md5") -
     """An archive whose checksum is right where only an algorithm is given."""
     known = checksum if ":" in checksum else f"{checksum}:{hashlib.new(checksum, CONTENT).hexdigest()}"
     return Archive(f"http://127.0.0.1:{server.server_port}{path}", known, "folder/file.bin")
+
+
+def test_two_at_once_do_not_write_into_one_file(server: Server, tmp_path: Path) -> None:
+    with exclusively(tmp_path, wait=0), pytest.raises(UserError, match=rf"process {os.getpid()} on .* is changing it"):
+        archive_at(server).fetch(tmp_path, silent)
+    assert not list(tmp_path.iterdir())
+    archive_at(server).fetch(tmp_path, silent)
+    with exclusively(tmp_path, wait=0):  # where all is there, nothing is changed
+        assert archive_at(server).fetch(tmp_path, silent) == [f"{tmp_path / 'folder/file.bin'}: there already"]
+
+
+def test_what_a_killed_process_unpacked_is_removed_and_a_link_is_not_followed(server: Server, tmp_path: Path) -> None:
+    packed = tmp_path / "a.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("member/x", "x")
+    checksum = f"md5:{hashlib.md5(packed.read_bytes()).hexdigest()}"
+    tag = f"{process_tag().split('-')[0]}-999999999-1"
+    (tmp_path / f".becomes.{tag}.abcdef01.unpacking" / "half").mkdir(parents=True)
+    Archive("http://nowhere", checksum, "a.zip", "member", "becomes").fetch(tmp_path, silent)
+    assert {path.name for path in tmp_path.iterdir()} == {"a.zip", "becomes"}
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "file.bin.part").symlink_to(victim)
+    with pytest.raises(UserError, match="cannot be written"):
+        archive_at(server).fetch(tmp_path, silent)
+    assert victim.read_text() == "precious"
+
+
+@pytest.mark.parametrize("fault", ["method", "encrypted", "member", "nested"])
+def test_an_archive_of_any_other_kind_is_one_line(tmp_path: Path, fault: str) -> None:
+    packed = tmp_path / "a.zip"
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("member/x" if fault != "nested" else "member/" + "d/" * 3000 + "x", "x" * 1000)
+    content = bytearray(packed.read_bytes())
+    entry, record = content.index(b"PK\x03\x04"), content.index(b"PK\x01\x02")
+    if fault == "method":
+        content[entry + 8] = content[record + 10] = 97  # a compression that Python does not know
+    elif fault == "encrypted":
+        content[entry + 6] |= 1
+        content[record + 8] |= 1
+    elif fault == "member":
+        start = entry + 30 + len("member/x")
+        content[start : start + 20] = bytes(20)
+    packed.write_bytes(content)
+    checksum = f"md5:{hashlib.md5(content).hexdigest()}"
+    with pytest.raises(UserError, match=r"a\.zip: cannot be unpacked|becomes: cannot be written: File name too long"):
+        Archive("http://nowhere", checksum, "a.zip", "member", "becomes").fetch(tmp_path, silent)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.zip"]
 
 
 def test_a_download_tells_how_far_it_is(server: Server, tmp_path: Path) -> None:

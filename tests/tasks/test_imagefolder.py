@@ -21,6 +21,7 @@ from learngene_bench.plugins.registry import dataset
 from learngene_bench.util.errors import UserError
 
 CLASSES = ["ant", "bee", "cat"]
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n%%EOF\n"
 
 
 @pytest.fixture(autouse=True)
@@ -251,6 +252,8 @@ DAMAGE: dict[str, tuple[Change, str]] = {
     "empty class": (only_text, "/val/cat: no images in it"),
     "no validation": (only_one, "/train/cat: its one image leaves no image for validation"),
     "text": (write("val/bee/003.png", b"text"), "/val/bee/003.png: does not decode: cannot identify image file"),
+    # For EPS, Pillow would start Ghostscript.
+    "eps": (write("val/bee/003.png", EPS), "/val/bee/003.png: does not decode: cannot identify image file"),
     "no bytes": (write("val/bee/003.png", b""), "/val/bee/003.png: does not decode: the file is empty"),
     "truncated": (truncate, "/val/bee/003.jpg: does not decode: image file is truncated"),
     "link to nowhere": (

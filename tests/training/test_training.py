@@ -22,7 +22,7 @@ from learngene_bench.models.weights import base_weights, build_model, write_weig
 from learngene_bench.training.evaluation import evaluate
 from learngene_bench.training.loop import train
 from learngene_bench.training.run import TrainingRun
-from learngene_bench.util.errors import MethodFailure
+from learngene_bench.util.errors import DamagedFile, MethodFailure
 from learngene_bench.util.rng import RngStreams
 
 SPEC = ViTSpec(depth=2, width=8, heads=2, patch_size=2, image_size=6, channels=1, classes=5)
@@ -113,6 +113,20 @@ def test_a_finished_phase_is_not_trained_again(tmp_path: Path) -> None:
     assert all(torch.equal(weights[name], expected[name]) for name in expected)
     assert again.curve == first.curve
     assert again.class_metrics == first.class_metrics == {"halves": [None, 100.0]}
+
+
+@pytest.mark.parametrize(
+    "change", [{"step": 10**9}, {"step": -1}, {"step": 4}, {"step": True}, {"step": None}, {"curve": 3}]
+)
+def test_a_checkpoint_of_a_step_that_is_not_is_no_finished_training(tmp_path: Path, change: dict[str, Any]) -> None:
+    recipe = Recipe(iterations=4, batch_size=8, learning_rate=1e-3)
+    checkpoint = tmp_path / "finetuning.pt"
+    with pytest.raises(Killed):
+        run(recipe, checkpoint, 3, checkpoint_seconds=1e-9)
+    state = torch.load(checkpoint, weights_only=True)
+    torch.save({**state, **change}, checkpoint)
+    with pytest.raises(DamagedFile, match=r"finetuning\.pt: damaged checkpoint \(.*\): delete it and run again"):
+        run(recipe, checkpoint)
 
 
 def test_nobody_elses_random_numbers_change() -> None:

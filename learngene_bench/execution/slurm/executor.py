@@ -20,6 +20,7 @@ from learngene_bench.runs.lease import acquire
 from learngene_bench.runs.store import Runs
 from learngene_bench.schema.constants import DeviceKind
 from learngene_bench.util.errors import UserError
+from learngene_bench.util.terminal import TerminalConsole
 
 FOLLOW_SECONDS = 3.0
 """Time between two looks at the jobs, with `--wait`."""
@@ -44,7 +45,7 @@ class SlurmExecutor(Executor):
         return compute.device
 
     def run(self, work: Work) -> RunState:
-        console = Console(highlight=False)
+        console = TerminalConsole(highlight=False)
         if self.options.dry_run:
             self._dry_run(work, console)
             return RunState(work.stages, handed_over=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import io
+import os
 import shlex
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr
@@ -68,11 +69,19 @@ def submit(
         )
         content = SubmissionFile(
             command=tuple(command),
-            user=getpass.getuser(),
+            user=_user(),
             code=SourceCode(**source_code.identity()),
             arrays=tuple(made),
         )
         submissions.write(folder, content)
+
+
+def _user() -> str:
+    """Returns the user's name, or number where nobody knows a name, as in some containers."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 def parameters(

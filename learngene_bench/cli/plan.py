@@ -89,12 +89,13 @@ def _as_json(plan: Plan, states: dict[str, State], estimate: dict[str, Any]) -> 
     }
 
 
-Place = int | str
+Place = float | str
 
 
 def _place(plan: Plan, found: Subject) -> Place:
     """Returns the place of a cell or dash on the grid's axis."""
-    return found.task if plan.grid.axis == "task" else int(found.target[plan.grid.axis] or 0)
+    place = found.along(plan.grid.axis)
+    return place if isinstance(place, str) else float(place or 0)
 
 
 def _print(plan: Plan, states: dict[str, State], estimate: dict[str, Any], console: Console) -> None:
@@ -110,10 +111,11 @@ def _print(plan: Plan, states: dict[str, State], estimate: dict[str, Any], conso
     dashes = {(dash.method, dash.variant, dash.size, _place(plan, dash)): dash.reason for dash in plan.unsupported}
     places = list(dict.fromkeys(place for *_, place in [*cells, *dashes]))
     if plan.grid.axis != "task":
-        places.sort(key=int)
+        places.sort(key=float)
     costs = console.width >= WIDE[0] + WIDE[1] * len(places)
     for place in places:
-        table.add_column(str(place), justify="right", overflow="fold" if plan.grid.axis == "task" else "ellipsis")
+        heading = place if isinstance(place, str) else f"{place:g}"
+        table.add_column(heading, justify="right", overflow="fold" if plan.grid.axis == "task" else "ellipsis")
     for heading in ("Para. (M)", "Epoch") if costs else ():
         table.add_column(heading, justify="right", no_wrap=True)
     for row in plan.methods:

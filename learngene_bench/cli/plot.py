@@ -16,7 +16,8 @@ def plot(
         str,
         typer.Argument(
             help="Kind of figure: accuracy, curves, losses (of fine-tuning), front (accuracy against cost), targets "
-            "(cost against their number), ranks (with critical differences), profile, differences, or all."
+            "(cost against their number), ranks (with critical differences), profile, differences, gaps (over longer "
+            "fine-tuning or fewer images), or all."
         ),
     ],
     folders: common.NoFolders = None,

@@ -37,7 +37,10 @@ def report(
     runs: common.RunsOptions = None,
     table: Annotated[
         str | None,
-        typer.Option("--table", help="Name of a grid; or of tables that are computed: cost, instinct, statistics."),
+        typer.Option(
+            "--table",
+            help="Name of a grid; or of tables that are computed: cost, instinct, statistics, horizon, data-size.",
+        ),
     ] = None,
     format: Annotated[
         ReportFormat | None,

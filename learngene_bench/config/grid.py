@@ -8,12 +8,16 @@ from pydantic import Field, model_validator
 
 from learngene_bench.config.section import Section
 
-Axis = Literal["depth", "width", "task"]
-"""Difference between the columns of a table."""
+Axis = Literal["depth", "width", "task", "horizon", "share"]
+"""Difference between the columns of a table.
+
+Along `horizon` and `share` they are one target, fine-tuned for longer or on more images; along the others, different
+targets.
+"""
 
 
 class Grid(Section):
-    """The targets: every size of the preset at every depth, every width and on every task."""
+    """The targets: every size of the preset at every depth and width, on every task; the ways to fine-tune each."""
 
     renamed: ClassVar = {"tuning_factor": "finetuning_factor"}
 
@@ -30,7 +34,8 @@ class Grid(Section):
     tasks: list[str] | None = Field(
         None,
         min_length=1,
-        description="names of the preset's downstream tasks, if the axis is 'task'; when absent all of `task_kind`",
+        description="names of the preset's downstream tasks, if the axis is 'task' or 'share'; when absent all of "
+        "`task_kind`",
     )
     task_kind: str = Field(
         "classification", description="kind of the downstream tasks that are measured when `tasks` is absent"
@@ -41,12 +46,32 @@ class Grid(Section):
     )
     finetuning_factor: float = Field(1.0, gt=0, description="multiplies the number of fine-tuning epochs of the preset")
 
+    horizons: list[Annotated[float, Field(gt=0)]] = Field(
+        [1.0],
+        min_length=1,
+        description="lengths of fine-tuning over the preset's own, each with its schedule, if the axis is 'horizon'",
+    )
+    shares: list[Annotated[float, Field(gt=0, le=100)]] = Field(
+        [100.0],
+        min_length=1,
+        description="percentages of the training images that targets are fine-tuned on, in as many steps as on all, if "
+        "the axis is 'share'",
+    )
+
+    @property
+    def is_downstream(self) -> bool:
+        """True if targets are fine-tuned on downstream tasks."""
+        return self.axis in ("task", "share")
+
     @model_validator(mode="after")
     def _has_one_axis(self) -> Grid:
-        if self.tasks is not None and self.axis != "task":
-            raise ValueError(f"tasks belong to a grid of axis 'task', not {self.axis!r}")
-        if self.task_kind != type(self).model_fields["task_kind"].default and self.axis != "task":
-            raise ValueError(f"task_kind belongs to a grid of axis 'task', not {self.axis!r}")
+        for name, axis in (("horizons", "horizon"), ("shares", "share")):
+            if getattr(self, name) != type(self).model_fields[name].default and self.axis != axis:
+                raise ValueError(f"{name} belong to a grid of axis {axis!r}, not {self.axis!r}")
+        if self.tasks is not None and not self.is_downstream:
+            raise ValueError(f"tasks belong to a grid of axis 'task' or 'share', not {self.axis!r}")
+        if self.task_kind != type(self).model_fields["task_kind"].default and not self.is_downstream:
+            raise ValueError(f"task_kind belongs to a grid of axis 'task' or 'share', not {self.axis!r}")
         if isinstance(self.sizes, list) and not self.sizes:
             raise ValueError("sizes is empty")
         return self

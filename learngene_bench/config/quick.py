@@ -36,15 +36,13 @@ def quick_preset(preset: Preset) -> Preset:
 
 def quick_grid(grid: Grid, preset: Preset) -> Grid:
     """Returns the first two targets of a grid along each of its axes."""
-    first: dict[str, Any] = {
-        "depths": grid.depths[:2],
-        "width_factors": grid.width_factors[:2],
-        "finetuning_factor": 1.0,
-    }
+    along = ("depths", "width_factors", "horizons", "shares")
+    first: dict[str, Any] = {**{name: getattr(grid, name)[:2] for name in along}, "finetuning_factor": 1.0}
     if isinstance(grid.sizes, list):
         first["sizes"] = grid.sizes[:1]
-    if grid.axis == "task" and preset.downstream is not None:
-        first["tasks"] = (grid.tasks or preset.downstream.of_kind(grid.task_kind))[:2] or None
+    if grid.is_downstream and preset.downstream is not None:
+        tasks = 2 if grid.axis == "task" else 1
+        first["tasks"] = (grid.tasks or preset.downstream.of_kind(grid.task_kind))[:tasks] or None
     return grid.model_copy(update=first)
 
 

@@ -200,6 +200,45 @@ class Recipe(Section):
             values.update(epochs=None, iterations=None)
         return Recipe.model_validate(_merged(values, changes))
 
+    def stretched(self, factor: float) -> Recipe:
+        """Returns this recipe for a training that is so many times as long, with its whole schedule.
+
+        Length, warm-up and the epochs between two measurements are multiplied. So the learning rate rises and falls
+        over the same parts of training, and as many points of the learning curve are measured.
+        """
+        if factor == 1:
+            return self
+        return self.model_copy(
+            update={
+                "epochs": None if self.epochs is None else self.epochs * factor,
+                "iterations": None if self.iterations is None else max(1, round(self.iterations * factor)),
+                "warmup_epochs": self.warmup_epochs * factor,
+                "evaluate_every": max(1, round(self.evaluate_every * factor)),
+            }
+        )
+
+    def at_equal_steps(self, images: int, fewer: int) -> Recipe:
+        """Returns this recipe for a part of a training set, in as many steps as on all of it.
+
+        Warm-up and the epochs between two measurements are longer by as much as epochs are shorter, so that these are
+        the same steps too. A part that is smaller than a batch is one batch.
+
+        Args:
+            images: images of the training set.
+            fewer: images of the part.
+        """
+        if fewer == images:
+            return self
+        longer = self.steps_per_epoch(images) / self.steps_per_epoch(fewer)
+        return self.model_copy(
+            update={
+                "epochs": None,
+                "iterations": self.steps(images),
+                "warmup_epochs": self.warmup_epochs * longer,
+                "evaluate_every": max(1, round(self.evaluate_every * longer)),
+            }
+        )
+
     def check_used_by(self, recipe: str) -> None:
         """Raises `ValueError` if a field has a value that the recipe of this name does not use."""
         for name in self.unused_by(recipe):

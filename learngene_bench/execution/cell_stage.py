@@ -16,6 +16,7 @@ from learngene_bench.contracts.family import ModelSpec, spec_from_dict
 from learngene_bench.contracts.gene import Gene
 from learngene_bench.contracts.task import task_kind
 from learngene_bench.data.batch_augment import SplitImages
+from learngene_bench.data.subsets import with_part
 from learngene_bench.execution.stage import StageComputation, seeded_globally
 from learngene_bench.execution.stage_data import planned_data, task_data
 from learngene_bench.runs.tensors import check_hash, describe, save_tensors
@@ -77,6 +78,8 @@ class CellStage(StageComputation[CellRecord]):
         model = initialized.model
         initial = describe({name: parameter.detach() for name, parameter in model.named_parameters()})
         facts, splits = planned_data(*task_data(self.config, self.file.execution))
+        if self.task and self.task.part:
+            splits = with_part(splits, facts.classes, self.task.part)
         held_out = self._held_out(splits)
         kind = task_kind(facts.kind)
         metrics = kind.metrics()

@@ -140,15 +140,19 @@ def _subject(variant: MethodVariant, target: Target, scope: Scope) -> Subject:
         task=target.task.name,
         source=scope.source.name,
         target=target.spec.as_dict(),
+        horizon=target.horizon,
+        share=target.share,
     )
 
 
 def _label(variant: MethodVariant, target: Target, scope: Scope) -> str:
-    """Names a cell, seed apart; its task and width only where they tell it from others of the plan."""
+    """Names a cell, seed apart; what it has in common with most cells is left out."""
     sizes, widths = {other.size for other in scope.targets}, {other.spec.width for other in scope.targets}
     words = [variant.method, f"({variant.variant})" if variant.variant else "", target.size]
     words += [f"width {target.spec.width}"] if len(widths) > len(sizes) else []
     words += [f"depth {target.spec.depth}", f"on {target.task.name}" if target.task != scope.source else ""]
+    words += [f"share {target.share:g}" if target.share != 100 else ""]
+    words += [f"horizon {target.horizon:g}" if target.horizon != 1 else ""]
     return " ".join(filter(None, words))
 
 

@@ -68,12 +68,12 @@ class Scope:
         if not self.request.equal_budget:
             return recipe
         left = self.budget(target) - self.images_at_source(initializing)
-        iterations = recipe.steps_within(left, target.task.facts.train_images)
+        iterations = recipe.steps_within(left, target.train_images)
         return recipe.model_copy(update={"epochs": None, "iterations": iterations})
 
     def budget(self, target: Target) -> int:
         """Counts the images of fine-tuning, on the target's task, and of `inheritance`, on the source task."""
-        finetuning = self._ordinary_finetuning(target).images_trained_on(target.task.facts.train_images)
+        finetuning = self._ordinary_finetuning(target).images_trained_on(target.train_images)
         return finetuning + self.images_at_source([self.preset.recipe_of("inheritance", target.base.width)])
 
     def images_at_source(self, recipes: Iterable[Recipe]) -> int:
@@ -81,4 +81,4 @@ class Scope:
         return sum(recipe.images_trained_on(self.source.facts.train_images) for recipe in recipes)
 
     def _ordinary_finetuning(self, target: Target) -> Recipe:
-        return target.task.recipe or self.preset.recipe_of("finetuning", target.base.width)
+        return target.finetuning(target.task.recipe or self.preset.recipe_of("finetuning", target.base.width))

@@ -14,10 +14,8 @@ from learngene_bench.planning.plan import Stage
 from learngene_bench.planning.recipe_checks import check_pretrained, check_recipe, check_teacher, check_used
 from learngene_bench.planning.scope import Scope, recipe_of_method
 from learngene_bench.planning.targets import Target
-from learngene_bench.planning.tasks import Task
 from learngene_bench.plugins.registry import Registered
 from learngene_bench.schema.constants import StageKind
-from learngene_bench.schema.provenance import TaskData
 from learngene_bench.schema.stage import (
     AncestorConfig,
     CellConfig,
@@ -82,15 +80,16 @@ class StageMaker:
             recipes=recipes,
             finetuning=finetuning,
             evaluation_split=self.preset.evaluation_split,
-            task=None if at_source else TaskData(data=target.task.identity),
             seed=0,
         )
-        flops = self._training_flops(target.spec, recipes.values(), source)
-        flops += self._training_flops(target.spec, [finetuning] if finetuning else [], target.task)
+        flops = self._training_flops(target.spec, recipes.values())
+        if finetuning:
+            flops += _flops(target.spec, finetuning.images_trained_on(target.train_images))
         addresses = []
         for seed in range(self.scope.request.seeds):
             inputs = {"gene": self._gene(spec, gene, seed)} if gene else {}
-            seeded = config.model_copy(update={"seed": seed})
+            task = None if at_source else target.task_data(seed)
+            seeded = config.model_copy(update={"seed": seed, "task": task})
             addresses.append(self._add("cell", f"{label} seed {seed}", seeded, inputs, flops))
         return addresses
 
@@ -108,7 +107,7 @@ class StageMaker:
             seed=seed if request.trains or request.ancestors or not request.files else None,
         )
         inputs = {role: self._ancestor(ancestor, seed) for role, ancestor in request.ancestors.items()}
-        flops = self._training_flops(request.family, recipes.values(), self.scope.source)
+        flops = self._training_flops(request.family, recipes.values())
         label = f"gene of {kind.name}, width {request.family.width}, seed {seed}"
         return self._add("gene", label, config, inputs, flops)
 
@@ -121,7 +120,7 @@ class StageMaker:
         recipe = self.preset.recipe_of("pretraining", spec.width)
         check_recipe(recipe, "pretraining", self.scope.source, spec)
         config = AncestorConfig(**self.common, spec=spec.as_dict(), recipe=recipe, seed=seed)
-        flops = self._training_flops(spec, [recipe], self.scope.source)
+        flops = self._training_flops(spec, [recipe])
         return self._add("ancestor", f"pretrained model, {spec}, seed {seed}", config, {}, flops)
 
     def _teacher(self) -> str:
@@ -171,15 +170,19 @@ class StageMaker:
         self.files[self._hashes[path]] = path
         return self._hashes[path]
 
-    def _training_flops(self, spec: ModelSpec, recipes: Iterable[Recipe], task: Task) -> float:
-        """Estimates the floating-point operations of training; a backward pass counts as two forward passes."""
-        images = sum(recipe.images_trained_on(task.facts.train_images) for recipe in recipes)
-        return 3.0 * images * spec.forward_flops()
+    def _training_flops(self, spec: ModelSpec, recipes: Iterable[Recipe]) -> float:
+        """Estimates the floating-point operations of training on the source task."""
+        return _flops(spec, self.scope.images_at_source(recipes))
 
     def _add(self, kind: StageKind, label: str, config: Config, inputs: dict[str, str], flops: float = 0.0) -> str:
         stage = Stage(kind, label, config, inputs, flops)
         self.stages.setdefault(stage.address, stage)
         return stage.address
+
+
+def _flops(spec: ModelSpec, images: int) -> float:
+    """Estimates the floating-point operations of training; a backward pass counts as two forward passes."""
+    return 3.0 * images * spec.forward_flops()
 
 
 def _identity(registered: Registered) -> MethodIdentity:

@@ -7,9 +7,13 @@ from dataclasses import dataclass, replace
 from learngene_bench.config.grid import Grid
 from learngene_bench.config.loader import build_options
 from learngene_bench.config.preset import Preset
+from learngene_bench.config.recipe import Recipe
 from learngene_bench.config.section import Section
 from learngene_bench.contracts.family import DEFAULT_FAMILY, FAMILIES, ModelFamily, ModelSpec, family_of
+from learngene_bench.contracts.task import CLASSIFICATION
+from learngene_bench.data.subsets import part_size
 from learngene_bench.planning.tasks import Task, tasks_of
+from learngene_bench.schema.provenance import Part, TaskData
 from learngene_bench.util.errors import UserError, unknown
 
 
@@ -20,27 +24,55 @@ class Target:
     Attributes:
         size: name of the preset's size that it belongs to.
         base: the model that the size is named after, on the source task.
+        horizon: length of its fine-tuning over the recipe's.
+        share: percentage of the task's training images that it is fine-tuned on.
     """
 
     size: str
     base: ModelSpec
     spec: ModelSpec
     task: Task
+    horizon: float = 1.0
+    share: float = 100.0
+
+    @property
+    def train_images(self) -> int:
+        """Number of images that it is fine-tuned on."""
+        facts = self.task.facts
+        return part_size(facts.train_images, facts.classes, self.share) if self.share < 100 else facts.train_images
+
+    def task_data(self, seed: int) -> TaskData:
+        """Returns the data of its task as they stand in an address; a part is another one for every seed."""
+        part = Part(share=self.share, seed=seed) if self.share < 100 else None
+        return TaskData(data=self.task.identity, part=part)
+
+    def finetuning(self, recipe: Recipe) -> Recipe:
+        """Returns the recipe of the whole training set for what this target is fine-tuned on, and for how long."""
+        return recipe.stretched(self.horizon).at_equal_steps(self.task.facts.train_images, self.train_images)
 
 
 def targets_of(preset: Preset, grid: Grid, source: Task) -> list[Target]:
-    """Returns every target of a grid: sizes, within them widths, within them depths, within them tasks.
+    """Returns every target of a grid: sizes, within them widths, depths, tasks, shares and horizons.
 
     Raises:
-        UserError: the grid names an unknown size or task, or sizes are impossible.
+        UserError: the grid names an unknown size or task, sizes are impossible, or a share is asked for of images that
+            have no class each.
     """
     tasks = tasks_of(preset, grid, source)
+    for task in tasks:
+        if grid.shares != [100] and task.facts.kind != CLASSIFICATION:
+            raise UserError(
+                f"grid {grid.name!r} draws shares of the training images by their classes, and task {task.name!r} is "
+                f"of the kind {task.facts.kind!r}"
+            )
     return [
-        Target(size, base, _on(task, family_of(base).widened(base, factor).with_depth(depth)), task)
+        Target(size, base, _on(task, family_of(base).widened(base, factor).with_depth(depth)), task, horizon, share)
         for size, base in _bases(preset, grid, source).items()
         for factor in dict.fromkeys(grid.width_factors)
         for depth in dict.fromkeys(grid.depths)
         for task in tasks
+        for share in dict.fromkeys(grid.shares)
+        for horizon in dict.fromkeys(grid.horizons)
     ]
 
 

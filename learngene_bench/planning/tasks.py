@@ -72,7 +72,7 @@ def tasks_of(preset: Preset, grid: Grid, source: Task) -> list[Task]:
         UserError: the preset has no downstream tasks, or not these; images have another number of channels; test images
             of a task would be trained on at the source.
     """
-    if grid.axis != "task":
+    if not grid.is_downstream:
         return [source]
     if preset.downstream is None:
         raise UserError(

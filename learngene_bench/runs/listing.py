@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from learngene_bench.runs.lookup import NamedStage, find, find_one
+from learngene_bench.runs.lookup import WORD_OPTIONS, NamedStage, find, find_one
 from learngene_bench.runs.store import Runs, StageFolder, State
 from learngene_bench.schema.base import read
 from learngene_bench.schema.manifest import nothing_in, unless_quick
@@ -102,6 +102,8 @@ def _named_cell(address: str, label: str, cell: CellFacts) -> NamedStage:
     }
     pairs = [part.split("=", 1) for part in cell.variant.split(", ") if "=" in part]
     options = {name if "." in name else f"{cell.method}.{name}": value for name, value in pairs}
+    usual = {"share": 100, "horizon": 1}
+    options |= {name: f"{getattr(cell, name):g}" for name in WORD_OPTIONS if getattr(cell, name) != usual[name]}
     return NamedStage(address, label, fields, options)
 
 

@@ -2,6 +2,7 @@
 
     method=wave depth=6 seed=0     fields; `task`, `size`, `width` and `kind` likewise, and options of a variant
     wave depth 6 seed 0            the same without `=`; words are values of any field, or words of the label
+    wave depth 6 horizon 3         one that is fine-tuned three times as long; `share 10` on a tenth of the images
     3f9a                           the beginning of an address, 4 digits or more
 
 The label of a stage names it exactly. Where stages that fit differ in nothing but options, the one without options that
@@ -18,6 +19,9 @@ from learngene_bench.util.errors import UserError, nearest, unknown
 
 FIELDS = ("kind", "method", "size", "width", "depth", "task", "seed")
 """Fields that tell stages apart, beside the options of variants; in the order that stages are sorted by."""
+
+WORD_OPTIONS = ("share", "horizon")
+"""Options that are written like fields, `horizon 3`: fine-tuning on other images or for longer than usual."""
 
 MOST_LISTED = 6
 """Stages that an error lists."""
@@ -114,7 +118,7 @@ def _terms(query: str) -> Iterator[_Term]:
         name, equals, value = word.partition("=")
         if equals:
             yield _Term(name, value)
-        elif word in FIELDS:
+        elif word in (*FIELDS, *WORD_OPTIONS):
             following = next(words, None)
             if following is None:
                 raise UserError(f"{query!r}: {word} has no value (as in {word}=...)")

@@ -9,13 +9,20 @@ from learngene_bench.planning.plan import Plan
 from learngene_bench.runs.store import Runs
 from learngene_bench.schema.base import write
 from learngene_bench.schema.manifest import Manifest, PlannedStage
+from learngene_bench.schema.stage import CellConfig
 from learngene_bench.schema.subject import CellDescription, CellFacts, EqualBudget, PlannedCell
 from learngene_bench.util import provenance
 from learngene_bench.version import PROTOCOL
 
 
 def describe_cell(cell: PlannedCell, plan: Plan) -> CellDescription:
-    """Returns what a cell's record says of it beside its numbers."""
+    """Returns what a cell's record says of it beside its numbers.
+
+    A model that is not fine-tuned is the same cell at every horizon, and its record is that of the first.
+    """
+    config = plan.stages[cell.address].config
+    if isinstance(config, CellConfig) and config.finetuning is None:
+        cell = cell.model_copy(update={"horizon": 1.0})
     return CellDescription(
         preset=plan.preset.name,
         setting=plan.setting,

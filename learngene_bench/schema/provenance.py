@@ -45,14 +45,28 @@ class ComputedBy(Document):
     submitted: SourceCode | None = None
 
 
+class Part(Document):
+    """A part of the training images; `data.subsets` has the rule by which it is drawn.
+
+    Attributes:
+        share: percentage of the training images.
+        seed: seed that it is drawn by.
+    """
+
+    share: float
+    seed: int
+
+
 class TaskData(Document):
     """A downstream task.
 
     Attributes:
         data: its data set.
+        part: the part of its training images that targets are fine-tuned on; absent for all.
     """
 
     data: DataIdentity
+    part: Part | None = Field(None, exclude_if=lambda part: part is None)
 
 
 class Provenance(Document):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field, model_validator
 
 from learngene_bench.config.preset import QUICK
-from learngene_bench.schema.base import Address, Amount, Document, ModelDescription, Text
+from learngene_bench.schema.base import Address, Amount, Document, ModelDescription, Scalar, Text
 from learngene_bench.schema.constants import FOLDER_DIGITS, Group
 
 
@@ -35,12 +35,23 @@ class Subject(MethodVariant):
         task: task that the target is fine-tuned and measured on.
         source: task that genes and ancestors are made on.
         target: the model that is initialized.
+        horizon: length of fine-tuning over the setting's own.
+        share: percentage of the task's training images that it is fine-tuned on.
     """
 
     size: Text
     task: Text
     source: Text
     target: ModelDescription
+    horizon: float = Field(1.0, exclude_if=lambda factor: factor == 1)
+    share: float = Field(100.0, exclude_if=lambda percent: percent == 100)
+
+    def along(self, axis: str) -> Scalar:
+        """Returns the value on an axis of a grid; None if the target has no such number."""
+        if axis in ("task", "horizon", "share"):
+            value: Scalar = getattr(self, axis)
+            return value
+        return self.target.get(axis)
 
 
 class UnsupportedSubject(Subject):

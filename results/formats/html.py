@@ -21,6 +21,7 @@ from learngene_bench.results.formats.latex import floats
 from learngene_bench.results.records.details import details
 from learngene_bench.results.records.types import Results
 from learngene_bench.results.tables.measure import Measure
+from learngene_bench.results.tables.numbers import way
 from learngene_bench.results.tables.report_table import NOTHING, ReportTable, group_title
 from learngene_bench.schema.constants import PHASES
 from learngene_bench.schema.cost import Cost
@@ -131,7 +132,10 @@ class _PageRecords:
 
 def _configuration(cell: PlannedCell) -> dict[str, Any]:
     named = {"method": cell.method, "options": cell.variant or "defaults", "task": cell.task, "source": cell.source}
-    return {**named, "size": cell.size, **cell.target, **{f"{k} parameters": n for k, n in cell.parameters}}
+    tuned = {"horizon": way("horizon", cell.horizon)} if cell.horizon != 1 else {}
+    tuned |= {"share": way("share", cell.share)} if cell.share != 100 else {}
+    parameters = {f"{name} parameters": number for name, number in cell.parameters}
+    return {**named, **tuned, "size": cell.size, **cell.target, **parameters}
 
 
 def _origin(record: CellRecord) -> list[tuple[str, Mapping[str, Any]]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -22,6 +23,7 @@ from learngene_bench.results.tables import published, tidy
 from learngene_bench.results.tables.comparison import comparisons
 from learngene_bench.results.tables.comparison_report import comparison_reports
 from learngene_bench.results.tables.cost_report import cost_reports
+from learngene_bench.results.tables.gap_report import gap_reports
 from learngene_bench.results.tables.inference_report import statistics_reports
 from learngene_bench.results.tables.learning_report import learning_reports
 from learngene_bench.results.tables.measure import INITIAL
@@ -37,6 +39,8 @@ COMPUTED: Mapping[str, Callable[[Sequence[MetricTable], Results], list[ReportTab
     "cost": cost_reports,
     "instinct": learning_reports,
     "statistics": lambda tables, results: statistics_reports(tables),
+    "horizon": partial(gap_reports, axis="horizon"),
+    "data-size": partial(gap_reports, axis="share"),
 }
 """Tables that are computed from all metric tables after fine-tuning, by the name that `--table` takes."""
 

@@ -7,6 +7,7 @@ from learngene_bench.results.plots.costs import front, targets
 from learngene_bench.results.plots.critical_difference import critical_difference
 from learngene_bench.results.plots.curves import curves, losses
 from learngene_bench.results.plots.differences import differences
+from learngene_bench.results.plots.gaps import gaps
 from learngene_bench.results.plots.page import Drawing
 from learngene_bench.results.plots.profile import profile
 
@@ -19,6 +20,7 @@ KINDS: Mapping[str, Drawing] = {
     "ranks": critical_difference,
     "profile": profile,
     "differences": differences,
+    "gaps": gaps,
 }
 """Kinds of figures by their names in `lgbench plot`."""
 
@@ -29,6 +31,7 @@ __all__ = [
     "curves",
     "differences",
     "front",
+    "gaps",
     "losses",
     "profile",
     "targets",

@@ -17,7 +17,13 @@ from learngene_bench.results.tables.tabulate import panels
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_AXIS_TITLES = {"depth": "Depth (number of blocks)", "width": "Width (embedding dimension)", "task": "Task"}
+_AXIS_TITLES = {
+    "depth": "Depth (number of blocks)",
+    "width": "Width (embedding dimension)",
+    "task": "Task",
+    "horizon": "Length of fine-tuning",
+    "share": "Training images",
+}
 _LETTERS = 18
 """Longest line of a name beside a panel, in letters."""
 
@@ -26,8 +32,9 @@ _LETTERS = 18
 def accuracy(results: Results, columns: int) -> Iterator[tuple[str, Page]]:
     """Draws every table as a figure.
 
-    Each size of a table has two panels: after fine-tuning, and as initialized. Only complete cells are drawn: the mean
-    over seeds with its sample standard deviation, and the seeds as faint points.
+    Each size of a table has two panels: after fine-tuning, and as initialized. Where columns are one target that is
+    fine-tuned in several ways, each target has two, and their axis is logarithmic. Only complete cells are drawn: the
+    mean over seeds with its sample standard deviation, and the seeds as faint points.
     """
     for final, initial in panels(results):
         if any(entry.mean is not None for row in final.rows for entry in row.entries):
@@ -35,24 +42,24 @@ def accuracy(results: Results, columns: int) -> Iterator[tuple[str, Page]]:
 
 
 def _page(final: MetricTable, initial: MetricTable, columns: int) -> Page:
-    """Lays out two panels for each size, with the methods' names at the ends of their lines."""
+    """Lays out two panels for each size or target, with the methods' names at the ends of their lines."""
     looks = style.looks(final.rows)
     labels = [row.label for row in final.rows if any(entry.mean is not None for entry in row.entries)]
     beside, least = names.room(labels, _LETTERS)
-    sizes = final.sizes()
+    places = final.places()
     page = Page(
         f"{final.measure.spec.title} by {final.axis}{style.conditions(final)}",
         _caption(final),
-        count=2 * len(sizes),
+        count=2 * len(places),
         across=columns,
         height=max(1.6, least),
         columns=columns,
         beside=beside,
         below=0.42 if final.axis != "task" else 0.8,
     )
-    for number, (size, indices) in enumerate(sizes.items()):
+    for number, (place, indices) in enumerate(places.items()):
         for side, (table, when) in enumerate([(final, "after fine-tuning"), (initial, "as initialized")]):
-            axes = page.panel(2 * number + side, f"{size}: {when}")
+            axes = page.panel(2 * number + side, f"{place}: {when}")
             _lines(axes, table, indices, looks)
             names.write(axes, _ends(table, indices, looks), _LETTERS)
     return page
@@ -78,15 +85,20 @@ def _lines(axes: Axes, table: MetricTable, indices: range, looks: Mapping[str, L
     axes.set_xlabel(_AXIS_TITLES[table.axis])
     axes.set_ylabel(table.measure.heading)
     ticks, step = _ticks(table, indices)
-    labels = [table.columns[index].label for index in indices]
+    labels = [table.columns[index].label.removeprefix(f"{table.columns[index].span} ") for index in indices]
     axes.set_xticks(ticks, labels, rotation=30 if table.axis == "task" else 0)
     axes.set_xlim(ticks[0] - 0.4 * step, ticks[-1] + 0.4 * step)
 
 
 def _ticks(table: MetricTable, indices: range) -> tuple[list[float], float]:
-    """Returns the position of each column (its number if all numbers differ, else its index) and the least distance."""
-    values = [table.columns[index].target.get(table.axis) for index in indices]
+    """Returns the position of each column (its number if all numbers differ, else its index) and the least distance.
+
+    Of numbers that say how a target is fine-tuned it is the logarithm.
+    """
+    values = [table.columns[index].key.fact(table.axis) for index in indices]
     ticks = [float(value) for value in values if isinstance(value, int | float)]
+    if not table.compares_targets:
+        ticks = [math.log10(tick) for tick in ticks]
     if len(set(ticks)) < len(values):
         ticks = [float(index) for index in range(len(values))]
     return ticks, min((b - a for a, b in pairwise(ticks)), default=1.0)

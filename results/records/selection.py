@@ -28,6 +28,8 @@ class ColumnKey(NamedTuple):
     size: str
     task: str
     target: tuple[tuple[str, Scalar], ...]
+    share: float = 100.0
+    horizon: float = 1.0
 
     @property
     def size_order(self) -> tuple[int, int]:
@@ -35,14 +37,22 @@ class ColumnKey(NamedTuple):
         facts = dict(self.target)
         return int(facts["width"] or 0), int(facts["depth"] or 0)
 
+    @property
+    def place(self) -> ColumnKey:
+        """The target and task alone, fine-tuned on all images and for the usual length."""
+        return self._replace(share=100.0, horizon=1.0)
+
     def fact(self, name: str) -> Scalar:
-        """The task, or a number of the target; None if this target has no such number."""
-        return self.task if name == "task" else dict(self.target).get(name)
+        """The task, how it is fine-tuned on it, or a number of the target; None if this target has no such number."""
+        if name in ("task", "share", "horizon"):
+            value: Scalar = getattr(self, name)
+            return value
+        return dict(self.target).get(name)
 
 
 CellKey = tuple[RowKey, ColumnKey]
 
-_GRIDS = {"depth": "depth", "width": "width", "task": "transfer"}
+_GRIDS = {"depth": "depth", "width": "width", "task": "transfer", "horizon": "horizon", "share": "data-size"}
 """The shipped grid of each axis: where records come without a plan, theirs."""
 
 
@@ -82,7 +92,8 @@ def row_key(subject: Subject) -> RowKey:
 
 
 def column_key(subject: Subject) -> ColumnKey:
-    return ColumnKey(subject.size, subject.task, tuple(sorted(subject.target.items())))
+    target = tuple(sorted(subject.target.items()))
+    return ColumnKey(subject.size, subject.task, target, subject.share, subject.horizon)
 
 
 def table_cells(results: Results) -> list[TableCells]:
@@ -217,8 +228,12 @@ def _reading_order(record: Record) -> tuple[object, ...]:
 
 
 def _varying_axis(subjects: Iterable[Subject]) -> Axis:
-    """Guesses the axis of a grid of these subjects: task, else width at one depth, else depth."""
+    """Guesses the axis of a grid of these subjects: horizon, share, task, else width at one depth, else depth."""
     subjects = list(subjects)
+    axes: tuple[Axis, ...] = ("horizon", "share")
+    for axis in axes:
+        if len({subject.along(axis) for subject in subjects}) > 1:
+            return axis
     if len({subject.task for subject in subjects}) > 1:
         return "task"
     depths = {subject.target["depth"] for subject in subjects}

@@ -93,7 +93,12 @@ class SizeComparison:
 
 def comparisons(tables: Sequence[MetricTable]) -> list[SizeComparison]:
     """Compares every size of every table of the metric that the paper prints, or whose metric is not known yet."""
-    comparable = [table for table in tables if table.measure.name in (published.paper()["metric"], UNKNOWN.name)]
+    paper = published.paper()
+    comparable = [
+        table
+        for table in tables
+        if table.axis in paper["tables"] and table.measure.name in (paper["metric"], UNKNOWN.name)
+    ]
     return [_comparison(table, size) for table in comparable for size in table.sizes()]
 
 

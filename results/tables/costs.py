@@ -154,13 +154,13 @@ class CostTable:
 
 
 def cost_tables(tables: Sequence[MetricTable], results: Results) -> list[CostTable]:
-    """Computes the costs of every size of every table.
+    """Computes the costs of every size of every table whose columns are different targets.
 
     Args:
         tables: tables of metrics after fine-tuning.
         results: the results that they were made from.
     """
-    return [_cost_table(table, size, results) for table in tables for size in table.sizes()]
+    return [_cost_table(table, size, results) for table in tables if table.compares_targets for size in table.sizes()]
 
 
 def _cost_table(table: MetricTable, size: str, results: Results) -> CostTable:

@@ -95,7 +95,7 @@ class SizeCurves:
 
 
 def size_curves(tables: Sequence[MetricTable], results: Results) -> list[SizeCurves]:
-    """Reads the learning curves of every size of every table.
+    """Reads the learning curves of every size of every table whose columns are different targets.
 
     Args:
         tables: tables of metrics after fine-tuning.
@@ -104,7 +104,7 @@ def size_curves(tables: Sequence[MetricTable], results: Results) -> list[SizeCur
     Raises:
         UserError: a record's file is gone since, or its curve is damaged.
     """
-    return [_size_curves(table, size, results) for table in tables for size in table.sizes()]
+    return [_size_curves(table, size, results) for table in tables if table.compares_targets for size in table.sizes()]
 
 
 def _size_curves(table: MetricTable, size: str, results: Results) -> SizeCurves:

@@ -47,8 +47,8 @@ def _columns(table: MetricTable) -> Iterator[ReportColumn]:
         for index in indices:
             column = table.columns[index]
             yield ReportColumn(
-                column.label,
-                span="" if table.axis == "task" else table.axis,
+                column.label.removeprefix(f"{column.span} "),
+                span=column.span,
                 block=size,
                 higher_is_better=better,
                 facts={"size": size, "task": column.task, **column.target},

@@ -27,23 +27,38 @@ from learngene_bench.schema.subject import EqualBudget, PlannedCell
 
 EntryState = Literal["done", "incomplete", "failed", "pending", "dash", "not planned"]
 
+WAYS = ("horizon", "share")
+"""Axes along which a target is the same and its fine-tuning is not."""
+
 REFERENCE_GROUP = "pre-training"
 """Group of methods that are a reference and no initialization: each target is trained for longer than all others."""
 
 
 @dataclass(frozen=True)
 class TargetColumn:
-    """One target and task; the label is its value on the table's axis."""
+    """One target and task; the label is its value on the table's axis.
 
-    size: str
+    Attributes:
+        key: key of the column in `MetricTable.source`.
+        label: different for any two columns of a size.
+        span: what it has in common with its neighbours, with which the label begins; empty if nothing stands there.
+    """
+
+    key: ColumnKey
     label: str
-    task: str
-    target: Mapping[str, Scalar]
+    span: str = ""
 
     @property
-    def key(self) -> ColumnKey:
-        """Key of the column in `MetricTable.source`."""
-        return ColumnKey(self.size, self.task, tuple(sorted(self.target.items())))
+    def size(self) -> str:
+        return self.key.size
+
+    @property
+    def task(self) -> str:
+        return self.key.task
+
+    @property
+    def target(self) -> Mapping[str, Scalar]:
+        return dict(self.key.target)
 
 
 @dataclass(frozen=True)
@@ -193,8 +208,13 @@ class MetricTable:
 
     @property
     def axis(self) -> str:
-        """Difference between the targets: depth, width or task."""
+        """Difference between the columns."""
         return self.source.axis
+
+    @property
+    def compares_targets(self) -> bool:
+        """True if columns are different targets; False if they are one, fine-tuned in several ways."""
+        return self.axis not in WAYS
 
     @property
     def equal_budget(self) -> EqualBudget | None:
@@ -239,6 +259,18 @@ class MetricTable:
             first, *rest = indices
             sizes[size] = range(first, first + len(rest) + 1)
         return sizes
+
+    def places(self) -> dict[str, range]:
+        """Returns each model size with the indices of its columns; each of its targets, fine-tuned in several ways."""
+        if self.compares_targets:
+            return self.sizes()
+        places: dict[str, range] = {}
+        for key, indices in groupby(range(len(self.columns)), key=lambda index: self.columns[index].key.place):
+            first, *rest = indices
+            span = self.columns[first].span
+            name = key.size if span == self.axis else f"{key.size}, {span}"
+            places[name] = range(first, first + len(rest) + 1)
+        return places
 
     def rows_in(self, indices: Iterable[int]) -> Iterator[MethodRow]:
         """Yields the rows that have anything in some of these columns."""

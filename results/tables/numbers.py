@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from learngene_bench.results.statistics.paired import Interval
 from learngene_bench.results.tables.report_table import NOTHING
+from learngene_bench.schema.base import Scalar
 
 
 def compact(value: float) -> str:
@@ -71,3 +72,9 @@ def span(values: Sequence[float]) -> str:
 def on_axis(axis: str, labels: Sequence[str]) -> str:
     """Names columns: "depth 4, 6"; names of tasks stand for themselves."""
     return f"{'' if axis == 'task' else f'{axis} '}{', '.join(labels)}"
+
+
+def way(axis: str, value: Scalar) -> str:
+    """Prints how a target is fine-tuned: so many times as long ("×3"), on so much of the images ("10 %")."""
+    assert isinstance(value, int | float)
+    return f"×{value:g}" if axis == "horizon" else f"{value:g} %"

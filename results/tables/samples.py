@@ -71,8 +71,10 @@ def samples(table: MetricTable) -> list[Sample]:
     """Returns the rows that have every column, and, if some have dashes, those that have every column without one.
 
     A row with anything missing is excluded, never averaged over the rest. Pre-training is a reference that trains
-    longer and is excluded as well.
+    longer and is excluded as well. A table whose columns are one target, fine-tuned in several ways, has no sample.
     """
+    if not table.compares_targets:
+        return []
     everywhere = tuple(range(len(table.columns)))
     made = [_sample(table, everywhere)]
     with_dash = [row for row in _compared(table) if {entry.state for entry in row.entries} == {"done", "dash"}]

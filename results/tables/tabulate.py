@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from learngene_bench.results.records.selection import CellKey, ColumnKey, RowKey, TableCells, table_cells
 from learngene_bench.results.records.types import Record, Results
 from learngene_bench.results.statistics.paired import mean
+from learngene_bench.results.tables.columns import target_columns
 from learngene_bench.results.tables.equal_budget import at_equal_budget, repeats, size_means
 from learngene_bench.results.tables.highlight import highlighted
 from learngene_bench.results.tables.measure import Measure, find_measure, measure_names
@@ -16,7 +17,6 @@ from learngene_bench.results.tables.metric_table import (
     MethodRow,
     MetricTable,
     SizeCosts,
-    TargetColumn,
 )
 from learngene_bench.results.tables.report_table import Footnotes
 from learngene_bench.schema.constants import GROUPS
@@ -67,8 +67,8 @@ def _make(
         return None
     siblings = [] if measure.initial else [other for other in every if other.is_equal_budget_of(grid)]
     siblings.sort(key=lambda sibling: sibling.equal_budget.amount if sibling.equal_budget else 0)
-    keys = _ordered_columns(grid)
-    labels = _column_labels(grid, keys)
+    columns = target_columns(grid)
+    labels = {column.key: column.label for column in columns}
     footnotes = Footnotes()
     budget = [grid.equal_budget] if grid.equal_budget else []
     rows = [_row(grid, siblings, key, labels, results, measure, footnotes) for key in _ordered_rows(grid)]
@@ -77,7 +77,7 @@ def _make(
         measure=measure,
         source=grid,
         budgets=tuple(sibling.equal_budget for sibling in siblings if sibling.equal_budget),
-        columns=tuple(TargetColumn(key.size, labels[key], key.task, dict(key.target)) for key in keys),
+        columns=columns,
         rows=highlighted(rows, measure),
         other_protocols=tuple(sorted({other.protocol for other in every} - {grid.protocol})),
         test_images=tuple(sorted({record.result.evaluation.images for record in records})),
@@ -196,33 +196,3 @@ def _row_label(grid: TableCells, key: RowKey) -> str:
     namesakes = {other.method for other, subject in grid.subjects.items() if subject.title == title}
     details = ", ".join(filter(None, [key.method if len(namesakes) > 1 else "", key.variant]))
     return f"{title} ({details})" if details else title
-
-
-def _ordered_columns(grid: TableCells) -> list[ColumnKey]:
-    """Sizes from narrow to wide, and within them the axis' values: numbers ascending, tasks as planned."""
-    keys = list(dict.fromkeys(column for _, column in [*grid.cells, *grid.dashes]))
-    tasks = {task: position for position, task in enumerate(dict.fromkeys(column.task for column in keys))}
-    smallest: dict[str, tuple[int, int]] = {}
-    for key in keys:
-        smallest[key.size] = min(smallest.get(key.size, key.size_order), key.size_order)
-
-    def order(key: ColumnKey) -> tuple[object, ...]:
-        value = tasks[key.task] if grid.axis == "task" else key.fact(grid.axis)
-        return smallest[key.size], key.size, value, tasks[key.task]
-
-    return sorted(keys, key=order)
-
-
-def _column_labels(grid: TableCells, keys: Iterable[ColumnKey]) -> dict[ColumnKey, str]:
-    """Labels columns by their value on the axis; columns of a size that share it also by what else differs."""
-    namesakes: dict[tuple[str, str], list[ColumnKey]] = {}
-    for key in keys:
-        namesakes.setdefault((key.size, str(key.fact(grid.axis))), []).append(key)
-    labels: dict[ColumnKey, str] = {}
-    for (_, label), columns in namesakes.items():
-        names = dict.fromkeys(["task", *(name for key in columns for name, _ in key.target)])
-        different = [name for name in names if len({key.fact(name) for key in columns}) > 1]
-        for key in columns:
-            details = ", ".join(f"{name} {key.fact(name)}" for name in different)
-            labels[key] = f"{label} ({details})" if details else label
-    return {key: labels[key] for key in keys}

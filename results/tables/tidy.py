@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from learngene_bench.results.records.selection import TableCells, table_cells
 from learngene_bench.results.records.types import Record, Results
 from learngene_bench.results.tables.measure import measure_names
+from learngene_bench.results.tables.metric_table import WAYS
 from learngene_bench.schema.constants import PHASES
 from learngene_bench.schema.record import Failure
 from learngene_bench.schema.subject import PlannedCell, Subject
@@ -27,8 +28,11 @@ def columns(results: Results) -> list[str]:
     with the ordinary one (of a pre-trained model, which is not fine-tuned) has a row in each. cost_ancestors and
     cost_prepare are costs of the gene, whose folder is in gene: cells with one gene share them. stored_bytes is the
     size of the gene's file, 0 for a method without one, empty where neither the file nor a record tells it.
-    cost_PHASE_parameters is how many numbers a phase trained, empty where the record does not tell it.
+    cost_PHASE_parameters is how many numbers a phase trained, empty where the record does not tell it. horizon and
+    share stand there if any cell has another one than 1 or 100; a model that is not fine-tuned has a row at every
+    horizon.
     """
+    planned = [cell for manifest in results.manifests for cell in manifest.cells]
     return [
         *("protocol", "setting", "setting_description", "preset", "group", "method", "variant", "title", "size"),
         *("task", "source", "depth", "width", "seed", "state", "reason"),
@@ -39,6 +43,7 @@ def columns(results: Results) -> list[str]:
         *(f"cost_{PHASES[0]}_{name}" for name in _SPENT),
         *("stored_bytes", "gene", "initial_weights_sha256", "model_sha256"),
         *(f"cost_{phase}_parameters" for phase in PHASES),
+        *(name for name in WAYS if len({getattr(cell, name) for cell in planned}) > 1),
     ]
 
 
@@ -67,7 +72,7 @@ def _grid_rows(grid: TableCells, results: Results) -> Iterator[tuple[object, dic
     for cells in grid.cells.values():
         for _, cell in sorted(cells.items()):
             outcome = _outcome(results.outcome(cell), results)
-            yield (grid.setting, cell.address), {**table, **_subject(cell), **_cell(cell), **outcome}
+            yield (grid.setting, cell.address, cell.horizon), {**table, **_subject(cell), **_cell(cell), **outcome}
     for place, dash in grid.dashes.items():
         if not grid.cells.get(place):
             yield (
@@ -77,7 +82,7 @@ def _grid_rows(grid: TableCells, results: Results) -> Iterator[tuple[object, dic
 
 
 def _subject(subject: Subject) -> dict[str, Any]:
-    names = ("group", "method", "variant", "title", "size", "task")
+    names = ("group", "method", "variant", "title", "size", "task", *WAYS)
     return {**{name: getattr(subject, name) for name in names}, **{k: subject.target[k] for k in ("depth", "width")}}
 
 

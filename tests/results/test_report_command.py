@@ -91,7 +91,8 @@ def test_a_table_by_its_name(two_grids: Any, capsys: pytest.CaptureFixture[str])
     assert report(capsys, "--runs", str(two_grids.folder), "--table", "part") == (
         2,
         "",
-        "lgbench: unknown table 'part': did you mean 'parts'? (valid: cost, depth, instinct, parts, statistics)\n",
+        "lgbench: unknown table 'part': did you mean 'parts'? (valid: cost, data-size, depth, horizon, instinct, "
+        "parts, statistics)\n",
     )
 
 

@@ -36,6 +36,7 @@ def the_cell(runs: Path, method: str, task: str) -> Path:
         if (cell := json.loads(path.read_text())["cell"])["method"] == method
         and (cell["variant"], cell["task"]) == ("", task)
         and (cell["target"]["depth"], cell["target"]["width"]) == (6, 48)
+        and not {"horizon", "share"} & cell.keys()
     )
     return found
 
@@ -49,6 +50,33 @@ def test_all_methods_stand_in_the_table_of_every_grid(runs: Path) -> None:
         assert {row["method"] for row in table["data"]} == set(Registry().names())
     # The digits, two of the downstream tasks, and scenes of digits
     assert len({cell["cell"]["task"] for cell in cells(runs)}) == 4
+
+
+def test_longer_finetuning_begins_with_the_same_weights(runs: Path) -> None:
+    """Every method at both horizons: the weights as initialized, and their accuracy."""
+    starts: dict[tuple[str, str], list[Any]] = {}
+    lengths: dict[tuple[str, str], list[int]] = {}
+    for found in cells(runs):
+        cell, target = found["cell"], found["cell"]["target"]
+        if cell["task"] == "digits" and (target["depth"], target["width"]) == (6, 48):
+            key = cell["method"], cell["variant"]
+            starts.setdefault(key, []).append((found["initial_weights"], found["initial_metrics"]))
+            lengths.setdefault(key, []).append(found["cost"]["finetune"]["iterations"])
+    for (method, variant), found in starts.items():
+        assert all(start == found[0] for start in found)
+        if not variant:
+            assert {4, 12} <= set(lengths[method, variant]) or method == "direct-pt"
+
+
+def test_a_share_of_the_images_is_trained_on_and_recorded(runs: Path) -> None:
+    found = [record for record in cells(runs) if "share" in record["cell"]]
+    assert {record["cell"]["method"] for record in found} == set(Registry().names())
+    for record in found:
+        share = record["cell"]["share"]
+        assert record["provenance"]["task"]["part"] == {"share": share, "seed": 0}
+        spent = record["cost"]["finetune"]  # batches of all 13 or 38 images
+        assert (spent["iterations"], spent["images"]) == (4, {1: 4 * 13, 3: 4 * 38}[share])
+        assert record["evaluation"]["images"] == 1440
 
 
 @pytest.mark.parametrize("method", ["telg", "weight-selection", "direct-pt", "auto-lg"])

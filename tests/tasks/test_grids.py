@@ -150,7 +150,10 @@ def test_equal_budget_counts_the_iterations_of_the_task() -> None:
             "recipes.inheritance: only recipes that methods declare use meta_batch_size",
         ),
         (["grid.width_factors=[0.5]"], "width_factors.0: input should be greater than or equal to 1"),
-        (['grid.axis="depth"', 'grid.tasks=["shapes"]'], "tasks belong to a grid of axis 'task', not 'depth'"),
+        (
+            ['grid.axis="depth"', 'grid.tasks=["shapes"]'],
+            "tasks belong to a grid of axis 'task' or 'share', not 'depth'",
+        ),
     ],
 )
 def test_mistakes(settings: list[str], message: str) -> None:

@@ -93,6 +93,7 @@ def _description(
         "kwargs": kwargs,
         "python": f'timm.create_model("{architecture}", checkpoint_path="{output.name}", {arguments})',
         "input": {"mean": record.model.mean, "std": record.model.std, "of": "pixels scaled to 0..1"},
+        **_reproduction(record),
         "cell": {
             "label": stage.label,
             "address": stage.address,
@@ -102,3 +103,25 @@ def _description(
         },
         "versions": record.provenance.versions,
     }
+
+
+def _reproduction(record: CellRecord) -> dict[str, Any]:
+    """Returns the names of the outputs, and arguments of `timm.data.create_transform` for images as they were measured.
+
+    Nothing of either for data that have no names of classes, or no images of other sizes.
+    """
+    model = record.model
+    names = {"class_names": model.class_names} if model.class_names else {}
+    if model.view is None:
+        return names
+    transform = {
+        "input_size": [len(model.mean), model.view.side, model.view.side],
+        "crop_pct": model.view.crop,
+        "crop_mode": "center",
+        "interpolation": "bicubic",
+        "mean": model.mean,
+        "std": model.std,
+    }
+    color = "RGB" if len(model.mean) == 3 else "L"
+    python = f'timm.data.create_transform(**transform)(image.convert("{color}"))'
+    return {**names, "transform": transform, "python_transform": python}

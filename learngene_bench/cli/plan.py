@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from rich.console import Console
@@ -11,8 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from learngene_bench.cli import common
+from learngene_bench.config.preset import QUICK
 from learngene_bench.execution.estimate import estimate_rate, longest_chain
 from learngene_bench.execution.resources import device_kind_here, worker_slots
+from learngene_bench.planning.lengths import length_doubts, length_lines, lengths
 from learngene_bench.planning.plan import Plan
 from learngene_bench.planning.planner import make_plan
 from learngene_bench.planning.request import build_request
@@ -85,6 +87,7 @@ def _as_json(plan: Plan, states: dict[str, State], estimate: dict[str, Any]) -> 
             | {"inputs": dict(stage.inputs), "flops": stage.flops}
             for address, stage in plan.stages.items()
         ],
+        "lengths": [asdict(length) for length in lengths(plan)],
         "estimate": estimate,
     }
 
@@ -137,6 +140,9 @@ def _print(plan: Plan, states: dict[str, State], estimate: dict[str, Any], conso
     console.print(table)
     for number, reason in enumerate(reasons, start=1):
         console.print(Text(f"[{number}] {reason}"))
+    for line in length_lines(plan):
+        console.print(Text(line), soft_wrap=True)
+    print_doubts(plan, console)
     counts = Counter(stage.kind for address, stage in plan.stages.items() if states[address] is not State.DONE)
     todo = ", ".join(counted(counts[kind], kind) for kind in STAGE_KINDS)
     if estimate["stages"]:
@@ -149,6 +155,15 @@ def _print(plan: Plan, states: dict[str, State], estimate: dict[str, Any], conso
     else:
         console.print("nothing to compute: all of it is done")
     console.print(Text("numbers: cells done of cells planned", style="dim"))
+
+
+def print_doubts(plan: Plan, console: Console) -> None:
+    """Prints what a reader of the numbers must know of the data, and what makes no sense for their size."""
+    for remark in dict.fromkeys(remark for task in plan.tasks for remark in task.dataset.remarks()):
+        console.print(Text(remark), soft_wrap=True)
+    if not plan.preset.name.endswith(QUICK):
+        for doubt in length_doubts(plan):
+            console.print(Text.assemble(("warning", "bold red"), f": {doubt}"), soft_wrap=True)
 
 
 def _costs(cells: list[PlannedCell]) -> tuple[str, str]:

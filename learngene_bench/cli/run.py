@@ -13,6 +13,7 @@ from rich.console import Console
 from learngene_bench.cli import common
 from learngene_bench.cli.display import Display, print_failures, print_warnings
 from learngene_bench.cli.executor_options import add_executor_options, options_of
+from learngene_bench.cli.plan import print_doubts
 from learngene_bench.config.preset import QUICK
 from learngene_bench.contracts.executor import Executor, RunState, StageInfo
 from learngene_bench.execution.executors import make_executor
@@ -82,6 +83,7 @@ def run(
             store.write_config(plan.stages[stage.address], execution_of(stage))
 
     console = common.console()
+    print_doubts(plan, console)
     with Display(plan.stages, store, console, plain=chosen.shares_terminal, debug=bool(context.obj)) as display:
         state = chosen.run(
             StageWork(

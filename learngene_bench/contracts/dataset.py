@@ -31,6 +31,19 @@ class Windows:
 
 
 @dataclass(frozen=True)
+class CentreView:
+    """Evaluation of images of any size by their centre: resized, and cut to the square that networks see.
+
+    Attributes:
+        shorter_side: what an image's shorter side is resized to (bicubic, antialiased), pixels; rounded down.
+        crop: side of the square over the shorter side that it is cut from, `crop_pct` of timm.
+    """
+
+    shorter_side: int
+    crop: float
+
+
+@dataclass(frozen=True)
 class DatasetFacts:
     """Sizes that a plan needs; read without decoding an image.
 
@@ -40,6 +53,7 @@ class DatasetFacts:
         train_images: images of the training split, the validation images not counted.
         kind: name of the task kind: what a model is asked about an image.
         class_names: names of the classes, for records and pictures; empty where they are only numbers.
+        centre: evaluation of images of any size by their centre; None where images are squares already.
         windows: evaluation of images that are larger than `image_size`; None where all are squares of that size.
     """
 
@@ -52,6 +66,7 @@ class DatasetFacts:
     kind: str = "classification"
     class_names: tuple[str, ...] = ()
     windows: Windows | None = None
+    centre: CentreView | None = None
 
 
 class Split(Protocol):
@@ -156,6 +171,10 @@ class Dataset(ABC):
     @abstractmethod
     def load(self) -> Splits:
         """Reads everything into memory, or finds it on disk. Raises `UserError` naming a file that cannot be read."""
+
+    def remarks(self) -> list[str]:
+        """Returns what a reader of the numbers must know of how these data were split or chosen, in lines."""
+        return []
 
     def prepare(self, progress: ProgressCallback) -> list[str]:
         """Brings the data to where the options say, if it can; what is there already is not brought again.

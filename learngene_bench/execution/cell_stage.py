@@ -23,7 +23,7 @@ from learngene_bench.runs.tensors import check_hash, describe, save_tensors
 from learngene_bench.schema.constants import StageKind
 from learngene_bench.schema.cost import CellCost, Cost, GeneCost
 from learngene_bench.schema.provenance import TaskData
-from learngene_bench.schema.record import CellRecord, Evaluation, FinetunedModel, GeneRecord, InitialWeights
+from learngene_bench.schema.record import CellRecord, Evaluation, FinetunedModel, GeneRecord, InitialWeights, View
 from learngene_bench.schema.stage import CellConfig
 from learngene_bench.training.evaluation import evaluate
 from learngene_bench.training.inputs import new_model, plain_images, training_images
@@ -135,6 +135,8 @@ class CellStage(StageComputation[CellRecord]):
                 mean=tuple(splits.mean),
                 std=tuple(splits.std),
                 decoder=file_hash(self.folder.decoder) if added else None,
+                class_names=facts.class_names,
+                view=view_of(facts),
             ),
         )
 
@@ -170,6 +172,12 @@ class CellStage(StageComputation[CellRecord]):
         """The split that numbers are reported on; only `compute` calls this, after the method is through."""
         split = splits.test if self.config.evaluation_split == "test" else splits.validation
         return plain_images(split, splits, self.device, self.num_workers)
+
+
+def view_of(facts: DatasetFacts) -> View | None:
+    """Returns the part of an image that a model of these data is measured on."""
+    centre = facts.centre
+    return View(shorter_side=centre.shorter_side, side=facts.image_size, crop=centre.crop) if centre else None
 
 
 def adapted(model: nn.Module, config: CellConfig, facts: DatasetFacts) -> nn.Module:

@@ -109,6 +109,20 @@ class InitialWeights(Document):
     sha256: Sha256
 
 
+class View(Document):
+    """The part of an image of any size that a model was measured on: resized (bicubic), then cut to the centre square.
+
+    Attributes:
+        shorter_side: what the shorter side is resized to, pixels.
+        side: side of the square, pixels.
+        crop: side of the square over the shorter side that it is cut from (`crop_pct` of timm).
+    """
+
+    shorter_side: int
+    side: int
+    crop: float
+
+
 class FinetunedModel(Document):
     """The file of the target's weights after fine-tuning.
 
@@ -117,12 +131,16 @@ class FinetunedModel(Document):
         mean: mean of each channel that images are normalised with.
         std: standard deviation of each channel that images are normalised with.
         decoder: hash of the file of what the task kind added to the model; absent if it added nothing.
+        class_names: names of the classes in the order of the outputs; absent where they are only numbers.
+        view: part of an image that it was measured on; absent where images are squares already.
     """
 
     sha256: Sha256
     mean: tuple[float, ...]
     std: tuple[float, ...]
     decoder: Sha256 | None = Field(None, exclude_if=lambda found: found is None)
+    class_names: tuple[Text, ...] = Field((), exclude_if=lambda names: not names)
+    view: View | None = Field(None, exclude_if=lambda view: view is None)
 
 
 class CellResult(Result, CellDescription, Measured):

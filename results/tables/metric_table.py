@@ -192,6 +192,7 @@ class MetricTable:
         measured_how: how images were looked at, with the tasks of which this is said.
         replaced: number of results that are left out because a newer plan replaces theirs.
         footnotes: reasons of dashes and failures; entries refer to them by number, from 1.
+        doubts: what makes no sense about how long targets were fine-tuned, in sentences.
     """
 
     title: str
@@ -205,6 +206,7 @@ class MetricTable:
     measured_how: Mapping[str, tuple[str, ...]]
     replaced: int
     footnotes: tuple[str, ...]
+    doubts: tuple[str, ...] = ()
 
     @property
     def axis(self) -> str:

@@ -47,6 +47,7 @@ def notes(table: MetricTable) -> Iterator[str]:
     yield _seeds(table)
     for how, tasks in table.measured_how.items():
         yield f"Evaluation of {' and '.join(tasks)}: {how}."
+    yield from (f"{doubt}." for doubt in table.doubts)
     yield from _without_highlights(table)
     if incomplete or states & {"incomplete", "failed", "pending"}:
         yield "k/n: only k of n seeds have a result, so no mean is printed."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from learngene_bench.config.lengths import doubts
 from learngene_bench.results.records.selection import CellKey, ColumnKey, RowKey, TableCells, table_cells
 from learngene_bench.results.records.types import Record, Results
 from learngene_bench.results.statistics.paired import mean
@@ -84,7 +85,15 @@ def _make(
         measured_how=_measured_how(record.result for record in records),
         replaced=sum(cell.folder in results.records for cell in grid.replaced.values()),
         footnotes=footnotes.texts,
+        doubts=tuple(dict.fromkeys(doubt for record in records for doubt in _doubts(record))),
     )
+
+
+def _doubts(record: Record) -> list[str]:
+    """Says what makes no sense about how long a target was fine-tuned."""
+    finetune, cell = record.cost["finetune"], record.cell
+    batch = finetune.images / max(1, finetune.iterations)
+    return doubts(cell.task, finetune.iterations, batch, {cell.title: record.cost["initialize"].images})
 
 
 def _measured_how(records: Iterable[CellResult]) -> dict[str, tuple[str, ...]]:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -19,11 +19,13 @@ from learngene_bench.util.files import readable
 
 MOST_NAMED = 12
 """Classes that `lgbench data verify` names."""
+SPLITS = frozenset({"train", "training", "val", "valid", "validation", "eval", "test", "testing"})
+"""Names that folders of splits have; such a folder is no class."""
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm", ".pgm", ".tif", ".tiff")
 
 
 class ImageFolderOptions(ListedOptions):
-    root: Path = Field(description="the folder that holds train/, val/ and perhaps test/")
+    root: Path = Field(description="the folder that holds train/, val/ and perhaps test/; or a folder for each class")
     validation_fraction: float = Field(
         0.1, gt=0, lt=1, description="part of train/ that is used for validation if there is no test/"
     )
@@ -38,6 +40,13 @@ class ImageFolderOptions(ListedOptions):
     images_per_class: int | None = Field(
         None, ge=1, description="number of images of each class of train/; all when absent"
     )
+    test_fraction: float = later(
+        0.2,
+        protocol=3,
+        gt=0,
+        lt=1,
+        description="part of a class that is the test split where there is no train/ and val/",
+    )
 
 
 class ImageFolder(ListedImages):
@@ -47,11 +56,15 @@ class ImageFolder(ListedImages):
     and validation images are taken from `train/`: the same fraction of every class, at least one image, chosen by a
     hash of each file's name, so that a file that comes or goes moves at most one other of its class.
 
+    `ROOT/CLASS/IMAGE`, without any of the three, is split by the same rule: `test_fraction` of every class is the test
+    split, `validation_fraction` of it the validation split, the rest is trained on.
+
     Files without an image's suffix and hidden files and folders are ignored; folders inside a class belong to it.
     """
 
     Options = ImageFolderOptions
     options: ImageFolderOptions
+    _may_lack_splits: ClassVar[bool] = True
 
     def label(self, name: str) -> str:
         """Returns the folder's name, as every tree is another task."""
@@ -70,10 +83,21 @@ class ImageFolder(ListedImages):
         if sorted(names, key=natural if order == "lexicographic" else None) != names:
             other = "natural" if order == "lexicographic" else "lexicographic"
             line += f" (label_order={other} numbers them otherwise; weights from elsewhere may need it)"
-        return [*super().verify(progress), line]
+        return [*super().verify(progress), line, *self.remarks()]
+
+    def remarks(self) -> list[str]:
+        if not self._lacks_splits:
+            return []
+        tested, validated = self.options.test_fraction, self.options.validation_fraction
+        return [
+            f"{self._root} has no train/ and val/: of every class, {tested:.0%} of the images are for testing and "
+            f"{validated:.0%} for validation, chosen by a hash of their names"
+        ]
 
     @cached_property
     def _listing(self) -> Listing:
+        if self._lacks_splits:
+            return self._split_by_rule()
         train = [self._first_of_class(files) for files in self._files_by_class("train")]
         val = self._files_by_class("val")
         if "test" in self._split_folders:
@@ -82,6 +106,29 @@ class ImageFolder(ListedImages):
             validation = [self._for_validation(files) for files in train]
             rest = [files[len(taken) :] for files, taken in zip(train, validation, strict=True)]
             listing = Listing(in_order(rest), in_order(validation), in_order(val))
+        self._check_memory(listing)
+        return listing
+
+    @cached_property
+    def _lacks_splits(self) -> bool:
+        """True for a folder of class folders, none of which is called like a split."""
+        folders = _folders(self._root) if self._may_lack_splits and self._root.is_dir() else []
+        return len(folders) > 1 and not SPLITS & {name.lower() for name in folders}
+
+    def _split_by_rule(self) -> Listing:
+        """Splits every class: the first images in their random order are for testing, the next for validation."""
+        parts: tuple[list[list[File]], list[list[File]], list[list[File]]] = ([], [], [])
+        for files in self._files_by_class(""):
+            if len(files) < len(parts):
+                folder = self._root / self._classes[files[0].label]
+                raise UserError(f"{folder}: {len(files)} images; 3 are needed, one for each split")
+            tested = min(max(1, round(self.options.test_fraction * len(files))), len(files) - 2)
+            validated = max(1, round(self.options.validation_fraction * len(files)))
+            start = tested + min(validated, len(files) - tested - 1)
+            chosen = self._first_of_class(files[start:]), files[tested:start], files[:tested]
+            for part, some in zip(parts, chosen, strict=True):
+                part.append(some)
+        listing = Listing(*map(in_order, parts))
         self._check_memory(listing)
         return listing
 
@@ -100,7 +147,8 @@ class ImageFolder(ListedImages):
     @cached_property
     def _classes(self) -> list[str]:
         """Names of the classes, by label."""
-        train, *others = (self._root / split for split in self._split_folders)
+        splits = [""] if self._lacks_splits else self._split_folders
+        train, *others = (self._root / split for split in splits)
         classes = _folders(train)
         for other in others:
             found = _folders(other)
@@ -121,7 +169,7 @@ class ImageFolder(ListedImages):
         found = []
         for label, name in enumerate(self._classes):
             folder = self._root / split / name
-            files = sorted(image_files(folder, f"{split}/{name}", label), key=lambda file: file.place)
+            files = sorted(image_files(folder, f"{split}/{name}".lstrip("/"), label), key=lambda file: file.place)
             if not files:
                 raise UserError(f"{folder}: no images in it (known suffixes: {' '.join(SUFFIXES)})")
             found.append(files)

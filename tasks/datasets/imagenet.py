@@ -29,6 +29,7 @@ class ImageNet(ImageFolder):
 
     Options = ImageNetOptions
     origin = "prepared folder"
+    _may_lack_splits = False
 
     def label(self, name: str) -> str:
         return name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
@@ -14,7 +15,7 @@ from pydantic import Field, model_validator
 
 from learngene_bench.config.section import Section
 from learngene_bench.config.typed import user_path
-from learngene_bench.contracts.dataset import Dataset, DatasetFacts, ProgressCallback, Split, Splits
+from learngene_bench.contracts.dataset import CentreView, Dataset, DatasetFacts, ProgressCallback, Split, Splits
 from learngene_bench.data.decoded_cache import cached_array
 from learngene_bench.data.splits import ImageFiles, Images
 from learngene_bench.tasks.datasets import arrays
@@ -129,6 +130,8 @@ class ListedImages(Dataset):
             train_images=len(self._listing.train),
             validation_images=len(self._listing.validation),
             test_images=len(self._listing.test),
+            class_names=tuple(self._classes),
+            centre=CentreView(math.floor(self.options.image_size / self.options.crop), self.options.crop),
         )
 
     def fingerprint(self) -> str:

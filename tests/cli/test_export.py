@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import timm
 import torch
+from PIL import Image
 from torch import nn
 
 from learngene_bench.cli.main import run_command
@@ -213,3 +214,32 @@ def test_a_damaged_model_is_named(runs: Path, tmp_path: Path, capsys: pytest.Cap
         assert not list(tmp_path.iterdir())
     finally:
         kept.write_bytes(content)
+
+
+def test_images_of_any_size_give_the_recorded_number(tmp_path: Path) -> None:
+    """From files alone: timm's own transform, the exported weights, the names of the classes."""
+    runs, path, generator = tmp_path / "runs", tmp_path / "model.safetensors", np.random.default_rng(0)
+    for label, name in enumerate(["ant", "bee", "cat"]):
+        for number in range(30):
+            file = tmp_path / "images" / name / f"{number}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            colors = generator.integers(0, 256, (5, 4, 3)).astype(np.uint8)
+            colors[..., label] = 0.85 * colors[..., label]
+            Image.fromarray(colors).resize((17 + number, 40 - number), Image.Resampling.BICUBIC).save(file)
+    settings = {"name": "imagefolder", "root": str(tmp_path / "images"), "image_size": 12}
+    settings |= {"crop": 0.75, "test_fraction": 0.6}
+    given = [word for name, value in settings.items() for word in ("--set", f"data.{name}={value}")]
+    run = ["run", "-m", "he", "--runs", str(runs), "--executor", "inline", "--set", "grid.depths=[2]", *given]
+    assert run_command([*run, "--set", "finetuning.epochs=3", "--set", "finetuning.batch_size=8"]) == 0
+    assert run_command(["export", "he", "--runs", str(runs), "-o", str(path)]) == 0
+    model, description = loaded_by_timm(path)
+    transform = timm.data.create_transform(**description["transform"])
+    correct = []
+    for file in dataset(settings)._listing.test:
+        image = Image.open(tmp_path / "images" / file.name).convert("RGB")
+        with torch.no_grad():
+            answer = description["class_names"][int(model(transform(image)[None]).argmax())]
+        correct.append(answer == Path(file.name).parts[0])
+    assert len(correct) == 54
+    assert 100 * np.mean(correct) == pytest.approx(record_of(runs, "he")["metrics"]["top1"])
+    assert 40 < 100 * np.mean(correct) < 100

@@ -312,3 +312,48 @@ def test_labels_follow_the_order_of_folders_that_is_asked_for(tmp_path: Path) ->
     assert by_default.fingerprint() != natural.fingerprint()
     reader = timm.data.readers.reader_image_folder.find_images_and_targets(str(tmp_path / "val"))
     assert reader[1] == {name: label for label, name in enumerate(names)}
+
+
+def flat_tree(root: Path, count: int) -> Path:
+    """A folder for each class and no splits; images of increasing numbers."""
+    for label, name in enumerate(CLASSES):
+        for image in range(count):
+            save(root / name / f"{image:03}.png", label * count + image)
+    return root
+
+
+def test_class_folders_without_splits_are_split_by_rule(tmp_path: Path) -> None:
+    root = flat_tree(tmp_path / "mine", 20)
+    data = folder(root)
+    facts, splits = data.facts(), data.load()
+    assert (facts.train_images, facts.validation_images, facts.test_images) == (42, 6, 12)
+    found = [numbers(split) for split in (splits.train, splits.validation, splits.test)]
+    assert sorted(number for split in found for number in split) == list(range(60))
+    for split, of_each in ((splits.train, 14), (splits.validation, 2), (splits.test, 4)):
+        assert [list(split.labels).count(label) for label in range(3)] == [of_each] * 3
+    moved = shutil.copytree(root, tmp_path / "elsewhere")
+    assert folder(moved).fingerprint() == data.fingerprint()
+    assert folder(root, test_fraction=0.3).fingerprint() != data.fingerprint()
+    (said,) = data.remarks()
+    assert said.startswith(f"{root} has no train/ and val/: of every class, 20% of the images are for testing and 10%")
+    # An image that comes moves at most one other of its class from one split to another.
+    save(root / "ant" / "new.png", 999)
+    more = folder(root).load()
+    for before, after in zip(found, (more.train, more.validation, more.test), strict=True):
+        assert len(set(before) ^ (set(numbers(after)) - {999})) <= 2
+
+
+def test_few_images_are_split_so_that_no_split_is_empty(tmp_path: Path) -> None:
+    root = flat_tree(tmp_path / "mine", 3)
+    facts = folder(root).facts()
+    assert (facts.train_images, facts.validation_images, facts.test_images) == (3, 3, 3)
+    (root / "bee" / "000.png").unlink()
+    with pytest.raises(UserError, match=re.escape(f"{root / 'bee'}: 2 images; 3 are needed, one for each split")):
+        folder(root).facts()
+
+
+def test_splits_of_other_names_are_no_classes(tmp_path: Path) -> None:
+    root = flat_tree(tmp_path / "mine", 3)
+    (root / "Validation").mkdir()
+    with pytest.raises(UserError, match="no train/ folder in it"):
+        folder(root).facts()

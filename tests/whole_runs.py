@@ -12,6 +12,8 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
+import forked
+
 from learngene_bench.cli.main import run_command
 from learngene_bench.config.loader import shipped_files
 
@@ -30,8 +32,12 @@ def short_preset(folder: Path) -> Path:
     return path
 
 
+def words(preset: Path, runs: Path, *arguments: str) -> list[str]:
+    return ["run", "--preset", str(preset), "--runs", str(runs), "--set", "grid.depths=[4,6]", *arguments]
+
+
 def command(preset: Path, runs: Path, *arguments: str) -> list[str]:
-    return [*LGBENCH, "run", "--preset", str(preset), "--runs", str(runs), "--set", "grid.depths=[4,6]", *arguments]
+    return [*LGBENCH, *words(preset, runs, *arguments)]
 
 
 def lgbench(*arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
@@ -49,13 +55,19 @@ def lgbench_here(*arguments: str, status: int = 0) -> subprocess.CompletedProces
     return subprocess.CompletedProcess(arguments, returned, output.getvalue(), error.getvalue())
 
 
+def lgbench_forked(*arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+    """Runs a command in a process of its own that has read no data yet."""
+    done = forked.run(forked.MAIN, argv=arguments)
+    assert done.returncode == status, done.stderr + done.stdout
+    return done
+
+
 def run(preset: Path, runs: Path, *arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
-    return lgbench(*command(preset, runs, *arguments)[len(LGBENCH) :], status=status)
+    return lgbench(*words(preset, runs, *arguments), status=status)
 
 
 def run_here(preset: Path, runs: Path, *arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
-    words = command(preset, runs, *arguments)[len(LGBENCH) :]
-    return lgbench_here(*words, "--executor", "inline", status=status)
+    return lgbench_here(*words(preset, runs, *arguments), "--executor", "inline", status=status)
 
 
 def numbers(runs: Path) -> dict[str, Any]:

@@ -16,9 +16,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from forked import Program
 from image_folders import CLASSES, CPU, DEIT, EVERYTHING, SIDE, folder, write_images
 from torch import Tensor
-from whole_runs import lgbench, lgbench_here, numbers
+from whole_runs import lgbench_forked, lgbench_here, numbers
 
 from learngene_bench.config.preset import BaseInitialization, Compute
 from learngene_bench.config.recipe import Augmentation, Recipe
@@ -240,24 +241,18 @@ def test_loaders_end_with_training_and_leave_no_trace_in_global_random_numbers(t
     random.setstate(before[1])
 
 
-PROGRAM = """
-import signal, sys
-from pathlib import Path
-signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started the tests may ignore it
-sys.path[:0] = {tests!r}
-import test_streaming as t
-splits = t.folder(Path({tree!r})).load()
-data = t.training_images(splits, t.EVERYTHING, t.CPU, 2)
-recipe = t.EVERYTHING.model_copy(update={{"epochs": 1e5}})
-order = t.BatchSchedule(18, recipe, t.RngStreams(0), "x")
-draws = t.AugmentationRng.of(t.RngStreams(0), "x", "cpu")
-try:
-    for number, _ in enumerate(data.batches(map(order.batch, range(order.steps)), draws)):
-        if number == 2:
-            print(*t.children(), flush=True)
-except KeyboardInterrupt:
-    print("stopped by the user", flush=True)
-"""
+def load_forever(tree: str) -> None:
+    splits = folder(Path(tree)).load()
+    data = training_images(splits, EVERYTHING, CPU, 2)
+    recipe = EVERYTHING.model_copy(update={"epochs": 1e5})
+    order = BatchSchedule(18, recipe, RngStreams(0), "x")
+    draws = AugmentationRng.of(RngStreams(0), "x", "cpu")
+    try:
+        for number, _ in enumerate(data.batches(map(order.batch, range(order.steps)), draws)):
+            if number == 2:
+                print(*children(), flush=True)
+    except KeyboardInterrupt:
+        print("stopped by the user", flush=True)
 
 
 ABANDONED = """
@@ -291,14 +286,10 @@ def test_a_program_that_fails_while_images_are_loaded_ends_and_a_schedulers_sigt
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_loaders_end_with_their_parent_and_are_silent(tree: Path, number: signal.Signals) -> None:
     """Killed alone; and Ctrl-C, which the terminal sends to the loaders as well."""
-    text = PROGRAM.format(tests=[str(Path(__file__).parent), str(Path(__file__).parents[1])], tree=str(tree))
-    pipe = subprocess.PIPE
-    with subprocess.Popen([sys.executable, "-c", text], stdout=pipe, stderr=pipe, text=True, process_group=0) as parent:
-        assert parent.stdout is not None
-        assert parent.stderr is not None
+    with Program("test_streaming:load_forever", str(tree), path=[Path(__file__).parent]) as parent:
         loaders = [int(pid) for pid in parent.stdout.readline().split()]
         assert len(loaders) == 2
-        os.killpg(parent.pid, number) if number == signal.SIGINT else parent.kill()
+        os.killpg(parent.pid, number) if number == signal.SIGINT else parent.send_signal(number)
         rest, errors = parent.stdout.read(), parent.stderr.read()  # ends when nobody holds the pipe any more
         parent.wait()
     assert "Traceback" not in errors
@@ -335,5 +326,5 @@ def test_the_imagenet_preset_runs_at_a_small_size(tree: Path, tmp_path: Path) ->
     assert numbers(tmp_path / "again") == before
     for broken in (images / "train" / "class 1").iterdir():
         broken.write_bytes(broken.read_bytes()[:60])
-    error = lgbench(*arguments, status=2).stderr
+    error = lgbench_forked(*arguments, status=2).stderr
     assert re.fullmatch(rf"[^\n]*{re.escape(str(images))}/train/class 1/\S+: does not decode: [^\n]+\n", error)

@@ -1,17 +1,17 @@
-"""Test that several processes train as well as one does; as a program, this file is what each of them runs."""
+"""Test that several processes train as well as one does."""
 
 from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from ranks import run_ranks
 from torch import nn
 from training_scenarios import CLASSES, EQUAL, SCENARIOS, Exact, drawn, phase, recipe, run, some_images
 
@@ -43,18 +43,11 @@ def same_bits(one: Any, other: Any) -> bool:
     return all(torch.equal(weight, other["weights"][name]) for name, weight in one["weights"].items())
 
 
-def processes(count: int, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """Runs this file as a program in as many processes."""
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
-    return subprocess.run([*torchrun, __file__, *map(str, arguments)], capture_output=True, text=True, timeout=300)
-
-
 @pytest.fixture(scope="module", params=[2, 3])
 def trained_together(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All scenarios in as many processes: a file for each scenario and rank."""
     folder = tmp_path_factory.mktemp("together")
-    done = processes(request.param, "train", folder)
-    assert done.returncode == 0, done.stderr
+    assert ended(request.param, train_all, folder) == [0] * request.param
     return folder
 
 
@@ -92,13 +85,11 @@ def test_with_random_numbers_of_their_own_processes_learn_as_much(trained_togeth
 @pytest.mark.slow
 def test_killed_processes_are_continued_by_as_many(tmp_path: Path) -> None:
     checkpoint = tmp_path / "finetuning.pt"
-    done = processes(2, "kill", checkpoint)
-    assert "SIGKILL" in done.stderr
+    assert ended(2, kill_all, checkpoint) == [-signal.SIGKILL] * 2
     assert torch.load(checkpoint)["step"] == 7
     with pytest.raises(UserError, match=r"finetuning.pt: saved by 2 processes, and now there are 1; run with --proc"):
         run("uneven shards", checkpoint)
-    done = processes(2, "continue", checkpoint)
-    assert done.returncode == 0, done.stderr
+    assert ended(2, go_on, checkpoint) == [0, 0]
     same(run("uneven shards"), torch.load(f"{checkpoint}.end"))
 
 
@@ -119,8 +110,7 @@ def test_what_the_loss_does_not_depend_on_is_refused(trained_together: Path) -> 
 @pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
 def test_two_gpus_train_as_one_does(tmp_path: Path) -> None:
-    done = processes(2, "train", tmp_path, "cuda")
-    assert done.returncode == 0, done.stderr
+    assert ended(2, train_all, tmp_path, "cuda") == [0, 0]
     for scenario in EQUAL:
         same(run(scenario, device="cuda"), torch.load(tmp_path / f"{scenario}.0.pt"))
 
@@ -159,15 +149,16 @@ def go_on(checkpoint: Path) -> None:
         torch.save(result, f"{checkpoint}.end")
 
 
-def main(what: str, path: str, *device: str) -> None:
+def in_group(function: str, path: str, *device: str) -> None:
     world = distributed.join()
     torch.set_num_threads(1)
     if device:
         torch.cuda.set_device(world.gpu())
     world.form_group(world.next_store())
-    {"train": train_all, "kill": kill_all, "continue": go_on}[what](Path(path), *device)
+    globals()[function](Path(path), *device)
     world.end_group()
 
 
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+def ended(count: int, function: Callable[..., None], *arguments: object) -> list[int]:
+    """Runs a function of this file in as many processes that form a group; returns their exit statuses."""
+    return run_ranks(count, "test_distributed:in_group", function.__name__, *map(str, arguments))

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import submitit
 import torch
+from ranks import run_ranks
 from safetensors.torch import load_file
 from submitit.helpers import CommandFunction
 
@@ -91,9 +92,11 @@ def test_a_gene_and_a_cell_have_the_files_and_the_record_of_one_process(tmp_path
     stages = write_configs(plan_of("wave", [], processes=1), alone)
     others = write_configs(plan_of("wave", []), together)
     assert {stage.address for stage in stages}.isdisjoint(stage.address for stage in others)
+    *inputs, last = others
+    assert run_ranks(2, "test_distributed_stages:execute_all", str(together.root), *map(key, inputs)) == [0, 0]
+    assert launch(2, together.root, last.kind, last.address) == {"state": "done"}
     for stage, other in zip(stages, others, strict=True):
         assert execute(alone, stage.kind, stage.address, Registry()) == "done"
-        assert launch(2, together.root, other.kind, other.address) == {"state": "done"}
         names = [sorted(path.name for path in folder.iterdir()) for folder in folders(alone, stage, together, other)]
         assert names[0] == names[1]
     (*_, cell), (*_, cell_of_two) = stages, others
@@ -107,6 +110,16 @@ def test_a_gene_and_a_cell_have_the_files_and_the_record_of_one_process(tmp_path
     assert {name: weight.shape for name, weight in weights.items()} == {n: w.shape for n, w in expected.items()}
 
 
+def key(stage: Stage) -> str:
+    return f"{stage.kind}/{stage.address}"
+
+
+def execute_all(runs: str, *keys: str) -> None:
+    distributed.join()
+    for kind, address in (key.split("/") for key in keys):
+        assert execute(Runs(Path(runs)), kind, address, Registry()) == "done"
+
+
 def folders(alone: Runs, stage: Stage, together: Runs, other: Stage) -> tuple[Path, Path]:
     return alone.stage_dir(stage).path, together.stage_dir(other).path
 
@@ -118,13 +131,16 @@ def test_another_number_of_processes_than_planned_is_refused(tmp_path: Path) -> 
         execute(runs, cell.kind, cell.address, Registry())
 
 
-def test_failures_leave_processes_that_compute_the_next_stage(tmp_path: Path, plugin: Path) -> None:
+def test_failures_leave_processes_that_compute_the_next_stage(
+    tmp_path: Path, plugin: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Two tasks of one submitit job: all fail alike, one fails alone, the disk fails for rank 0, and all is well."""
     runs = Runs(tmp_path / "runs")
     methods = "awkward:how=all-fail,awkward:how=one-fails,awkward:how=no-disk,awkward"
     stages = write_configs(plan_of(methods, [plugin]), runs)
     all_fail, one_fails, no_disk, well = (runs.stage_dir(stage) for stage in stages)
     no_disk.checkpoints.write_text("not a folder")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))  # as pytest has it
     executor = submitit.LocalExecutor(tmp_path / "jobs")
     executor.update_parameters(tasks_per_node=2, timeout_min=5)
     program = [sys.executable, __file__, str(runs.root), str(plugin), *(stage.address for stage in stages)]

@@ -8,11 +8,11 @@ import pty
 import re
 import select
 import signal
-import subprocess
 from pathlib import Path
 
 import pytest
-from whole_runs import LGBENCH, PLUGIN, command, lgbench, lgbench_here, numbers, short_preset, wait_until
+from forked import MAIN, Program
+from whole_runs import PLUGIN, lgbench, lgbench_here, numbers, short_preset, wait_until, words
 
 pytestmark = pytest.mark.slow
 
@@ -36,7 +36,7 @@ def test_a_breakpoint_in_a_method_opens_the_debugger_on_the_terminal(tmp_path: P
     )
     arguments = ["run", "--quick", "-m", "mine", "--plugin", str(plugin), "--runs", str(runs), *INLINE]
     terminal, side = pty.openpty()
-    with subprocess.Popen([*LGBENCH, *arguments], stdin=side, stdout=side, stderr=side, close_fds=True) as process:
+    with Program(MAIN, argv=arguments, files=(side, side, side)) as process:
         os.close(side)
         text = _read_until(terminal, "(Pdb) ")
         assert "model.head.bias.data.fill_" in text
@@ -53,8 +53,9 @@ def test_to_leave_the_debugger_stops_the_run(tmp_path: Path) -> None:
     plugin, runs = tmp_path / "mine.py", tmp_path / "runs"
     plugin.write_text(PLUGIN.format(body="breakpoint(); pass"))
     arguments = ["run", "--quick", "-m", "mine", "--plugin", str(plugin), "--runs", str(runs), *INLINE]
-    done = subprocess.run([*LGBENCH, *arguments], input="quit\n", capture_output=True, text=True, timeout=120)
-    assert done.returncode == 130, done.stdout + done.stderr
+    with Program(MAIN, argv=arguments) as process:
+        output, error = process.communicate("quit\n")
+    assert process.returncode == 130, output + error
     assert not list(runs.glob("cell/*/failed.json"))
 
 
@@ -89,8 +90,8 @@ def test_ctrl_c_saves_and_the_same_command_continues(tmp_path: Path) -> None:
     preset = short_preset(tmp_path)
     preset.write_text(preset.read_text().replace("checkpoint_seconds = 0.05", "checkpoint_seconds = 1000"))
     runs = tmp_path / "runs"
-    arguments = command(preset, runs, "-m", "he", *INLINE, "--set", "finetuning.epochs=2000")
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    arguments = [*words(preset, runs, "-m", "he"), *INLINE, "--set", "finetuning.epochs=2000"]
+    with Program(MAIN, argv=arguments) as process:
         wait_until(lambda: any(step(path) > 0 for path in runs.glob("cell/*/progress.json")), 120)
         process.send_signal(signal.SIGINT)
         _, error = process.communicate(timeout=60)

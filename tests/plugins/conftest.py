@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
-from whole_runs import LGBENCH
+from forked import MAIN, run
 
 Lgbench = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -31,9 +31,8 @@ def installed(tmp_path: Path) -> Callable[[Mapping[str, Mapping[str, str]]], Lgb
 
         def lgbench(*arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
             environment = {**os.environ, "PYTHONPATH": path, "COLUMNS": "120"}
-            done = subprocess.run(
-                [*LGBENCH, *arguments], capture_output=True, text=True, timeout=300, env=environment, cwd=tmp_path
-            )
+            paths = [package.parent, Path(__file__).parent]
+            done = run(MAIN, argv=arguments, environment=environment, folder=tmp_path, path=paths)
             assert done.returncode == status, done.stderr + done.stdout
             return done
 

@@ -18,13 +18,13 @@ def test_an_executor_is_one_file(installed: Any, tmp_path: Path) -> None:
     lgbench = installed({"learngene_bench.executors": {"queue": "toy_queue:QueueExecutor"}})
     plugin = tmp_path / "mine.py"
     plugin.write_text(PLUGIN.format(body="import os; print(os.environ['COLOUR']); raise ValueError('too deep')"))
-    methods = ["-m", "wave,mine", "--plugin", "mine.py"]
+    methods = ["-m", "he,mine", "--plugin", "mine.py"]
     assert "--slots" in lgbench("run", "--help").stdout
     told = lgbench(
         *QUICK, *methods, "--executor", "queue", "--slots", "1", "--exports", "COLOUR=green", status=1
     ).stdout
     assert "failed    mine micro depth 6 seed 0: ValueError: too deep" in told
-    assert "WAVE" in lgbench("report", "--runs", "runs").stdout
+    assert "He-Init" in lgbench("report", "--runs", "runs").stdout
 
     logs = lgbench("logs", "mine", "6", "--runs", "runs").stdout
     assert "green" in logs
@@ -45,7 +45,7 @@ def test_an_executor_is_one_file(installed: Any, tmp_path: Path) -> None:
     script = next((tmp_path / "runs" / "queue").glob(f"{config.parent.name}*.log"))
     assert script.read_text().count("green") == 2
 
-    lgbench_here(*QUICK[:2], *QUICK[4:], "-m", "wave", "--executor", "inline", "--runs", str(tmp_path / "inline"))
+    lgbench_here(*QUICK[:2], *QUICK[4:], "-m", "he", "--executor", "inline", "--runs", str(tmp_path / "inline"))
     expected = numbers(tmp_path / "inline")
     assert {name: found for name, found in numbers(tmp_path / "runs").items() if name in expected} == expected
 

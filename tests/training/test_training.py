@@ -72,7 +72,8 @@ def run(
         if steps == kill_at:
             raise Killed
 
-    model.register_forward_pre_hook(lambda module, _: count_steps() if module.training else None)
+    if kill_at:  # a count that changes would let torch.compile compile again at every step
+        model.register_forward_pre_hook(lambda module, _: count_steps() if module.training else None)
     phase = TrainingRun(
         name="finetuning",
         streams=RngStreams(0),

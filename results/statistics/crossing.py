@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from itertools import pairwise
 
-from learngene_bench.results.statistics.paired import Interval
+from learngene_bench.results.statistics.paired import LEVEL, mean, t_test_p
 
 
 def closing_point(positions: Sequence[float], gaps: Sequence[float]) -> float | None:
@@ -29,22 +28,25 @@ def closing_point(positions: Sequence[float], gaps: Sequence[float]) -> float | 
     return None
 
 
-def last_open(intervals: Sequence[Interval | None]) -> int | None:
-    """Returns the index up to which, from the first on, intervals lie on the side of zero of the first one.
+def last_open(differences: Sequence[Sequence[float]]) -> int | None:
+    """Returns the index up to which, from the first on, a gap is told from zero and has the sign of the first.
+
+    It is told from zero if a paired t-test says so: if the 95 % interval of the mean difference excludes zero.
 
     Args:
-        intervals: intervals of the gap; None where nothing can be said.
+        differences: differences by seed at each position.
 
     Returns:
-        None if not even the first excludes zero.
+        None if not even the first gap is told from zero, as with a single seed.
     """
-    sides = [_side(interval) for interval in intervals]
+    sides = [_side(by_seed) for by_seed in differences]
     open_ones = next((index for index, side in enumerate(sides) if side == 0 or side != sides[0]), len(sides))
     return open_ones - 1 if open_ones else None
 
 
-def _side(interval: Interval | None) -> int:
-    """Returns the sign of all numbers of an interval; 0 if it holds zero, or is not known."""
-    if interval is None or interval.lower <= 0 <= interval.upper or math.isnan(interval.lower):
+def _side(differences: Sequence[float]) -> int:
+    """Returns the sign of a mean difference; 0 if no test tells it from zero."""
+    p = t_test_p(differences)
+    if p is None or p > LEVEL:
         return 0
-    return 1 if interval.lower > 0 else -1
+    return 1 if mean(differences) > 0 else -1

@@ -49,7 +49,7 @@ class Gap:
     @property
     def is_there(self) -> bool:
         """False if a test over the seeds does not tell the first gap from zero; with one seed nothing is tested."""
-        return self.intervals[0] is None or self.open_at is not None
+        return len(self.differences[0]) < 2 or self.open_at is not None
 
     @cached_property
     def closes_at(self) -> float | None:
@@ -66,7 +66,7 @@ class Gap:
     @cached_property
     def open_at(self) -> float | None:
         """The last position up to which, from the first on, the interval excludes zero; None without any."""
-        index = last_open(self.intervals)
+        index = last_open([list(by_seed.values()) for by_seed in self.differences])
         return None if index is None else self.positions[index]
 
     def spread(self, position: float) -> float | None:

@@ -13,11 +13,11 @@ import pytest
 from scipy import stats
 
 from learngene_bench.cli.main import run_command
-from learngene_bench.results import load, make_tables
+from learngene_bench.results import load, make_tables, metric_reports
 from learngene_bench.results.plots import gaps as draw_gaps
 from learngene_bench.results.plots.page import Page
 from learngene_bench.results.statistics.crossing import closing_point, last_open
-from learngene_bench.results.statistics.paired import Interval
+from learngene_bench.results.statistics.paired import t_interval
 from learngene_bench.results.tables.gaps import place_gaps
 from learngene_bench.schema.cost import CellCost, Cost
 
@@ -64,12 +64,18 @@ def test_closing_point(gaps: tuple[float, ...], point: float | None) -> None:
 
 
 def test_last_open() -> None:
-    above, below, around = Interval(1, 2), Interval(-2, -1), Interval(-1, 1)
+    above, below, around = (1.0, 1.1, 1.2), (-1.0, -1.1, -1.2), (1.0, -1.0, 0.5)
     assert last_open([above, above, around, above]) == 1
     assert last_open([below, below]) == 1
     assert last_open([above, below]) == 0
     assert last_open([around, above]) is None
-    assert last_open([None]) is None
+    assert last_open([(5.0,)]) is None  # one seed
+    # as the 95 % interval says, on either side of the level
+    for spread in (0.2, 0.5):
+        differences = [1.0 - spread, 1.0, 1.0 + spread]
+        interval = t_interval(differences)
+        assert interval is not None
+        assert (last_open([differences]) is None) == (interval.lower < 0) == (spread == 0.5)
 
 
 def test_gaps_are_paired_by_seed_over_epochs(longer: Any) -> None:
@@ -155,3 +161,37 @@ def test_other_tables_leave_out_what_is_no_comparison_of_targets(
     for table in ("cost", "statistics", "instinct", "data-size"):
         assert run_command([*command, "--table", table]) == 0
         assert json.loads(capsys.readouterr().out)["tables"] == []
+
+
+@pytest.fixture
+def fewer(runs: Any) -> Any:
+    """Two methods on two tasks and three shares of their images, two seeds."""
+    cells = []
+    for task, lead in (("shapes", 12.0), ("digits-parity", 3.0)):
+        for number, share in enumerate((1.0, 10.0, 100.0)):
+            for seed in range(2):
+                for method in ("he", "wave"):
+                    top1 = 60.0 + 10 * number + seed + (method == "wave") * (lead - 5.0 * number + seed / 4)
+                    cell = runs.cell(method, 6, seed, version=f"{task} {share}", task=task, share=share)
+                    cells.append(runs.done(cell, top1))
+    runs.plan(cells, grid="data-size", axis="share", stages=[])
+    return runs
+
+
+def test_shares_stand_below_their_task(fewer: Any, tmp_path: Path, pages: list[Page]) -> None:
+    results = load([fewer.folder])
+    (table,) = make_tables(results)
+    assert [column.label for column in table.columns][:3] == ["shapes 1 %", "shapes 10 %", "shapes 100 %"]
+    (report,) = metric_reports([table])
+    assert [(column.span, column.label) for column in report.columns if column.facts][2:4] == [
+        ("shapes", "100 %"),
+        ("digits-parity", "1 %"),
+    ]
+    places = place_gaps([table], results, "share")
+    assert [place.place for place in places] == ["micro, shapes", "micro, digits-parity"]
+    assert [place.gaps["WAVE", "He-Init"].closes_at for place in places] == [None, pytest.approx(10 ** (3.125 / 5))]
+    draw_gaps(results, tmp_path, 2)
+    assert [axes.get_title("left") for axes in pages[0].figure.axes] == [
+        "micro, shapes: minus He-Init",
+        "micro, digits-parity: minus He-Init",
+    ]

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from learngene_bench.config.section import Section
-from learngene_bench.contracts.family import ModelSpec, Stage
+from learngene_bench.contracts.family import ModelSpec
 from learngene_bench.contracts.initializer import Initializer
-from learngene_bench.models.layers import SelfAttention, self_attentions
+from learngene_bench.models.layers import SelfAttention, attention_mismatch, self_attentions
 from learngene_bench.models.vit import ViTSpec
 from learngene_bench.models.weights import write_weights
-from learngene_bench.util.errors import UserError
 from learngene_bench.util.lazy import torch
 
 if TYPE_CHECKING:
@@ -68,17 +67,13 @@ class Mimetic(Initializer[MimeticOptions]):
                 return "two-dimensional sine-cosine positions are defined here for plain Vision Transformers"
             if target.width % 4:
                 return f"two-dimensional sine-cosine positions need a width that 4 divides, not {target.width}"
-        try:
-            _attentions(target)
-        except UserError as error:
-            return str(error)
-        return None
+        return attention_mismatch(target)
 
     def initialize(self, model: nn.Module, target: ModelSpec, gene: Gene | None, context: Context) -> None:
         generator = context.generator("mimetic")
         weights: dict[str, Tensor] = {}
-        for stage, attentions in _attentions(target):
-            for layer, attention in product(range(stage.depth), attentions):
+        for stage in (stage for stage in target.stages() if stage.heads):
+            for layer, attention in product(range(stage.depth), self_attentions(stage)):
                 matrices = (
                     *self._query_and_key(attention, generator),
                     *self._value_and_projection(attention, generator),
@@ -106,18 +101,6 @@ class Mimetic(Initializer[MimeticOptions]):
         noise = standard_noise(1, attention.width, generator)[0]
         left, right = split(self.options.a2 * noise - self.options.b2 * torch.eye(attention.width), attention.width)
         return left.mT, right
-
-
-def _attentions(target: ModelSpec) -> list[tuple[Stage, list[SelfAttention]]]:
-    """Finds the stages whose blocks have attention, with it.
-
-    Raises:
-        UserError: there is none, or one that is not of D x D matrices.
-    """
-    found = [(stage, self_attentions(stage)) for stage in target.stages() if stage.heads]
-    if not found:
-        raise UserError("its blocks have no attention")
-    return found
 
 
 def standard_noise(count: int, width: int, generator: Generator) -> Tensor:

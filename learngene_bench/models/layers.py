@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from math import prod
 
-from learngene_bench.contracts.family import Shapes, Stage
+from learngene_bench.contracts.family import ModelSpec, Shapes, Stage
 from learngene_bench.util.errors import UserError
 
 INPUTS: tuple[tuple[str, ...], ...] = (
@@ -109,6 +109,16 @@ def _self_attention(stage: Stage, path: str, heads: int) -> SelfAttention:
     )
     names = {f"{prefix}{layer}bias" for layer in layers} | {f"{prefix}{name}_bias" for name in ("q", "k", "v", "qkv")}
     return SelfAttention(path, heads, width, query, key, value, projection, tuple(n for n in shapes if n in names))
+
+
+def attention_mismatch(spec: ModelSpec) -> str | None:
+    """The reason why a model has no attention, or one that is not of D x D matrices; None if all of it is."""
+    try:
+        if not [self_attentions(stage) for stage in spec.stages() if stage.heads]:
+            return "its blocks have no attention"
+    except UserError as error:
+        return str(error)
+    return None
 
 
 def branch_outputs(stage: Stage) -> list[str]:

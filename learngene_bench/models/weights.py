@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from learngene_bench.config.preset import BaseInitialization
 from learngene_bench.contracts.family import FAMILIES, ModelSpec, Shapes, family_of
-from learngene_bench.models.layers import stacked_matrices
+from learngene_bench.models.layers import Rows, stacked_matrices
 from learngene_bench.util.errors import UserError
 from learngene_bench.util.lazy import torch
 from learngene_bench.util.rng import RngStreams, Role
@@ -69,6 +69,16 @@ def inherited_non_block(
 def inherited_blocks(weights: Mapping[str, Tensor], source: ModelSpec, target: ModelSpec) -> dict[str, Tensor]:
     """Returns what a target inherits in its blocks from a model of its own depth and width; see `ModelFamily`."""
     return family_of(target).inherited_blocks(weights, source, target)
+
+
+def set_rows(weights: dict[str, Tensor], name: str, rows: Rows, matrix: Tensor, current: Mapping[str, Tensor]) -> None:
+    """Sets rows of a parameter in a table of new weights; its other rows are what they are in the table, or now.
+
+    Args:
+        current: the model's parameters, by name.
+    """
+    weight = weights.setdefault(name, current[name].detach().cpu().clone())
+    weight[rows.start : rows.stop] = matrix
 
 
 def xavier_by_name(name: str, shapes: Shapes, generator: Generator) -> Tensor:

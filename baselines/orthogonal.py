@@ -1,0 +1,54 @@
+"""A control: every matrix is orthogonal (Saxe et al. 2014)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from learngene_bench.config.section import Section
+from learngene_bench.contracts.family import ModelSpec
+from learngene_bench.contracts.initializer import Initializer
+from learngene_bench.models.layers import stacked_matrices
+from learngene_bench.models.weights import write_weights
+from learngene_bench.util.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from learngene_bench.contracts.context import Context
+    from learngene_bench.contracts.gene import Gene
+
+
+class OrthogonalOptions(Section):
+    gain: float = Field(1.0, gt=0, description="singular value of every matrix")
+
+
+class Orthogonal(Initializer[OrthogonalOptions]):
+    """Every matrix W is semi-orthogonal: W'W or WW' is the identity, whichever is smaller (Saxe et al., 2014).
+
+    Drawn by torch's `orthogonal_`, from the QR decomposition of a normal matrix. Query, key and value, and value and
+    gate of a gated MLP, are matrices of their own; a convolution of patches or between stages is one, too. A depthwise
+    convolution mixes no channels, so it keeps the preset's base initialization, as do biases, norms, positions and
+    tables. On another task than the source the head keeps it too, as under `he`.
+    """
+
+    name = "orthogonal"
+    title = "Orthogonal"
+    group = "direct"
+    families = None
+    citation = "Saxe et al., Exact Solutions to the Nonlinear Dynamics of Learning in Deep Linear Networks, ICLR 2014"
+    Options = OrthogonalOptions
+
+    def initialize(self, model: nn.Module, target: ModelSpec, gene: Gene | None, context: Context) -> None:
+        generator, shapes = context.generator("orthogonal"), target.parameter_shapes()
+        kept = () if context.same_task else target.head_shapes()
+        weights = {}
+        for name, shape in shapes.items():
+            is_depthwise = len(shape) == 4 and shape[1] == 1 and target.is_in_block(name)
+            is_matrix = name.endswith("weight") and len(shape) in (2, 4)
+            if is_matrix and not is_depthwise and name not in kept:
+                matrices = torch.empty(shape).flatten(1).chunk(stacked_matrices(name, shapes))
+                drawn = [torch.nn.init.orthogonal_(each, self.options.gain, generator) for each in matrices]
+                weights[name] = torch.cat(drawn).view(shape)
+        write_weights(model, weights)

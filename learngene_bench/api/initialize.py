@@ -105,7 +105,17 @@ class _Initialization:
         self.preset: Preset = load_preset(os.fspath(preset) if preset is not None else "digits")
         self.base = self.preset.base if preset is not None else BaseInitialization()
 
+    def check_numbers(self, model: nn.Module) -> None:
+        """Raises `UserError` if a model has no numbers yet, as those that are built on the device "meta"."""
+        for role, one in {"the model": model, **self.models}.items():
+            if any(tensor.is_meta for tensor in (*one.parameters(), *one.buffers())):
+                raise UserError(
+                    f'{role} is on the device "meta" and holds no numbers: build it on another device, or call '
+                    'model.to_empty(device="cpu") and initialize everything in it first'
+                )
+
     def run(self, model: nn.Module, given: Gene | str | os.PathLike[str] | None) -> InitializationReport:
+        self.check_numbers(model)
         target = spec_of(model)
         reason = wrong_family(self.method, target)
         if reason is None:
@@ -153,8 +163,9 @@ class _Initialization:
         report = self.run_on(core.model, core.spec, self.load_gene(gene, core.spec))
         current = {name: parameter.detach().cpu().float() for name, parameter in model.named_parameters()}
         changes = core.changes(before, current)
-        written = tuple(name for name in current if name in changes and not torch.equal(changes[name], current[name]))
-        write_weights(model, {name: changes[name] for name in written})
+        write_weights(model, changes)
+        linked = {name for part in report.written if part in core.links for name in core.links[part].names}
+        written = tuple(name for name in current if name in linked or name in changes)
         unchanged = tuple(name for name in current if name not in written)
         return replace(report, written=written, unchanged=unchanged, kept=core.kept)
 
@@ -256,6 +267,7 @@ class _Initialization:
         """Initializes a copy on the CPU, as methods expect it, and then the user's model, whole or not at all."""
         before = {name: parameter.detach().cpu().float() for name, parameter in model.named_parameters()}
         draft = copy.deepcopy(model).cpu().float()
+        versions = {name: parameter._version for name, parameter in draft.named_parameters()}
         try:
             with torch.random.fork_rng([]):
                 self.method.initialize(draft, target, gene, context)
@@ -268,8 +280,11 @@ class _Initialization:
         for name, tensor in after.items():
             if not tensor.isfinite().all():
                 raise MethodFailure(f"{self.name} left numbers in {name} that are not finite")
-        written = tuple(name for name in after if not torch.equal(after[name], before[name]))
-        write_weights(model, {name: after[name] for name in written})
+        changed = {name for name in after if not torch.equal(after[name], before[name])}
+        write_weights(model, {name: after[name] for name in changed})
+        # What holds the numbers that it had may have been written all the same: torch counts each change in place.
+        rewritten = {name for name, parameter in draft.named_parameters() if parameter._version != versions.get(name)}
+        written = tuple(name for name in after if name in changed or name in rewritten)
         return written, tuple(name for name in after if name not in written)
 
 

@@ -14,10 +14,10 @@ class InitializationReport:
     """The result of `initialize`.
 
     Attributes:
-        written: names of the parameters whose numbers changed.
-        unchanged: names of the parameters that did not change.
-        kept: components that could not be written, with the reason: what is inherited has no such part. A block's
-            component stands for that of all blocks.
+        written: names of the parameters that the method wrote, also where they had these numbers already.
+        unchanged: names of the parameters that it left as they were.
+        kept: components among these that could not be written, with the reason: what is inherited has no such part. A
+            block's component stands for that of all blocks.
         prepare: cost of making the gene, if it was made here; ancestors are not counted.
         initialize: cost of initializing the model.
         gene: the inherited gene; `report.gene.save(path)` keeps it for other models.
@@ -34,7 +34,7 @@ class InitializationReport:
 
     def __str__(self) -> str:
         names = self.unchanged
-        unchanged = f", unchanged {_some(names)}" if names else ""
+        unchanged = f", left {_some(names)} as they were" if names else ""
         spent = [
             f"{name} {cost.iterations} iterations, {cost.seconds:.1f} s"
             for name, cost in (("prepare", self.prepare), ("initialize", self.initialize))

@@ -74,21 +74,59 @@ def test_mimetic_on_a_deit() -> None:
     before, parameters = weights(model), list(model.parameters())
     report = learngene_bench.initialize(model, "mimetic")
     assert set(report.written) == {
-        f"blocks.{layer}.attn.{name}.weight" for layer in range(12) for name in ("qkv", "proj")
+        f"blocks.{layer}.attn.{name}.{part}"
+        for layer in range(12)
+        for name in ("qkv", "proj")
+        for part in ("weight", "bias")
     }
     assert set(report.written) | set(report.unchanged) == before.keys()
     after = weights(model)
     assert all(torch.equal(before[name], after[name]) for name in report.unchanged)
-    assert not any(torch.equal(before[name], after[name]) for name in report.written)
+    assert not any(torch.equal(before[name], after[name]) for name in report.written if name.endswith("weight"))
     assert all(one is other for one, other in zip(parameters, model.parameters(), strict=True))
     assert report.initialize.iterations == report.prepare.iterations == 0
-    assert str(report).startswith("mimetic, seed 0: wrote 24 of 152 tensors, unchanged cls_token, pos_embed")
+    assert str(report).startswith("mimetic, seed 0: wrote 48 of 152 tensors, left cls_token, pos_embed")
     again = deit()
     learngene_bench.initialize(again, "mimetic")
     assert all(torch.equal(value, after[name]) for name, value in weights(again).items())
     learngene_bench.initialize(again, "mimetic", seed=1)
     assert not torch.equal(again.get_parameter(report.written[0]), after[report.written[0]])
     assert model.eval()(torch.zeros(1, 3, 224, 224)).isfinite().all()
+
+
+def test_what_was_written_before_is_written_again() -> None:
+    model, teacher = small(), small(width=32)
+    first = learngene_bench.initialize(model, "weight-selection", teacher=teacher)
+    again = learngene_bench.initialize(model, "weight-selection", teacher=teacher)
+    assert again.written == first.written
+    assert "blocks.0.norm1.weight" in first.written  # 1 in both models
+    assert set(first.unchanged) == {"head.weight", "head.bias"}
+    assert str(again).endswith("wrote 42 of 44 tensors, left head.weight, head.bias as they were")
+
+
+@pytest.mark.parametrize(("depth", "width"), [(3, 24), (3, 40), (12, 32), (24, 64)])
+def test_teachers_of_any_width_and_depth(depth: int, width: int) -> None:
+    """What is needed is read from the teacher itself."""
+    report = learngene_bench.initialize(small(), "weight-selection", teacher=small(depth, width))
+    assert len(report.written) == 42
+
+
+def test_blocks_that_add_up_attention_and_mlp() -> None:
+    from timm.models.vision_transformer import ParallelScalingBlock
+
+    model = small(width=16, block_fn=ParallelScalingBlock)
+    assert "blocks.0.in_proj.weight" in learngene_bench.initialize(model, "he").written
+    with pytest.raises(UserError, match="contains no plain Vision Transformer"):
+        learngene_bench.initialize(model, "heru-lg", ancestor=small(width=16), blocks=1)
+
+
+@pytest.mark.parametrize("role", ["model", "teacher"])
+def test_models_without_numbers_are_refused_in_one_line(role: str) -> None:
+    with torch.device("meta"):
+        empty = timm.create_model("deit_tiny_patch16_224", **SMALL, depth=3, embed_dim=16, num_heads=2)
+    model, teacher = (empty, small(width=32)) if role == "model" else (small(), empty)
+    with pytest.raises(UserError, match=f'{role} is on the device "meta" and holds no numbers: build it on another'):
+        learngene_bench.initialize(model, "weight-selection", teacher=teacher)
 
 
 def test_wave_on_a_deit(gene: Path) -> None:

@@ -125,7 +125,8 @@ def _page(cells: Sequence[AnalyzedCell], every: Sequence[Repetitions], drawn: Ma
                     places = axis.places(stage, len(layers))
                     axes.plot(places, [one.difference for one in layers], linestyle=look.line, **look.markers)
             if not any((component, side) in found for found in every for component in components.values()):
-                axes.text(0.5, 0.5, "one unit only", transform=axes.transAxes, ha="center", color=style.GREY)
+                note = axes.text(0.5, 0.5, "one unit only", transform=axes.transAxes, ha="center", color=style.GREY)
+                note.set_bbox({"facecolor": "white", "edgecolor": "none"})  # over the line between stages
             axis.draw(axes, "Relative depth")
             axes.set_ylim(-0.05, max(1.05, 1.05 * most))
             if panels.is_leftmost(number):

@@ -192,7 +192,8 @@ def analyse(
             found.append(compare(cell, initial, reference, final, shown.inputs))
     rows = [row for comparison in found for row in _rows(comparison, shown)]
     header = ("initial weights", "to trained ones of", "cosine", "distance", "CKA, first", "CKA, last block")
-    return Analysis("similarity", _page(found, shown), tuple(rows), (header, *map(_summary, found)))
+    drawn = page(found, shown.split, len(shown.labels))
+    return Analysis("similarity", drawn, tuple(rows), (header, *map(_summary, found)))
 
 
 def _shape(spec: ModelSpec) -> str:
@@ -231,19 +232,24 @@ def _summary(comparison: Comparison) -> tuple[str, ...]:
     )
 
 
-def _page(found: Sequence[Comparison], shown: Samples) -> Page:
+def page(found: Sequence[Comparison], split: str, images: int) -> Page:
+    """Draws one row of panels for each comparison.
+
+    Args:
+        split, images: the split, and how many of its images the layers were compared on.
+    """
     several = any(len(comparison.cell.target.stages()) > 1 for comparison in found)
     longest = max(len(name) for comparison in found for name in matrices(comparison.cell.target))
-    page = Page(
+    drawn = Page(
         "Initial weights beside trained ones, and what they compute",
         "From left to right: cosine similarity of the blocks' matrices; distance |initial - trained| / |trained|; "
-        f"linear CKA of what layers compute on {len(shown.labels)} images of the {shown.split} split, layer 0 the "
+        f"linear CKA of what layers compute on {images} images of the {split} split, layer 0 the "
         f"embedding.{' White lines stand between stages.' * several} The CSV has every tensor.",
         count=3 * len(found),
         across=3,
         height=0.8,
         columns=2,
-        left=max(0.4, LETTER_WIDTH * longest + 0.12),
+        left=max(0.4, LETTER_WIDTH * longest + 0.2),
         beside=0.34,
         below=0.36,
         wide=True,
@@ -251,11 +257,11 @@ def _page(found: Sequence[Comparison], shown: Samples) -> Page:
     distances = [_values(comparison, "distance") for comparison in found]
     farthest = max((v for lines in distances for line in lines for v in line if v is not None), default=1.0)
     for number, comparison in enumerate(found):
-        cosines = page.panel(3 * number, comparison.title)
+        cosines = drawn.panel(3 * number, comparison.title)
         _tensors(cosines, comparison, "cosine", ("RdBu_r", -1.0, 1.0))
-        _tensors(page.panel(3 * number + 1, ""), comparison, "distance", ("viridis", 0.0, farthest or 1.0))
-        _representations(page.panel(3 * number + 2, ""), comparison)
-    return page
+        _tensors(drawn.panel(3 * number + 1, ""), comparison, "distance", ("viridis", 0.0, farthest or 1.0))
+        _representations(drawn.panel(3 * number + 2, ""), comparison)
+    return drawn
 
 
 _WRITTEN = 6

@@ -202,4 +202,6 @@ def wrong_family(method: Initializer[Any, Any], target: ModelSpec) -> str | None
     """The reason why a method is not for the target's family, or None if it is; ask it nothing else before."""
     if method.families is None or target.family in method.families:
         return None
-    return f"it is made for models of the family {' or '.join(method.families)}, not {target.family}"
+    *others, last = method.families
+    families = f"{', '.join(others)} or {last}" if others else last
+    return f"it is made for models of the family {families}, not {target.family}"

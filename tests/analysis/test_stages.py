@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from learngene_bench.analysis.blocks import Panels, layers_of, matrices
 from learngene_bench.config.preset import BaseInitialization
 from learngene_bench.models.convnext import ConvNeXtSpec
 from learngene_bench.models.swin import SwinSpec
+from learngene_bench.results.plots import style
 from learngene_bench.training.inputs import new_model
 
 CONVNEXT = ConvNeXtSpec(
@@ -79,6 +81,18 @@ def test_representations_are_those_after_every_block_of_every_stage(spec: ConvNe
     for gram, features in zip(grams, seen, strict=True):
         centred = features.flatten(1).double() - features.flatten(1).double().mean(0)
         torch.testing.assert_close(gram, centred @ centred.T, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("spec", [CONVNEXT, replace(SWIN, version=2)])
+def test_names_of_matrices_stay_in_the_picture(spec: ConvNeXtSpec | SwinSpec) -> None:
+    images = torch.randn(4, 1, 12, 12, generator=torch.Generator().manual_seed(0))
+    model, cell = random_model(spec), SimpleNamespace(target=spec, label="He-Init")
+    found = similarity.compare(cell, model, None, model, images)  # type: ignore[arg-type]
+    with style.drawing():
+        page = similarity.page([found], "test", 4)
+        drawn = page.figure.get_tightbbox()  # inches
+    assert drawn.x0 >= 0
+    assert drawn.x1 <= page.figure.get_figwidth()
 
 
 def test_panels_of_many_matrices_stand_in_even_rows() -> None:

@@ -151,6 +151,10 @@ def test_a_planned_model_is_what_timm_builds() -> None:
         spec.with_width(20)
     with pytest.raises(UserError, match="unknown architecture"):
         replace(spec, architecture="vit_smal").stages()
+    with pytest.raises(UserError, match=r"width 24: no multiple of its head dimension 16 \(model.head_dimension sets"):
+        replace(spec, head_dimension=16).stages()
+    with pytest.raises(UserError, match=r"dinov2 cannot read images of 6 x 6: .*Kernel size"):
+        replace(spec, image_size=6).forward_flops()
 
 
 def inherits(source: nn.Module, target: nn.Module) -> dict[str, torch.Tensor]:

@@ -16,6 +16,9 @@ from learngene_bench.models.timm.structure import Structure
 from learngene_bench.models.timm_models import check_known
 from learngene_bench.util.errors import UserError
 
+BUILD_ERRORS = (TypeError, ValueError, RuntimeError, AssertionError, ArithmeticError)
+"""Errors of timm and torch where the arguments make no model, or one that cannot read its images."""
+
 
 def build_timm(spec: TimmSpec, *, drop_path: float = 0.0, device: str = "cpu") -> nn.Module:
     """Builds the model of a spec; see `ModelFamily.build`. Its parameters and buffers are as timm initializes them.
@@ -59,6 +62,11 @@ def timm_arguments(spec: TimmSpec) -> dict[str, Any]:
     if spec.depth != own.depth:
         arguments["depth"] = spec.depth
     if (spec.width, dimension) != (own.width, own.head_dimension):
+        if dimension and spec.width % dimension:
+            raise UserError(
+                f"timm builds no {spec.architecture} of width {spec.width}: no multiple of its head dimension "
+                f"{dimension} (model.head_dimension sets another)"
+            )
         arguments["embed_dim"] = spec.width
         arguments["num_heads"] = spec.width // (dimension or spec.width)
     height, width = spec.parts.image if spec.structure else (spec.image_size, spec.image_size)
@@ -105,7 +113,11 @@ def planned_flops(spec: TimmSpec) -> int:
     with torch.random.fork_rng([]), torch.device("meta"):
         model = _create(spec)
         check_built(model, spec)
-        return counted_flops(model, spec.image_shape(), "meta")
+        try:
+            return counted_flops(model, spec.image_shape(), "meta")
+        except BUILD_ERRORS as error:
+            sizes = " x ".join(map(str, spec.image_shape()[1:]))
+            raise UserError(f"timm's {spec.architecture} cannot read images of {sizes}: {_in_a_line(error)}") from error
 
 
 def _create(spec: TimmSpec, drop_path: float = 0.0) -> nn.Module:
@@ -113,7 +125,10 @@ def _create(spec: TimmSpec, drop_path: float = 0.0) -> nn.Module:
     rate: dict[str, Any] = {"drop_path_rate": drop_path} if drop_path else {}
     try:
         return timm.create_model(spec.architecture, **arguments, **rate)
-    except (TypeError, ValueError, RuntimeError, AssertionError) as error:
+    except BUILD_ERRORS as error:
         listed = ", ".join(f"{name}={value}" for name, value in arguments.items())
-        reason = " ".join(str(error).split())[:160]
-        raise UserError(f"timm builds no {spec.architecture} with {listed}: {reason}") from error
+        raise UserError(f"timm builds no {spec.architecture} with {listed}: {_in_a_line(error)}") from error
+
+
+def _in_a_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:160]

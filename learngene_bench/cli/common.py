@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from learngene_bench.config.typed import user_path
+from learngene_bench.planning.sweep_space import SweepSpace, parse_sweep
 from learngene_bench.plugins.registry import Registry
 from learngene_bench.schema.constants import QUICK_RUNS
 from learngene_bench.util.errors import UserError
@@ -91,6 +92,21 @@ EqualBudgetOption = Annotated[
         "fine-tuning.",
     ),
 ]
+SweepOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--sweep",
+        help="Measure every method at several settings, select on validation images, then measure what is selected on "
+        "test images: finetuning.learning_rate=5e-4,1e-3,2e-3, or =loguniform(1e-4,1e-2) with --trials.",
+    ),
+]
+TrialsOption = Annotated[
+    int | None,
+    typer.Option("--trials", min=2, help="Number of trials of --sweep that are drawn. Default: every combination."),
+]
+TrialSeedOption = Annotated[
+    int, typer.Option("--trial-seed", min=0, help="Seed by which the trials of --sweep are drawn.")
+]
 FormatOption = Annotated[Format, typer.Option("--format", help="Output for people or for programs.")]
 
 NAMING = (
@@ -163,6 +179,21 @@ def registry_of(plugins: Sequence[Path] | None) -> Registry:
 def joined(methods: list[str] | None) -> str | None:
     """Joins the values of `--method`, which may be given several times."""
     return ",".join(methods) if methods else None
+
+
+def sweep_space(
+    sweep: list[str] | None, trials: int | None, trial_seed: int, settings: list[str] | None, registry: Registry
+) -> SweepSpace | None:
+    """Reads the options of a sweep; None where there is none.
+
+    Raises:
+        UserError: a sweep is wrong, or there are options without one.
+    """
+    if sweep:
+        return parse_sweep(sweep, trials, trial_seed, registry.names(), settings or ())
+    if trials is not None or trial_seed:
+        raise UserError("--trials and --trial-seed are options of --sweep, which is missing")
+    return None
 
 
 def command_line() -> list[str]:

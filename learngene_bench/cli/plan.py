@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -11,13 +12,15 @@ from rich.table import Table
 from rich.text import Text
 
 from learngene_bench.cli import common
+from learngene_bench.cli.sweep import selected_trials
 from learngene_bench.config.preset import QUICK
 from learngene_bench.execution.estimate import estimate_rate, longest_chain
 from learngene_bench.execution.resources import device_kind_here, worker_slots
 from learngene_bench.planning.lengths import length_doubts, length_lines, lengths
 from learngene_bench.planning.plan import Plan
 from learngene_bench.planning.planner import make_plan
-from learngene_bench.planning.request import build_request
+from learngene_bench.planning.request import Request, build_request
+from learngene_bench.planning.sweep import SweepPlan, make_sweep, places_of
 from learngene_bench.runs.store import Runs, State
 from learngene_bench.schema.constants import STAGE_KINDS
 from learngene_bench.schema.subject import PlannedCell, Subject
@@ -38,19 +41,52 @@ def plan(
     plugin: common.PluginOption = None,
     quick: common.QuickOption = False,
     equal_budget: common.EqualBudgetOption = False,
+    sweep: common.SweepOption = None,
+    trials: common.TrialsOption = None,
+    trial_seed: common.TrialSeedOption = 0,
     format: common.FormatOption = common.Format.TABLE,
 ) -> None:
     """Print what `run` with the same options would do, without doing it."""
     registry = common.registry_of(plugin)
-    request = build_request(common.joined(method), grid, preset, seeds, settings, registry, quick, equal_budget)
-    made = make_plan(replace(request, device=device_kind_here(request.preset.compute)))
+
+    def build(further: Sequence[str]) -> Request:
+        every = [*(settings or ()), *further]
+        request = build_request(common.joined(method), grid, preset, seeds, every, registry, quick, equal_budget)
+        return replace(request, device=device_kind_here(request.preset.compute))
+
     runs = common.runs_folder(runs, quick)
+    space = common.sweep_space(sweep, trials, trial_seed, settings, registry)
+    made = make_plan(build(())) if space is None else _of_trials(make_sweep(build, space), Runs(runs))
     states = {address: Runs(runs).stage_dir(stage).state() for address, stage in made.stages.items()}
     estimate = _estimate(made, Runs(runs), states)
     if format is common.Format.JSON:
         common.print_json(_as_json(made, states, estimate))
     else:
         _print(made, states, estimate, common.console())
+
+
+def _of_trials(sweep: SweepPlan, runs: Runs) -> Plan:
+    """Returns a plan of everything in a sweep: its trials, the default, and what is selected as far as that is known.
+
+    The cells of a row and a target are then those of all its trials, and those on test images.
+    """
+    from learngene_bench.results import load
+
+    known = (runs.root / "plans").is_dir()
+    selected = sweep.selected(selected_trials(load([runs.root]), sweep)) if known else []
+    every = [sweep.default, *sweep.trials, *selected]
+    cells: dict[str, PlannedCell] = {}
+    for plan in every:
+        default = {address: place[1] for address, place in places_of(plan).items()} if plan.sweep else {}
+        for cell in plan.cells:
+            variant = default.get(cell.address, cell.variant)
+            cells.setdefault(cell.address, cell.model_copy(update={"variant": variant}))
+    return replace(
+        sweep.default,
+        cells=list(cells.values()),
+        stages={address: stage for plan in reversed(every) for address, stage in plan.stages.items()},
+        sweep=sweep.sweep,
+    )
 
 
 def _estimate(plan: Plan, runs: Runs, states: dict[str, State]) -> dict[str, Any]:
@@ -77,6 +113,7 @@ def _as_json(plan: Plan, states: dict[str, State], estimate: dict[str, Any]) -> 
         "preset": plan.preset.name,
         "grid": plan.grid.name,
         "setting": plan.setting,
+        **({"sweep": plan.sweep.model_dump(mode="json", exclude={"role", "rows"})} if plan.sweep else {}),
         "cells": [{**cell.model_dump(mode="json"), "state": states[cell.address]} for cell in plan.cells],
         "dashes": [
             dash.model_dump(mode="json", include={"method", "variant", "size", "task", "target", "reason"})
@@ -140,6 +177,13 @@ def _print(plan: Plan, states: dict[str, State], estimate: dict[str, Any], conso
     console.print(table)
     for number, reason in enumerate(reasons, start=1):
         console.print(Text(f"[{number}] {reason}"))
+    if plan.sweep:
+        keys = ", ".join(f"{swept.key}={swept.values}" for swept in plan.sweep.swept)
+        console.print(Text(f"{plan.sweep.trials} trials of every method on validation images: {keys}"))
+        console.print(
+            "then, on test images, the default and what is selected, which is planned when all trials of a method at "
+            "a target are done"
+        )
     for line in length_lines(plan):
         console.print(Text(line), soft_wrap=True)
     print_doubts(plan, console)

@@ -17,7 +17,7 @@ def plot(
         typer.Argument(
             help="Kind of figure: accuracy, curves, losses (of fine-tuning), front (accuracy against cost), targets "
             "(cost against their number), ranks (with critical differences), profile, differences, gaps (over longer "
-            "fine-tuning or fewer images), or all."
+            "fine-tuning or fewer images), sweep (validation metric over what --sweep varies), or all."
         ),
     ],
     folders: common.NoFolders = None,

@@ -28,6 +28,10 @@ class ReportFormat(StrEnum):
     JSON = "json"
 
 
+_CELLS = (ReportFormat.CSV, ReportFormat.CSV_WIDE)
+"""Formats that write the cells rather than what is computed from them, unless that is asked for."""
+
+
 class Reference(StrEnum):
     PUBLISHED = "published"
 
@@ -39,7 +43,7 @@ def report(
         str | None,
         typer.Option(
             "--table",
-            help="Name of a grid; or of tables that are computed: cost, instinct, statistics, horizon, data-size.",
+            help="Name of a grid; or of computed tables: cost, instinct, statistics, horizon, data-size, sweep.",
         ),
     ] = None,
     format: Annotated[
@@ -87,12 +91,13 @@ def report(
         raise UserError(f"{output} is a folder: without --format it gets all of them")
     to_folder = output is not None and format is None and (output.is_dir() or not output.suffix)
     kind = format or (ReportFormat.TABLE if output is None or to_folder else reporting.by_ending(output))
+    computed = [*(["statistics"] if statistics else []), *([] if kind in _CELLS else [reporting.SWEEP])]
     made = reporting.make(
         results.load_chosen(runs or [Path("runs")], method, preset, setting),
         name=table,
         metric=metric,
         compare=compare is not None,
-        computed=reporting.COMPUTED if to_folder and not table else ["statistics"] if statistics else (),
+        computed=reporting.COMPUTED if to_folder and not table else computed,
     )
     made = replace(made, title=_title(runs or []))
     if output is None and kind == ReportFormat.TABLE:

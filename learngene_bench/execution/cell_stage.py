@@ -18,7 +18,7 @@ from learngene_bench.contracts.task import task_kind
 from learngene_bench.data.batch_augment import SplitImages
 from learngene_bench.data.subsets import with_part
 from learngene_bench.execution.stage import StageComputation, seeded_globally
-from learngene_bench.execution.stage_data import planned_data, task_data
+from learngene_bench.execution.stage_data import check_labels, planned_data, task_data
 from learngene_bench.runs.tensors import check_hash, describe, save_tensors
 from learngene_bench.schema.constants import StageKind
 from learngene_bench.schema.cost import CellCost, Cost, GeneCost
@@ -80,7 +80,7 @@ class CellStage(StageComputation[CellRecord]):
         facts, splits = planned_data(*task_data(self.config, self.file.execution))
         if self.task and self.task.part:
             splits = with_part(splits, facts.classes, self.task.part)
-        held_out = self._held_out(splits)
+        held_out = self._held_out(splits, facts)
         kind = task_kind(facts.kind)
         metrics = kind.metrics()
         network = adapted(model, self.config, facts).to(self.device)
@@ -168,9 +168,10 @@ class CellStage(StageComputation[CellRecord]):
         check_hash(folder, record.tensors)
         return Gene.load(folder.tensors), record.cost
 
-    def _held_out(self, splits: Splits) -> SplitImages:
+    def _held_out(self, splits: Splits, facts: DatasetFacts) -> SplitImages:
         """The split that numbers are reported on; only `compute` calls this, after the method is through."""
         split = splits.test if self.config.evaluation_split == "test" else splits.validation
+        check_labels(split, facts)
         return plain_images(split, splits, self.device, self.num_workers)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from learngene_bench.contracts.dataset import DatasetFacts, Splits
+from learngene_bench.contracts.dataset import DatasetFacts, Split, Splits
 from learngene_bench.contracts.task import task_kind
 from learngene_bench.data.map_files import MapFiles
 from learngene_bench.plugins.registry import dataset
@@ -40,6 +40,8 @@ def planned_data(planned: Mapping[str, Any], settings: Mapping[str, Any]) -> tup
 def load_data(settings: str) -> tuple[DatasetFacts, Splits, str]:
     """Loads a data set, with its fingerprint, and keeps it for the next stage of this process.
 
+    The test split is not looked at: whoever measures on it checks its labels, and nobody else has seen them.
+
     Args:
         settings: settings of the data set, as canonical JSON.
 
@@ -48,7 +50,12 @@ def load_data(settings: str) -> tuple[DatasetFacts, Splits, str]:
     """
     data = dataset(json.loads(settings))
     facts, splits = data.facts(), data.load()
-    for split in (splits.train, splits.validation, splits.test):
-        if not isinstance(split, MapFiles):  # whose labels are checked as they are decoded
-            task_kind(facts.kind).check_labels(split.labels, facts)
+    check_labels(splits.train, facts)
+    check_labels(splits.validation, facts)
     return facts, splits, data.fingerprint()
+
+
+def check_labels(split: Split, facts: DatasetFacts) -> None:
+    """Raises `UserError` if a split has labels that the task kind of its data has no use for."""
+    if not isinstance(split, MapFiles):  # whose labels are checked as they are decoded
+        task_kind(facts.kind).check_labels(split.labels, facts)

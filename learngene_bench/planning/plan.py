@@ -7,8 +7,8 @@ The same address means the same result: a stage that several cells, methods or r
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from learngene_bench.config.preset import Preset
 from learngene_bench.schema.constants import StageKind
 from learngene_bench.schema.stage import AncestorConfig, CellConfig, Config, TeacherConfig, stage_address
 from learngene_bench.schema.subject import MethodVariant, PlannedCell, UnsupportedSubject
+from learngene_bench.schema.sweep import Sweep
 
 if TYPE_CHECKING:
     from learngene_bench.planning.tasks import Task
@@ -66,6 +67,8 @@ class Plan:
         files: where files of weights lie that stages are told apart by, by their SHA-256.
         tasks: the source task and those that targets are fine-tuned on.
         task_data: settings of the data that cells are fine-tuned on, by address, where these are not the source task's.
+        rows: the row and the size of every method of the request on every target, in their order.
+        sweep: the sweep that the plan is a part of.
     """
 
     preset: Preset
@@ -81,7 +84,19 @@ class Plan:
     files: dict[str, Path] = field(default_factory=dict)
     tasks: Sequence[Task] = ()
     task_data: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    rows: list[tuple[MethodVariant, str]] = field(default_factory=list)
+    sweep: Sweep | None = None
 
     def sizes(self) -> list[str]:
         """Returns the sizes that the plan has cells of, supported or not."""
         return list(dict.fromkeys([*(cell.size for cell in self.cells), *(cell.size for cell in self.unsupported)]))
+
+    def restricted_to(self, cells: Collection[str]) -> Plan:
+        """Returns a plan of some of the cells, by address, with the stages that they need."""
+        needed = set(cells)
+        for address, stage in reversed(self.stages.items()):  # a stage comes after those that it needs
+            if address in needed:
+                needed.update(stage.inputs.values())
+        kept = [cell for cell in self.cells if cell.address in cells]
+        stages = {address: stage for address, stage in self.stages.items() if address in needed}
+        return replace(self, cells=kept, stages=stages, unsupported=[])

@@ -42,6 +42,7 @@ def make_plan(request: Request) -> Plan:
             variant = _variant(spec, method, target, gene, scope, maker)
             if variant not in plan.methods:
                 plan.methods.append(variant)
+            plan.rows.append((variant, target.size))
             subject = dict(_subject(variant, target, scope))
             if reason is not None:
                 plan.unsupported.append(UnsupportedSubject(**subject, reason=reason))

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from learngene_bench.runs.lookup import WORD_OPTIONS, NamedStage, find, find_one
 from learngene_bench.runs.store import Runs, StageFolder, State
 from learngene_bench.schema.base import read
-from learngene_bench.schema.manifest import nothing_in, unless_quick
+from learngene_bench.schema.manifest import Manifest, nothing_in, unless_quick
 from learngene_bench.schema.stage import StageFile
 from learngene_bench.schema.subject import CellFacts, PlannedCell
+from learngene_bench.schema.sweep import Sweep
 from learngene_bench.util.errors import UserError
 
 
@@ -79,18 +80,31 @@ def _planned(runs: Runs) -> dict[str, NamedStage]:
     """Returns all stages of the plans of a runs folder, by address."""
     found: dict[str, NamedStage] = {}
     cells: dict[str, PlannedCell] = {}
-    for manifest in unless_quick(runs.manifests()):
+    trials: dict[str, dict[str, str]] = {}
+    manifests = unless_quick(runs.manifests())
+    ordinary = {cell.address for manifest in manifests if not manifest.sweep for cell in manifest.cells}
+    for manifest in manifests:
         cells |= {cell.address: cell for cell in manifest.cells}
+        if manifest.sweep:
+            own = _trial_options(manifest, manifest.sweep)
+            trials |= {address: options for address, options in own.items() if address not in ordinary}
         for stage in manifest.stages:
             fields = {"kind": stage.kind, **_of_label(stage.label)}
             found.setdefault(stage.address, NamedStage(stage.address, stage.label, fields))
     return {
-        address: _named_cell(address, stage.label, cells[address]) if address in cells else stage
+        address: _named_cell(address, stage.label, cells[address], trials.get(address)) if address in cells else stage
         for address, stage in found.items()
     }
 
 
-def _named_cell(address: str, label: str, cell: CellFacts) -> NamedStage:
+def _trial_options(manifest: Manifest, sweep: Sweep) -> dict[str, dict[str, str]]:
+    """Returns by address what a cell of a sweep can be found by beside what all cells can."""
+    rows = {(row.method, row.variant, row.size): row.trial for row in sweep.rows}
+    split = {"evaluation_split": "validation"} if sweep.role == "trials" else {}
+    return {cell.address: {**rows[cell.method, cell.variant, cell.size], **split} for cell in manifest.cells}
+
+
+def _named_cell(address: str, label: str, cell: CellFacts, trial: Mapping[str, str] | None = None) -> NamedStage:
     fields = {
         "kind": "cell",
         "method": cell.method,
@@ -104,7 +118,7 @@ def _named_cell(address: str, label: str, cell: CellFacts) -> NamedStage:
     options = {name if "." in name else f"{cell.method}.{name}": value for name, value in pairs}
     usual = {"share": 100, "horizon": 1}
     options |= {name: f"{getattr(cell, name):g}" for name in WORD_OPTIONS if getattr(cell, name) != usual[name]}
-    return NamedStage(address, label, fields, options)
+    return NamedStage(address, label, fields, {**options, **(trial or {})})
 
 
 def _of_label(label: str) -> dict[str, str]:

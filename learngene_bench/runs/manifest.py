@@ -63,6 +63,7 @@ def make_manifest(plan: Plan, command: list[str]) -> Manifest:
         created=provenance.now(),
         command=tuple(command),
         folder=os.getcwd(),
+        sweep=plan.sweep,
     )
 
 

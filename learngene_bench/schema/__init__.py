@@ -8,6 +8,7 @@
     stage       config.json: a stage's configuration, its execution and its address
     provenance  where a record comes from
     record      result.json and failed.json
+    sweep       the sweep that a plan is a part of: trials, and what is selected by them
     manifest    plans/*.json: what a run intended
     progress    progress.json: how far a stage is
     owner       owner-NUMBER.json: the process that computes a stage

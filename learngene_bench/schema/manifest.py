@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from pydantic import Field
+
 from learngene_bench.config.grid import Axis
 from learngene_bench.schema.base import Address, Amount, Document, File, Text, Time
 from learngene_bench.schema.constants import FOLDER_DIGITS, QUICK_RUNS, StageKind
 from learngene_bench.schema.subject import PlannedCell, Setting, UnsupportedSubject
+from learngene_bench.schema.sweep import Sweep
 from learngene_bench.util.errors import UserError
 from learngene_bench.util.files import address_of
 
@@ -47,6 +50,7 @@ class Manifest(File, Setting):
         created: time at which the plan was made.
         command: the command, word by word.
         folder: folder that the command was typed in; null where that was left out for publication.
+        sweep: the sweep that the plan is a part of; absent for other plans.
     """
 
     protocol: int
@@ -61,6 +65,7 @@ class Manifest(File, Setting):
     created: Time
     command: tuple[Text, ...]
     folder: str | None = None
+    sweep: Sweep | None = Field(None, exclude_if=lambda sweep: sweep is None)
 
     @property
     def file_name(self) -> str:

@@ -30,13 +30,19 @@ def check(content: Content) -> None:
     """
     _check_plans(content)
     planned = {cell.address: cell for line in content.plans.values() for cell in line.plan.cells}
+    trials = {
+        cell.address
+        for line in content.plans.values()
+        if line.plan.sweep and line.plan.sweep.role == "trials"
+        for cell in line.plan.cells
+    }
     for address, stage in content.stages.items():
         try:
             if stage.record is not None and stage.config is not None:
                 _check_inputs(stage, content)
                 _check_provenance(stage.record.provenance, stage.config.config)
                 if isinstance(stage.record, CellRecord):
-                    _check_cell(stage.record, stage.config.config, planned[address])
+                    _check_cell(stage.record, stage.config.config, planned[address], address in trials)
         except ValueError as error:
             raise UserError(f"{content.sources[address]} ({stage.label}): {error}") from None
     _check_agreement(content)
@@ -68,7 +74,7 @@ def _check_provenance(provenance: Provenance, config: StageConfig) -> None:
     _expect(provenance.task == task, "'provenance.task' is not that of the configuration")
 
 
-def _check_cell(record: CellRecord, config: StageConfig, planned: PlannedCell) -> None:
+def _check_cell(record: CellRecord, config: StageConfig, planned: PlannedCell, is_trial: bool) -> None:
     """Checks what a cell says of itself against its configuration and its plan, then its numbers."""
     _expect(isinstance(config, CellConfig), "the configuration is not that of a cell")
     assert isinstance(config, CellConfig)
@@ -84,7 +90,8 @@ def _check_cell(record: CellRecord, config: StageConfig, planned: PlannedCell) -
     _check_model(record)
     split = record.evaluation.split
     _expect(split == config.evaluation_split, f"measured on {split} images, which the configuration does not say")
-    _expect(split == "test", f"measured on {split} images, not on those for testing")
+    allowed = "validation" if is_trial else "test"
+    _expect(split == allowed, f"measured on {split} images, not on {allowed} images as the plan asks for")
     _check_metrics(record)
 
 
@@ -103,7 +110,7 @@ def _check_model(record: CellRecord) -> None:
 def _check_metrics(record: CellRecord) -> None:
     """Checks that all values are possible, and that the metrics are those at the ends of the learning curve."""
     images = record.evaluation.images
-    _expect(images > 0 and bool(record.curve), "there is no learning curve on test images")
+    _expect(images > 0 and bool(record.curve), "there is no learning curve on held-out images")
     for name, values, point, verb in (
         ("initial_metrics", record.initial_metrics, record.curve[0], "begins"),
         ("metrics", record.metrics, record.curve[-1], "ends"),
@@ -145,15 +152,17 @@ def _range(spec: MetricSpec) -> str:
 def _check_agreement(content: Content) -> None:
     """Checks that all cells have one protocol, a metric one meaning, and a data set one number of test images."""
     protocols: dict[int, str] = {}
-    images: dict[str, tuple[int, str]] = {}
+    images: dict[tuple[str, str], tuple[int, str]] = {}
     specs: dict[str, tuple[MetricSpec, str]] = {}
     for record, name in _cells(content):
         protocols.setdefault(record.protocol, name)
         data = canonical(record.provenance.task.data if record.provenance.task else record.provenance.data)
-        number, other = images.setdefault(data, (record.evaluation.images, name))
+        split = record.evaluation.split
+        number, other = images.setdefault((data, split), (record.evaluation.images, name))
         if number != record.evaluation.images:
             raise UserError(
-                f"{other} was measured on {number} test images, {name} on {record.evaluation.images} of the same data"
+                f"{other} was measured on {number} {split} images, {name} on {record.evaluation.images} "
+                "of the same data"
             )
         for metric, spec in record.metric_specs.items():
             known, other = specs.setdefault(metric, (spec, name))

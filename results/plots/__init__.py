@@ -10,6 +10,7 @@ from learngene_bench.results.plots.differences import differences
 from learngene_bench.results.plots.gaps import gaps
 from learngene_bench.results.plots.page import Drawing
 from learngene_bench.results.plots.profile import profile
+from learngene_bench.results.plots.sweep import sweep
 
 KINDS: Mapping[str, Drawing] = {
     "accuracy": accuracy,
@@ -21,6 +22,7 @@ KINDS: Mapping[str, Drawing] = {
     "profile": profile,
     "differences": differences,
     "gaps": gaps,
+    "sweep": sweep,
 }
 """Kinds of figures by their names in `lgbench plot`."""
 
@@ -34,5 +36,6 @@ __all__ = [
     "gaps",
     "losses",
     "profile",
+    "sweep",
     "targets",
 ]

@@ -1,124 +1,59 @@
 """Selects the cells of one table: those of all plans with the same protocol, setting, grid and axis.
 
-A table is the union of such plans, so methods run on different days stand side by side. Where two plans ask for
-different cells (another address) at the same place and seed, as after a change of a method, the newer plan decides
-and the older one's cells at that place are left out: a mean never mixes two versions.
+A table is the union of such plans, so methods run on different days stand side by side. Plans of a sweep are no tables
+by themselves: their trials are measured on validation images. The test cells of what is selected by them are one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
 
 from learngene_bench.config.grid import Axis
+from learngene_bench.results.records.grouping import TableCells, merged, row_key
+from learngene_bench.results.records.sweeps import sweeps
 from learngene_bench.results.records.types import Record, Results
-from learngene_bench.schema.base import Scalar
 from learngene_bench.schema.manifest import Manifest
-from learngene_bench.schema.subject import EqualBudget, PlannedCell, Subject, UnsupportedSubject
-from learngene_bench.util.errors import DamagedFile, unknown
-
-
-class RowKey(NamedTuple):
-    method: str
-    variant: str
-
-
-class ColumnKey(NamedTuple):
-    size: str
-    task: str
-    target: tuple[tuple[str, Scalar], ...]
-    share: float = 100.0
-    horizon: float = 1.0
-
-    @property
-    def size_order(self) -> tuple[int, int]:
-        """Width and depth of the target."""
-        facts = dict(self.target)
-        return int(facts["width"] or 0), int(facts["depth"] or 0)
-
-    @property
-    def place(self) -> ColumnKey:
-        """The target and task alone, fine-tuned on all images and for the usual length."""
-        return self._replace(share=100.0, horizon=1.0)
-
-    def fact(self, name: str) -> Scalar:
-        """The task, how it is fine-tuned on it, or a number of the target; None if this target has no such number."""
-        if name in ("task", "share", "horizon"):
-            value: Scalar = getattr(self, name)
-            return value
-        return dict(self.target).get(name)
-
-
-CellKey = tuple[RowKey, ColumnKey]
+from learngene_bench.schema.subject import PlannedCell, Subject
+from learngene_bench.util.errors import unknown
 
 _GRIDS = {"depth": "depth", "width": "width", "task": "transfer", "horizon": "horizon", "share": "data-size"}
 """The shipped grid of each axis: where records come without a plan, theirs."""
 
 
-@dataclass
-class TableCells:
-    """The cells of one table, by place and seed.
-
-    Attributes:
-        subjects: for each row, what its newest plan says of it.
-        methods: order of the methods within their groups.
-        references: names of the methods whose final results the others are to reach.
-        replaced: the cells of older plans that are left out, by address.
-    """
-
-    protocol: int
-    setting: str
-    setting_description: str
-    equal_budget: EqualBudget | None
-    preset: str
-    name: str
-    axis: str
-    methods: list[str]
-    references: tuple[str, ...]
-    subjects: dict[RowKey, Subject] = field(default_factory=dict)
-    cells: dict[CellKey, dict[int, PlannedCell]] = field(default_factory=dict)
-    dashes: dict[CellKey, UnsupportedSubject] = field(default_factory=dict)
-    replaced: dict[str, PlannedCell] = field(default_factory=dict)
-
-    def is_equal_budget_of(self, other: TableCells) -> bool:
-        """True if this is the other grid at equal budget."""
-        mine = self.equal_budget and (self.protocol, self.name, self.axis, self.equal_budget.of)
-        return mine == (other.protocol, other.name, other.axis, other.setting)
-
-
-def row_key(subject: Subject) -> RowKey:
-    return RowKey(subject.method, subject.variant)
-
-
-def column_key(subject: Subject) -> ColumnKey:
-    target = tuple(sorted(subject.target.items()))
-    return ColumnKey(subject.size, subject.task, target, subject.share, subject.horizon)
-
-
 def table_cells(results: Results) -> list[TableCells]:
     """One per protocol, setting, grid and axis, the oldest first, siblings right after what they are of."""
-    together: dict[tuple[int, str, str, str], list[Manifest]] = {}
-    for manifest in _manifests(results):
-        key = manifest.protocol, manifest.setting, manifest.grid, manifest.axis
-        together.setdefault(key, []).append(manifest)
-    made = [_merged(manifests) for manifests in together.values()]
+    every = _manifests(results)
+    made = [*_ordinary(every), *(found.best(results) for found in sweeps(results.manifests))]
 
-    def place(index: int) -> tuple[int, bool]:
-        base = next((number for number, other in enumerate(made) if made[index].is_equal_budget_of(other)), None)
-        return (index, False) if base is None else (base, True)
+    def place(index: int) -> tuple[int, int]:
+        """Puts a table after what it is of: each row at its best, then at equal budget."""
+        base = _index(made, lambda other: made[index].is_equal_budget_of(other))
+        budget = made[index if base is None else base]
+        best = _index(made, budget.is_best_of)
+        first = best if best is not None else index if base is None else base
+        return first, 2 * (best is not None) + (base is not None)
 
     return [made[index] for index in sorted(range(len(made)), key=place)]
 
 
 def planned_cells(results: Results) -> dict[str, PlannedCell]:
     """The cells of all tables that some plan asks for, by address: not those that a newer plan replaces."""
-    return {
-        cell.address: cell
-        for grid in table_cells(results.of_manifests(results.manifests))
-        for cells in grid.cells.values()
-        for cell in cells.values()
-    }
+    tables = [*_ordinary(results.manifests), *(table for found in sweeps(results.manifests) for table in found.tables)]
+    return {cell.address: cell for table in tables for cells in table.cells.values() for cell in cells.values()}
+
+
+def _ordinary(manifests: Iterable[Manifest]) -> list[TableCells]:
+    """Returns the tables of plans that are no part of a sweep."""
+    together: dict[tuple[int, str, str, str], list[Manifest]] = {}
+    for manifest in manifests:
+        if manifest.sweep is None:
+            key = manifest.protocol, manifest.setting, manifest.grid, manifest.axis
+            together.setdefault(key, []).append(manifest)
+    return [merged(found) for found in together.values()]
+
+
+def _index(tables: Sequence[TableCells], fits: Callable[[TableCells], bool]) -> int | None:
+    return next((number for number, table in enumerate(tables) if fits(table)), None)
 
 
 def of_grid(results: Results, name: str) -> Results:
@@ -136,57 +71,6 @@ def of_grid(results: Results, name: str) -> Results:
 
 def _manifests(results: Results) -> list[Manifest]:
     return [*_unplanned(results), *results.manifests]
-
-
-def _merged(manifests: list[Manifest]) -> TableCells:
-    newest = manifests[-1]
-    # The longest plan knows the order best: a later run of one method must not move it to the top.
-    by_length = sorted(manifests, key=lambda manifest: -len(manifest.methods))
-    grid = TableCells(
-        protocol=newest.protocol,
-        setting=newest.setting,
-        setting_description=newest.setting_description,
-        equal_budget=max(
-            (manifest.equal_budget for manifest in manifests if manifest.equal_budget),
-            key=lambda budget: budget.amount,
-            default=None,
-        ),
-        preset=newest.preset,
-        name=newest.grid,
-        axis=newest.axis,
-        methods=list(dict.fromkeys(method for manifest in by_length for method in manifest.methods)),
-        references=next((manifest.references for manifest in reversed(manifests) if manifest.references), ()),
-    )
-    closed: set[CellKey] = set()
-    for manifest in reversed(manifests):
-        for place, cells in _by_place(manifest).items():
-            held = grid.cells.setdefault(place, {})
-            if any(seed in held and held[seed].address != cell.address for seed, cell in cells.items()):
-                closed.add(place)
-            if place in closed:
-                kept = {cell.address for cell in held.values()}
-                grid.replaced.update({c.address: c for c in cells.values() if c.address not in kept})
-            else:
-                held.update(cells)
-        for dash in manifest.unsupported:
-            grid.subjects.setdefault(row_key(dash), dash)
-            grid.dashes.setdefault((row_key(dash), column_key(dash)), dash)
-        for cell in manifest.cells:
-            grid.subjects.setdefault(row_key(cell), cell)
-    return grid
-
-
-def _by_place(manifest: Manifest) -> dict[CellKey, dict[int, PlannedCell]]:
-    places: dict[CellKey, dict[int, PlannedCell]] = {}
-    for cell in manifest.cells:
-        seeds = places.setdefault((row_key(cell), column_key(cell)), {})
-        known = seeds.setdefault(cell.seed, cell)
-        if known.address != cell.address:
-            raise DamagedFile(
-                f"plans/{manifest.file_name} holds two cells of one measurement ({cell.method}, {cell.size}, "
-                f"seed {cell.seed}), {known.folder} and {cell.folder}: delete the outdated one"
-            )
-    return places
 
 
 def _unplanned(results: Results) -> list[Manifest]:

@@ -90,6 +90,15 @@ class Results:
             if setting in (manifest.setting, manifest.equal_budget and manifest.equal_budget.of)
         )
 
+    def of_sweep(self, sweep: str) -> Results:
+        """Keeps the results of one sweep, by address, and those of the setting in which nothing is swept."""
+        settings = {found.sweep.of for found in self.manifests if found.sweep and found.sweep.address == sweep}
+        return self.of_manifests(
+            manifest
+            for manifest in self.manifests
+            if (manifest.sweep.address == sweep if manifest.sweep else manifest.setting in settings)
+        )
+
     def of_manifests(self, manifests: Iterable[Manifest]) -> Results:
         """Keeps the results that these manifests ask for."""
         chosen = replace(self, manifests=tuple(manifests))

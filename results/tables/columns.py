@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from learngene_bench.results.records.selection import ColumnKey, TableCells
+from learngene_bench.results.records.grouping import ColumnKey, TableCells
 from learngene_bench.results.tables.metric_table import WAYS, TargetColumn
 from learngene_bench.results.tables.numbers import way
 

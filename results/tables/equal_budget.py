@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
-from learngene_bench.results.records.selection import ColumnKey, RowKey, TableCells
+from learngene_bench.results.records.grouping import ColumnKey, RowKey, TableCells
 from learngene_bench.results.records.types import Record, Results
 from learngene_bench.results.statistics.paired import mean
 from learngene_bench.results.tables.measure import Measure
@@ -64,7 +64,8 @@ def _size_mean(
 def repeats(table: MetricTable, others: Sequence[MetricTable]) -> bool:
     """Returns whether the table is another's sibling and has no number that the other one does not have as well."""
     return any(
-        table.source.is_equal_budget_of(other.source) and _numbers(table).items() <= _numbers(other).items()
+        (table.source.is_equal_budget_of(other.source) or table.source.is_best_of(other.source))
+        and _numbers(table).items() <= _numbers(other).items()
         for other in others
     )
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from learngene_bench.results.records.selection import RowKey
+from learngene_bench.results.records.grouping import RowKey
 from learngene_bench.results.records.types import Results
 from learngene_bench.results.statistics.paired import mean, standard_deviation
 from learngene_bench.results.tables.learning import EARLY, LearningCurve, MethodCurves, SizeCurves, size_curves

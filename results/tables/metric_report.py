@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from learngene_bench.results.statistics.paired import mean
+from learngene_bench.results.tables.measure import Measure
 from learngene_bench.results.tables.metric_table import Entry, MethodRow, MetricTable, SizeCosts, SizeMean
 from learngene_bench.results.tables.notes import TRAINED, legend, mean_labels, notes
 from learngene_bench.results.tables.numbers import compact, on_axis
@@ -102,16 +103,28 @@ def _count(value: float | None, missing: str) -> ReportCell:
 def _entry(table: MetricTable, row: MethodRow, index: int) -> ReportCell:
     entry = row.entries[index]
     addresses = tuple(cell.address for cell in table.cells(row, index).values())
+    return entry_cell(table.measure, entry, entry.footnotes, addresses)
+
+
+def entry_cell(
+    measure: Measure, entry: Entry, footnotes: tuple[int, ...] = (), addresses: tuple[str, ...] = ()
+) -> ReportCell:
+    """Prints an entry: its mean, else how many of its seeds are there.
+
+    Args:
+        footnotes: numbers of footnotes of the table that it is printed in.
+        addresses: the cells behind it.
+    """
     if entry.mean is None:
-        return ReportCell(_missing(entry), footnotes=entry.footnotes, addresses=addresses)
+        return ReportCell(_missing(entry), footnotes=footnotes, addresses=addresses)
     spread = entry.standard_deviation
     return ReportCell(
-        text=table.measure.text(entry.mean),
+        text=measure.text(entry.mean),
         value=entry.mean,
         spread=spread,
-        spread_text="" if spread is None else table.measure.text(spread),
+        spread_text="" if spread is None else measure.text(spread),
         highlight=entry.highlight,
-        footnotes=entry.footnotes,
+        footnotes=footnotes,
         addresses=addresses,
     )
 

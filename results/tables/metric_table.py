@@ -16,7 +16,7 @@ from functools import cached_property
 from itertools import groupby
 from typing import Any, Literal
 
-from learngene_bench.results.records.selection import ColumnKey, RowKey, TableCells
+from learngene_bench.results.records.grouping import ColumnKey, RowKey, TableCells
 from learngene_bench.results.records.types import Record, Results
 from learngene_bench.results.statistics.paired import mean, standard_deviation
 from learngene_bench.results.tables.measure import Measure

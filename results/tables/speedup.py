@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from learngene_bench.results.records.selection import RowKey
+from learngene_bench.results.records.grouping import RowKey
 from learngene_bench.results.statistics.paired import mean
 from learngene_bench.results.tables.learning import MethodCurves, SizeCurves
 from learngene_bench.results.tables.metric_table import MethodRow

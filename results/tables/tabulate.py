@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from learngene_bench.config.lengths import doubts
-from learngene_bench.results.records.selection import CellKey, ColumnKey, RowKey, TableCells, table_cells
+from learngene_bench.results.records.grouping import CellKey, ColumnKey, RowKey, TableCells
+from learngene_bench.results.records.selection import table_cells
 from learngene_bench.results.records.types import Record, Results
 from learngene_bench.results.statistics.paired import mean
 from learngene_bench.results.tables.columns import target_columns
@@ -72,9 +73,10 @@ def _make(
     labels = {column.key: column.label for column in columns}
     footnotes = Footnotes()
     budget = [grid.equal_budget] if grid.equal_budget else []
+    best = [f"each method at its best of {grid.best_of.trials} trials"] if grid.best_of else []
     rows = [_row(grid, siblings, key, labels, results, measure, footnotes) for key in _ordered_rows(grid)]
     return MetricTable(
-        title=", ".join([measure.title, _along(grid), *map(at_equal_budget, budget)]),
+        title=", ".join([measure.title, _along(grid), *best, *map(at_equal_budget, budget)]),
         measure=measure,
         source=grid,
         budgets=tuple(sibling.equal_budget for sibling in siblings if sibling.equal_budget),

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from learngene_bench.results.records.selection import TableCells, table_cells
+from learngene_bench.results.records.grouping import TableCells
+from learngene_bench.results.records.selection import table_cells
 from learngene_bench.results.records.types import Record, Results
 from learngene_bench.results.tables.measure import measure_names
 from learngene_bench.results.tables.metric_table import WAYS

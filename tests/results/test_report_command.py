@@ -92,7 +92,7 @@ def test_a_table_by_its_name(two_grids: Any, capsys: pytest.CaptureFixture[str])
         2,
         "",
         "lgbench: unknown table 'part': did you mean 'parts'? (valid: cost, data-size, depth, horizon, instinct, "
-        "parts, statistics)\n",
+        "parts, statistics, sweep)\n",
     )
 
 

@@ -20,6 +20,7 @@ from learngene_bench.config.preset import BaseInitialization
 from learngene_bench.config.section import Section
 from learngene_bench.util.entry_points import Plugins
 from learngene_bench.util.errors import UserError
+from learngene_bench.util.field_types import check_field_types
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
@@ -336,8 +337,9 @@ def spec_from_dict(description: Mapping[str, Any]) -> ModelSpec:
     values = dict(description)
     family = FAMILIES.get(str(values.pop("family", None)))
     try:
+        check_field_types(family.Spec, values)
         return family.Spec(**values)
-    except TypeError as error:
+    except (TypeError, ValueError, ArithmeticError) as error:
         raise UserError(f"no description of a model of the family {family.name!r}: {error}") from error
 
 

@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from learngene_bench.contracts.family import DEFAULT_FAMILY, ModelSpec, spec_from_dict
+from learngene_bench.schema.base import Document, Scalar, Text, problem
 from learngene_bench.util.errors import DamagedFile, UserError
-from learngene_bench.util.files import write_bytes
+from learngene_bench.util.files import open_file, write_bytes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -71,15 +74,29 @@ class Gene:
         from safetensors import SafetensorError, safe_open
 
         try:
+            open_file(path).close()
             with safe_open(path, framework="pt") as stream:
                 metadata = stream.metadata() or {}
                 if FORMAT not in metadata:
                     raise UserError(f"{path}: not a gene of learngene-bench (no {FORMAT!r} in its header)")
-                description = json.loads(metadata[FORMAT])
+                description = _Description.model_validate_json(metadata[FORMAT])
                 tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
         except FileNotFoundError as error:
             raise UserError(f"gene file not found: {path}") from error
-        except (SafetensorError, json.JSONDecodeError, KeyError, OSError) as error:
+        except ValidationError as error:
+            raise DamagedFile(f"{path}: damaged gene ({problem(error)}); delete its folder and run again") from None
+        except (SafetensorError, OSError, ValueError) as error:
             raise DamagedFile(f"{path}: damaged gene ({error}); delete its folder and run again") from error
-        family = spec_from_dict({"family": DEFAULT_FAMILY, **description["family"]})
-        return Gene(description["method"], family, tensors, description["facts"])
+        try:
+            family = spec_from_dict({"family": DEFAULT_FAMILY, **description.family})
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from None
+        return Gene(description.method, family, tensors, description.facts)
+
+
+class _Description(Document):
+    """The header of a gene's file; the family is not named where it is the default one."""
+
+    method: Text
+    family: dict[str, Scalar]
+    facts: dict[str, Any]

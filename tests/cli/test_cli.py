@@ -218,3 +218,14 @@ def test_info_says_what_can_be_set(capsys: pytest.CaptureFixture[str]) -> None:
 def test_everything_that_is_plugged_in_is_listed(kind: str, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["list", kind]) == 0
     assert name in capsys.readouterr().out
+
+
+def test_output_that_cannot_be_written_is_no_success() -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "learngene_bench", "--version"], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert (done.returncode, done.stderr) == (
+        2,
+        "lgbench: the output cannot be written: No space left on device\n",
+    )

@@ -103,6 +103,11 @@ def test_the_id_of_a_job_is_a_number(tmp_path: Path, job: str) -> None:
         submissions.read(tmp_path)
 
 
+def test_a_path_that_a_scheduler_would_rewrite_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"a%b: SLURM replaces '%' in the paths of jobs"):
+        submissions.new_folder(tmp_path / "a%b")
+
+
 def test_links_lead_nowhere(foreign: RecordedRuns, tmp_path: Path) -> None:
     """No log is written or printed through a link, and nothing is deleted behind one."""
     from learngene_bench.execution.worker import output_to

@@ -24,6 +24,7 @@ from learngene_bench.schema import base
 from learngene_bench.schema.base import Address, Document, File, Text
 from learngene_bench.schema.provenance import SourceCode
 from learngene_bench.util import source_code
+from learngene_bench.util.errors import UserError
 from learngene_bench.util.files import write_json
 
 JobId = Annotated[str, Field(pattern=r"^\d+(_\d+)?$")]
@@ -82,9 +83,17 @@ class Submission:
 
 
 def new_folder(runs: Path) -> Path:
-    """Names a fresh folder for one submission: in an old one submitit would find results of jobs with the same id."""
+    """Names a fresh folder for one submission: in an old one submitit would find results of jobs with the same id.
+
+    Raises:
+        UserError: a job could not find it, as its scheduler reads something else in the path.
+    """
+    root = runs.resolve()
+    if strange := sorted(set("%\\\n") & set(str(root))):
+        signs = " and ".join(map(repr, strange))
+        raise UserError(f"{root}: SLURM replaces {signs} in the paths of jobs: choose runs with another path")
     moment = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    return runs.resolve() / "slurm" / f"{moment}-{secrets.token_hex(2)}"
+    return root / "slurm" / f"{moment}-{secrets.token_hex(2)}"
 
 
 def write(folder: Path, content: SubmissionFile) -> None:

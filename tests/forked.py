@@ -80,7 +80,7 @@ class Program:
             self.stdin: IO[str] = open(pipes[0][1], "w")  # noqa: SIM115
             self.stdout: IO[str] = open(pipes[1][0])  # noqa: SIM115
             self.stderr: IO[str] = open(pipes[2][0])  # noqa: SIM115
-        self.pid = self._read_number(60)
+        self.pid = self._read_number(300)
 
     def __enter__(self) -> Program:
         return self

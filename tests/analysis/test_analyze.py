@@ -31,7 +31,7 @@ KINDS = {
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """telg, mimetic and he at two depths, a few steps of everything."""
     folder = tmp_path_factory.mktemp("analyze") / "runs"
-    options = ["--quick", "--workers", "1", "--set", "grid.depths=[4,5]"]
+    options = ["--quick", "--executor", "inline", "--set", "grid.depths=[4,5]"]
     assert run_command(["run", "--runs", str(folder), "-m", "telg,mimetic,he", *options]) == 0
     return folder
 

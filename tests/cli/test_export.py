@@ -21,7 +21,7 @@ from learngene_bench.util.errors import UserError
 
 pytestmark = pytest.mark.slow
 
-QUICK = ["--quick", "--workers", "1", "--set", "grid.depths=[4,5]"]
+QUICK = ["--quick", "--executor", "inline", "--set", "grid.depths=[4,5]"]
 
 
 @pytest.fixture(scope="module")

@@ -12,21 +12,11 @@ from pathlib import Path
 
 import pytest
 from forked import MAIN, Program
-from whole_runs import PLUGIN, lgbench, lgbench_here, numbers, short_preset, wait_until, words
+from whole_runs import PLUGIN, lgbench, lgbench_here, short_preset, wait_until, words
 
 pytestmark = pytest.mark.slow
 
 INLINE = ["--executor", "inline"]
-
-
-def test_the_same_numbers_as_in_workers(tmp_path: Path) -> None:
-    quick = ["run", "--quick", "-m", "wave,he"]
-    lgbench_here(*quick, "--runs", str(tmp_path / "inline"), *INLINE)
-    lgbench(*quick, "--runs", str(tmp_path / "local"), "--workers", "1")
-    found = numbers(tmp_path / "inline")
-    assert len(found) == 6
-    assert found == numbers(tmp_path / "local")
-    assert not list((tmp_path / "inline").glob("*/*/log.txt"))
 
 
 def test_a_breakpoint_in_a_method_opens_the_debugger_on_the_terminal(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("rerun")
     (folder / "mine.py").write_text(PLUGIN.format(body="model.head.bias.data.fill_(0.01)"))
     arguments = ["-m", "wave,mine", "--plugin", str(folder / "mine.py"), "--set", "grid.depths=[6]"]
-    assert run_command(["run", "--runs", str(folder / "runs"), "--quick", "--workers", "1", *arguments]) == 0
+    assert run_command(["run", "--runs", str(folder / "runs"), "--quick", "--executor", "inline", *arguments]) == 0
     return folder / "runs"
 
 

@@ -15,21 +15,21 @@ from pathlib import Path
 
 import pytest
 import torch
+from forked import MAIN, Program
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from whole_runs import (
-    LGBENCH,
     PLUGIN,
     alive,
     children,
-    command,
-    lgbench,
+    lgbench_forked,
     lgbench_here,
     numbers,
     run,
     run_here,
     short_preset,
     wait_until,
+    words,
 )
 
 pytestmark = pytest.mark.slow
@@ -42,63 +42,76 @@ def preset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def reference(preset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run with one worker that nothing happened to: wave, he and direct-pt at two depths."""
+    """A run in this process that nothing happened to: wave, he and direct-pt at two depths."""
     runs = tmp_path_factory.mktemp("reference") / "runs"
-    run(preset, runs, "-m", "wave,he,direct-pt", "--workers", "1")
+    run_here(preset, runs, "-m", "wave,he,direct-pt")
     return runs
 
 
-def test_numbers_do_not_depend_on_the_workers(preset: Path, reference: Path, tmp_path: Path) -> None:
-    run(preset, tmp_path / "runs", "-m", "direct-pt,he,wave", "--workers", "3")
-    assert numbers(tmp_path / "runs") == numbers(reference)
+@pytest.fixture(scope="module")
+def of_workers(preset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same by two workers."""
+    runs = tmp_path_factory.mktemp("workers") / "runs"
+    run(preset, runs, "-m", "direct-pt,he,wave", "--workers", "2")
+    return runs
+
+
+def test_numbers_do_not_depend_on_the_executor_or_its_workers(reference: Path, of_workers: Path) -> None:
+    assert numbers(of_workers) == numbers(reference)
     assert len(numbers(reference)) == 1 + 1 + 2 + 2 + 2 + 2 + 2  # teacher, gene; models and their genes; cells
+    assert len(list(of_workers.glob("*/*/log.txt"))) == len(numbers(reference))
+    assert not list(reference.glob("*/*/log.txt"))  # printed on the terminal
 
 
-def test_a_second_run_does_no_work(preset: Path, reference: Path) -> None:
-    before = {path: path.stat().st_mtime_ns for path in reference.glob("*/*/*") if path.parent.parent.name != "report"}
-    workers = (reference / "workers.log").stat().st_mtime_ns
-    done = run(preset, reference, "-m", "wave,he,direct-pt", "--workers", "1")
-    assert (reference / "workers.log").stat().st_mtime_ns == workers  # none was started
+def test_a_second_run_does_no_work(preset: Path, of_workers: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in of_workers.glob("*/*/*") if path.parent.parent.name != "report"}
+    workers = (of_workers / "workers.log").stat().st_mtime_ns
+    done = run(preset, of_workers, "-m", "wave,he,direct-pt", "--workers", "1")
+    assert (of_workers / "workers.log").stat().st_mtime_ns == workers  # none was started
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert "WAVE" in done.stdout
-    planned = command(preset, reference, "-m", "wave,he,direct-pt")[len(LGBENCH) + 1 :]
-    assert "nothing to compute" in lgbench("plan", *planned).stdout
+    planned = words(preset, of_workers, "-m", "wave,he,direct-pt")[1:]
+    assert "nothing to compute" in lgbench_here("plan", *planned).stdout
 
 
 KILLS = int(os.environ.get("LGBENCH_KILLS", "8"))
 """More take a longer run to land in: LGBENCH_KILLS=50 pytest -k killed_again."""
 
 
+def owners(runs: Path) -> dict[Path, str]:
+    """Reads who computes which stage, or did until it was killed."""
+    return {path: path.read_text() for path in runs.rglob("owner-*.json")}
+
+
 def test_killed_again_and_again(preset: Path, reference: Path, tmp_path: Path) -> None:
-    """SIGKILL at random moments, of the whole or of one worker: identical numbers, nothing finished done twice."""
+    """SIGKILL at random moments, of the whole or of one worker: identical numbers, nothing finished done twice.
+
+    Most runs compute in the process of the command, as workers take longer to start than to compute all that there is.
+    """
     runs, untouched, chance = tmp_path / "runs", reference, random.Random(0)
-    arguments = ["-m", "wave,he,direct-pt", "--workers", "2", "--seeds", str(max(1, KILLS // 8))]
+    arguments = ["-m", "wave,he,direct-pt", "--seeds", str(max(1, KILLS // 8))]
     if KILLS > 8:
         untouched = tmp_path / "untouched"
-        run(preset, untouched, *arguments)
+        run_here(preset, untouched, *arguments)
     finished: dict[Path, int] = {}
     kills = 0
     while kills < KILLS:
-        process = subprocess.Popen(
-            command(preset, runs, *arguments),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        time.sleep(chance.uniform(1.5, 5))
-        workers = children(process.pid)
-        if workers and chance.random() < 0.5:
-            with suppress(ProcessLookupError):
-                os.kill(chance.choice(workers), signal.SIGKILL)
-            kills += 1
-            time.sleep(chance.uniform(0.1, 1))
-        process.kill()
-        process.wait()
+        executor, before = ["--executor", "inline"] if kills % 4 else ["--workers", "2"], owners(runs)
+        with Program(MAIN, argv=[*words(preset, runs, *arguments), *executor]) as process:
+            wait_until(lambda process=process, before=before: process.has_ended() or owners(runs) != before, 300)
+            time.sleep(chance.uniform(0, 1))
+            workers = children(process.pid)
+            if workers:
+                with suppress(ProcessLookupError):
+                    os.kill(chance.choice(workers), signal.SIGKILL)
+                kills += 1
+                time.sleep(chance.uniform(0.1, 1))
         kills += 1
         wait_until(lambda workers=workers: not any(alive(pid) for pid in workers))
         for path in runs.glob("*/*/result.json"):
             assert finished.setdefault(path, path.stat().st_mtime_ns) == path.stat().st_mtime_ns, kills
             json.loads(path.read_text())
-    run(preset, runs, *arguments)
+    run_here(preset, runs, *arguments)
     assert all(path.stat().st_mtime_ns == written for path, written in finished.items())
     assert numbers(runs) == numbers(untouched)
     leftovers = [path for path in runs.rglob("*") if path.suffix in (".tmp", ".pt") or path.name == "progress.json"]
@@ -108,24 +121,17 @@ def test_killed_again_and_again(preset: Path, reference: Path, tmp_path: Path) -
 
 def test_ctrl_c_stops_everything_and_says_how_to_go_on(preset: Path, reference: Path, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
-    process = subprocess.Popen(
-        command(preset, runs, "-m", "direct-pt", "--workers", "2"),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    wait_until(lambda: any(runs.glob("ancestor/*/checkpoints/*.pt")), 60)
-    workers = children(process.pid)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-    _, error = process.communicate(timeout=20)
+    with Program(MAIN, argv=words(preset, runs, "-m", "direct-pt", "--workers", "2")) as process:
+        wait_until(lambda: any(runs.glob("ancestor/*/checkpoints/*.pt")), 300)
+        workers = children(process.pid)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        _, error = process.communicate()
     assert process.returncode == 130
     assert error.splitlines()[-1] == "lgbench: stopped; run the same command again to continue"
     assert "Traceback" not in error
     wait_until(lambda: not any(alive(pid) for pid in workers))
-    status = lgbench("status", "--runs", str(runs)).stdout
-    assert "interrupted" in status
-    run(preset, runs, "-m", "direct-pt", "--workers", "1")
+    assert "interrupted" in lgbench_here("status", "--runs", str(runs)).stdout
+    run_here(preset, runs, "-m", "direct-pt")
     expected = numbers(reference)
     assert all(value == expected[name] for name, value in numbers(runs).items())
 
@@ -138,7 +144,7 @@ def test_a_worker_that_dies_is_a_failure_of_its_stage_alone(preset: Path, tmp_pa
     assert done.stdout.count(" -> ") == 3  # he at both depths, mine at the depth where it lives
     assert (
         "failed       mine micro depth 6 seed 0: its worker ended"
-        in lgbench("status", "--runs", str(tmp_path / "runs")).stdout
+        in lgbench_here("status", "--runs", str(tmp_path / "runs")).stdout
     )
     again = run(preset, tmp_path / "runs", "-m", "mine,he", "--plugin", str(plugin), "--workers", "1", status=1)
     assert "4/4 failed mine" in again.stdout  # tried again: what killed it may be gone
@@ -189,8 +195,8 @@ def copy(reference: Path, tmp_path: Path) -> Path:
 def test_a_damaged_record_is_named(preset: Path, copy: Path) -> None:
     record = next(copy.glob("cell/*/result.json"))
     record.write_bytes(record.read_bytes()[:100])
-    for verb in (["report", "--runs", str(copy)], command(preset, copy, "-m", "wave,he,direct-pt")[len(LGBENCH) :]):
-        error = lgbench(*verb, status=2).stderr
+    for verb in (["report", "--runs", str(copy)], words(preset, copy, "-m", "wave,he,direct-pt")):
+        error = lgbench_here(*verb, status=2).stderr
         assert str(record) in error
         assert len(error.splitlines()) == 1
 
@@ -208,7 +214,7 @@ def test_a_damaged_gene_is_named(preset: Path, copy: Path) -> None:
     assert str(tensors) in error
     assert len(error.splitlines()) == 1
     shutil.rmtree(genes[0])
-    run(preset, copy, "-m", "wave", "--workers", "1")
+    run_here(preset, copy, "-m", "wave")
 
 
 @pytest.fixture
@@ -225,7 +231,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk(preset: Path, small_disk: Path) -> None:
     """One line, status 2, no half file; what was done stays done."""
     runs = small_disk / "runs"
-    error = run(preset, runs, "-m", "he,direct-pt", status=2).stderr
+    error = run_here(preset, runs, "-m", "he,direct-pt", status=2).stderr
     assert len(error.splitlines()) == 1
     assert "No space left on device" in error
     assert not list(runs.rglob("*.tmp"))
@@ -259,11 +265,11 @@ def test_a_folder_of_images(images: Path, tmp_path: Path) -> None:
     assert record["evaluation"] == {"split": "test", "images": 20}
     broken = images / "train" / "a" / "0.png"
     broken.write_bytes(broken.read_bytes()[:40])
-    error = lgbench("run", *arguments, status=2).stderr
+    error = lgbench_forked("run", *arguments, status=2).stderr
     assert str(broken) in error
     assert len(error.splitlines()) == 1
     shutil.rmtree(images)
-    error = lgbench("run", *arguments, status=2).stderr
+    error = lgbench_forked("run", *arguments, status=2).stderr
     assert str(images) in error
     assert len(error.splitlines()) == 1
 

@@ -99,7 +99,11 @@ def make(
     after = None if metric is None else metric.removesuffix(INITIAL)
     if name is not None and name in COMPUTED:
         own = metric_reports(_metric_tables(of_grid(results, name), metric)) if name in names else []
-        return ResultsReport(results, own, COMPUTED[name](make_tables(results, after), results))
+        derived = COMPUTED[name](make_tables(results, after), results)
+        if not own and not derived:
+            grids = ", ".join(sorted(names))
+            raise UserError(f"nothing to report: no table {name!r} follows from results of the grids here ({grids})")
+        return ResultsReport(results, own, derived)
     if name is not None:
         results = of_grid(results, name)
     tables = _metric_tables(results, metric)

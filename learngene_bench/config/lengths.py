@@ -5,7 +5,7 @@ from __future__ import annotations
 FEWEST_STEPS = 30
 """Steps of fine-tuning below which a model has hardly begun to learn."""
 MOST_OFTEN = 10
-"""How many times as many images as fine-tuning an initialization may train on before it is fine-tuning itself."""
+"""Images that an initialization may train on, over those of fine-tuning; beyond it, it is fine-tuning itself."""
 
 
 def doubts(task: str, steps: float, batch: float, initializing: dict[str, float]) -> list[str]:

@@ -34,7 +34,7 @@ from learngene_bench.contracts.gene import Gene
 from learngene_bench.contracts.initializer import GeneRequest, Initializer, Pretrained, wrong_family
 from learngene_bench.execution.device import choose_device
 from learngene_bench.models.flops import counted_flops
-from learngene_bench.models.timm.core import Core, core_of
+from learngene_bench.models.timm.core import Core, core_of, has_core
 from learngene_bench.models.weights import spec_of, write_weights
 from learngene_bench.planning.recipe_checks import check_used
 from learngene_bench.plugins.registry import Registered, Registry
@@ -120,8 +120,11 @@ class _Initialization:
         reason = wrong_family(self.method, target)
         if reason is None:
             gene = self.load_gene(given, target)
-            if all(spec.family == target.family for spec in self.inherited_from(gene, target)):
+            sources = [spec for spec in self.inherited_from(gene, target) if spec.family != target.family]
+            if not sources:
                 return self.run_on(model, target, gene)
+            if own := [spec.family for spec in sources if not (has_core(spec) or family_of(target).is_general)]:
+                raise UserError(f"{self.name}: it inherits from {own[0]}, and this model is of family {target.family}")
         else:
             gene = given if isinstance(given, Gene) or given is None else Gene.load(user_path(given))
         try:

@@ -12,6 +12,7 @@ import torch
 from block_methods import CONVNEXT, SPECS, SWIN, context
 from torch import Tensor, nn
 
+import learngene_bench
 from learngene_bench.config.recipe import Recipe
 from learngene_bench.contracts.family import ModelSpec, count
 from learngene_bench.contracts.gene import Gene
@@ -23,6 +24,7 @@ from learngene_bench.models.hierarchical import HierarchicalSpec
 from learngene_bench.models.swin import SwinSpec
 from learngene_bench.models.weights import build_model, write_weights
 from learngene_bench.training.context import MeteredContext
+from learngene_bench.util.errors import UserError
 
 SPECS = {**SPECS, "convnext 2": replace(CONVNEXT, version=2)}
 Numbers = np.ndarray[Any, Any]
@@ -192,6 +194,11 @@ def test_targets_that_templates_cannot_make(
 ) -> None:
     answer = Wave(WaveOptions(**options)).supports(target, base)
     assert str(answer).startswith(reason) if reason else answer is None
+
+
+def test_a_gene_of_another_family_is_refused_in_a_line() -> None:
+    with pytest.raises(UserError, match="wave: it inherits from swin, and this model is of family convnext"):
+        learngene_bench.initialize(build_model(CONVNEXT), "wave", gene=random_gene(SWIN), learn_scalers=False)
 
 
 def test_tables_of_a_target_with_other_windows_are_resampled() -> None:

@@ -71,6 +71,11 @@ class Core:
         return changed
 
 
+def has_core(spec: ModelSpec) -> bool:
+    """Returns True for a family whose models may be, or may contain, a plain Vision Transformer."""
+    return isinstance(spec, ViTSpec) or family_of(spec).is_general
+
+
 def core_of(model: nn.Module, spec: ModelSpec) -> Core:
     """Makes the core of a model; of a plain Vision Transformer, all of it.
 

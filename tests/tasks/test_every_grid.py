@@ -82,7 +82,7 @@ def test_a_share_of_the_images_is_trained_on_and_recorded(runs: Path) -> None:
         assert record["provenance"]["task"]["part"] == {"share": share, "seed": 0}
         spent = record["cost"]["finetune"]  # batches of all 13 or 38 images
         assert (spent["iterations"], spent["images"]) == (4, {1: 4 * 13, 3: 4 * 38}[share])
-        assert record["evaluation"]["images"] == 1440
+        assert record["evaluation"]["images"] == 360
 
 
 @pytest.mark.parametrize("method", ["telg", "weight-selection", "direct-pt", "auto-lg"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -9,6 +10,9 @@ import torch
 from torch import nn
 
 Module = TypeVar("Module", bound=nn.Module)
+
+TOLERANCE = 6e-4
+"""Relative difference up to which outputs are the same: GELU and its approximation by tanh, not GELU and quick GELU."""
 
 
 def build_with_buffers(build: Callable[[], Module], device: str) -> Module:
@@ -36,14 +40,24 @@ def same_structure(model: nn.Module, other: nn.Module) -> bool:
 
     What only acts while a model is trained may differ: dropout and stochastic depth.
     """
-    return _shapes(model) == _shapes(other) and _layers(model) == _layers(other)
+    return _shapes(model) == _shapes(other) and layers(model) == layers(other)
 
 
 def _shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
     return {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
 
 
-def _layers(model: nn.Module) -> dict[str, str]:
+def draw(parameter: nn.Parameter, generator: torch.Generator) -> None:
+    """Draws numbers that make every part count: matrices that keep the size of what they are given, norms about 1.
+
+    A vector is taken for the weight of a norm, or for a bias: its mean is 1, which both can have.
+    """
+    drawn = torch.randn(parameter.shape, generator=generator)
+    with torch.no_grad():
+        parameter.copy_(drawn / math.sqrt(math.prod(parameter.shape[1:])) if parameter.dim() > 1 else 1 + 0.1 * drawn)
+
+
+def layers(model: nn.Module) -> dict[str, str]:
     """Describes every layer without parts of its own: its kind, the epsilon of a norm, the stride of a convolution."""
     only_in_training = ("Identity", "Dropout", "DropPath")
     layers = ((name, repr(module)) for name, module in model.named_modules() if not list(module.children()))

@@ -72,6 +72,11 @@ def load_from_timm(network: nn.Module, name: str) -> None:
     spec = spec_of(network)
     loaded = _pretrained(name, spec.classes, spec.channels, spec.image_size, "ancestor.checkpoint")
     _load_state(network, loaded.state_dict(), name)
+    if spec_of(loaded).family != spec.family:
+        raise UserError(
+            f"{name} has the parameters of the model that is needed, and computes something else with them (another "
+            "activation, pooling, or order of layers): name another model"
+        )
 
 
 def load_checkpoint(network: nn.Module, path: Path) -> None:

@@ -38,6 +38,10 @@ REASONS = {
         "vit_pwee_patch16_reg1_gap_256": "has no matrices for query, key, value and projection",
         "xcit_nano_12_p16_224": "attends between channels",
         **dict.fromkeys(
+            ["vit_relpos_base_patch32_plus_rpn_256", "aimv2_large_patch14_224"],
+            "with the same parameters its blocks compute something else",
+        ),
+        **dict.fromkeys(
             ["swin_tiny_patch4_window7_224", "swinv2_tiny_window8_256"], "a timm Swin Transformer contains no"
         ),
         **dict.fromkeys(["convnext_atto", "convnextv2_atto"], "contains no plain Vision Transformer"),

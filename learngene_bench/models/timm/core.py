@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from learngene_bench.contracts.family import SOLE_STAGE, ModelSpec, Stage, family_of
 from learngene_bench.models.layers import Rows, SelfAttention, self_attentions
 from learngene_bench.models.timm.adaptation import positions
+from learngene_bench.models.timm.block_function import Reads, computes_otherwise
 from learngene_bench.models.timm.spec import TimmSpec
 from learngene_bench.models.timm.structure import Structure
 from learngene_bench.models.vit import ViTSpec
@@ -104,7 +105,25 @@ def core_of(model: nn.Module, spec: ModelSpec) -> Core:
     for name in spec.parameter_shapes():
         if name not in used:
             kept.setdefault(spec.component_of(name), NO_PART)
-    return _made(core, links, kept, model)
+    made = _made(core, links, kept, model)
+    for stage in stages:
+        _check_function(made, model, stage, spec.parts)
+    return made
+
+
+def _check_function(core: Core, model: nn.Module, stage: Stage, parts: Structure) -> None:
+    """Raises `UserError` if blocks of a stage compute something else than those of the core with the same numbers."""
+
+    def reads(layer: int) -> Reads:
+        path = f"{SOLE_STAGE}.{stage.first + layer}."
+        own = {name: link for name, link in core.links.items() if name.startswith(path)}
+        return {name.removeprefix(path): (link.names, link.read) for name, link in own.items()}
+
+    if computes_otherwise(model, stage, parts, core.model.get_submodule(f"{SOLE_STAGE}.{stage.first}"), reads):
+        raise UserError(
+            "it contains no plain Vision Transformer: with the same parameters its blocks compute something else "
+            "(another activation or norm, norms after the branches, or branches side by side)"
+        )
 
 
 def _made(spec: ViTSpec, links: Mapping[str, Link], kept: Mapping[str, str], model: nn.Module) -> Core:

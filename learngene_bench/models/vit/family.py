@@ -61,9 +61,13 @@ class ViT(ModelFamily):
     def spec_of(self, model: nn.Module) -> ViTSpec | None:
         from timm.models.vision_transformer import VisionTransformer
 
+        from learngene_bench.models.vit.function import computes_as
         from learngene_bench.models.vit.modules import vit_spec_of
 
-        return vit_spec_of(model) if isinstance(model, VisionTransformer) else None
+        if not isinstance(model, VisionTransformer):
+            return None
+        spec = vit_spec_of(model)
+        return spec if spec is not None and computes_as(model, spec) else None
 
     def base_weights(self, spec: ViTSpec, base: BaseInitialization, generator: Generator) -> dict[str, Tensor]:
         shapes = spec.parameter_shapes()

@@ -6,6 +6,7 @@ import json
 import os
 import selectors
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from learngene_bench.util import interrupt
 
 TICK = 0.25
 """Seconds between two looks whether to stop."""
+LOOPBACK = "127.0.0.1"
 PARTING = 10.0
 """Seconds that processes have to end once rank 0 has answered."""
 
@@ -35,9 +37,19 @@ def launch_command(
     # -P: the code of this process, not that of another checkout in the current folder; torchrun itself starts without.
     python = [sys.executable, "-P", "-m"]
     launcher = "learngene_bench.distributed.torchrun" if tied else "torch.distributed.run"
-    torchrun = [*python, launcher, "--standalone", "--nproc-per-node", str(processes), "--no-python"]
+    # What torchrun calls standalone, but by the loopback address: the machine's own name may resolve to nothing.
+    meeting = ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"{LOOPBACK}:0", "--local-addr", LOOPBACK]
+    torchrun = [*python, launcher, *meeting, "--nproc-per-node", str(processes), "--no-python"]
     program = [*python, "learngene_bench.execution.rank", *(["--tied"] if tied else [])]
     return [*torchrun, *program, str(runs), kind, address, *(str(plugin) for plugin in plugins)]
+
+
+def launch_environment() -> dict[str, str]:
+    """Returns the environment of processes that compute together on this machine: gloo uses its loopback interface."""
+    loopback = next((name for _, name in socket.if_nameindex() if name in ("lo", "lo0")), None)
+    gloo = {"GLOO_SOCKET_IFNAME": loopback} if loopback else {}
+    # The number of threads is torchrun's own default; it says so at length if it is not set.
+    return {"OMP_NUM_THREADS": "1", **gloo, **os.environ}
 
 
 def launch(processes: int, runs: Path, kind: str, address: str, plugins: Sequence[Path] = ()) -> dict[str, Any]:
@@ -55,7 +67,7 @@ def launch(processes: int, runs: Path, kind: str, address: str, plugins: Sequenc
         command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env={"OMP_NUM_THREADS": "1", **os.environ},  # torchrun's own default; it says so at length if it is not set
+        env=launch_environment(),
         text=True,
         start_new_session=True,
     ) as process:

@@ -3,11 +3,35 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class UserError(Exception):
     """A mistake that the user can correct: printed as one line without a traceback, exit status 2."""
+
+
+class Faults:
+    """Mistakes that a check finds, so that it names all of them and not only the first."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    @contextmanager
+    def collected(self) -> Iterator[None]:
+        """Keeps the `UserError` of the block, which ends there."""
+        try:
+            yield
+        except UserError as error:
+            if str(error) not in self.lines:  # two checks may find one mistake
+                self.lines.append(str(error))
+
+    def raise_all(self) -> None:
+        """Raises one `UserError` with a line for each mistake, if there is any."""
+        if len(self.lines) > 1:
+            raise UserError("\n".join([f"{len(self.lines)} faults:", *self.lines]))
+        if self.lines:
+            raise UserError(self.lines[0])
 
 
 class DamagedFile(UserError):

@@ -14,17 +14,19 @@ import tarfile
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from learngene_bench.contracts.dataset import ProgressCallback
-from learngene_bench.util.errors import UserError, one_line
+from learngene_bench.util.errors import Faults, UserError, one_line
 from learngene_bench.util.files import readable, remove_leftovers, temporary_beside, unwritable
 from learngene_bench.util.locks import exclusively
+
+T = TypeVar("T")
 
 CHUNK = 1 << 20
 TIMEOUT = 30.0
@@ -61,7 +63,7 @@ class Archive:
         Raises:
             UserError: no network, a wrong checksum, a file that is no archive, a full disk, another process at it.
         """
-        if (root / (self.becomes or self.place)).exists():
+        if self.target(root).exists():
             return self._fetch(root, progress)
         try:
             root.mkdir(parents=True, exist_ok=True)
@@ -71,19 +73,48 @@ class Archive:
             return self._fetch(root, progress)
 
     def _fetch(self, root: Path, progress: ProgressCallback) -> list[str]:
-        target = root / (self.becomes or self.place)
+        target = self.target(root)
         if target.exists():
             if self.member is None:
                 self.check(root, progress)
             return [f"{target}: there already"]
+        done = self._downloaded(root, progress)
+        if self.member is not None:
+            _unpack(root / self.place, self.member, target, progress)
+            done.append(f"{target}: unpacked")
+        return done
+
+    def fetch_again(self, root: Path, progress: ProgressCallback) -> list[str]:
+        """Unpacks the archive in the place of what is there, which is kept under another name; see `fetch`."""
+        assert self.member is not None, "a file that is used as it is has a checksum"
+        with exclusively(root, wait=0):
+            target, done = self.target(root), self._downloaded(root, progress)
+            kept = target.with_name(f"{target.name}.incomplete")
+            while kept.exists():
+                kept = kept.with_name(f"{kept.name}-")
+            try:
+                target.rename(kept)
+            except OSError as error:
+                raise unwritable(kept, error) from error
+            try:
+                _unpack(root / self.place, self.member, target, progress)
+            except BaseException:
+                if not target.exists():
+                    kept.rename(target)
+                raise
+        return [*done, f"{target}: was incomplete and is unpacked anew; what was there is kept as {kept}"]
+
+    def target(self, root: Path) -> Path:
+        """Returns where the file or the unpacked folder lies."""
+        return root / (self.becomes or self.place)
+
+    def _downloaded(self, root: Path, progress: ProgressCallback) -> list[str]:
+        """Downloads the archive if it is not there, and checks it."""
         path, done = root / self.place, []
         if not path.is_file():
             _download(self, path, progress)
             done.append(f"{path}: downloaded from {self.url}")
         self.check(root, progress)
-        if self.member is not None:
-            _unpack(path, self.member, target, progress)
-            done.append(f"{target}: unpacked")
         return done
 
     def check(self, root: Path, progress: ProgressCallback = silent) -> None:
@@ -94,18 +125,50 @@ class Archive:
         if found != expected:
             raise UserError(
                 f"{path}: its {algorithm.upper()} checksum is {found}, not {expected}: damaged, incomplete or another"
-                " file; delete it and run again"
+                " file; move it away and run again"
             )
 
 
-def checked(archives: Sequence[Archive], root: Path, progress: ProgressCallback) -> list[str]:
-    """Checks the archives that are still below `root`, and says which are not."""
+def fetch_all(
+    archives: Sequence[Archive], root: Path, progress: ProgressCallback, read: Callable[[], T]
+) -> tuple[list[str], T]:
+    """Fetches archives, and those again whose folder was there already and is not complete.
+
+    Args:
+        read: reads what was unpacked; raises `UserError` if something is missing.
+
+    Returns:
+        Lines that say what was done or found, and what was read.
+
+    Raises:
+        UserError: see `Archive.fetch`; or something is missing all the same.
+    """
+    there = [archive for archive in archives if archive.member is not None and archive.target(root).exists()]
+    done = [line for archive in archives for line in archive.fetch(root, progress)]
+    while True:
+        try:
+            return done, read()
+        except UserError as error:
+            if not there:
+                raise
+            incomplete = str(error)
+        # The one that the error names first.
+        there.sort(key=lambda archive: str(archive.target(root)) in incomplete)
+        try:
+            done += there.pop().fetch_again(root, progress)
+        except UserError as error:
+            raise UserError(f"{incomplete} (incomplete: it must be unpacked again; {error})") from error
+
+
+def checked(archives: Sequence[Archive], root: Path, progress: ProgressCallback, faults: Faults) -> list[str]:
+    """Checks the archives that are still below `root`, and says which are not; adds what is wrong to the faults."""
     found = []
     for archive in archives:
         path = root / archive.place
         if path.is_file():
-            archive.check(root, progress)
-            found.append(f"{path}: its checksum is right")
+            with faults.collected():
+                archive.check(root, progress)
+                found.append(f"{path}: its checksum is right")
         else:
             found.append(f"{path}: not kept, so its checksum cannot be checked")
     return found

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from learngene_bench.data.decoding import decoded_square
+from learngene_bench.util.errors import Faults
 from learngene_bench.util.hardware import usable_cores
 from learngene_bench.util.lazy import np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image as PILImage
+
+T = TypeVar("T")
 
 Moments = tuple[tuple[float, ...], tuple[float, ...]]
 """Mean and standard deviation of each channel."""
@@ -41,31 +44,46 @@ def decode_all(paths: Sequence[Path], square: Square) -> NDArray[np.uint8]:
     return images
 
 
-def check_all(paths: Sequence[Path], square: Square, progress: Callable[[int], object]) -> None:
-    """Decodes the images and keeps none of them; see `decode_all`.
+def check_all(paths: Sequence[Path], square: Square, progress: Callable[[int], object], faults: Faults) -> None:
+    """Decodes the images and keeps none of them; those that do not decode are added to the faults.
 
     Args:
         progress: called with the number of images done so far.
     """
-    for start, decoded in _pieces(paths, square):
-        progress(start + len(decoded))
+
+    def check(start: int) -> Faults:
+        found = Faults()
+        for path in paths[start : start + IMAGES_PER_TASK]:
+            with found.collected():
+                decoded_square(path, square.channels, square.side, square.crop)
+        return found
+
+    done = 0
+    for found in _side_by_side(check, len(paths)):
+        faults.lines += found.lines
+        done = min(done + IMAGES_PER_TASK, len(paths))
+        progress(done)
 
 
 def _pieces(paths: Sequence[Path], square: Square) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    from PIL import Image
-
-    # Left to the first image of a rare format, this is a race: of two threads, one finds no decoder.
-    Image.init()
-
     def piece(start: int) -> tuple[int, NDArray[np.uint8]]:
         some = paths[start : start + IMAGES_PER_TASK]
         return start, np.stack(
             [as_array(decoded_square(path, square.channels, square.side, square.crop)) for path in some]
         )
 
+    return _side_by_side(piece, len(paths))
+
+
+def _side_by_side(work: Callable[[int], T], images: int) -> Iterator[T]:
+    """Yields what the work makes of the images from each start on, in their order; with a thread for each core."""
+    from PIL import Image
+
+    # Left to the first image of a rare format, this is a race: of two threads, one finds no decoder.
+    Image.init()
     with ThreadPoolExecutor(len(usable_cores())) as pool:
         try:
-            yield from pool.map(piece, range(0, len(paths), IMAGES_PER_TASK))
+            yield from pool.map(work, range(0, images, IMAGES_PER_TASK))
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

@@ -17,6 +17,7 @@ from learngene_bench.tasks.datasets.arrays import Square
 from learngene_bench.tasks.datasets.even import EvenImages, EvenOptions
 from learngene_bench.tasks.datasets.listed import File
 from learngene_bench.tasks.datasets.official import Published, Split, reading
+from learngene_bench.util.errors import Faults
 from learngene_bench.util.lazy import np
 
 if TYPE_CHECKING:
@@ -60,11 +61,16 @@ class Cifar10(EvenImages):
 
     _can_stream = False
 
-    def verify(self, progress: ProgressCallback) -> list[str]:
+    def _verified(self, progress: ProgressCallback, faults: Faults) -> list[str]:
         """Checks the archive and the files, and counts; pixels need no decoding."""
-        found = checked(self.archives, self._root, progress)
-        for split, files in self._listing._asdict().items():
-            found.append(f"{split}: {len(files)} images of {len({file.label for file in files})} classes")
+        found = checked(self.archives, self._root, progress, faults)
+        self._there(self._checksums[0][0].partition("/")[0])  # without their folder, all of them are missing
+        for place, checksum in self._checksums:
+            with faults.collected():
+                self._check(place, checksum)
+        if not faults.lines:
+            for split, files in self._listing._asdict().items():
+                found.append(f"{split}: {len(files)} images of {len({file.label for file in files})} classes")
         return found
 
     def _files(self, split: Split) -> list[File]:
@@ -103,10 +109,14 @@ class Cifar10(EvenImages):
         kind = getattr(datasets, self.reader)
         folder = self._there(kind.base_folder)
         for place, checksum in self._checksums:
-            self._there(place)
-            Archive("", checksum, place).check(self._root)
+            self._check(place, checksum)
         with reading(folder):
             return {"train": kind(self._root, train=True), "test": kind(self._root, train=False)}
+
+    def _check(self, place: str, checksum: str) -> None:
+        """Raises `UserError` if one of the authors' files is missing, or has another checksum."""
+        self._there(place)
+        Archive("", checksum, place).check(self._root)
 
     @cached_property
     def _checksums(self) -> list[tuple[str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -83,7 +84,7 @@ class ImageFolder(ListedImages):
         if sorted(names, key=natural if order == "lexicographic" else None) != names:
             other = "natural" if order == "lexicographic" else "lexicographic"
             line += f" (label_order={other} numbers them otherwise; weights from elsewhere may need it)"
-        return [*super().verify(progress), line, *self.remarks()]
+        return [*super().verify(progress), line, *self.remarks(), *self._ignored()]
 
     def remarks(self) -> list[str]:
         if not self._lacks_splits:
@@ -93,6 +94,20 @@ class ImageFolder(ListedImages):
             f"{self._root} has no train/ and val/: of every class, {tested:.0%} of the images are for testing and "
             f"{validated:.0%} for validation, chosen by a hash of their names"
         ]
+
+    def _ignored(self) -> list[str]:
+        """Says how many files in the class folders are no images by their suffix, with these suffixes."""
+        suffixes: Counter[str] = Counter()
+        for split in self._split_names:
+            for name in self._classes:
+                for _, folders, files in os.walk(self._root / split / name):
+                    folders[:] = [folder for folder in folders if not folder.startswith(".")]
+                    seen = (file for file in files if not file.startswith("."))
+                    suffixes.update(Path(file).suffix for file in seen if not file.lower().endswith(SUFFIXES))
+        listed = ", ".join(
+            f"{count} {suffix or 'without suffix'}" for suffix, count in suffixes.most_common(MOST_NAMED)
+        )
+        return [f"ignored: {suffixes.total()} files that are no images by their suffix ({listed})"] if suffixes else []
 
     @cached_property
     def _listing(self) -> Listing:
@@ -144,11 +159,15 @@ class ImageFolder(ListedImages):
                 raise UserError(f"{self._root}: no {split}/ folder in it (it holds {listed})")
         return [split for split in ("train", "val", "test") if split in folders]
 
+    @property
+    def _split_names(self) -> list[str]:
+        """Paths within the root of the folders that hold class folders."""
+        return [""] if self._lacks_splits else self._split_folders
+
     @cached_property
     def _classes(self) -> list[str]:
         """Names of the classes, by label."""
-        splits = [""] if self._lacks_splits else self._split_folders
-        train, *others = (self._root / split for split in splits)
+        train, *others = (self._root / split for split in self._split_names)
         classes = _folders(train)
         for other in others:
             found = _folders(other)

@@ -20,7 +20,7 @@ from learngene_bench.data.decoded_cache import cached_array
 from learngene_bench.data.splits import ImageFiles, Images
 from learngene_bench.tasks.datasets import arrays
 from learngene_bench.tasks.datasets.arrays import Square
-from learngene_bench.util.errors import UserError
+from learngene_bench.util.errors import Faults, UserError
 from learngene_bench.util.files import address_of, readable
 from learngene_bench.util.lazy import np
 
@@ -152,11 +152,18 @@ class ListedImages(Dataset):
         return Splits(train, validation, test, mean, std)
 
     def verify(self, progress: ProgressCallback) -> list[str]:
-        """Decodes every image, and keeps none."""
+        """Decodes every image, and keeps none; names every one that does not decode."""
+        faults = Faults()
+        found = self._verified(progress, faults)
+        faults.raise_all()
+        return found
+
+    def _verified(self, progress: ProgressCallback, faults: Faults) -> list[str]:
+        """Checks all of the data. Returns lines that say what was found, and adds what is wrong to the faults."""
         found = []
         for split, files in self._listing._asdict().items():
             report = partial(progress, f"decoding the images of {split}", total=len(files))
-            arrays.check_all(self._paths(files), self._square(), report)
+            arrays.check_all(self._paths(files), self._square(), report, faults)
             found.append(f"{split}: {len(files)} images of {len({file.label for file in files})} classes, all decode")
         return found
 

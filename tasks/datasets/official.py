@@ -12,9 +12,9 @@ from typing import Any, ClassVar, Literal, NamedTuple
 from pydantic import Field
 
 from learngene_bench.contracts.dataset import DatasetFacts, ProgressCallback
-from learngene_bench.tasks.datasets.archives import Archive, checked
+from learngene_bench.tasks.datasets.archives import Archive, checked, fetch_all
 from learngene_bench.tasks.datasets.listed import File, ListedImages, ListedOptions, Listing, file_below, in_order
-from learngene_bench.util.errors import UserError, one_line
+from learngene_bench.util.errors import Faults, UserError, one_line
 
 Split = Literal["train", "test"]
 
@@ -130,13 +130,16 @@ class OfficialImages(ListedImages):
         assert self._listing
 
     def prepare(self, progress: ProgressCallback) -> list[str]:
-        done = [line for archive in self.archives for line in archive.fetch(self._root, progress)]
-        listing = self._listing
+        # A new reader each time, as this one may remember a list that is not complete.
+        done, listing = fetch_all(self.archives, self._root, progress, lambda: type(self)(self.options)._listing)
         return [*done, f"{len(listing.train) + len(listing.validation)} training and {len(listing.test)} test images"]
 
-    def verify(self, progress: ProgressCallback) -> list[str]:
+    def _verified(self, progress: ProgressCallback, faults: Faults) -> list[str]:
         """Checks the archives that are still there, counts, and decodes every image."""
-        return [*checked(self.archives, self._root, progress), *super().verify(progress)]
+        found = checked(self.archives, self._root, progress, faults)
+        with faults.collected():
+            found += super()._verified(progress, faults)
+        return found
 
     def _there(self, folder: str) -> Path:
         """Returns a folder or file below the root. Raises `UserError` if it does not exist."""

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from learngene_bench.config.section import Section
 from learngene_bench.contracts.dataset import DatasetFacts, ProgressCallback
-from learngene_bench.tasks.datasets.archives import Archive, checked
+from learngene_bench.tasks.datasets.archives import Archive, checked, fetch_all
 from learngene_bench.tasks.datasets.official import Published
 from learngene_bench.tasks.datasets.segmentation_folder import (
     MapOptions,
@@ -18,7 +18,7 @@ from learngene_bench.tasks.datasets.segmentation_folder import (
     SegmentationFolder,
     with_validation,
 )
-from learngene_bench.util.errors import UserError
+from learngene_bench.util.errors import Faults, UserError
 
 
 class OfficialMapOptions(MapOptions):
@@ -87,13 +87,16 @@ class OfficialMaps(SegmentationFolder):
         assert self._pairs
 
     def prepare(self, progress: ProgressCallback) -> list[str]:
-        done = [line for archive in self.archives for line in archive.fetch(self._root, progress)]
-        pairs = self._pairs
+        # A new reader each time, as this one may remember a list that is not complete.
+        done, pairs = fetch_all(self.archives, self._root, progress, lambda: type(self)(self.options)._pairs)
         return [*done, f"{len(pairs.train) + len(pairs.validation)} training and {len(pairs.test)} test images"]
 
-    def verify(self, progress: ProgressCallback) -> list[str]:
+    def _verified(self, progress: ProgressCallback, faults: Faults) -> list[str]:
         """Checks the archives that are still there, counts, and decodes every image and every annotation."""
-        return [*checked(self.archives, self._root, progress), *super().verify(progress)]
+        found = checked(self.archives, self._root, progress, faults)
+        with faults.collected():
+            found += super()._verified(progress, faults)
+        return found
 
     def _how_to_get_it(self) -> str:
         return self.by_hand or f"`lgbench data prepare {self.name} --root {self._root}` brings {self.published.title}"

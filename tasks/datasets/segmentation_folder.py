@@ -22,7 +22,7 @@ from learngene_bench.tasks.datasets.arrays import Square
 from learngene_bench.tasks.datasets.imagefolder import SUFFIXES
 from learngene_bench.tasks.datasets.label_maps import IGNORED, Meaning, whole_labels
 from learngene_bench.tasks.datasets.listed import IMAGENET, checked_size
-from learngene_bench.util.errors import UserError
+from learngene_bench.util.errors import Faults, UserError
 from learngene_bench.util.files import address_of, readable
 from learngene_bench.util.hardware import usable_cores
 
@@ -227,20 +227,31 @@ class SegmentationFolder(Dataset):
         return split
 
     def verify(self, progress: ProgressCallback) -> list[str]:
-        """Decodes every image and every annotation, whole, and keeps none of them."""
-        return [self._verified(split, pairs, progress) for split, pairs in self._pairs._asdict().items()]
+        """Decodes every image and every annotation, whole, and keeps none of them; names all that are wrong."""
+        faults = Faults()
+        found = self._verified(progress, faults)
+        faults.raise_all()
+        return found
 
-    def _verified(self, split: str, pairs: Sequence[Pair], progress: ProgressCallback) -> str:
+    def _verified(self, progress: ProgressCallback, faults: Faults) -> list[str]:
+        """Checks all of the data. Returns lines that say what was found, and adds what is wrong to the faults."""
+        return [self._verified_split(split, pairs, progress, faults) for split, pairs in self._pairs._asdict().items()]
+
+    def _verified_split(self, split: str, pairs: Sequence[Pair], progress: ProgressCallback, faults: Faults) -> str:
         ignored, channels, meaning = [], self._map_options.channels, self._meaning
 
-        def part_ignored(pair: Pair) -> float:
-            decoded(pair.image, channels)
-            return float((whole_labels(pair.annotation, pair.image, meaning) == IGNORED).mean())
+        def part_ignored(pair: Pair) -> tuple[float, Faults]:
+            part, wrong = 0.0, Faults()
+            with wrong.collected():
+                decoded(pair.image, channels)
+                part = float((whole_labels(pair.annotation, pair.image, meaning) == IGNORED).mean())
+            return part, wrong
 
         with ThreadPoolExecutor(len(usable_cores())) as pool:
             try:
-                for part in pool.map(part_ignored, pairs):
+                for part, wrong in pool.map(part_ignored, pairs):
                     ignored.append(part)
+                    faults.lines += wrong.lines
                     progress(f"decoding {split}", len(ignored), len(pairs))
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)

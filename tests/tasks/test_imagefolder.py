@@ -306,7 +306,7 @@ def test_labels_follow_the_order_of_folders_that_is_asked_for(tmp_path: Path) ->
         test = data.load().test
         assert isinstance(test, Images)
         assert {label: numbers(test)[i] for i, label in enumerate(test.labels)} == dict(enumerate(map(int, order)))
-        (*_, line) = data.verify(lambda what, done, total: None)
+        (*_, line) = data.verify(silent)
         assert f"order of the folders' names: {', '.join(order)}" in line
         assert "numbers them otherwise" in line
     assert by_default.fingerprint() != natural.fingerprint()
@@ -357,3 +357,21 @@ def test_splits_of_other_names_are_no_classes(tmp_path: Path) -> None:
     (root / "Validation").mkdir()
     with pytest.raises(UserError, match="no train/ folder in it"):
         folder(root).facts()
+
+
+def silent(what: str, done: int, total: int) -> None:
+    assert 0 <= done <= total
+
+
+def test_verify_names_every_image_that_does_not_decode_and_counts_what_it_ignores(tree: Path) -> None:
+    bad = [tree / name for name in ("train/ant/003.png", "train/cat/019.png", "val/bee/001.png")]
+    for name in ("train/ant/a.gif", "val/cat/b.gif", "val/cat/.hidden", "val/cat/list.txt"):
+        (tree / name).write_text("no image")
+    assert folder(tree).verify(silent)[-1] == "ignored: 3 files that are no images by their suffix (2 .gif, 1 .txt)"
+    for path in bad:
+        path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(UserError) as refused:
+        folder(tree).verify(silent)
+    first, *named = str(refused.value).splitlines()
+    assert first == "3 faults:"
+    assert sorted(line.partition(": does not decode")[0] for line in named) == sorted(map(str, bad))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,52 @@ def test_preparing_downloads_unpacks_and_does_nothing_twice(
     checked = sum(line.endswith("its checksum is right") for line in found)
     assert checked == len(DATASETS.get(name).archives)  # type: ignore[attr-defined]
     assert any(line.startswith(f"test: {CLASSES * TEST} images of {CLASSES} classes") for line in found)
+
+
+INCOMPLETE = {
+    "flowers102": "flowers-102/jpg/image_00004.jpg",
+    "cub200": "CUB_200_2011/classes.txt",
+    "cifar100": "cifar-100-python/test",
+    "food101": "food-101/meta",
+    "inat2019": "2019/Birds/2",
+    "tiny-imagenet": "tiny-imagenet-200/train/n02",
+}
+
+
+@pytest.mark.parametrize("name", INCOMPLETE)
+def test_preparing_completes_what_was_unpacked_by_half_and_destroys_nothing(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, root = tmp_path / "made", tmp_path / "root"
+    make(name, made, monkeypatch)
+    pack(name, made, tmp_path / "published", monkeypatch)
+    opened(name, root).prepare(silent)
+    lacks = root / INCOMPLETE[name]
+    shutil.rmtree(lacks) if lacks.is_dir() else lacks.unlink()
+    (lacks.parent / "notes").write_text("mine")
+    with pytest.raises(UserError):
+        opened(name, root).load()
+    done = opened(name, root).prepare(silent)
+    (line,) = (line for line in done if "is kept as" in line)
+    assert shown(opened(name, root).load().test) == shown(opened(name, made).load().test)
+    kept = Path(line.rpartition("is kept as ")[2])
+    assert (kept / (lacks.parent / "notes").relative_to(line.partition(": was incomplete")[0])).read_text() == "mine"
+
+
+def test_what_cannot_be_completed_is_said_with_the_reason_and_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make("food101", tmp_path / "made", monkeypatch)
+    pack("food101", tmp_path / "made", tmp_path / "published", monkeypatch)
+    root = tmp_path / "root"
+    opened("food101", root).prepare(silent)
+    shutil.rmtree(root / "food-101/meta")
+    (root / "food-101.tar.gz").unlink()
+    for path in (tmp_path / "published").iterdir():
+        path.unlink()
+    with pytest.raises(UserError, match=r"food-101/meta/train.json: not there; .*incomplete: .* cannot be downloaded"):
+        opened("food101", root).prepare(silent)
+    assert (root / "food-101/images").is_dir()
 
 
 @pytest.mark.parametrize("name", MAKERS)

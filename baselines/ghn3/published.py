@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from learngene_bench.baselines.ghn3.layout import Shape, canonical, layout_of
 from learngene_bench.util.errors import UserError
 from learngene_bench.util.lazy import torch
+from learngene_bench.util.weight_files import check_weight_file
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,6 +26,7 @@ def check_file(path: Path) -> None:
         status = path.stat()
     except OSError as error:
         raise UserError(f"ghn3.weights: {path}: {error.strerror}") from error
+    check_weight_file(path, "ghn3.weights:")
     _check(path, status.st_mtime_ns, status.st_size)
 
 
@@ -63,6 +65,7 @@ def convert(path: Path) -> Mapping[str, Tensor]:
     """
     import joblib
 
+    check_weight_file(path)
     try:
         state = joblib.load(path)
     except Exception as error:

@@ -71,7 +71,7 @@ def network_of(cell: AnalyzedCell, weights: str, registry: Registry, facts: Data
         path = cell.runs.folder("cell", cell.address).decoder
         kept = _load(path, cell.record.model.decoder)
         if {name: tensor.shape for name, tensor in kept.items()} != {name: t.shape for name, t in added.items()}:
-            raise DamagedFile(f"{path}: not the decoder of {cell.full_label}; delete its folder and run again")
+            raise DamagedFile(f"{path}: not the decoder of {cell.full_label}; move its folder away and run again")
         network.load_state_dict(kept, strict=False)
     return network.eval()
 
@@ -82,17 +82,17 @@ def _finetuned(cell: AnalyzedCell) -> nn.Module:
     try:
         model.load_state_dict(_load(path, cell.record.model.sha256))
     except RuntimeError as error:
-        raise DamagedFile(f"{path}: not the weights of {cell.target}; delete its folder and run again") from error
+        raise DamagedFile(f"{path}: not the weights of {cell.target}; move its folder away and run again") from error
     return model
 
 
 def _load(path: Path, sha256: str) -> dict[str, Tensor]:
     if file_hash(path) != sha256:
-        raise DamagedFile(f"{path}: damaged (its hash differs); delete its folder and run again")
+        raise DamagedFile(f"{path}: damaged (its hash differs); move its folder away and run again")
     try:
         return load_file(path)
     except SafetensorError as error:
-        raise DamagedFile(f"{path}: damaged; delete its folder and run again") from error
+        raise DamagedFile(f"{path}: damaged; move its folder away and run again") from error
 
 
 def recompute_initial_model(runs: Runs, address: str, label: str, sha256: str, registry: Registry) -> nn.Module:

@@ -68,9 +68,9 @@ def _check_free(description: Path) -> None:
 
 def _copy(kept: Path, expected: str, output: Path) -> None:
     if not kept.is_file():
-        raise DamagedFile(f"{kept} is missing; delete its folder and run again")
+        raise DamagedFile(f"{kept} is missing; move its folder away and run again")
     if file_hash(kept) != expected:
-        raise DamagedFile(f"{kept}: damaged (its hash differs); delete its folder and run again")
+        raise DamagedFile(f"{kept}: damaged (its hash differs); move its folder away and run again")
     write_whole(output, lambda temporary: shutil.copyfile(kept, temporary))
 
 

@@ -58,7 +58,7 @@ def rerun(
     repeat.check(Registry(plugin or []))
     fresh = Runs(output or Path("reruns") / source.folder("cell", address).path.name)
     if fresh.folder("cell", address).state() is State.DONE:
-        raise UserError(f"{fresh.root} holds this cell already: delete it, or name another folder with --output")
+        raise UserError(f"{fresh.root} holds this cell already: move it away, or name another folder with --output")
     fresh.check_writable()
     repeat.copy_kept(fresh)
 

@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from learngene_bench.contracts.family import DEFAULT_FAMILY, ModelSpec, spec_from_dict
 from learngene_bench.schema.base import Document, Scalar, Text, problem
 from learngene_bench.util.errors import DamagedFile, UserError
-from learngene_bench.util.files import open_file, write_bytes
+from learngene_bench.util.files import write_bytes
+from learngene_bench.util.weight_files import check_weight_file
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -73,20 +74,19 @@ class Gene:
         """
         from safetensors import SafetensorError, safe_open
 
+        check_weight_file(path, "gene")
+        needed = "needed is the file tensors.safetensors of a gene"
         try:
-            open_file(path).close()
             with safe_open(path, framework="pt") as stream:
                 metadata = stream.metadata() or {}
                 if FORMAT not in metadata:
                     raise UserError(f"{path}: not a gene of learngene-bench (no {FORMAT!r} in its header)")
                 description = _Description.model_validate_json(metadata[FORMAT])
                 tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
-        except FileNotFoundError as error:
-            raise UserError(f"gene file not found: {path}") from error
         except ValidationError as error:
-            raise DamagedFile(f"{path}: damaged gene ({problem(error)}); delete its folder and run again") from None
+            raise DamagedFile(f"{path}: no gene that can be read ({problem(error)}); {needed}") from None
         except (SafetensorError, OSError, ValueError) as error:
-            raise DamagedFile(f"{path}: damaged gene ({error}); delete its folder and run again") from error
+            raise DamagedFile(f"{path}: no gene that can be read ({error}); {needed}") from error
         try:
             family = spec_from_dict({"family": DEFAULT_FAMILY, **description.family})
         except UserError as error:

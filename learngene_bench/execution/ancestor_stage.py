@@ -121,7 +121,8 @@ class AncestorStage(StageComputation[AncestorRecord]):
         source = self.config.teacher if isinstance(self.config, TeacherConfig) else self.config.weights
         assert source is not None
         if source.checkpoint is not None:
-            load_checkpoint(network, self.find_weights_file(str(source.checkpoint)))
+            owner = "teacher" if isinstance(self.config, TeacherConfig) else "ancestor"
+            load_checkpoint(network, self.find_weights_file(str(source.checkpoint)), f"{owner}.checkpoint")
         elif isinstance(source, LoadedWeights) and source.timm is not None:
             load_from_timm(network, source.timm)
 

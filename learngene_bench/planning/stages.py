@@ -26,7 +26,8 @@ from learngene_bench.schema.stage import (
     TeacherConfig,
 )
 from learngene_bench.util.errors import UserError
-from learngene_bench.util.files import file_hash
+from learngene_bench.util.files import file_hash, readable
+from learngene_bench.util.weight_files import check_weight_file
 from learngene_bench.version import PROTOCOL
 
 
@@ -163,10 +164,9 @@ class StageMaker:
     def hash_of(self, path: Path) -> str:
         """Returns the hash of a file of weights, which stands for it in addresses."""
         if path not in self._hashes:
-            try:
+            check_weight_file(path)
+            with readable(path):
                 self._hashes[path] = file_hash(path)
-            except OSError as error:
-                raise UserError(f"file of weights {path}: {error.strerror}") from error
         self.files[self._hashes[path]] = path
         return self._hashes[path]
 

@@ -53,12 +53,12 @@ def load_tensors(folder: StageFolder, recorded: Tensors) -> dict[str, Tensor]:
     try:
         return load_file(folder.tensors)
     except SafetensorError as error:
-        raise DamagedFile(f"{folder.tensors}: damaged ({error}); delete its folder and run again") from error
+        raise DamagedFile(f"{folder.tensors}: damaged ({error}); move its folder away and run again") from error
 
 
 def check_hash(folder: StageFolder, recorded: Tensors) -> None:
     """Raises `DamagedFile` if a finished stage's tensors are not those of its record."""
     if not folder.tensors.is_file():
-        raise DamagedFile(f"{folder.tensors} is missing; delete its folder and run again")
+        raise DamagedFile(f"{folder.tensors} is missing; move its folder away and run again")
     if file_hash(folder.tensors) != recorded.sha256:
-        raise DamagedFile(f"{folder.tensors}: damaged (its hash differs); delete its folder and run again")
+        raise DamagedFile(f"{folder.tensors}: damaged (its hash differs); move its folder away and run again")

@@ -130,7 +130,7 @@ def read(kind: type[_File], path: Path) -> _File:
 def damaged(path: Path, problem: object) -> DamagedFile:
     """Returns the error for a file that no longer reads as what it was written as."""
     what = "it" if path.parent.name == "plans" else f"the folder {path.parent}"
-    return DamagedFile(f"{path} is damaged ({problem}): delete {what} and run again")
+    return DamagedFile(f"{path} is damaged ({problem}): move {what} away and run again")
 
 
 class OtherVersion(ValueError):

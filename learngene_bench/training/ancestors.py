@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from learngene_bench.config.preset import Teacher
 from learngene_bench.contracts.dataset import DatasetFacts
 from learngene_bench.contracts.task import task_kind
 from learngene_bench.models.flops import counted_flops
-from learngene_bench.models.timm_models import check_pretrained_head, create_timm_model
+from learngene_bench.models.timm_models import check_pretrained_head, create_timm_model, wrong_head
 from learngene_bench.models.weights import spec_of
+from learngene_bench.training.loaded_weights import read_loaded_weights
 from learngene_bench.util.errors import UserError, first_line
 from learngene_bench.util.rng import RngStreams
 
@@ -71,7 +71,7 @@ def load_from_timm(network: nn.Module, name: str) -> None:
     """
     spec = spec_of(network)
     loaded = _pretrained(name, spec.classes, spec.channels, spec.image_size, "ancestor.checkpoint")
-    _load_state(network, loaded.state_dict(), name)
+    _load_state(network, loaded.state_dict(), name, "ancestor.timm")
     if spec_of(loaded).family != spec.family:
         raise UserError(
             f"{name} has the parameters of the model that is needed, and computes something else with them (another "
@@ -79,37 +79,38 @@ def load_from_timm(network: nn.Module, name: str) -> None:
         )
 
 
-def load_checkpoint(network: nn.Module, path: Path) -> None:
-    """Loads weights from safetensors or a weights-only torch file; nothing is unpickled.
+def load_checkpoint(network: nn.Module, path: Path, setting: str) -> None:
+    """Loads weights from a file, and prints which where it holds several things; nothing is unpickled.
+
+    Args:
+        setting: setting that names the file, for messages.
 
     Raises:
         UserError: no such file, not such a file, or names or shapes that do not fit.
     """
-    try:
-        if path.suffix == ".safetensors":
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            state = state.get("model", state.get("state_dict", state))
-    except FileNotFoundError as error:
-        raise UserError(f"checkpoint not found: {path}") from error
-    except Exception as error:
-        raise UserError(
-            f"checkpoint {path} is neither safetensors nor weights-only: {first_line(error)[:200]}"
-        ) from error
-    _load_state(network, state, str(path))
+    state, taken = read_loaded_weights(path, network.state_dict().keys())
+    if taken:
+        print(f"checkpoint {path}: {taken}")
+    _load_state(network, state, str(path), setting)
 
 
-def _load_state(network: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
+def _load_state(network: nn.Module, state: Mapping[str, Tensor], where: str, setting: str) -> None:
     needed = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     given = {name: tuple(tensor.shape) for name, tensor in state.items()}
-    for name in [*needed, *given]:
-        if needed.get(name) != given.get(name):
-            raise UserError(
-                f"{where} is not the model that is needed: {name} has shape {given.get(name)}, "
-                f"needed is {needed.get(name)}"
-            )
-    network.load_state_dict(state)
+    unlike = [name for name in {**needed, **given} if needed.get(name) != given.get(name)]
+    if not unlike:
+        network.load_state_dict(state)
+        return
+    first, both = unlike[0], [name for name in unlike if name in needed and name in given]
+    outputs = {(given[name][:1], needed[name][:1]) for name in both}
+    if len(both) == len(unlike) and len(outputs) == 1 and all(given[name][1:] == needed[name][1:] for name in both):
+        (found,), (classes,) = outputs.pop()
+        raise UserError(f"{where}: {wrong_head(f'its head has {found} outputs', classes, setting)}")
+    raise UserError(
+        f"{where} is not the model that is needed: {first} has shape {given.get(first)}, needed is {needed.get(first)} "
+        f"(of {len(needed)} tensors, {len(needed.keys() - given.keys())} are missing, {len(both)} have another shape; "
+        f"{len(given.keys() - needed.keys())} are not needed)"
+    )
 
 
 def forward_flops(network: nn.Module, facts: DatasetFacts) -> int:

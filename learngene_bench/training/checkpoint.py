@@ -51,10 +51,10 @@ def read_checkpoint(path: Path, world: World, device: str) -> dict[str, Any] | N
         state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         processes = state["processes"]
     except Exception as error:
-        raise DamagedFile(f"{path}: damaged checkpoint: delete it and run again") from error
+        raise DamagedFile(f"{path}: damaged checkpoint: move it away and run again") from error
     if processes != world.size:
         raise UserError(
             f"{path}: saved by {processes} processes, and now there are {world.size}; "
-            f"run with --processes-per-model {processes}, or delete it to start again"
+            f"run with --processes-per-model {processes}, or move it away to start again"
         )
     return None if state["device"] != device and "training" in state else state

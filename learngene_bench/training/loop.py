@@ -126,7 +126,7 @@ class _TrainingLoop:
         return step
 
     def _damaged(self, problem: str) -> DamagedFile:
-        return DamagedFile(f"{self.run.checkpoint}: damaged checkpoint ({problem}): delete it and run again")
+        return DamagedFile(f"{self.run.checkpoint}: damaged checkpoint ({problem}): move it away and run again")
 
     def train(self) -> None:
         if self.step == 0 and self.run.measure_start and not self.result.curve:

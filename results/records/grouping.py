@@ -145,6 +145,6 @@ def _by_place(manifest: Manifest) -> dict[CellKey, dict[int, PlannedCell]]:
         if known.address != cell.address:
             raise DamagedFile(
                 f"plans/{manifest.file_name} holds two cells of one measurement ({cell.method}, {cell.size}, "
-                f"seed {cell.seed}), {known.folder} and {cell.folder}: delete the outdated one"
+                f"seed {cell.seed}), {known.folder} and {cell.folder}: move the outdated one away"
             )
     return places

@@ -107,7 +107,7 @@ class _Collection:
         if any(repr(known.metrics[metric]) != repr(record.metrics[metric]) for metric in common):
             raise DamagedFile(
                 f"{known.path} and {record.path} give different metrics for one cell: "
-                "delete the folder of the wrong one"
+                "move the folder of the wrong one away"
             )
 
     def results(self) -> Results:
@@ -129,7 +129,7 @@ class _Collection:
                 ):
                     raise DamagedFile(
                         f"{record.path} is not the cell that {path} planned under this address: "
-                        f"delete the folder {record.path.parent} and run again"
+                        f"move the folder {record.path.parent} away and run again"
                     )
         inputs = {
             stage.address[:FOLDER_DIGITS]: tuple(address[:FOLDER_DIGITS] for address in stage.inputs.values())

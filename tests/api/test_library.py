@@ -288,7 +288,7 @@ def test_a_method_that_fails_leaves_the_model_as_it_was() -> None:
         ("mimetic", {"teacher": nn.Linear(2, 2)}, "mimetic inherits nothing"),
         ("mimetic", {"device": "abacus"}, "device 'abacus': torch has no such device"),
         ("wave", {}, r"wave needs a gene: give gene=FILE .*, or teacher=MODEL and data= to make one here"),
-        ("wave", {"gene": "nowhere.safetensors"}, "gene file not found: nowhere.safetensors"),
+        ("wave", {"gene": "nowhere.safetensors"}, "gene not found: nowhere.safetensors"),
         (
             "wave",
             {"gene": "GENE"},

@@ -68,7 +68,7 @@ def test_a_record_of_a_leaderboard_comes_out_the_same(
     assert len(list(folder.glob("*/*/result.json"))) == 3
     assert rerun(capsys, "wave", "--runs", board)[::2] == (
         2,
-        f"lgbench: {folder} holds this cell already: delete it, or name another folder with --output\n",
+        f"lgbench: {folder} holds this cell already: move it away, or name another folder with --output\n",
     )
     assert "--keep-inputs: " in rerun(capsys, "wave", "--runs", board, "--keep-inputs", "-o", "kept")[2]
     assert not Path("kept").exists() or not list(Path("kept").glob("*/*"))

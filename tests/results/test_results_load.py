@@ -75,7 +75,7 @@ def test_a_damaged_record_is_named_in_one_line(runs: Any, damage: Callable[[dict
     message = str(error.value)
     assert message.startswith(f"{path} is damaged (")
     assert reason in message
-    assert message.endswith(f"delete the folder {path.parent} and run again")
+    assert message.endswith(f"move the folder {path.parent} away and run again")
     assert "\n" not in message
 
 
@@ -86,7 +86,7 @@ def test_damaged_plans_and_failures_are_named_too(runs: Any) -> None:
         load([runs.folder])
     shutil.rmtree(failure.parent)
     plan = runs.plan([runs.cell("wave")], axis="colour")
-    with pytest.raises(DamagedFile, match=f"{plan} is damaged .*'axis' is 'colour'.* delete it and run again"):
+    with pytest.raises(DamagedFile, match=f"{plan} is damaged .*'axis' is 'colour'.* move it away and run again"):
         load([runs.folder])
 
 

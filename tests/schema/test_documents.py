@@ -59,7 +59,7 @@ def test_damaged_file_is_one_line_that_names_it(tmp_path: Path, content: str, pr
     with pytest.raises(DamagedFile, match=re.escape(problem)) as caught:
         base.read(Failure, path)
     assert str(caught.value).startswith(f"{path} is damaged (")
-    assert str(caught.value).endswith(f"): delete the folder {path.parent} and run again")
+    assert str(caught.value).endswith(f"): move the folder {path.parent} away and run again")
     assert "\n" not in str(caught.value)
 
 

@@ -126,7 +126,7 @@ def test_a_checkpoint_of_a_step_that_is_not_is_no_finished_training(tmp_path: Pa
         run(recipe, checkpoint, 3, checkpoint_seconds=1e-9)
     state = torch.load(checkpoint, weights_only=True)
     torch.save({**state, **change}, checkpoint)
-    with pytest.raises(DamagedFile, match=r"finetuning\.pt: damaged checkpoint \(.*\): delete it and run again"):
+    with pytest.raises(DamagedFile, match=r"finetuning\.pt: damaged checkpoint \(.*\): move it away and run again"):
         run(recipe, checkpoint)
 
 

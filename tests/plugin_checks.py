@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
 
 from learngene_bench.conformance import runner
+from learngene_bench.conformance.fixtures import TinyTarget
 from learngene_bench.conformance.runner import CheckStatus, ConformanceReport, Outcome, check
 from learngene_bench.plugins.registry import Registry
 
 
-def checked_file(folder: Path, text: str) -> ConformanceReport:
-    """Writes the method `mine` into a folder and checks it."""
+def checked_file(folder: Path, text: str, targets: Collection[TinyTarget] = ()) -> ConformanceReport:
+    """Writes the method `mine` into a folder and checks it on these targets, by default on all."""
     path = folder / "mine.py"
     path.write_text(text)
-    return check(Registry([path]).get("mine"))
+    return check(Registry([path]).get("mine"), targets=targets)
 
 
 def problems(report: ConformanceReport) -> dict[str, list[str]]:

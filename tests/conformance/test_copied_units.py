@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from plugin_checks import checked_file, no_import_check, problems
 
+from learngene_bench.conformance.fixtures import TinyTarget, shared_benchmark
 from learngene_bench.conformance.runner import check
 from learngene_bench.plugins.registry import Registry
 
@@ -89,6 +90,12 @@ def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     no_import_check(monkeypatch)
 
 
+def targets(*families: str) -> list[TinyTarget]:
+    """An ordinary target of each family, and all that are wider than their bases."""
+    members = [shared_benchmark(family).targets() for family in families]
+    return [each for few in members for each in few if each == few[0] or each.spec.width > each.base.width]
+
+
 CLONES = {
     "in turn": method(),
     "neighbours": method(NEIGHBOURS),
@@ -107,7 +114,7 @@ NONE = {
 
 @pytest.mark.parametrize("case", CLONES)
 def test_copies_are_found(tmp_path: Path, case: str) -> None:
-    found = problems(checked_file(tmp_path, CLONES[case]))
+    found = problems(checked_file(tmp_path, CLONES[case], targets("vit")))
     assert list(found) == ["copies"], found
     assert "the base of width 16" in found["copies"][0]
     assert "or let clones_when_widened() return True" in found["copies"][0]
@@ -115,19 +122,19 @@ def test_copies_are_found(tmp_path: Path, case: str) -> None:
 
 @pytest.mark.parametrize("case", NONE)
 def test_units_that_differ_are_no_copies(tmp_path: Path, case: str) -> None:
-    report = checked_file(tmp_path, NONE[case])
+    report = checked_file(tmp_path, NONE[case], targets("vit"))
     assert report.passed, problems(report)
 
 
 def test_a_declaration_is_verified(tmp_path: Path) -> None:
-    report = checked_file(tmp_path, method(declarations=DECLARED))
+    report = checked_file(tmp_path, method(declarations=DECLARED), targets("vit"))
     assert report.passed, problems(report)
-    found = problems(checked_file(tmp_path, method(noise=CANCELS, declarations=DECLARED)))
+    found = problems(checked_file(tmp_path, method(noise=CANCELS, declarations=DECLARED), targets("vit")))
     assert list(found) == ["copies"], found
     assert "clones_when_widened() says that added units are copies, but none are" in found["copies"][0]
 
 
 @pytest.mark.parametrize("options", [{"width_noise": 0.0}, {"width_noise": 0.0, "parts": ("attention",)}])
 def test_wave_says_what_its_options_make(options: dict[str, Any]) -> None:
-    report = check(Registry().get("wave"), options)
+    report = check(Registry().get("wave"), options, targets("vit", "swin", "convnext"))
     assert report.passed, problems(report)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from plugin_checks import checked_file, no_import_check, problems
 
-from learngene_bench.conformance.fixtures import shared_benchmark
+from learngene_bench.conformance.fixtures import TinyTarget, shared_benchmark
 from learngene_bench.conformance.runner import check
 from learngene_bench.conformance.same_training import followers
 from learngene_bench.plugins.registry import Registry
@@ -115,9 +115,14 @@ def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     no_import_check(monkeypatch)
 
 
+def targets() -> list[TinyTarget]:
+    """Two depths of one family; what a method draws for others comes from the same generators."""
+    return shared_benchmark("vit").targets()[:2]
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_starting_numbers_are_found(tmp_path: Path, fault: str) -> None:
-    found = problems(checked_file(tmp_path, FAULTS[fault]))
+    found = problems(checked_file(tmp_path, FAULTS[fault], targets()))
     assert list(found) == ["starts"], found
     assert all("the starting numbers of" in what for what in found["starts"])
     owners = ("the ancestor 'source'", "that prepare() trains by 'condensation'", "as drawn by prepare()")
@@ -126,7 +131,7 @@ def test_starting_numbers_are_found(tmp_path: Path, fault: str) -> None:
 
 @pytest.mark.parametrize("case", SOUND)
 def test_what_is_inherited_or_drawn_elsewhere_passes(tmp_path: Path, case: str) -> None:
-    report = checked_file(tmp_path, SOUND[case])
+    report = checked_file(tmp_path, SOUND[case], targets())
     assert report.passed, problems(report)
     assert {each.check: each.status for each in report.outcomes}["starts"] == "passed"
 
@@ -135,7 +140,7 @@ def test_a_method_that_the_experiment_breaks_is_not_judged(tmp_path: Path) -> No
     """Training is left out there, so what a method demands of its result may be missing."""
     demand = "assert (trained['norm.weight'] - 1).abs().max() < 0.05"
     text = method(BASE, DRAWN).replace("return Gene(", f"{demand}\n        return Gene(")
-    report = checked_file(tmp_path, text)
+    report = checked_file(tmp_path, text, targets())
     assert report.passed, problems(report)
     (starts,) = (each for each in report.outcomes if each.check == "starts")
     assert starts.status == "skipped"
@@ -148,7 +153,9 @@ def test_streams_that_are_not_named_by_role_are_found(name: str, monkeypatch: py
     shared_benchmark.cache_clear()
     with monkeypatch.context() as patched:
         patched.setattr(RngStreams, "drawn_for", lambda self, *_: self)
-        report = check(Registry().get(name), {"parts": ("attention", "projection")} if name == "wave" else {})
+        report = check(
+            Registry().get(name), {"parts": ("attention", "projection")} if name == "wave" else {}, targets()
+        )
     shared_benchmark.cache_clear()
     assert "starts" in problems(report)
 

@@ -19,7 +19,7 @@ from learngene_bench.results.leaderboard import manage
 VERBS: dict[str, Sequence[Sequence[str]]] = {
     "plans/*.json": (["status"], ["report"], ["logs", "he", "4"]),
     "cell/*/config.json": (["report"], ["export", "he", "4", "-o", "out.safetensors"]),
-    "cell/*/result.json": (["report"], ["export", "he", "4", "-o", "out.safetensors"], ["plot", "curves"]),
+    "cell/*/result.json": (["report"], ["export", "he", "4", "-o", "out.safetensors"]),
     "ancestor/*/result.json": (["report"],),
     "gene/*/result.json": (["report"],),
     "cell/*/failed.json": (["status"], ["logs", "he", "6"], ["report"]),

@@ -201,7 +201,8 @@ def _draw(found: Results, folder: Path, is_new: bool) -> dict[str, Path]:
     from learngene_bench.results import plots
 
     drawn = sorted(folder.glob("*.png"))
-    if not drawn or is_new:
+    half = not all(path.with_suffix(".pdf").is_file() for path in drawn)  # a run was killed between the two files
+    if not drawn or half or is_new:
         every = [*plots.accuracy(found, folder), *plots.sweep(found, folder)]
         drawn = [path for path in every if path.suffix == ".png"]
     return {"plot" if number == 0 else f"plot {number + 1}": path for number, path in enumerate(drawn)}

@@ -148,7 +148,7 @@ def parse(kind: type[_File], content: bytes) -> _File:
         document = kind.model_validate_json(content)
     except ValidationError as error:
         version = _version(content)
-        if version is not None and version != SCHEMA_VERSION:
+        if type(version) is int and version != SCHEMA_VERSION:
             raise OtherVersion(
                 f"has schema version {version}, and this learngene-bench reads version {SCHEMA_VERSION}: "
                 "use the version that wrote it"

@@ -185,7 +185,7 @@ def _print(plan: Plan, states: dict[str, State], estimate: dict[str, Any], conso
             "a target are done"
         )
     for line in length_lines(plan):
-        console.print(Text(line), soft_wrap=True)
+        console.print(Text(line))
     print_doubts(plan, console)
     counts = Counter(stage.kind for address, stage in plan.stages.items() if states[address] is not State.DONE)
     todo = ", ".join(counted(counts[kind], kind) for kind in STAGE_KINDS)

@@ -55,7 +55,7 @@ FAULTS = {
     "names that a model of several stages has not": (
         {"more": "write_weights(model, {'blocks.0.norm1.weight': torch.ones(target.width)})"},
         "initializes",
-        "initialize() raised KeyError: 'blocks.0.norm1.weight'; if it cannot work, let supports() return why",
+        "initialize() raised KeyError: 'blocks.0.norm1.weight' (mine.py, line 26); if it cannot work, let supports()",
     ),
     "shapes that a model of several stages has not": (
         {"stored": "dict(target.block_shapes(), **{name: () for name in target.block_shapes()}) and {}"},

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from PIL import Image
 from recorded_runs import RecordedRuns, recorded
-from whole_runs import PLUGIN
+from whole_runs import PLUGIN, run_here, short_preset
 
 from learngene_bench.baselines.he import He
 from learngene_bench.cli.main import run_command
@@ -47,8 +47,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """WAVE and a plugin's method at one depth, trained for a few steps."""
     folder = tmp_path_factory.mktemp("rerun")
     (folder / "mine.py").write_text(PLUGIN.format(body="model.head.bias.data.fill_(0.01)"))
-    arguments = ["-m", "wave,mine", "--plugin", str(folder / "mine.py"), "--set", "grid.depths=[6]"]
-    assert run_command(["run", "--runs", str(folder / "runs"), "--quick", "--executor", "inline", *arguments]) == 0
+    arguments = ["-m", "wave,mine", "--plugin", str(folder / "mine.py"), "--executor", "inline"]
+    run_here(short_preset(folder), folder / "runs", *arguments, "--set", "grid.depths=[6]")
     return folder / "runs"
 
 

@@ -34,7 +34,8 @@ def test_the_committed_digits_are_what_the_command_plans_today() -> None:
     if {stage.record.protocol for stage in stages.values() if stage.record} != {PROTOCOL}:
         pytest.skip("the leaderboard is of an earlier protocol, which this code cannot plan")
     seeds = 1 + max(stage.record.cell.seed for stage in stages.values() if isinstance(stage.record, CellRecord))
-    plan = make_plan(build_request("all", "depth", "digits", seeds, [], Registry(), quick=False))
+    methods = {stage.record.cell.method for stage in stages.values() if isinstance(stage.record, CellRecord)}
+    plan = make_plan(build_request(",".join(methods), "depth", "digits", seeds, [], Registry(), quick=False))
     for address, stage in plan.stages.items():
         recorded = stages[address].config
         assert recorded is not None
@@ -135,10 +136,11 @@ def test_what_is_not_there_is_said(tmp_path: Path, board: Path, capsys: pytest.C
         f"lgbench: no folder {root} (--folder says where the leaderboards are)\n",
     )
     board.parent.mkdir()
-    assert lgbench(capsys, "check", "--folder", root) == (0, "", "")
+    status, _, error = lgbench(capsys, "check", "--folder", root)
+    assert (status, root in error) == (2, True)
     assert lgbench(capsys, "build", "digits", "--folder", root)[::2] == (
         2,
-        f"lgbench: no leaderboard digits in {root} (there: none)\n",
+        f"lgbench: {root}: no leaderboard in it (--folder says where the leaderboards are)\n",
     )
     assert (
         "no runs folder"

@@ -147,16 +147,21 @@ def test_json_is_json(hostile: Any) -> None:
     assert [cell["top1"] for cell in document["cells"]] == [50.0, None, None, None]
 
 
-@pytest.mark.parametrize("name", ["cost", "instinct", "statistics"])  # the others are of grids and plans of their own
+@pytest.mark.parametrize("name", [name for name in reporting.COMPUTED if name != reporting.SWEEP])  # none is swept
 def test_computed_tables_of_hostile_names(runs: Any, name: str) -> None:
     names = {"title": HOSTILE, "task": HOSTILE, "size": HOSTILE, "group": "pre-training"}
+    axis, values = {"horizon": ("horizon", (1.0, 3.0)), "data-size": ("share", (10.0, 100.0))}.get(name, ("", (0.0,)))
     cells = [
-        runs.done(runs.cell(method, depth, seed, **{**names, **group}), 40.0 + seed**2 + 9 * depth)
+        runs.done(
+            runs.cell(method, depth, seed, int(value), **{**names, **group, **({axis: value} if axis else {})}),
+            40.0 + seed**2 + 9 * depth,
+        )
         for method, group in (("he", {}), ("=evil", {"group": "other"}), ("|evil", {"group": "other"}))
+        for value in values
         for depth in (4, 6)
         for seed in range(3)
     ]
-    runs.plan(cells, setting_description=HOSTILE, preset=HOSTILE, grid=HOSTILE)
+    runs.plan(cells, setting_description=HOSTILE, preset=HOSTILE, grid=HOSTILE, axis=axis or "depth")
     made = reporting.make(load([runs.folder]), name)
     blocks = [block.splitlines() for block in markdown(made.tables).split("\n\n") if block.startswith("|")]
     assert blocks

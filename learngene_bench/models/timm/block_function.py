@@ -23,7 +23,7 @@ ZEROS = ("relative_position_bias_table",)
 """Parameters that do nothing when they are 0, beside those of modules called `rel_pos`."""
 
 Reads = Mapping[str, tuple[tuple[str, ...], Callable[[Mapping[str, Tensor]], Tensor]]]
-"""For each parameter of a plain block, the model's parameters that it is made of, and the function that makes it."""
+"""Parameters of a plain block, each with those of the model that it is made of and the function that makes it."""
 
 
 def computes_otherwise(

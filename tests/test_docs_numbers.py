@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 BOARDS = {
     "digits.md": ["digits"],
     "digits-families.md": ["digits-families", "digits"],
-    "segmentation.md": ["digits-segmentation"],
+    "segmentation.md": ["digits-segmentation", "camvid-segmentation"],
     "tiny-imagenet-laptop.md": ["tiny-imagenet-laptop"],
 }
 """Leaderboards that hold the records of a page."""
@@ -67,9 +67,10 @@ def _of_classes(table: MetricTable, label: str, results: Results) -> Iterator[st
             yield f"{mean([record.metrics[name] for record in records]):.1f}"
         for metric in records[0].class_metrics or {}:
             values = [list((record.class_metrics or {})[metric].values()) for record in records]
-            first, rest = [one[0] for one in values], [mean([v for v in one[1:] if v is not None]) for one in values]
-            yield f"{mean([value for value in first if value is not None]):.1f}"
-            yield f"{mean(rest):.1f}"
+            for one in zip(*values, strict=True):
+                if known := [value for value in one if value is not None]:
+                    yield f"{mean(known):.1f}"
+            yield f"{mean([mean([value for value in one[1:] if value is not None]) for one in values]):.1f}"
 
 
 def unrecorded(page: str, text: str) -> list[str]:

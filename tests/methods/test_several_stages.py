@@ -145,14 +145,21 @@ def released_indices(teacher: int, target: int) -> list[int]:
     return [round(Fraction(i * (teacher - 1), target - 1)) for i in range(target)]
 
 
-def test_weight_selection_of_the_papers_convnext() -> None:
-    """ConvNeXt-F of ConvNeXt-T: the first layers of every stage, on every axis evenly chosen channels, no head."""
-    large, small = random_timm_model("convnext_tiny", 0), random_timm_model("convnext_femto", 1)
+@pytest.mark.parametrize(
+    ("teacher", "target", "head"),
+    [
+        ("convnext_tiny", "convnext_femto", "head.fc."),
+        ("vit_small_patch16_224", "vit_tiny_patch16_224", "head."),
+    ],
+)
+def test_weight_selection_of_the_papers_models(teacher: str, target: str, head: str) -> None:
+    """ConvNeXt-F of -T, ViT-T of -S: the first layers of every stage, on every axis evenly chosen channels, no head."""
+    large, small = random_timm_model(teacher, 0), random_timm_model(target, 1)
     source = {name: parameter.detach().numpy() for name, parameter in large.named_parameters()}
     before = {name: parameter.detach().clone() for name, parameter in small.named_parameters()}
-    learngene_bench.initialize(small, "weight-selection", teacher=large, teacher_depth=18)
+    learngene_bench.initialize(small, "weight-selection", teacher=large)
     for name, parameter in small.named_parameters():
-        if name.startswith("head.fc."):
+        if name.startswith(head):
             assert torch.equal(parameter, before[name])
             continue
         taken = source[name]  # timm's small models hold a matrix as a convolution of one position

@@ -97,7 +97,7 @@ SweepOption = Annotated[
     typer.Option(
         "--sweep",
         help="Measure every method at several settings, select on validation images, then measure what is selected on "
-        "test images: finetuning.learning_rate=5e-4,1e-3,2e-3, or =loguniform(1e-4,1e-2) with --trials.",
+        "test images: wave.noise=0,0.01,0.1, or wave.noise=loguniform(1e-4,1e-2) with --trials.",
     ),
 ]
 TrialsOption = Annotated[

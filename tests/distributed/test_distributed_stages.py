@@ -202,7 +202,7 @@ def processes_of(runs: Runs) -> list[int]:
     """Lists the processes that compute stages of this folder, without torchrun."""
     listed = subprocess.run(["ps", "-ww", "-eo", "pid=,args="], capture_output=True, text=True).stdout.splitlines()
     mine = [line for line in listed if f"learngene_bench.execution.rank --tied {runs.root}" in line]
-    return [int(line.split()[0]) for line in mine if "torch.distributed.run" not in line]
+    return [int(line.split()[0]) for line in mine if "torchrun" not in line]
 
 
 def test_processes_stop_when_asked_and_end_with_any_of_them_and_with_their_parent(

@@ -95,7 +95,9 @@ def _check_effect(
         return quick_preset(chosen[0]), quick_grid(chosen[1], chosen[0])
 
     given = with_settings("")
-    for key in (*for_preset, *(f"grid.{key}" for key in for_grid)):
+    # Targets that are asked for and measured are no setting in vain, although they are the first ones anyway.
+    cut = [key for key in for_grid if getattr(quick(given)[1], key, None) != getattr(given[1], key, None)]
+    for key in (*for_preset, *(f"grid.{key}" for key in cut)):
         try:
             without = with_settings(key)
         except UserError:  # as where a data set needs it

@@ -83,3 +83,7 @@ def test_a_setting_with_an_effect_is_taken(capsys: pytest.CaptureFixture[str]) -
     assert run_command(["plan", "-m", "he", "--quick", *(word for one in settings for word in ("--set", one))]) == 0
     printed = " ".join(capsys.readouterr().out.split())
     assert "digits-quick, data.canvas=16, finetuning.batch_size=32" in printed
+
+
+def test_the_first_targets_may_be_asked_for() -> None:
+    assert run_command(["plan", "-m", "he", "--quick", "--set", "grid.depths=[4,6]"]) == 0

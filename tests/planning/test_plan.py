@@ -145,7 +145,7 @@ def test_an_ancestor_from_a_file_is_told_apart_by_its_content(tmp_path: Path) ->
     assert ancestors(moved) != first
     with pytest.raises(UserError, match="names one model, but these methods and targets need several: depth 4"):
         plan_of("direct-pt", f"ancestor.checkpoint={moved}")
-    with pytest.raises(UserError, match="file of weights not found: nowhere.safetensors"):
+    with pytest.raises(UserError, match="file of weights not found: nowhere"):
         plan_of("direct-pt", "ancestor.checkpoint=nowhere.safetensors", "grid.depths=[4]")
 
 

@@ -103,7 +103,7 @@ def test_what_is_drawn_of_many_is_the_first_the_last_and_some_between() -> None:
 
 
 def test_copies_beside_independent_units() -> None:
-    """Of one matrix both sides are repeated, of another half of the inputs; all others are random."""
+    """Both sides of one matrix are repeated, and half of the inputs of another; all others are random."""
     model = random_model(SPEC)
     matrix = "mlp.fc1.weight"
     with torch.no_grad():

@@ -106,7 +106,7 @@ def test_what_was_written_before_is_written_again() -> None:
 
 @pytest.mark.parametrize(("depth", "width"), [(3, 24), (3, 40), (12, 32), (24, 64)])
 def test_teachers_of_any_width_and_depth(depth: int, width: int) -> None:
-    """What is needed is read from the teacher itself."""
+    """Depth and width are read from the teacher itself."""
     report = learngene_bench.initialize(small(), "weight-selection", teacher=small(depth, width))
     assert len(report.written) == 42
 

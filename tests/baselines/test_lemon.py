@@ -44,13 +44,13 @@ def test_growth_is_lossless(width: int, depth: int, added_blocks: str) -> None:
 
 
 def sums(matrix: Tensor, copied: list[int], inputs: int) -> Tensor:
-    """For each input the sum of the columns that copy it."""
+    """Sums the columns that copy the same input."""
     columns = [[j for j, unit in enumerate(copied) if unit == i] for i in range(inputs)]
     return torch.stack([matrix[:, j].sum(1) for j in columns], dim=1)
 
 
 def test_every_matrix_is_its_definition() -> None:
-    """From 12 channels to 32: twice all of them and eight of the mean; three heads to eight."""
+    """Growth of 12 channels to 32, twice all and eight of the mean, and of three heads to eight."""
     _, gene = trained(SOURCE)
     target = SOURCE.with_width(32).with_depth(6)
     weights, drawn = of(initialized(method(source_depth=4), target, gene)), context(target).base_weights(target)

@@ -67,7 +67,7 @@ def test_conditioned_heads_have_semi_orthogonal_queries_and_keys(target: ModelSp
 @pytest.mark.parametrize("matrices", ["k", "kv", "qkv"])
 @pytest.mark.parametrize(("target", "widths"), [(VIT, (8, 8)), (SWIN, (8, 16))])
 def test_dct_is_scipys(matrices: str, target: ModelSpec, widths: tuple[int, ...]) -> None:
-    """As released: `dct(eye(D), axis=-1, norm="ortho").T`, so that a layer computes the transform of its input."""
+    """The rule, `dct(eye(D), axis=-1, norm="ortho").T`, so that a layer computes the transform of its input."""
     changed = before_and_after(Dct(DctOptions(matrices=matrices)), target)  # type: ignore[arg-type]
     assert len(changed) == 2
     for (base, weight), width in zip(changed.values(), widths, strict=True):

@@ -39,7 +39,7 @@ def wider(width: int, depth: int = 3, source: ViTSpec = SOURCE) -> ViTSpec:
 @pytest.mark.parametrize(("width", "times"), [(48, 2), (48, 3), (8, 4)])
 @pytest.mark.parametrize("parts", [{}, {"class_token": True, "irpe": True}])
 def test_hypercloning_computes_what_its_source_does(width: int, times: int, parts: dict[str, bool]) -> None:
-    """With its noise, and with a head that is inherited: to 1e-5 of what the logits are."""
+    """Logits agree to 1e-5 of their size, with noise, and with a head that is inherited."""
     source = replace(SOURCE, width=width, heads=width // 4, **parts)
     model, gene = trained(source)
     images = torch.randn(4, 1, 6, 6)
@@ -82,7 +82,7 @@ def test_the_noise_is_of_10_db_and_cancels_in_each_row() -> None:
 
 
 def copies_of(found: Tensor, source: Tensor) -> list[int]:
-    """For each column the one of the source that it is equal to."""
+    """Finds the column of the source that each column is equal to."""
     found, source = found.view(-1, found.shape[-1]), source.view(-1, source.shape[-1])
     matches = [(column[:, None] == source).all(0).nonzero() for column in found.T]
     assert all(len(match) == 1 for match in matches)

@@ -37,7 +37,7 @@ def trained(generator: torch.Generator) -> VisionTransformer:
 
 
 def activations(model: VisionTransformer, images: Tensor) -> Iterator[dict[str, Tensor]]:
-    """What each block computes, (images, tokens, units), by the formulas of a Vision Transformer in float64."""
+    """Computes the outputs of each block, (images, tokens, units), by formulas in float64."""
     weights = {name: each.double() for name, each in of(model).items()}
 
     def linear(x: Tensor, name: str) -> Tensor:
@@ -66,7 +66,7 @@ def activations(model: VisionTransformer, images: Tensor) -> Iterator[dict[str, 
 
 
 def test_scores_are_mean_activations(generator: torch.Generator) -> None:
-    """Of more images than are passed at once."""
+    """Activities are those of more images than are passed at once."""
     model, images = trained(generator), torch.randn(70, 1, 6, 6, generator=generator)
     found = unit_scores(model, images, heads=4)
     computed = list(activations(model, images))

@@ -217,7 +217,7 @@ def test_a_damaged_model_is_named(runs: Path, tmp_path: Path, capsys: pytest.Cap
 
 
 def test_images_of_any_size_give_the_recorded_number(tmp_path: Path) -> None:
-    """From files alone: timm's own transform, the exported weights, the names of the classes."""
+    """Files alone are needed: timm's own transform, the exported weights, the names of the classes."""
     runs, path, generator = tmp_path / "runs", tmp_path / "model.safetensors", np.random.default_rng(0)
     for label, name in enumerate(["ant", "bee", "cat"]):
         for number in range(30):

@@ -1,4 +1,4 @@
-"""What only reports ends no run: signals, terminals, encodings and backends are those of whoever starts the command."""
+"""Reporting ends no run: signals, terminals, encodings and backends are those of whoever starts the command."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def dispositions() -> Iterator[None]:
 def test_a_signal_that_is_ignored_stays_ignored(
     executor: LocalExecutor | InlineExecutor, number: signal.Signals, dispositions: None, tmp_path: Path
 ) -> None:
-    """As under `nohup`; it is sent while the run goes on."""
+    """The signal is ignored as under `nohup`, and sent while the run goes on."""
     signal.signal(number, signal.SIG_IGN)
     sent = []
 

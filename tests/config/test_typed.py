@@ -1,4 +1,4 @@
-"""What a person types is read by the type of its field, and answered in their words."""
+"""Values that a person types are read by the type of their field, and answered in the words of that person."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ def test_permuted_test_labels_change_no_selection(preset: Path, reference: tuple
 
 
 def test_a_stopped_sweep_gives_the_same_table(preset: Path, reference: tuple[Path, str], tmp_path: Path) -> None:
-    """It was stopped in a trial, before anything was selected."""
+    """The sweep was stopped in a trial, before anything was selected."""
     runs, stopped = reference[0], tmp_path / "runs"
     shutil.copytree(runs, stopped)
     trials = sorted(cells_of(runs, "trials"))

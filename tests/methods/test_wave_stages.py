@@ -37,7 +37,7 @@ ROWS_OF_BLOCKS = {
     "attn.logit_scale": (0, 4),
     "conv_dw.weight": (0, 2),
 }
-"""What is neither a matrix nor a vector: the axis that is cut, and the templates of a position."""
+"""Parameters that are neither a matrix nor a vector: the axis that is cut, and the templates of a position."""
 
 
 def random_gene(spec: ModelSpec, size: int | None = None) -> Gene:

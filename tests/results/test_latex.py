@@ -75,7 +75,7 @@ def test_tables_fit_into_a_bare_article_and_the_document(example: Any, budgets: 
 
 @pytest.fixture
 def three_sizes(runs: Any) -> Any:
-    """As large as the paper's Table 1: three sizes, five depths, twelve methods."""
+    """A table as large as the paper's Table 1: three sizes, five depths, twelve methods."""
     methods = (
         "he",
         "mimetic",

@@ -101,7 +101,7 @@ def test_csv_has_what_every_phase_of_a_cell_trained(widths: Any) -> None:
 
 
 def test_nothing_is_known_of_records_that_did_not_count(runs: Any) -> None:
-    """Those of protocol 2: iterations, and no parameters."""
+    """Records of protocol 2: iterations, and no parameters."""
     cells = [runs.done(runs.cell("wave", depth), 90.0, cost=cost(0, 150)) for depth in (4, 6)]
     runs.plan([*cells, runs.done(runs.cell("he"), 80.0, cost=cost(0, 0))])
     results = load([runs.folder])

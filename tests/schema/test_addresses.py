@@ -74,7 +74,7 @@ def compare(name: str, found: Any) -> None:
 
 @pytest.mark.usefixtures("data_everywhere")
 def test_addresses_of_every_preset_and_grid() -> None:
-    """By method, so that a new one is a new line and moves no other."""
+    """Addresses are kept by method, so that a new one is a new line and moves no other."""
     found: dict[str, Any] = {"protocol": PROTOCOL}
     for preset in sorted(shipped_files("preset")):
         for grid in sorted(shipped_files("grid")):
@@ -87,7 +87,7 @@ def test_addresses_of_every_preset_and_grid() -> None:
 
 
 def addresses_of_methods(plan: Plan) -> dict[str, str]:
-    """For each method of a plan, the number of stages that its cells need, and a hash of their addresses."""
+    """Counts the stages that the cells of each method of a plan need, and hashes their addresses."""
     needed: dict[str, set[str]] = {}
     for cell in plan.cells:
         waiting = [cell.address]

@@ -1,4 +1,4 @@
-"""What a job asks for reaches its steps, also where SLURM does not hand it down."""
+"""Cores that a job asks for reach its steps, also where SLURM does not hand it down."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ def examples() -> list[ModelSpec]:
     found = []
     for name in FAMILIES.names():
         first, *others = (
-            spec for spec, _ in FAMILIES.get(name)().example_targets(image_size=24, channels=1, classes=5)
+            spec for spec, _ in FAMILIES.get(name)().example_targets(image_size=24, channels=1, classes=150)
         )
         found += [first, *(spec for spec in others if getattr(spec, "class_token", False))]
     return found
@@ -125,12 +125,12 @@ def examples() -> list[ModelSpec]:
 @pytest.mark.parametrize("spec", examples(), ids=lambda spec: f"{spec.family} {getattr(spec, 'class_token', '')}")
 def test_the_linear_decoder_is_the_head_of_any_model_at_every_position(spec: ModelSpec) -> None:
     model, images = new_model(spec, BaseInitialization(weight_init="xavier"), 0).eval(), torch.randn(2, 1, 24, 24)
-    decoder = KIND.adapt(model, facts(5, 24), torch.Generator())
-    assert decoder(images).shape == (2, 5, 24, 24)
+    decoder = KIND.adapt(model, facts(150, 24), torch.Generator())
+    assert decoder(images).shape == (2, 150, 24, 24)
     added = {n: p for n, p in decoder.named_parameters() if not n.startswith("model.")}
     assert not added
     head = model.get_classifier()  # type: ignore[operator]
-    assert sum(p.numel() for p in head.parameters()) == 5 * model.num_features + 5  # type: ignore[operator]
+    assert sum(p.numel() for p in head.parameters()) == 150 * model.num_features + 150  # type: ignore[operator]
     maps = decoder.at_every_position(images, features=False)
     features = decoder.at_every_position(images, features=True)
     assert torch.allclose(maps, head(features), atol=1e-5)

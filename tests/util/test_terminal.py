@@ -1,4 +1,4 @@
-"""What others wrote is shown on a terminal, never obeyed."""
+"""Text of others is shown on a terminal, never obeyed."""
 
 from __future__ import annotations
 

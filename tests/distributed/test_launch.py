@@ -17,7 +17,8 @@ import torch
 torch.distributed.init_process_group("gloo")
 number = torch.ones(1)
 torch.distributed.all_reduce(number)
-print("met", int(number))
+print(f"met {int(number)}\\n", end="", flush=True)
+torch.distributed.destroy_process_group()
 """
 
 

@@ -136,7 +136,7 @@ def _analyzed_cell(runs: Runs, address: str) -> AnalyzedCell:
 
 
 def _named(cells: Sequence[AnalyzedCell]) -> list[AnalyzedCell]:
-    """Labels the cells: the method's title, and those of size, depth, width, task and seed that differ."""
+    """Labels the cells: the method's title, and those of size, depth, width, task and seeds that differ."""
     titles, facts = [], []
     for cell in cells:
         measured = cell.record.cell
@@ -147,13 +147,17 @@ def _named(cells: Sequence[AnalyzedCell]) -> list[AnalyzedCell]:
                 "size": measured.size,
                 "depth": f"depth {cell.target.depth}",
                 "width": f"width {cell.target.width}",
+                "gene": f"gene {measured.seeds[0]}" if measured.gene_seed is not None else "",
                 "seed": f"seed {measured.seed}",
             }
         )
-    differ = [name for name in ("task", "size", "depth", "width", "seed") if len({fact[name] for fact in facts}) > 1]
+    differ = [name for name in facts[0] if len({fact[name] for fact in facts}) > 1] if facts else []
     if "size" in differ:
         differ = [name for name in differ if name != "width"]  # sizes are widths by name
-    names = [", ".join([title, *(fact[name] for name in differ)]) for title, fact in zip(titles, facts, strict=True)]
+    names = [
+        ", ".join([title, *(fact[name] for name in differ if fact[name])])
+        for title, fact in zip(titles, facts, strict=True)
+    ]
     names = [
         name if names.count(name) == 1 else f"{name}, {cell.address[:4]}"
         for name, cell in zip(names, cells, strict=True)

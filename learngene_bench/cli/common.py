@@ -48,9 +48,12 @@ PresetOption = Annotated[
     str, typer.Option("--preset", "-p", help="Data set, model sizes and recipes: a name or a TOML file.")
 ]
 SeedsOption = Annotated[
-    int,
+    str,
     typer.Option(
-        "--seeds", min=1, help="Number of seeds. Each seed repeats condensation, initialization and fine-tuning."
+        "--seeds",
+        metavar="N|GxT",
+        help="Number of seeds. Each seed repeats condensation, initialization and fine-tuning. Or genes x targets, as "
+        "in 3x4: every gene with every target seed, to tell how much either of them changes.",
     ),
 ]
 RunsOption = Annotated[Path, path_option("--runs", help="Folder of all results: a runs folder or a leaderboard.")]

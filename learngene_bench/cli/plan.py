@@ -23,6 +23,7 @@ from learngene_bench.planning.request import Request, build_request
 from learngene_bench.planning.sweep import SweepPlan, make_sweep, places_of
 from learngene_bench.runs.store import Runs, State
 from learngene_bench.schema.constants import STAGE_KINDS
+from learngene_bench.schema.seeds import parse_seeds
 from learngene_bench.schema.subject import PlannedCell, Subject
 from learngene_bench.util.durations import duration
 from learngene_bench.util.words import counted
@@ -35,7 +36,7 @@ def plan(
     method: common.MethodOption = None,
     grid: common.GridOption = "depth",
     preset: common.PresetOption = "digits",
-    seeds: common.SeedsOption = 1,
+    seeds: common.SeedsOption = "1",
     runs: common.NewRunsOption = None,
     settings: common.SetOption = None,
     plugin: common.PluginOption = None,
@@ -49,9 +50,11 @@ def plan(
     """Print what `run` with the same options would do, without doing it."""
     registry = common.registry_of(plugin)
 
+    wanted = parse_seeds(seeds)
+
     def build(further: Sequence[str]) -> Request:
         every = [*(settings or ()), *further]
-        request = build_request(common.joined(method), grid, preset, seeds, every, registry, quick, equal_budget)
+        request = build_request(common.joined(method), grid, preset, wanted, every, registry, quick, equal_budget)
         return replace(request, device=device_kind_here(request.preset.compute))
 
     runs = common.runs_folder(runs, quick)

@@ -18,6 +18,7 @@ from learngene_bench.planning.planner import make_plan
 from learngene_bench.planning.request import Request, build_request
 from learngene_bench.planning.sweep import make_sweep
 from learngene_bench.runs.store import Runs
+from learngene_bench.schema.seeds import parse_seeds
 from learngene_bench.util.errors import UserError
 
 ExecutorOption = Annotated[
@@ -38,7 +39,7 @@ def run(
     method: common.MethodOption = None,
     grid: common.GridOption = "depth",
     preset: common.PresetOption = "digits",
-    seeds: common.SeedsOption = 1,
+    seeds: common.SeedsOption = "1",
     runs: common.NewRunsOption = None,
     settings: common.SetOption = None,
     plugin: common.PluginOption = None,
@@ -57,9 +58,11 @@ def run(
     chosen = make_executor(executor, options_of(executor, run, given))
     registry = common.registry_of(plugin)
 
+    wanted = parse_seeds(seeds)
+
     def build(further: Sequence[str]) -> Request:
         every = [*(settings or ()), *further]
-        request = build_request(common.joined(method), grid, preset, seeds, every, registry, quick, equal_budget)
+        request = build_request(common.joined(method), grid, preset, wanted, every, registry, quick, equal_budget)
         return replace(request, device=chosen.device_kind(request.preset.compute), processes=chosen.processes)
 
     space = common.sweep_space(sweep, trials, trial_seed, settings, registry)

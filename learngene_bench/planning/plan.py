@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from learngene_bench.config.grid import Grid
 from learngene_bench.config.preset import Preset
 from learngene_bench.schema.constants import StageKind
+from learngene_bench.schema.seeds import CrossedSeeds
 from learngene_bench.schema.stage import AncestorConfig, CellConfig, Config, TeacherConfig, stage_address
 from learngene_bench.schema.subject import MethodVariant, PlannedCell, UnsupportedSubject
 from learngene_bench.schema.sweep import Sweep
@@ -69,6 +70,7 @@ class Plan:
         task_data: settings of the data that cells are fine-tuned on, by address, where these are not the source task's.
         rows: the row and the size of every method of the request on every target, in their order.
         sweep: the sweep that the plan is a part of.
+        crossed: numbers of seeds, where every gene seed meets every target seed.
     """
 
     preset: Preset
@@ -86,6 +88,7 @@ class Plan:
     task_data: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     rows: list[tuple[MethodVariant, str]] = field(default_factory=list)
     sweep: Sweep | None = None
+    crossed: CrossedSeeds | None = None
 
     def sizes(self) -> list[str]:
         """Returns the sizes that the plan has cells of, supported or not."""

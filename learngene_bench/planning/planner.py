@@ -15,6 +15,7 @@ from learngene_bench.planning.scope import Scope, recipe_of_method
 from learngene_bench.planning.stages import StageMaker
 from learngene_bench.planning.targets import Target, model_family
 from learngene_bench.planning.tasks import Task
+from learngene_bench.schema.seeds import CrossedSeeds
 from learngene_bench.schema.subject import MethodVariant, Parameters, PlannedCell, Subject, UnsupportedSubject
 from learngene_bench.util.files import address_of
 
@@ -47,10 +48,17 @@ def make_plan(request: Request) -> Plan:
             if reason is not None:
                 plan.unsupported.append(UnsupportedSubject(**subject, reason=reason))
                 continue
-            addresses = maker.cells(spec, method, target, gene, _label(variant, target, scope))
+            made = maker.cells(spec, method, target, gene, _label(variant, target, scope))
             parameters, epochs = _parameters(method, target, scope), _prepare_epochs(method, target, gene, scope)
-            for seed, address in enumerate(addresses):
-                cell = PlannedCell(**subject, seed=seed, parameters=parameters, prepare_epochs=epochs, address=address)
+            for address, config in made.items():
+                cell = PlannedCell(
+                    **subject,
+                    seed=config.seed,
+                    gene_seed=config.gene_seed,
+                    parameters=parameters,
+                    prepare_epochs=epochs,
+                    address=address,
+                )
                 plan.cells.append(cell)
                 if target.task != scope.source:
                     plan.task_data[address] = target.task.settings
@@ -86,6 +94,7 @@ def _empty_plan(scope: Scope, maker: StageMaker) -> Plan:
         setting_description=describe_setting(scope),
         stages=maker.stages,
         files=maker.files,
+        crossed=scope.request.seeds if isinstance(scope.request.seeds, CrossedSeeds) else None,
     )
     if scope.request.equal_budget:
         plan.equal_budget_of = plan.setting

@@ -15,6 +15,7 @@ from learngene_bench.config.recipe import RECIPES
 from learngene_bench.planning.method_spec import MethodSpec, parse_methods
 from learngene_bench.plugins.registry import Registry
 from learngene_bench.schema.constants import DeviceKind
+from learngene_bench.schema.seeds import Seeds
 from learngene_bench.util.errors import UserError, unknown
 
 
@@ -34,7 +35,7 @@ class Request:
     reference: Preset
     grid: Grid
     methods: Sequence[MethodSpec]
-    seeds: int
+    seeds: Seeds
     equal_budget: bool = False
     device: DeviceKind = "cpu"
     processes: int = 1
@@ -44,7 +45,7 @@ def build_request(
     methods: str | None,
     grid: str,
     preset: str,
-    seeds: int,
+    seeds: Seeds,
     settings: Sequence[str] | None,
     registry: Registry,
     quick: bool,

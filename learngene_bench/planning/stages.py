@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from learngene_bench.config.recipe import Recipe
 from learngene_bench.contracts.family import ModelSpec
-from learngene_bench.contracts.initializer import Ancestor, Distiller, GeneRequest, Initializer
+from learngene_bench.contracts.initializer import Ancestor, Distiller, GeneRequest, Initializer, Pretrained
 from learngene_bench.planning.method_spec import MethodSpec
 from learngene_bench.planning.plan import Stage
 from learngene_bench.planning.recipe_checks import check_pretrained, check_recipe, check_teacher, check_used
@@ -60,8 +61,8 @@ class StageMaker:
 
     def cells(
         self, spec: MethodSpec, method: Initializer, target: Target, gene: GeneRequest | None, label: str
-    ) -> list[str]:
-        """Makes a cell for each seed, with its gene and ancestors; returns their addresses."""
+    ) -> dict[str, CellConfig]:
+        """Makes the cells of all seeds, with their genes and ancestors; returns their configurations by address."""
         source = self.scope.source
         recipes = self._recipes(method, method.trains(), target.base)
         prepared = self._recipes(method, gene.trains, gene.family) if gene else {}
@@ -86,13 +87,37 @@ class StageMaker:
         flops = self._training_flops(target.spec, recipes.values())
         if finetuning:
             flops += _flops(target.spec, finetuning.images_trained_on(target.train_images))
-        addresses = []
-        for seed in range(self.scope.request.seeds):
-            inputs = {"gene": self._gene(spec, gene, seed)} if gene else {}
+        found = {}
+        for gene_seed, seed in self._seeds(method, gene, is_finetuned=finetuning is not None):
+            other = gene_seed if gene_seed != seed else None
+            inputs = {"gene": self._gene(spec, gene, gene_seed)} if gene else {}
             task = None if at_source else target.task_data(seed)
-            seeded = config.model_copy(update={"seed": seed, "task": task})
-            addresses.append(self._add("cell", f"{label} seed {seed}", seeded, inputs, flops))
-        return addresses
+            seeded = config.model_copy(update={"seed": seed, "gene_seed": other, "task": task})
+            of_gene = "" if other is None else f" gene {other}"
+            found[self._add("cell", f"{label}{of_gene} seed {seed}", seeded, inputs, flops)] = seeded
+        return found
+
+    def _seeds(self, method: Initializer, gene: GeneRequest | None, is_finetuned: bool) -> list[tuple[int, int]]:
+        """Lists the seeds of the cells of a target: of the gene, and of the target.
+
+        Seeds that change nothing are the same for both, so that no two cells are copies of each other: without a gene,
+        or with one that no seed decides, only target seeds differ; where the gene is the finished model, only its own.
+        """
+        seeds = self.scope.request.seeds
+        if isinstance(seeds, int):
+            return [(seed, seed) for seed in range(seeds)]
+        if gene is None or not self._depends_on_seed(method, gene):
+            return [(seed, seed) for seed in range(seeds.targets)]
+        if not is_finetuned:
+            return [(seed, seed) for seed in range(seeds.genes)]
+        return list(itertools.product(range(seeds.genes), range(seeds.targets)))
+
+    def _depends_on_seed(self, method: Initializer, gene: GeneRequest) -> bool:
+        """Returns whether genes of two seeds may differ: in `prepare`, or in ancestors that are trained for each."""
+        trained = any(isinstance(ancestor, Pretrained) for ancestor in gene.ancestors.values())
+        if trained and not self.preset.ancestor.is_given:
+            return True
+        return not (method.ignores_seed or _is_file(gene))
 
     def _gene(self, spec: MethodSpec, request: GeneRequest, seed: int) -> str:
         kind = spec.registered.kind
@@ -104,8 +129,7 @@ class StageMaker:
             settings=dict(request.settings),
             recipes=recipes,
             files={role: self.hash_of(path) for role, path in request.files.items()},
-            # A gene that is a file is the same for all seeds.
-            seed=seed if request.trains or request.ancestors or not request.files else None,
+            seed=None if _is_file(request) else seed,
         )
         inputs = {role: self._ancestor(ancestor, seed) for role, ancestor in request.ancestors.items()}
         flops = self._training_flops(request.family, recipes.values())
@@ -178,6 +202,11 @@ class StageMaker:
         stage = Stage(kind, label, config, inputs, flops)
         self.stages.setdefault(stage.address, stage)
         return stage.address
+
+
+def _is_file(gene: GeneRequest) -> bool:
+    """Returns whether a gene is read from files alone: the same for all seeds."""
+    return bool(gene.files) and not gene.trains and not gene.ancestors
 
 
 def _flops(spec: ModelSpec, images: int) -> float:

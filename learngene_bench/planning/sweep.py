@@ -80,6 +80,11 @@ def make_sweep(build: BuildRequest, space: SweepSpace) -> SweepPlan:
     """
     request = build(())
     default = make_plan(request)
+    if default.crossed:
+        raise UserError(
+            f"--sweep selects by runs that are independent: --seeds {default.crossed.independent}, not "
+            f"--seeds {default.crossed.text}"
+        )
     if request.preset.evaluation_split == "validation":
         raise UserError("--sweep selects on validation images and measures on test images: leave out evaluation_split")
     for spec in request.methods:

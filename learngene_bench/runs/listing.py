@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-from learngene_bench.runs.lookup import WORD_OPTIONS, NamedStage, find, find_one
+from learngene_bench.runs.lookup import NamedStage, find, find_one
 from learngene_bench.runs.store import Runs, StageFolder, State
 from learngene_bench.schema.base import read
 from learngene_bench.schema.manifest import Manifest, nothing_in, unless_quick
@@ -116,9 +116,11 @@ def _named_cell(address: str, label: str, cell: CellFacts, trial: Mapping[str, s
     }
     pairs = [part.split("=", 1) for part in cell.variant.split(", ") if "=" in part]
     options = {name if "." in name else f"{cell.method}.{name}": value for name, value in pairs}
-    usual = {"share": 100, "horizon": 1}
-    options |= {name: f"{getattr(cell, name):g}" for name in WORD_OPTIONS if getattr(cell, name) != usual[name]}
-    return NamedStage(address, label, fields, {**options, **(trial or {})})
+    usual = {"share": "100", "horizon": "1", "gene": str(cell.seed)}
+    found = {"share": f"{cell.share:g}", "horizon": f"{cell.horizon:g}", "gene": str(cell.seeds[0])}
+    options |= {name: value for name, value in found.items() if value != usual[name]}
+    ordinary = {name: value for name, value in found.items() if value == usual[name]}
+    return NamedStage(address, label, fields, {**options, **(trial or {})}, ordinary)
 
 
 def _of_label(label: str) -> dict[str, str]:

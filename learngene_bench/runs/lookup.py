@@ -3,6 +3,7 @@
     method=wave depth=6 seed=0     fields; `task`, `size`, `width` and `kind` likewise, and options of a variant
     wave depth 6 seed 0            the same without `=`; words are values of any field, or words of the label
     wave depth 6 horizon 3         one that is fine-tuned three times as long; `share 10` on a tenth of the images
+    wave depth 6 gene 1 seed 0     one whose gene has another seed than the target (`--seeds 3x4`)
     3f9a                           the beginning of an address, 4 digits or more
 
 The label of a stage names it exactly. Where stages that fit differ in nothing but options, the one without options that
@@ -20,8 +21,9 @@ from learngene_bench.util.errors import UserError, nearest, unknown
 FIELDS = ("kind", "method", "size", "width", "depth", "task", "seed")
 """Fields that tell stages apart, beside the options of variants; in the order that stages are sorted by."""
 
-WORD_OPTIONS = ("share", "horizon")
-"""Options that are written like fields, `horizon 3`: fine-tuning on other images or for longer than usual."""
+WORD_OPTIONS = ("share", "horizon", "gene")
+"""Options that are written like fields, `horizon 3`: fine-tuning on other images or for longer than usual, a gene of
+another seed than the target's."""
 
 MOST_LISTED = 6
 """Stages that an error lists."""
@@ -34,12 +36,14 @@ class NamedStage:
     Attributes:
         fields: values by the names in `FIELDS`; a gene has no depth and no task.
         options: options of a variant, by name.
+        usual: values of options that it has like most stages: they may be asked for, and need not be.
     """
 
     address: str
     label: str
     fields: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, str] = field(default_factory=dict)
+    usual: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def order(self) -> tuple[tuple[int, float, str], ...]:
@@ -101,7 +105,7 @@ class _Term:
             values = {*stage.fields.values(), *_words(stage.label)}
             return any(_equal(value, self.value) for value in values)
         values = {stage.fields[self.name]} if self.name in stage.fields else set()
-        values |= {value for option, value in stage.options.items() if self.names(option)}
+        values |= {value for option, value in (*stage.options.items(), *stage.usual.items()) if self.names(option)}
         return any(_equal(value, self.value) for value in values)
 
     def names(self, option: str) -> bool:
@@ -113,16 +117,19 @@ class _Term:
 
 
 def _terms(query: str) -> Iterator[_Term]:
-    words = iter(_words(query))
-    for word in words:
+    """Reads a query. `gene` is an option before a number, else a kind: the label of a gene begins with `gene of`."""
+    words = _words(query)
+    while words:
+        word = words.pop(0)
         name, equals, value = word.partition("=")
         if equals:
             yield _Term(name, value)
+        elif word == "gene" and not (words and _number(words[0]) is not None):
+            yield _Term("kind", word)
         elif word in (*FIELDS, *WORD_OPTIONS):
-            following = next(words, None)
-            if following is None:
+            if not words:
                 raise UserError(f"{query!r}: {word} has no value (as in {word}=...)")
-            yield _Term(word, following)
+            yield _Term(word, words.pop(0))
         else:
             yield _Term(None, word)
 
@@ -157,7 +164,8 @@ def _nothing(stages: Sequence[NamedStage], query: str, terms: Sequence[_Term], n
         if term.name is None:
             return f"{text}: {unknown('word', term.value, _bare_words(stages))}"
         values = {stage.fields[term.name] for stage in stages if term.name in stage.fields}
-        values |= {value for stage in stages for option, value in stage.options.items() if term.names(option)}
+        options = [option for stage in stages for option in (*stage.options.items(), *stage.usual.items())]
+        values |= {value for option, value in options if term.names(option)}
         if values:
             return f"{text}: {unknown(term.name, term.value, values)}"
         names = {name for stage in stages for name in (*stage.fields, *stage.options)}

@@ -64,6 +64,7 @@ def make_manifest(plan: Plan, command: list[str]) -> Manifest:
         command=tuple(command),
         folder=os.getcwd(),
         sweep=plan.sweep,
+        crossed=plan.crossed,
     )
 
 

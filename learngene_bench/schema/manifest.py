@@ -10,6 +10,7 @@ from pydantic import Field
 from learngene_bench.config.grid import Axis
 from learngene_bench.schema.base import Address, Amount, Document, File, Text, Time
 from learngene_bench.schema.constants import FOLDER_DIGITS, QUICK_RUNS, StageKind
+from learngene_bench.schema.seeds import CrossedSeeds
 from learngene_bench.schema.subject import PlannedCell, Setting, UnsupportedSubject
 from learngene_bench.schema.sweep import Sweep
 from learngene_bench.util.errors import UserError
@@ -51,6 +52,7 @@ class Manifest(File, Setting):
         command: the command, word by word.
         folder: folder that the command was typed in; null where that was left out for publication.
         sweep: the sweep that the plan is a part of; absent for other plans.
+        crossed: numbers of seeds, where every gene seed meets every target seed; absent for other plans.
     """
 
     protocol: int
@@ -66,6 +68,7 @@ class Manifest(File, Setting):
     command: tuple[Text, ...]
     folder: str | None = None
     sweep: Sweep | None = Field(None, exclude_if=lambda sweep: sweep is None)
+    crossed: CrossedSeeds | None = Field(None, exclude_if=lambda seeds: seeds is None)
 
     @property
     def file_name(self) -> str:

@@ -143,7 +143,8 @@ class CellConfig(StageConfig):
         finetuning: how the initialized target is trained; null where the gene is the finished model.
         evaluation_split: images that metrics are measured on.
         task: downstream task that the target is fine-tuned and measured on; null for the source task.
-        seed: seed of all that is drawn.
+        seed: seed of what is drawn for the target and its fine-tuning; also of the gene, unless `gene_seed` is there.
+        gene_seed: seed of the gene and of its ancestors, where that is another one.
     """
 
     method: MethodIdentity
@@ -155,6 +156,7 @@ class CellConfig(StageConfig):
     evaluation_split: Split
     task: TaskData | None = None
     seed: int
+    gene_seed: int | None = Field(None, exclude_if=lambda seed: seed is None)
 
 
 Config: TypeAlias = TeacherConfig | AncestorConfig | GeneConfig | CellConfig

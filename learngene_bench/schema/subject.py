@@ -77,17 +77,24 @@ class Parameters(Document):
 
 
 class CellFacts(Subject):
-    """One measurement: a subject and a seed.
+    """One measurement: a subject and a seed, or two.
 
     Attributes:
-        seed: seed of the gene, the initialization and the fine-tuning.
+        seed: seed of the initialization and the fine-tuning; also of the gene, unless `gene_seed` is there.
+        gene_seed: seed of the gene and of its ancestors, where that is another one.
         parameters: numbers of parameters.
         prepare_epochs: epochs that preparing the gene costs ("Epoch" of the paper); null where nothing is prepared.
     """
 
     seed: int
+    gene_seed: int | None = Field(None, exclude_if=lambda seed: seed is None)
     parameters: Parameters
     prepare_epochs: Amount | None
+
+    @property
+    def seeds(self) -> tuple[int, int]:
+        """Seeds of the gene and of the target."""
+        return self.seed if self.gene_seed is None else self.gene_seed, self.seed
 
 
 class PlannedCell(CellFacts):

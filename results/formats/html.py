@@ -134,6 +134,7 @@ def _configuration(cell: PlannedCell) -> dict[str, Any]:
     named = {"method": cell.method, "options": cell.variant or "defaults", "task": cell.task, "source": cell.source}
     tuned = {"horizon": way("horizon", cell.horizon)} if cell.horizon != 1 else {}
     tuned |= {"share": way("share", cell.share)} if cell.share != 100 else {}
+    tuned |= {"gene_seed": str(cell.gene_seed)} if cell.gene_seed is not None else {}
     parameters = {f"{name} parameters": number for name, number in cell.parameters}
     return {**named, **tuned, "size": cell.size, **cell.target, **parameters}
 

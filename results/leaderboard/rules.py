@@ -16,7 +16,7 @@ from learngene_bench.schema.leaderboard import PublishedStage
 from learngene_bench.schema.metric import CurvePoint, MetricSpec
 from learngene_bench.schema.provenance import Provenance
 from learngene_bench.schema.record import CellRecord
-from learngene_bench.schema.stage import CellConfig, StageConfig
+from learngene_bench.schema.stage import CellConfig, GeneConfig, StageConfig
 from learngene_bench.schema.subject import PlannedCell
 from learngene_bench.util.errors import DamagedFile, UserError
 from learngene_bench.util.files import canonical
@@ -40,6 +40,7 @@ def check(content: Content) -> None:
         try:
             if stage.record is not None and stage.config is not None:
                 _check_inputs(stage, content)
+                _check_gene_seed(stage.config.config, stage, content)
                 _check_provenance(stage.record.provenance, stage.config.config)
                 if isinstance(stage.record, CellRecord):
                     _check_cell(stage.record, stage.config.config, planned[address], address in trials)
@@ -63,6 +64,14 @@ def _check_inputs(stage: PublishedStage, content: Content) -> None:
         )
 
 
+def _check_gene_seed(config: StageConfig, stage: PublishedStage, content: Content) -> None:
+    """Checks that a cell inherits from a gene of the seed that it names."""
+    gene = content.stages[stage.inputs["gene"]].config if "gene" in stage.inputs else None
+    if isinstance(config, CellConfig) and gene and isinstance(gene.config, GeneConfig):
+        named, found = config.seed if config.gene_seed is None else config.gene_seed, gene.config.seed
+        _expect(found in (None, named), f"its gene is of seed {found}, and its configuration says {named}")
+
+
 def _check_provenance(provenance: Provenance, config: StageConfig) -> None:
     _expect(bool(provenance.command), "'provenance.command' is empty")
     for name in ("python", "torch", "learngene-bench"):
@@ -82,6 +91,7 @@ def _check_cell(record: CellRecord, config: StageConfig, planned: PlannedCell, i
         ("method", record.cell.method, config.method.name),
         ("target", record.cell.target, config.target),
         ("seed", record.cell.seed, config.seed),
+        ("gene_seed", record.cell.gene_seed, config.gene_seed),
     ):
         _expect(value == expected, f"'cell.{name}' is {value}, not {expected} as in the configuration")
     for name, count in planned.parameters:

@@ -1,12 +1,16 @@
 """Groups the cells of plans into tables: by row, column and seed.
 
+The cells of a table are repetitions that are independent. Of crossed seeds these are the cells with the same seed for
+gene and target; the others share one of the two, and are kept apart, in `TableCells.crossed`.
+
 Where two plans ask for different cells (another address) at the same place and seed, as after a change of a method,
 the newer plan decides and the older one's cells at that place are left out: a mean never mixes two versions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -51,11 +55,21 @@ class ColumnKey(NamedTuple):
 CellKey = tuple[RowKey, ColumnKey]
 
 
+class SeedPair(NamedTuple):
+    """Seeds that decide a run of a plan with crossed seeds; None for one that decides nothing."""
+
+    gene: int | None
+    target: int | None
+
+
 @dataclass
 class TableCells:
     """The cells of one table, by place and seed.
 
     Attributes:
+        cells: independent repetitions.
+        crossed: all cells of a plan with crossed seeds, of several plans of the largest.
+        planned: all cells that the plans ask for, by address, but for those that are replaced.
         subjects: for each row, what its newest plan says of it.
         methods: order of the methods within their groups.
         references: names of the methods whose final results the others are to reach.
@@ -76,6 +90,8 @@ class TableCells:
     cells: dict[CellKey, dict[int, PlannedCell]] = field(default_factory=dict)
     dashes: dict[CellKey, UnsupportedSubject] = field(default_factory=dict)
     replaced: dict[str, PlannedCell] = field(default_factory=dict)
+    crossed: dict[CellKey, dict[SeedPair, PlannedCell]] = field(default_factory=dict)
+    planned: dict[str, PlannedCell] = field(default_factory=dict)
     best_of: Sweep | None = None
 
     def is_equal_budget_of(self, other: TableCells) -> bool:
@@ -119,29 +135,62 @@ def merged(manifests: Sequence[Manifest]) -> TableCells:
         references=next((manifest.references for manifest in reversed(manifests) if manifest.references), ()),
     )
     closed: set[CellKey] = set()
+    known: dict[CellKey, dict[tuple[int, int], PlannedCell]] = {}
     for manifest in reversed(manifests):
+        genes = {stage.address: stage.inputs.get("gene") for stage in manifest.stages} if manifest.crossed else {}
         for place, cells in _by_place(manifest).items():
-            held = grid.cells.setdefault(place, {})
-            if any(seed in held and held[seed].address != cell.address for seed, cell in cells.items()):
+            held = known.setdefault(place, {})
+            if any(seeds in held and held[seeds].address != cell.address for seeds, cell in cells.items()):
                 closed.add(place)
             if place in closed:
                 kept = {cell.address for cell in held.values()}
                 grid.replaced.update({c.address: c for c in cells.values() if c.address not in kept})
-            else:
-                held.update(cells)
+                continue
+            held.update(cells)
+            grid.cells.setdefault(place, {}).update(_independent(manifest, cells))
+            crossed = _crossed(manifest, cells, genes)
+            if len(crossed) > len(grid.crossed.get(place, {})):
+                grid.crossed[place] = crossed
         for dash in manifest.unsupported:
             grid.subjects.setdefault(row_key(dash), dash)
             grid.dashes.setdefault((row_key(dash), column_key(dash)), dash)
         for cell in manifest.cells:
             grid.subjects.setdefault(row_key(cell), cell)
+    grid.planned = {cell.address: cell for cells in known.values() for cell in cells.values()}
     return grid
 
 
-def _by_place(manifest: Manifest) -> dict[CellKey, dict[int, PlannedCell]]:
-    places: dict[CellKey, dict[int, PlannedCell]] = {}
+_BySeeds = Mapping[tuple[int, int], PlannedCell]
+
+
+def _independent(manifest: Manifest, cells: _BySeeds) -> dict[int, PlannedCell]:
+    """Returns by seed the cells that share neither gene nor target seed with another; as many for every method."""
+    count = manifest.crossed.independent if manifest.crossed else math.inf
+    return {cell.seed: cell for cell in cells.values() if cell.gene_seed is None and cell.seed < count}
+
+
+def _crossed(manifest: Manifest, cells: _BySeeds, genes: Mapping[str, str | None]) -> dict[SeedPair, PlannedCell]:
+    """Returns the cells of a method and target by the seeds that decide something; none where seeds are not crossed.
+
+    Args:
+        genes: address of the gene that each cell needs.
+    """
+    if any(cell.gene_seed is not None for cell in cells.values()):
+        return {SeedPair(*seeds): cell for seeds, cell in cells.items()}
+    if manifest.crossed is None:
+        return {}
+    # The planner leaves out copies: several genes without any crossing belong to models that are not fine-tuned.
+    if len({genes.get(cell.address) for cell in cells.values()}) == len(cells) > 1:
+        return {SeedPair(cell.seed, None): cell for cell in cells.values()}
+    return {SeedPair(None, cell.seed): cell for cell in cells.values()}
+
+
+def _by_place(manifest: Manifest) -> dict[CellKey, dict[tuple[int, int], PlannedCell]]:
+    """Returns the cells of a plan by place, then by the seeds of gene and target."""
+    places: dict[CellKey, dict[tuple[int, int], PlannedCell]] = {}
     for cell in manifest.cells:
-        seeds = places.setdefault((row_key(cell), column_key(cell)), {})
-        known = seeds.setdefault(cell.seed, cell)
+        cells = places.setdefault((row_key(cell), column_key(cell)), {})
+        known = cells.setdefault(cell.seeds, cell)
         if known.address != cell.address:
             raise DamagedFile(
                 f"plans/{manifest.file_name} holds two cells of one measurement ({cell.method}, {cell.size}, "

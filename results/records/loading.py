@@ -157,4 +157,4 @@ def _size(path: Path) -> int | None:
 
 def _identity(cell: CellFacts) -> tuple[object, ...]:
     """Returns what the address decides; presets of the same content may name sizes, titles and variants differently."""
-    return cell.method, cell.target, cell.seed
+    return cell.method, cell.target, cell.seeds

@@ -39,7 +39,7 @@ def table_cells(results: Results) -> list[TableCells]:
 def planned_cells(results: Results) -> dict[str, PlannedCell]:
     """The cells of all tables that some plan asks for, by address: not those that a newer plan replaces."""
     tables = [*_ordinary(results.manifests), *(table for found in sweeps(results.manifests) for table in found.tables)]
-    return {cell.address: cell for table in tables for cells in table.cells.values() for cell in cells.values()}
+    return {address: cell for table in tables for address, cell in table.planned.items()}
 
 
 def _ordinary(manifests: Iterable[Manifest]) -> list[TableCells]:
@@ -108,7 +108,7 @@ def _inferred_manifest(protocol: int, setting: str, records: list[Record]) -> Ma
 def _reading_order(record: Record) -> tuple[object, ...]:
     """An order for people: addresses have none."""
     cell = record.cell
-    return row_key(cell), cell.size, cell.task, cell.target["depth"], cell.seed
+    return row_key(cell), cell.size, cell.task, cell.target["depth"], cell.seeds
 
 
 def _varying_axis(subjects: Iterable[Subject]) -> Axis:

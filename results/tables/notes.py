@@ -45,6 +45,11 @@ def notes(table: MetricTable) -> Iterator[str]:
     states = {entry.state for row in table.rows for entry in row.entries}
     incomplete = any(mean.value is None and mean.expected for row in table.rows for mean in chain(*row.means.values()))
     yield _seeds(table)
+    if table.source.crossed:
+        yield (
+            "Seeds of genes and of targets are crossed. This table has the runs with the same seed for both, which are "
+            "independent of each other."
+        )
     for how, tasks in table.measured_how.items():
         yield f"Evaluation of {' and '.join(tasks)}: {how}."
     yield from (f"{doubt}." for doubt in table.doubts)

@@ -31,7 +31,7 @@ def columns(results: Results) -> list[str]:
     size of the gene's file, 0 for a method without one, empty where neither the file nor a record tells it.
     cost_PHASE_parameters is how many numbers a phase trained, empty where the record does not tell it. horizon and
     share stand there if any cell has another one than 1 or 100; a model that is not fine-tuned has a row at every
-    horizon.
+    horizon. gene_seed stands there if any cell has a gene of another seed than its own; it is empty for the others.
     """
     planned = [cell for manifest in results.manifests for cell in manifest.cells]
     return [
@@ -44,7 +44,7 @@ def columns(results: Results) -> list[str]:
         *(f"cost_{PHASES[0]}_{name}" for name in _SPENT),
         *("stored_bytes", "gene", "initial_weights_sha256", "model_sha256"),
         *(f"cost_{phase}_parameters" for phase in PHASES),
-        *(name for name in WAYS if len({getattr(cell, name) for cell in planned}) > 1),
+        *(name for name in (*WAYS, "gene_seed") if len({getattr(cell, name) for cell in planned}) > 1),
     ]
 
 
@@ -70,8 +70,9 @@ def _grid_rows(grid: TableCells, results: Results) -> Iterator[tuple[object, dic
     names = ("protocol", "setting", "setting_description", "preset")
     table: dict[str, Any] = {name: getattr(grid, name) for name in names}
     table["equal_budget"] = grid.equal_budget and grid.equal_budget.text
-    for cells in grid.cells.values():
-        for _, cell in sorted(cells.items()):
+    for place, cells in grid.cells.items():
+        every = {cell.seeds: cell for cell in (*cells.values(), *grid.crossed.get(place, {}).values())}
+        for _, cell in sorted(every.items()):
             outcome = _outcome(results.outcome(cell), results)
             yield (grid.setting, cell.address, cell.horizon), {**table, **_subject(cell), **_cell(cell), **outcome}
     for place, dash in grid.dashes.items():
@@ -89,7 +90,10 @@ def _subject(subject: Subject) -> dict[str, Any]:
 
 def _cell(cell: PlannedCell) -> dict[str, Any]:
     counts = {"stored_parameters": cell.parameters.stored, "model_parameters": cell.parameters.model}
-    return {**{name: getattr(cell, name) for name in ("source", "seed", "prepare_epochs", "address")}, **counts}
+    return {
+        **{name: getattr(cell, name) for name in ("source", "seed", "gene_seed", "prepare_epochs", "address")},
+        **counts,
+    }
 
 
 def _outcome(outcome: Record | Failure | None, results: Results) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -117,3 +118,23 @@ def test_cells_of_two_settings_are_told_apart_by_their_address() -> None:
     with pytest.raises(UserError, match="fits 2 cells, which differ in their settings: give the beginning of an addr"):
         find_one([one, other], "wave depth 4 seed 0", "cell")
     assert find_one([one, other], "ffff") == other
+
+
+def test_the_seed_of_a_gene_is_named_like_a_field() -> None:
+    def of(gene: int, seed: int) -> NamedStage:
+        plain = cell("wave", 6, seed)
+        if gene == seed:
+            return replace(plain, usual={"gene": str(gene)})
+        label = plain.label.replace(" seed", f" gene {gene} seed")
+        return replace(plain, label=label, address=f"{gene}{plain.address[1:]}", options={"gene": str(gene)})
+
+    gene = NamedStage("ab" * 32, "gene of wave, width 48, seed 0", {"kind": "gene", "seed": "0", "width": "48"})
+    crossed = [of(gene, seed) for gene, seed in itertools.product(range(2), range(3))]
+    stages = [gene, *crossed]
+    assert find_one(stages, "wave depth 6 gene 1 seed 0") == of(1, 0)
+    assert find_one(stages, "method=wave depth=6 gene=0 seed=2") == of(0, 2)
+    assert find_one(stages, "wave depth 6 seed 0") == find_one(stages, "wave depth 6 gene 0 seed 0") == of(0, 0)
+    assert [stage.fields["seed"] for stage in find(stages, "wave gene 1")] == ["0", "1", "2"]
+    assert find_one(stages, "gene of wave") == find_one(stages, "wave gene") == gene
+    with pytest.raises(UserError, match=r"unknown gene '7': .*\(valid: 0, 1\)"):
+        find(stages, "wave gene 7 seed 0")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from itertools import product
 from typing import TYPE_CHECKING, Literal
 
@@ -11,9 +10,9 @@ from pydantic import Field
 from learngene_bench.config.section import Section
 from learngene_bench.contracts.family import ModelSpec
 from learngene_bench.contracts.initializer import Initializer
+from learngene_bench.expansion.cosine import cosine_transform
 from learngene_bench.models.layers import attention_mismatch, self_attentions
 from learngene_bench.models.weights import set_rows, write_weights
-from learngene_bench.util.lazy import torch
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -56,12 +55,3 @@ class Dct(Initializer[DctOptions]):
                     transform = cosine_transform(attention.width)
                     set_rows(weights, stage.parameter(layer, rows.component), rows, transform, current)
         write_weights(model, weights)
-
-
-def cosine_transform(size: int) -> Tensor:
-    """The orthonormal DCT-II: (size, size), a basis vector in each row."""
-    places = torch.arange(size, dtype=torch.float64)
-    angles = torch.outer(places, 2 * places + 1) * math.pi / (2 * size)
-    transform = angles.cos() * math.sqrt(2 / size)
-    transform[0] = math.sqrt(1 / size)
-    return transform.float()

@@ -9,9 +9,7 @@ from pydantic import Field
 from learngene_bench.config.section import Section
 from learngene_bench.contracts.family import ModelSpec
 from learngene_bench.contracts.initializer import Initializer
-from learngene_bench.models.layers import stacked_matrices
-from learngene_bench.models.weights import write_weights
-from learngene_bench.util.lazy import torch
+from learngene_bench.models.weights import orthogonal_matrices, write_weights
 
 if TYPE_CHECKING:
     from torch import nn
@@ -41,14 +39,7 @@ class Orthogonal(Initializer[OrthogonalOptions]):
     Options = OrthogonalOptions
 
     def initialize(self, model: nn.Module, target: ModelSpec, gene: Gene | None, context: Context) -> None:
-        generator, shapes = context.generator("orthogonal"), target.parameter_shapes()
-        kept = () if context.same_task else target.head_shapes()
-        weights = {}
-        for name, shape in shapes.items():
-            is_depthwise = len(shape) == 4 and shape[1] == 1 and target.is_in_block(name)
-            is_matrix = name.endswith("weight") and len(shape) in (2, 4)
-            if is_matrix and not is_depthwise and name not in kept:
-                matrices = torch.empty(shape).flatten(1).chunk(stacked_matrices(name, shapes))
-                drawn = [torch.nn.init.orthogonal_(each, self.options.gain, generator) for each in matrices]
-                weights[name] = torch.cat(drawn).view(shape)
-        write_weights(model, weights)
+        drawn = orthogonal_matrices(
+            target, context.generator("orthogonal"), gain=self.options.gain, head=context.same_task
+        )
+        write_weights(model, drawn)

@@ -44,6 +44,8 @@ INPUTS = {
     "mlp.fc2": "hidden",
 }
 """The axis that each matrix of a block reads."""
+HEADS = ("query", "key", "value")
+"""Axes of the channels of all heads, one head after another."""
 
 
 class AxisMap(Protocol):
@@ -54,12 +56,12 @@ class AxisMap(Protocol):
 
 @dataclass(frozen=True)
 class Mixture:
-    """Layers that are mixtures of others: `weights` is A, (L, L0). For axis 0."""
+    """Positions that are mixtures of others: `weights`, (n, n0). For axis 0, layers, they are A, (L, L0)."""
 
     weights: Tensor
 
     def __call__(self, tensor: Tensor, axis: int) -> Tensor:
-        return torch.einsum("lm,m...->l...", self.weights, tensor)
+        return torch.einsum("lm,m...->l...", self.weights, tensor.movedim(axis, 0)).movedim(0, axis)
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,17 @@ def parts_of(component: str) -> list[str]:
     return [component.replace("qkv", part) for part in "qkv"] if "qkv" in component else [component]
 
 
+def shapes_of_parts(spec: ViTSpec, sizes: Mapping[str, int]) -> dict[str, tuple[int, ...]]:
+    """Shapes of what `apart` makes of a model's blocks, where its axes have these sizes, also that of `layers`."""
+    shapes = {}
+    for component, shape in spec.block_shapes().items():
+        for part in parts_of(component):
+            module, _, kind = part.rpartition(".")
+            sides = [OUTPUTS, INPUTS] if kind == "weight" else [OUTPUTS]
+            shapes[part] = (sizes["layers"], *([sizes[side[module]] for side in sides if module in side] or shape))
+    return shapes
+
+
 def apart(blocks: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Splits components (layers, ...) by timm's names into modules, query, key and value each for itself."""
     split: dict[str, Tensor] = {}
@@ -183,7 +196,7 @@ def copied_units(source: ViTSpec, target: ViTSpec, generator: Generator | None =
     channels = (heads[:, None] * dimension + torch.arange(dimension)).flatten()
     return {
         "residual": choose(source.width, target.width),
-        **dict.fromkeys(("query", "key", "value"), channels),
+        **dict.fromkeys(HEADS, channels),
         "hidden": choose(source.hidden, target.hidden),
     }
 
@@ -202,6 +215,12 @@ def growth_by_copies(copied: Mapping[str, Tensor], layers: Tensor) -> Growth:
         outputs={axis: Copies(index) for axis, index in copied.items()},
         inputs={axis: Copies(index, divided=True) for axis, index in copied.items()},
     )
+
+
+def growth_by_matrices(names: Iterable[str], outputs: Mapping[str, Tensor], inputs: Mapping[str, Tensor]) -> Growth:
+    """Makes the growth of matrices (n, n0) by axis; in `outputs`, that of `layers` mixes the layers of these parts."""
+    maps = [{axis: Mixture(matrix) for axis, matrix in side.items()} for side in (outputs, inputs)]
+    return Growth(dict.fromkeys(names, Mixture(outputs["layers"])), *maps)
 
 
 def parts_of_model(tensors: Mapping[str, Tensor], spec: ViTSpec) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

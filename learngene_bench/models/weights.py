@@ -107,6 +107,26 @@ def xavier(shape: tuple[int, ...], generator: Generator, parts: float = 1) -> Te
     return torch.empty(shape).uniform_(-bound, bound, generator=generator)
 
 
+def orthogonal_matrices(
+    spec: ModelSpec, generator: Generator, *, gain: float = 1.0, head: bool = True
+) -> dict[str, Tensor]:
+    """Draws every matrix of a model semi-orthogonal, depthwise convolutions apart; convolutions are matrices too.
+
+    Args:
+        gain: singular value of each.
+        head: False leaves the head out.
+    """
+    shapes, drawn = spec.parameter_shapes(), {}
+    for name, shape in shapes.items():
+        is_depthwise = len(shape) == 4 and shape[1] == 1 and spec.is_in_block(name)
+        is_matrix = name.endswith("weight") and len(shape) in (2, 4)
+        if is_matrix and not is_depthwise and (head or name not in spec.head_shapes()):
+            matrices = torch.empty(shape).flatten(1).chunk(stacked_matrices(name, shapes))
+            parts = [torch.nn.init.orthogonal_(each, gain, generator) for each in matrices]
+            drawn[name] = torch.cat(parts).view(shape)
+    return drawn
+
+
 def write_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """Copies tensors into the parameters of these names.
 

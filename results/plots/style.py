@@ -31,7 +31,7 @@ _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
 _SHAPES = 2 * len(_MARKERS)
 """Number of markers, each filled and hollow."""
 _SALT = 1057
-"""Number by which all methods of the suite differ in colour or marker, and at most four have one colour.
+"""Number by which all methods of the suite differ in colour or marker, and at most six have one colour.
 
 A method that is added may need another number, found by trying (`tests/results/test_looks.py`); figures then change.
 """

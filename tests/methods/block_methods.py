@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from learngene_bench.config.preset import BaseInitialization, Compute
 from learngene_bench.contracts.gene import Gene
+from learngene_bench.contracts.initializer import Initializer
 from learngene_bench.expansion.block_genes import BlockInitializer
 from learngene_bench.models.convnext import ConvNeXtSpec
 from learngene_bench.models.hierarchical import HierarchicalSpec
@@ -44,7 +45,7 @@ def random_weights(spec: ViTSpec, generator: torch.Generator) -> dict[str, Tenso
     return {name: torch.randn(shape, generator=generator) * 0.5 for name, shape in spec.parameter_shapes().items()}
 
 
-def initialized(method: BlockInitializer[Any], target: ViTSpec, gene: Gene, same_task: bool = True) -> nn.Module:
+def initialized(method: Initializer[Any, Any], target: ViTSpec, gene: Gene, same_task: bool = True) -> nn.Module:
     where = context(target, same_task)
     model = build_model(target)
     write_weights(model, where.base_weights(target))

@@ -45,6 +45,18 @@ def test_an_ablation_has_rows_of_its_own(grid: str) -> None:
     assert not plan.unsupported
 
 
+def test_baselines_are_starts_without_any_input_and_cells_of_the_grid_of_depths() -> None:
+    plan, depth = plan_of("baselines", None), plan_of("depth", "he,timm,jax,mimetic,depth-scaled")
+    assert [row.title for row in plan.methods] == [
+        *("He-Init", "timm default", "timm jax", "Mimetic"),
+        *("Zero residual", "Fix-init", "GPT-2 scale", "T-Fixup scale", "ZerO"),
+    ]
+    assert not plan.unsupported
+    assert not inputs(plan)
+    assert plan.setting == depth.setting
+    assert {cell.address for cell in plan.cells if not cell.variant} < {cell.address for cell in depth.cells}
+
+
 def test_widths_are_those_of_the_paper() -> None:
     plan = plan_of("width", "he,wave", preset="imagenet")
     assert {cell.size for cell in plan.cells} == {"s"}

@@ -24,8 +24,9 @@ def cosine_transform(size: int) -> Tensor:
 
 def inverse_transform(frequencies: int, size: int) -> Tensor:
     """The inverse, (size, frequencies), to an axis of any size; 0 for frequencies that such an axis does not have."""
-    rows = cosine_transform(size)[:frequencies].mT.contiguous()
-    return torch.nn.functional.pad(rows, (0, frequencies - rows.shape[1]))
+    inverse = torch.zeros(size, frequencies)
+    inverse[:, :size] = cosine_transform(size)[:frequencies].mT
+    return inverse
 
 
 def low_frequencies(spec: ViTSpec, ratio: float = 1.0) -> dict[str, int]:

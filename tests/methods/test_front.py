@@ -54,7 +54,7 @@ def resized(values: Values, axes: dict[int, tuple[int, int]], kept: dict[int, in
 
 
 @pytest.mark.parametrize(("depth", "width"), [(4, 12), (7, 20), (2, 8), (5, 4)])
-@pytest.mark.parametrize("ratio", [0.5, 1.0])
+@pytest.mark.parametrize("ratio", [0.25, 0.5, 1.0])
 def test_every_tensor_is_its_definition(depth: int, width: int, ratio: float) -> None:
     target = SOURCE.with_width(width).with_depth(depth)
     gene, source = made(ratio=ratio)

@@ -23,6 +23,7 @@ from learngene_bench.api.match_gene import (
     pretrained_roles,
     training_free_option,
 )
+from learngene_bench.api.rates import groups_around_core, groups_by_name
 from learngene_bench.api.report import InitializationReport
 from learngene_bench.api.training_data import DataLike, TrainingData, load_training_data
 from learngene_bench.config.loader import load_preset
@@ -170,7 +171,8 @@ class _Initialization:
         linked = {name for part in report.written if part in core.links for name in core.links[part].names}
         written = tuple(name for name in current if name in linked or name in changes)
         unchanged = tuple(name for name in current if name not in written)
-        return replace(report, written=written, unchanged=unchanged, kept=core.kept)
+        groups = groups_around_core(core, report.parameter_groups)
+        return replace(report, written=written, unchanged=unchanged, kept=core.kept, parameter_groups=groups)
 
     def run_on(self, model: nn.Module, target: ModelSpec, gene: Gene | None) -> InitializationReport:
         """Initializes a model of a family that the method is made for."""
@@ -186,9 +188,11 @@ class _Initialization:
             check_used(self.method, self.recipes(request.trains, request.family.width), target, base)
             gene, prepared = self.prepare(request)
         context = self.context("target", target, trains, base.width, family)
+        context.size_base = base
         written, unchanged = self.write(model, target, gene, context)
         kept = _missing(unchanged, target, gene.family) if gene else {}
-        return InitializationReport(self.name, self.seed, written, unchanged, prepared, context.cost, gene, kept)
+        rates = groups_by_name(self.method, target, base, self.recipes(["finetuning"], base.width)["finetuning"])
+        return InitializationReport(self.name, self.seed, written, unchanged, prepared, context.cost, gene, kept, rates)
 
     def base_and_request(self, target: ModelSpec, gene: Gene | None) -> tuple[ModelSpec, GeneRequest | None]:
         """Returns the base model, and the request for the gene if it is to be made.

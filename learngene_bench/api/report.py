@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from learngene_bench.contracts.gene import Gene
 from learngene_bench.schema.cost import Cost
+from learngene_bench.schema.parameter_group import ParameterGroup
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,8 @@ class InitializationReport:
         prepare: cost of making the gene, if it was made here; ancestors are not counted.
         initialize: cost of initializing the model.
         gene: the inherited gene; `report.gene.save(path)` keeps it for other models.
+        parameter_groups: names of the parameters that the method trains at other rates than the rest, each with its
+            group, whose `learning_rate` and `weight_decay` are factors. The user's optimizer has to have them.
     """
 
     method: str
@@ -31,6 +34,7 @@ class InitializationReport:
     initialize: Cost
     gene: Gene | None
     kept: Mapping[str, str] = field(default_factory=dict)
+    parameter_groups: Mapping[str, ParameterGroup] = field(default_factory=dict)
 
     def __str__(self) -> str:
         names = self.unchanged
@@ -43,9 +47,9 @@ class InitializationReport:
         count = len(self.written) + len(self.unchanged)
         reasons = dict.fromkeys(self.kept.values())
         kept = [f"kept {_some([n for n, why in self.kept.items() if why == reason])}: {reason}" for reason in reasons]
-        return "; ".join(
-            [f"{self.method}, seed {self.seed}: wrote {len(self.written)} of {count} tensors{unchanged}", *kept, *spent]
-        )
+        rates = [f"train {len(self.parameter_groups)} tensors at its own rates"] if self.parameter_groups else []
+        wrote = f"{self.method}, seed {self.seed}: wrote {len(self.written)} of {count} tensors{unchanged}"
+        return "; ".join([wrote, *kept, *rates, *spent])
 
 
 def _some(names: Sequence[str]) -> str:

@@ -124,12 +124,14 @@ class TinyBenchmark:
         recipes: Mapping[str, Recipe],
         seed: int,
         ancestors: Mapping[str, Ancestor] | None = None,
+        size_base: ModelSpec | None = None,
     ) -> MeteredContext:
         """Makes what a method that declares these recipes is given.
 
         Args:
             role, spec: the target, or the model by which a gene is made.
             ancestors: those of a gene request, for `prepare`.
+            size_base: the base that a target belongs to, for `initialize`.
         """
         cpu = torch.device("cpu")
         networks = {role: self.ancestor(wanted, seed) for role, wanted in (ancestors or {}).items()}
@@ -143,6 +145,7 @@ class TinyBenchmark:
             recipes=recipes,
             ancestors={role: network for role, (network, _) in networks.items()},
             ancestor_flops={role: flops for role, (_, flops) in networks.items()},
+            size_base=size_base,
             source=source_data(self.splits, self.facts.classes, recipes, cpu),
         )
 

@@ -30,7 +30,7 @@ from learngene_bench.conformance.observations import Declared, Observations, Rec
 from learngene_bench.conformance.same_training import Experiment
 from learngene_bench.contracts.family import count
 from learngene_bench.contracts.gene import Gene
-from learngene_bench.contracts.initializer import GeneRequest, Initializer
+from learngene_bench.contracts.initializer import GeneRequest, Initializer, parameter_groups_of
 from learngene_bench.plugins.registry import Registered
 from learngene_bench.util.entry_points import describe_error
 
@@ -158,6 +158,9 @@ class _Probe:
                 declared.request = method.gene_request(target.spec, target.base)
                 if declared.request:
                     request_key(declared.request, 0)
+                question = "parameter_groups()"
+                recipe = self.benchmark.preset.recipe_of("finetuning", target.base.width)
+                parameter_groups_of(method, target.spec, target.base, recipe)
                 question = "stored_shapes()"
                 declared.stored = count(dict(method.stored_shapes(target.spec, target.base)))
         except Exception as error:
@@ -198,7 +201,9 @@ class _Probe:
         recipes = self.recipes(trains, target.base.width)
         trace = CallTrace("initialize()", "trains()", trains, self.benchmark.steps(recipes))
         trial.initialized = trace
-        context = TracedContext.of(self.benchmark.context("target", target.spec, recipes, trial.seed), trace)
+        context = TracedContext.of(
+            self.benchmark.context("target", target.spec, recipes, trial.seed, size_base=target.base), trace
+        )
         model = self.benchmark.model(target, trial.seed)
         parameters = dict(model.named_parameters())
         trial.before = _copied(parameters)

@@ -130,7 +130,9 @@ class Experiment:
         """
         gene, starts = self.gene(request, seed)
         recipes = self.recipes(trains, target.base.width)
-        context = SameTraining.of(self.benchmark.context("target", target.spec, recipes, seed), starts)
+        context = SameTraining.of(
+            self.benchmark.context("target", target.spec, recipes, seed, size_base=target.base), starts
+        )
         model = self.benchmark.model(target, seed)
         with self.isolated(context):
             self.registered.create(self.options).initialize(model, target.spec, gene, context)

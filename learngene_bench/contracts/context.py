@@ -47,6 +47,7 @@ class Context(ABC):
         ancestors: trained models, by the role the method gave them in its request; evaluation mode, on the CPU.
         ancestor_flops: operations of each ancestor's forward pass, per image.
         same_task: True if the target will be fine-tuned on the source task, so that the head can be inherited.
+        size_base: the base that the target belongs to, as `Initializer.supports` is given it; None in `prepare`.
     """
 
     seed: int
@@ -56,6 +57,7 @@ class Context(ABC):
     ancestors: Mapping[str, nn.Module]
     ancestor_flops: Mapping[str, float]
     same_task: bool
+    size_base: ModelSpec | None
 
     @abstractmethod
     def generator(self, purpose: str) -> torch.Generator:

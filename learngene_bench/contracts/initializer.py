@@ -12,17 +12,20 @@ The module of an initializer is imported without torch by `lgbench list` and `lg
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self
 
 from typing_extensions import TypeVar  # for its default, which typing's has from Python 3.13 on
 
+from learngene_bench.config.recipe import Recipe
 from learngene_bench.config.section import Section
 from learngene_bench.contracts.family import ModelSpec
 from learngene_bench.schema.constants import Group
+from learngene_bench.schema.parameter_group import ParameterGroup
 from learngene_bench.util.entry_points import Plugins
+from learngene_bench.util.errors import UserError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -135,6 +138,17 @@ class Initializer(ABC, Generic[OptionsType, SpecType]):
         """
         return ("meta_batch_size",)
 
+    def parameter_groups(self, target: SpecType, base: SpecType, recipe: Recipe) -> Sequence[ParameterGroup]:
+        """Says which parameters of the target are fine-tuned at other rates than the recipe's; by default none.
+
+        For a method whose definition has a rule for learning rates. Of several groups that a parameter belongs to, the
+        first counts. They are part of a cell's address.
+
+        Args:
+            recipe: how the target is fine-tuned.
+        """
+        return ()
+
     def supports(self, target: SpecType, base: SpecType) -> str | None:
         """The reason why this target cannot be initialized, or None if it can; becomes a dash with a footnote.
 
@@ -196,6 +210,21 @@ class Initializer(ABC, Generic[OptionsType, SpecType]):
 
 INITIALIZERS: Plugins[Initializer[Any, Any]] = Plugins("learngene_bench.initializers", "method", Initializer)
 """All installed methods by name; `plugins.registry.Registry` adds those of plugin files."""
+
+
+def parameter_groups_of(
+    method: Initializer[Any, Any], target: ModelSpec, base: ModelSpec, recipe: Recipe
+) -> tuple[ParameterGroup, ...]:
+    """Asks a method for its parameter groups.
+
+    Raises:
+        UserError: one of them has no parameter of the target.
+    """
+    groups = tuple(method.parameter_groups(target, base, recipe))
+    for group in groups:
+        if not any(group.has(name) for name in target.parameter_shapes()):
+            raise UserError(f"{method.name}: parameter_groups() names {group.parameters}, which {target} has not")
+    return groups
 
 
 def wrong_family(method: Initializer[Any, Any], target: ModelSpec) -> str | None:

@@ -28,6 +28,7 @@ from learngene_bench.schema.stage import CellConfig
 from learngene_bench.training.evaluation import evaluate
 from learngene_bench.training.inputs import new_model, plain_images, training_images
 from learngene_bench.training.loop import train
+from learngene_bench.training.optimizer import grouped
 from learngene_bench.training.run import TrainingRun
 from learngene_bench.util.errors import MethodFailure
 from learngene_bench.util.files import file_hash, write_json
@@ -97,6 +98,7 @@ class CellStage(StageComputation[CellRecord]):
             measure_start=True,
             checkpoint=self.folder.checkpoints / "finetuning.pt",
             forward_flops=self.target.forward_flops(),
+            parameter_groups=grouped(model, self.config.parameter_groups),
             progress=self.progress,
         )
         images = training_images(splits, recipe, self.device, self.num_workers, kind)
@@ -153,7 +155,9 @@ class CellStage(StageComputation[CellRecord]):
         drop_path = self.config.finetuning.drop_path if self.config.finetuning else 0.0
         model = new_model(self.target, self.config.base, self.seed, drop_path)
         base = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
-        context = self.make_context("target", self.target, self.config.recipes)
+        context = self.make_context(
+            "target", self.target, self.config.recipes, size_base=spec_from_dict(self.config.size_base)
+        )
         with seeded_globally(context):
             method.initialize(model, self.target, gene, context)
         for name, parameter in model.named_parameters():

@@ -151,6 +151,7 @@ class StageComputation(ABC, Generic[RecordT]):
         recipes: Mapping[str, Recipe],
         ancestors: Mapping[str, nn.Module] | None = None,
         flops: Mapping[str, float] | None = None,
+        size_base: ModelSpec | None = None,
     ) -> MeteredContext:
         """Makes what a method may use.
 
@@ -159,6 +160,7 @@ class StageComputation(ABC, Generic[RecordT]):
             recipes: recipes that it said it trains by, by name.
             ancestors: trained models, by role.
             flops: floating-point operations of one image's forward pass, by the same roles.
+            size_base: the base that a target belongs to.
         """
         facts, splits = self.source
         kind = task_kind(facts.kind)
@@ -173,6 +175,7 @@ class StageComputation(ABC, Generic[RecordT]):
             ancestors=ancestors or {},
             ancestor_flops=flops or {},
             same_task=self.task is None,
+            size_base=size_base,
             source=source_data(splits, kind.outputs(facts), recipes, self.device, self.num_workers, kind=kind),
             checkpoints=self.folder.checkpoints if self.writes else None,
             progress=self.progress,

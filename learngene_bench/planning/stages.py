@@ -9,7 +9,14 @@ from typing import Any
 
 from learngene_bench.config.recipe import Recipe
 from learngene_bench.contracts.family import ModelSpec
-from learngene_bench.contracts.initializer import Ancestor, Distiller, GeneRequest, Initializer, Pretrained
+from learngene_bench.contracts.initializer import (
+    Ancestor,
+    Distiller,
+    GeneRequest,
+    Initializer,
+    Pretrained,
+    parameter_groups_of,
+)
 from learngene_bench.planning.method_spec import MethodSpec
 from learngene_bench.planning.plan import Stage
 from learngene_bench.planning.recipe_checks import check_pretrained, check_recipe, check_teacher, check_used
@@ -73,6 +80,7 @@ class StageMaker:
             finetuning = self.scope.finetuning(target, recipes.values())
             where = "finetuning" if at_source else f"of task {target.task.name!r}"
             check_recipe(finetuning, where, target.task, target.spec)
+        groups = parameter_groups_of(method, target.spec, target.base, finetuning) if finetuning else ()
         config = CellConfig(
             **self.common,
             method=_identity(spec.registered),
@@ -81,6 +89,7 @@ class StageMaker:
             size_base=target.base.as_dict(),
             recipes=recipes,
             finetuning=finetuning,
+            parameter_groups=groups,
             evaluation_split=self.preset.evaluation_split,
             seed=0,
         )

@@ -13,6 +13,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from learngene_bench.config.preset import BaseInitialization, Compute, Precision, Split, Teacher
 from learngene_bench.config.recipe import Recipe
+from learngene_bench.config.section import later
 from learngene_bench.schema.base import (
     Address,
     DataIdentity,
@@ -23,6 +24,7 @@ from learngene_bench.schema.base import (
     Text,
 )
 from learngene_bench.schema.constants import DeviceKind, StageKind
+from learngene_bench.schema.parameter_group import ParameterGroup
 from learngene_bench.schema.provenance import SourceCode, TaskData
 from learngene_bench.schema.subject import CellDescription
 from learngene_bench.util.files import address_of
@@ -141,6 +143,7 @@ class CellConfig(StageConfig):
         size_base: the model of full depth of the target's size, on the source task.
         recipes: recipes that `initialize` trains by, by name.
         finetuning: how the initialized target is trained; null where the gene is the finished model.
+        parameter_groups: parameters that it is trained at other rates, as the method says; absent for none.
         evaluation_split: images that metrics are measured on.
         task: downstream task that the target is fine-tuned and measured on; null for the source task.
         seed: seed of what is drawn for the target and its fine-tuning; also of the gene, unless `gene_seed` is there.
@@ -153,6 +156,7 @@ class CellConfig(StageConfig):
     size_base: ModelDescription
     recipes: dict[str, Recipe]
     finetuning: Recipe | None
+    parameter_groups: tuple[ParameterGroup, ...] = later((), protocol=3)
     evaluation_split: Split
     task: TaskData | None = None
     seed: int

@@ -67,6 +67,7 @@ class MeteredContext(Context):
     ancestors: Mapping[str, nn.Module] = field(default_factory=dict)
     ancestor_flops: Mapping[str, float] = field(default_factory=dict)
     same_task: bool = True
+    size_base: ModelSpec | None = None
     source: SourceData | None = None
     checkpoints: Path | None = None
     progress: Callable[[Progress], None] | None = None

@@ -78,7 +78,7 @@ class _TrainingLoop:
         compiled = run.compute.compile and self.custom_objective is None
         self.compiled: nn.Module = torch.compile(parallel) if compiled else parallel  # type: ignore[assignment]
         self.trainable = [p for p in network.parameters() if p.requires_grad]
-        self.optimizer = optimizer_of(network, recipe)
+        self.optimizer = optimizer_of(network, recipe, run.parameter_groups)
         self.learning_rate = schedule_of(self.optimizer, recipe, self.steps, self.steps_per_epoch)
         self.step = self.first_step = self.next_sync = 0
         self.losses = torch.zeros((), device=self.device)

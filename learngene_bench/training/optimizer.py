@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from timm.optim import create_optimizer_v2
@@ -11,6 +12,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from learngene_bench.config.recipe import Recipe
+from learngene_bench.schema.parameter_group import ParameterGroup, grouped_names
 
 MOMENTUM = 0.9
 """Momentum of SGD; AdamW has none of this name."""
@@ -18,8 +20,42 @@ POWER = 0.9
 """Exponent of the polynomial schedule (Segmenter, and all of mmsegmentation's older recipes)."""
 
 
-def optimizer_of(network: nn.Module, recipe: Recipe) -> Optimizer:
-    """Returns the optimizer of a network's trainable parameters; biases, norms and positions are not decayed."""
+def optimizer_of(
+    network: nn.Module, recipe: Recipe, groups: Mapping[nn.Parameter, ParameterGroup] | None = None
+) -> Optimizer:
+    """Returns the optimizer of a network's trainable parameters; biases, norms and positions are not decayed.
+
+    Args:
+        groups: the group of each parameter that trains at other rates than the recipe's.
+    """
+    optimizer = _optimizer(network, recipe)
+    if groups:
+        _split(optimizer, groups)
+    return optimizer
+
+
+def grouped(model: nn.Module, groups: Sequence[ParameterGroup]) -> dict[nn.Parameter, ParameterGroup]:
+    """Returns the group of each parameter of a model that belongs to one."""
+    parameters = dict(model.named_parameters())
+    return {parameters[name]: group for name, group in grouped_names(parameters, groups).items()}
+
+
+def _split(optimizer: Optimizer, groups: Mapping[nn.Parameter, ParameterGroup]) -> None:
+    """Splits an optimizer's groups, so that each has the rates of one group of the method."""
+    whole, optimizer.param_groups = optimizer.param_groups, []
+    for settings in whole:
+        parts: dict[tuple[float, float], list[nn.Parameter]] = {}
+        for parameter in settings["params"]:
+            group = groups.get(parameter)
+            parts.setdefault((group.learning_rate, group.weight_decay) if group else (1.0, 1.0), []).append(parameter)
+        for (learning_rate, weight_decay), parameters in parts.items():
+            decay = settings["weight_decay"] * weight_decay
+            # timm's schedules multiply the rate of each step by `lr_scale`.
+            part = {**settings, "params": parameters, "weight_decay": decay, "lr_scale": learning_rate}
+            optimizer.add_param_group(part)
+
+
+def _optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
     settings: dict[str, Any] = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay, "fused": True}
     if recipe.optimizer == "sgd":  # timm's "sgd" is Nesterov's, its "momentum" is not
         return create_optimizer_v2(network, opt="momentum", momentum=MOMENTUM, **settings)

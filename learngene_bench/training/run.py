@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from torch import nn
 from learngene_bench.config.preset import Compute
 from learngene_bench.contracts.task import TaskKind, task_kind
 from learngene_bench.distributed import World, world
+from learngene_bench.schema.parameter_group import ParameterGroup
 from learngene_bench.schema.progress import Progress
 from learngene_bench.training.evaluation import Measurement
 from learngene_bench.util.rng import RngStreams
@@ -40,6 +41,7 @@ class TrainingRun:
         forward_flops: operations of the network's forward pass, per image; a `CustomObjective` counts its own.
         step_flops: operations of the part of a forward pass that does not depend on the batch, such as materialising
             weights.
+        parameter_groups: the group of each parameter that trains at other rates than the recipe's.
         progress: receives how far the run is, a few times a second.
         world: processes that share the batches out, each of which trains with the same arguments.
     """
@@ -57,5 +59,6 @@ class TrainingRun:
     teacher_flops: float = 0.0
     forward_flops: float = 0.0
     step_flops: float = 0.0
+    parameter_groups: Mapping[nn.Parameter, ParameterGroup] = field(default_factory=dict)
     progress: Callable[[Progress], None] | None = None
     world: World = field(default_factory=world)

@@ -12,7 +12,7 @@ from learngene_bench.contracts.family import ModelSpec
 from learngene_bench.plugins.registry import Registry
 from learngene_bench.training.inputs import new_model
 
-OWN = {"jax"}
+OWN = {"jax", "mup"}
 """Methods whose definition sets the head, to 0."""
 
 

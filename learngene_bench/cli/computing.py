@@ -153,7 +153,7 @@ def _report(
     Returns 1 if that goes wrong, which no record depends on.
     """
     from learngene_bench import results
-    from learngene_bench.results.formats.reporting import SWEEP, make, print_report
+    from learngene_bench.results.formats.reporting import WHERE_MEASURED, make, print_report
 
     try:
         found = select(results.load([runs.root]))
@@ -162,7 +162,7 @@ def _report(
         written = _write_tables(found, folder)
         if plan.preset.name.endswith(QUICK):
             console.print("a quick run: it shows that everything runs, its numbers mean nothing\n", soft_wrap=True)
-        print_report(make(found, plan.grid.name, computed=[SWEEP]), console)
+        print_report(make(found, plan.grid.name, computed=WHERE_MEASURED), console)
         written |= _draw(found, folder, is_new)
         for kind, path in {"records": runs.root / "cell", **written}.items():
             console.print(f"{kind:10}{path}", soft_wrap=True)
@@ -188,11 +188,11 @@ def _check_data(plan: Plan, store: Runs) -> None:
 
 def _write_tables(found: Results, folder: Path) -> dict[str, Path]:
     """Writes the tables as CSV and Markdown; returns where they are."""
-    from learngene_bench.results.formats.reporting import FORMATS, SWEEP, make
+    from learngene_bench.results.formats.reporting import FORMATS, WHERE_MEASURED, make
 
     written = {"CSV": folder / "cells.csv", "Markdown": folder / "tables.md"}
     write_text(written["CSV"], FORMATS["csv"](make(found)))
-    write_text(written["Markdown"], FORMATS["markdown"](make(found, computed=[SWEEP])))
+    write_text(written["Markdown"], FORMATS["markdown"](make(found, computed=WHERE_MEASURED)))
     return written
 
 

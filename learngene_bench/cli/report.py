@@ -43,7 +43,8 @@ def report(
         str | None,
         typer.Option(
             "--table",
-            help="Name of a grid; or of computed tables: cost, instinct, statistics, horizon, data-size, sweep.",
+            help="Name of a grid; or of computed tables: cost, instinct, statistics, horizon, data-size, sweep, "
+            "variance.",
         ),
     ] = None,
     format: Annotated[
@@ -91,7 +92,7 @@ def report(
         raise UserError(f"{output} is a folder: without --format it gets all of them")
     to_folder = output is not None and format is None and (output.is_dir() or not output.suffix)
     kind = format or (ReportFormat.TABLE if output is None or to_folder else reporting.by_ending(output))
-    computed = [*(["statistics"] if statistics else []), *([] if kind in _CELLS else [reporting.SWEEP])]
+    computed = [*(["statistics"] if statistics else []), *([] if kind in _CELLS else reporting.WHERE_MEASURED)]
     made = reporting.make(
         results.load_chosen(runs or [Path("runs")], method, preset, setting),
         name=table,

@@ -33,11 +33,12 @@ from learngene_bench.results.tables.report_table import ReportTable
 from learngene_bench.results.tables.reported import reported_reports
 from learngene_bench.results.tables.sweep_report import sweep_reports
 from learngene_bench.results.tables.tabulate import make_tables
+from learngene_bench.results.tables.variance_report import variance_reports
 from learngene_bench.util.errors import UserError, unknown
 from learngene_bench.util.files import write_text
 
-SWEEP = "sweep"
-"""Name of the tables of sweeps in `COMPUTED`: there are none where nothing was swept."""
+WHERE_MEASURED = ("sweep", "variance")
+"""Names of tables in `COMPUTED` that every report has: there are none where nothing was measured for them."""
 
 COMPUTED: Mapping[str, Callable[[Sequence[MetricTable], Results], list[ReportTable]]] = {
     "cost": cost_reports,
@@ -45,7 +46,8 @@ COMPUTED: Mapping[str, Callable[[Sequence[MetricTable], Results], list[ReportTab
     "statistics": lambda tables, results: statistics_reports(tables),
     "horizon": partial(gap_reports, axis="horizon"),
     "data-size": partial(gap_reports, axis="share"),
-    SWEEP: sweep_reports,
+    "sweep": sweep_reports,
+    "variance": variance_reports,
 }
 """Tables that are computed from all metric tables after fine-tuning, by the name that `--table` takes."""
 

@@ -16,7 +16,7 @@ from learngene_bench.results.records.details import details
 from learngene_bench.results.records.types import Results
 from learngene_bench.schema.provenance import Provenance
 
-_COMPUTED = (reporting.SWEEP, "cost", "instinct", "horizon", "data-size")
+_COMPUTED = ("sweep", "cost", "instinct", "horizon", "data-size")
 
 
 def texts(name: str, results: Results) -> dict[str, str]:

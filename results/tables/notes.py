@@ -48,7 +48,7 @@ def notes(table: MetricTable) -> Iterator[str]:
     if table.source.crossed:
         yield (
             "Seeds of genes and of targets are crossed. This table has the runs with the same seed for both, which are "
-            "independent of each other."
+            "independent of each other; the table variance has all runs."
         )
     for how, tasks in table.measured_how.items():
         yield f"Evaluation of {' and '.join(tasks)}: {how}."

@@ -153,14 +153,14 @@ def test_the_trials_are_no_tables_and_no_rows_of_test_results(runs: Path) -> Non
 
 @pytest.mark.parametrize("kind", ["table", "markdown", "latex-document", "html", "json"])
 def test_every_format_has_the_sweep(runs: Path, kind: str) -> None:
-    text = reporting.FORMATS[kind](reporting.make(load([runs]), computed=[reporting.SWEEP]))
+    text = reporting.FORMATS[kind](reporting.make(load([runs]), computed=["sweep"]))
     assert "On the border of what was tried" in " ".join(text.split())
     assert "never at another trial" in " ".join(text.split())
     assert "Trials on validation images" in text
 
 
 def test_the_csv_has_every_trial(runs: Path) -> None:
-    derived = reporting.make(load([runs]), computed=[reporting.SWEEP]).derived
+    derived = reporting.make(load([runs]), computed=["sweep"]).derived
     files = {table.kind: list(csv_format.DictReader(io.StringIO(csv([table])))) for table in derived}
     assert len(files["trials"]) == 3 * 3 * 2
     he = [row for row in files["trials"] if (row["method"], row["column"]) == ("he", "4")]
@@ -197,7 +197,7 @@ def test_without_all_trials_nothing_is_selected(sweep: SweepPlan, tmp_path: Path
     assert reasons.pop(("he", 4)) == "nothing is selected yet: 2 of 3 trials on validation images are done"
     assert set(reasons.values()) == {""}
     assert len(selection(folder, sweep)) == len(reasons)
-    text = reporting.FORMATS["table"](reporting.make(results, computed=[reporting.SWEEP]))
+    text = reporting.FORMATS["table"](reporting.make(results, computed=["sweep"]))
     assert "not planned on test images yet: run again" in text
 
 

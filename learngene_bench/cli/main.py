@@ -14,6 +14,7 @@ from learngene_bench.cli import (
     cancel,
     check,
     data,
+    doctor,
     export,
     gene,
     info,
@@ -59,6 +60,7 @@ app.add_typer(gene.app, name="gene")
 app.command("rerun")(rerun.rerun)
 app.command("check")(check.check)
 app.command("new")(new.new)
+app.command("doctor")(doctor.doctor)
 app.command("export")(export.export)
 
 STOPPED = 130

@@ -13,6 +13,8 @@ import pytest
 import submitit
 from cluster import Cluster
 
+from learngene_bench.cli import doctor_machine
+
 pytestmark = pytest.mark.slow
 
 
@@ -36,6 +38,12 @@ def test_a_job_runs_on_the_node_and_sees_its_gpus(cluster: Cluster, executor: su
     job = executor.submit(place)
     assert result(cluster, job) == ["main", "localhost", "0,1"]
     cluster.wait(lambda: cluster.sacct(job.job_id) == {job.job_id: "COMPLETED"}, "the accounting")
+
+
+def test_doctor_names_its_partitions() -> None:
+    (found,) = doctor_machine.slurm()
+    assert found.verdict == "ok"
+    assert "main" in found.values["partitions"]
 
 
 def test_what_depends_on_an_array_runs_after_all_of_it(

@@ -103,6 +103,7 @@ class Computation:
                 plugins=tuple(str(path.resolve()) for path in self.plugins),
                 checkpoint_seconds=plan.preset.compute.checkpoint_seconds,
                 num_workers=plan.preset.compute.num_workers,
+                keep_probabilities=plan.preset.compute.keep_probabilities,
                 data=settings_anywhere(plan.preset.data),
                 task_data=None if here is None else settings_anywhere(here),
                 files={found: str(path.resolve()) for found, path in plan.files.items()},

@@ -104,8 +104,8 @@ class AncestorSource(Section):
 class Compute(Section):
     """The way numbers are computed.
 
-    All but `checkpoint_seconds` and `num_workers` are part of a result's address, `device` as what it comes to: the
-    order of sums depends on them.
+    All but the last three are part of a result's address, `device` as what it comes to: the order of sums depends on
+    them.
     """
 
     renamed: ClassVar = {"loaders": "num_workers"}
@@ -119,6 +119,9 @@ class Compute(Section):
         None,
         ge=0,
         description="processes that load and augment images one by one, beside each that trains; absent: its cores",
+    )
+    keep_probabilities: bool = Field(
+        False, description="keep the probability of every class with the predictions, two bytes for each and image"
     )
 
 

@@ -55,6 +55,8 @@ class DatasetFacts:
         class_names: names of the classes, for records and pictures; empty where they are only numbers.
         centre: evaluation of images of any size by their centre; None where images are squares already.
         windows: evaluation of images that are larger than `image_size`; None where all are squares of that size.
+        views: number of validation and test images in a row that show one thing, so that they are not independent; 1
+            where every image shows another.
     """
 
     classes: int
@@ -67,6 +69,7 @@ class DatasetFacts:
     class_names: tuple[str, ...] = ()
     windows: Windows | None = None
     centre: CentreView | None = None
+    views: int = 1
 
 
 class Split(Protocol):

@@ -38,6 +38,8 @@ class TaskKind(ABC):
             smoothing; `loss` then gets soft labels (B, classes).
         moves_labels: True if labels are maps of the image, which `move_labels` shifts and flips with it.
         distils: True if `distillation_loss` is there; methods that need a teacher are left out of tables otherwise.
+        classifies: True if a network gives one class for each image, so that `classify` is there and cells keep what
+            they predict for each test image.
     """
 
     name: ClassVar[str]
@@ -45,6 +47,7 @@ class TaskKind(ABC):
     mixes_labels: ClassVar[bool] = False
     moves_labels: ClassVar[bool] = False
     distils: ClassVar[bool] = False
+    classifies: ClassVar[bool] = False
 
     @abstractmethod
     def loss(self, outputs: Tensor, targets: Tensor, smoothing: float) -> Tensor:
@@ -67,6 +70,20 @@ class TaskKind(ABC):
             UserError: the kind has no such loss; a plan does not get here, as it asks `distils`.
         """
         raise UserError(f"the task kind {self.name!r} has no loss for distillation")
+
+    def classify(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Predicts the class of each image of a batch; called where `classifies` is True.
+
+        Args:
+            outputs: what the network gives, (B, ...), possibly in bfloat16.
+
+        Returns:
+            The predicted classes (B,), as the metrics take them, and the probabilities of all classes (B, classes).
+
+        Raises:
+            UserError: the kind gives no class to an image; nobody gets here who asks `classifies`.
+        """
+        raise UserError(f"the task kind {self.name!r} gives no class to an image")
 
     def outputs(self, facts: DatasetFacts) -> int:
         """Returns the number of outputs of a model's head, which is the `classes` of its `ModelSpec`."""

@@ -14,24 +14,25 @@ from learngene_bench.config.recipe import Recipe
 from learngene_bench.contracts.dataset import DatasetFacts, Splits
 from learngene_bench.contracts.family import ModelSpec, spec_from_dict
 from learngene_bench.contracts.gene import Gene
-from learngene_bench.contracts.task import task_kind
+from learngene_bench.contracts.task import TaskKind, task_kind
 from learngene_bench.data.batch_augment import SplitImages
 from learngene_bench.data.subsets import with_part
 from learngene_bench.execution.stage import StageComputation, seeded_globally
 from learngene_bench.execution.stage_data import check_labels, planned_data, task_data
-from learngene_bench.runs.tensors import check_hash, describe, save_tensors
+from learngene_bench.runs.tensors import check_hash, describe, describe_file, save_tensors
 from learngene_bench.schema.constants import StageKind
 from learngene_bench.schema.cost import CellCost, Cost, GeneCost
+from learngene_bench.schema.predictions import Predictions
 from learngene_bench.schema.provenance import TaskData
 from learngene_bench.schema.record import CellRecord, Evaluation, FinetunedModel, GeneRecord, InitialWeights, View
 from learngene_bench.schema.stage import CellConfig
-from learngene_bench.training.evaluation import evaluate
+from learngene_bench.training.evaluation import PredictionsWanted, evaluate
 from learngene_bench.training.inputs import new_model, plain_images, training_images
 from learngene_bench.training.loop import train
 from learngene_bench.training.optimizer import grouped
 from learngene_bench.training.run import TrainingRun
 from learngene_bench.util.errors import MethodFailure
-from learngene_bench.util.files import file_hash, write_json
+from learngene_bench.util.files import file_hash, write_bytes, write_json
 from learngene_bench.util.rng import RngStreams
 
 
@@ -103,12 +104,15 @@ class CellStage(StageComputation[CellRecord]):
         )
         images = training_images(splits, recipe, self.device, self.num_workers, kind)
         trained = train(network, images, recipe, run)
+        predictions = self._predictions(network, held_out, kind, facts)
         if not self.processes.is_rank0:
             return None
         save_tensors(model.cpu().state_dict(), self.folder.model)
         added = {name: tensor.cpu() for name, tensor in added_tensors(network, model).items()}
         if added:
             save_tensors(added, self.folder.decoder)
+        if predictions:
+            write_bytes(self.folder.predictions, predictions.content())
         write_json(self.folder.initial_weights, initial["tensors"])
         description = self.file.execution.description
         assert description is not None, "a cell's configuration describes it"
@@ -120,7 +124,10 @@ class CellStage(StageComputation[CellRecord]):
             metric_specs={name: metric.spec for name, metric in metrics.items()},
             primary_metric=kind.primary_metric,
             evaluation=Evaluation(
-                split=self.config.evaluation_split, images=len(held_out), how=kind.measured_how(facts)
+                split=self.config.evaluation_split,
+                images=len(held_out),
+                how=kind.measured_how(facts),
+                views=facts.views,
             ),
             curve=tuple(trained.curve),
             cost=CellCost(
@@ -140,6 +147,7 @@ class CellStage(StageComputation[CellRecord]):
                 class_names=facts.class_names,
                 view=view_of(facts),
             ),
+            predictions=describe_file(self.folder.predictions) if predictions else None,
         )
 
     def initialize(self) -> InitializedTarget:
@@ -177,6 +185,15 @@ class CellStage(StageComputation[CellRecord]):
         split = splits.test if self.config.evaluation_split == "test" else splits.validation
         check_labels(split, facts)
         return plain_images(split, splits, self.device, self.num_workers)
+
+    def _predictions(
+        self, network: nn.Module, held_out: SplitImages, kind: TaskKind, facts: DatasetFacts
+    ) -> Predictions | None:
+        """Predicts the class of each image by the trained network; None for a task in which an image has no class."""
+        if not kind.classifies:
+            return None
+        wanted = PredictionsWanted(kind, kind.outputs(facts), self.compute_settings.keep_probabilities)
+        return evaluate(network, held_out, self.compute_settings, {}, predictions=wanted).predictions
 
 
 def view_of(facts: DatasetFacts) -> View | None:

@@ -6,6 +6,7 @@
         checkpoints/      to continue from; removed at the end
         tensors.safetensors, model.safetensors   an ancestor or gene; a cell's model after fine-tuning
         decoder.safetensors    parameters that the cell's task kind added to the model, if it adds any
+        predictions.npz   what a cell's model predicts for each image that it is measured on (`schema.predictions`)
         initial_weights.json   statistics of each tensor of a cell before fine-tuning; large, so no part of the record
         result.json       written last, atomically: the stage is done if and only if it exists
         failed.json       the error of the last attempt
@@ -30,6 +31,7 @@ from learngene_bench.runs.lease import Lease, acquire, current_lease
 from learngene_bench.schema.base import read, write
 from learngene_bench.schema.constants import FOLDER_DIGITS, StageKind
 from learngene_bench.schema.manifest import Manifest
+from learngene_bench.schema.predictions import PREDICTIONS
 from learngene_bench.schema.progress import Progress
 from learngene_bench.schema.record import RECORDS, AncestorRecord, CellRecord, Failure, GeneRecord, Record
 from learngene_bench.schema.stage import Execution, StageFile
@@ -87,6 +89,11 @@ class StageFolder:
     def decoder(self) -> Path:
         """The file of what the task kind added to a cell's model, after fine-tuning; absent if it adds nothing."""
         return self.path / "decoder.safetensors"
+
+    @property
+    def predictions(self) -> Path:
+        """The file of what a cell's model predicts for each image; absent for tasks in which an image has no class."""
+        return self.path / PREDICTIONS
 
     @property
     def initial_weights(self) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from learngene_bench.config.preset import Split
 from learngene_bench.schema.base import Address, Document, File, Sha256, Text
@@ -30,7 +30,7 @@ class Result(File):
 
 
 class Tensors(Document):
-    """A file of tensors beside a record.
+    """A file of tensors, or of predictions, beside a record.
 
     Attributes:
         sha256: its hash.
@@ -48,11 +48,19 @@ class Evaluation(Document):
         split: which split.
         images: how many images.
         how: how images are looked at, where there are several ways, such as windows; absent where there are none.
+        views: number of images in a row that show one thing, so that they are not independent; absent where it is 1.
     """
 
     split: Split
     images: int
     how: Text = Field("", exclude_if=lambda text: not text)
+    views: int = Field(1, ge=1, exclude_if=lambda views: views == 1)
+
+    @model_validator(mode="after")
+    def _things_are_seen_alike(self) -> Evaluation:
+        if self.images % self.views:
+            raise ValueError(f"{self.images} images are no whole number of things that {self.views} images show")
+        return self
 
 
 class AncestorRecord(Result, Measured):
@@ -152,6 +160,8 @@ class CellResult(Result, CellDescription, Measured):
         cost: what every phase cost.
         initial_weights: the weights as initialized.
         model: the weights after fine-tuning.
+        predictions: the file of what it predicts for each image; absent in records of earlier versions, and for tasks
+            in which an image has no class.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -162,6 +172,7 @@ class CellResult(Result, CellDescription, Measured):
     cost: CellCost
     initial_weights: InitialWeights
     model: FinetunedModel
+    predictions: Tensors | None = Field(None, exclude_if=lambda found: found is None)
 
 
 class CellRecord(CellResult):

@@ -190,6 +190,7 @@ class Execution(Document):
         plugins: files with initializers that were given as `--plugin`.
         checkpoint_seconds: seconds between two checkpoints.
         num_workers: processes that load images, beside each that trains; null for its cores.
+        keep_probabilities: true if the probability of every class is kept with the predictions; absent if not.
         data: settings of the source task's data set, with where it lies.
         task_data: likewise of the downstream task; null for the source task.
         files: path of each file of weights, by its SHA-256.
@@ -203,6 +204,7 @@ class Execution(Document):
     plugins: tuple[str, ...] = ()
     checkpoint_seconds: float
     num_workers: int | None = None
+    keep_probabilities: bool = Field(False, exclude_if=lambda kept: not kept)
     data: dict[str, Any]
     task_data: dict[str, Any] | None = None
     files: dict[Sha256, str] = Field(default_factory=dict)
@@ -253,4 +255,5 @@ class StageFile(File):
             compile=self.config.compile,
             checkpoint_seconds=self.execution.checkpoint_seconds,
             num_workers=self.execution.num_workers,
+            keep_probabilities=self.execution.keep_probabilities,
         )

@@ -234,7 +234,8 @@ class _TrainingLoop:
         self.world.broadcast(self.network.buffers())
         metrics = None
         if self.run.evaluate:
-            metrics, self.result.class_metrics = self.run.evaluate(self.network)
+            measured = self.run.evaluate(self.network)
+            metrics, self.result.class_metrics = measured.metrics, measured.by_class
         epoch = round(self.step / self.steps_per_epoch, 3)
         self.result.curve.append(CurvePoint(epoch=epoch, iterations=self.step, loss=loss, metrics=metrics))
         self.losses.zero_()

@@ -1,6 +1,6 @@
 """Content of a leaderboard: the plans, and configuration and record of every stage behind the tables.
 
-Tensors and logs stay with those who have them; a record holds their hashes.
+Tensors, predictions and logs stay with those who have them; a record holds their hashes.
 """
 
 from __future__ import annotations

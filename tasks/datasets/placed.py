@@ -76,6 +76,7 @@ class PlacedPictures(Dataset):
             train_images=counts.train,
             validation_images=counts.validation * options.placements,
             test_images=counts.test * options.placements,
+            views=options.placements,
         )
 
     def load(self) -> Splits:

@@ -23,6 +23,7 @@ class Classification(TaskKind):
     primary_metric = "top1"
     mixes_labels = True
     distils = True
+    classifies = True
 
     def loss(self, outputs: Tensor, targets: Tensor, smoothing: float) -> Tensor:
         return torch.nn.functional.cross_entropy(outputs.float(), targets, label_smoothing=smoothing)
@@ -35,6 +36,10 @@ class Classification(TaskKind):
         """
         student, wanted = (torch.nn.functional.log_softmax(logits.float(), -1) for logits in (outputs, teacher))
         return torch.nn.functional.kl_div(student, wanted, reduction="batchmean", log_target=True)
+
+    def classify(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Softmax of logits (B, classes); the class is that of the greatest logit, as for `top1`."""
+        return outputs.argmax(-1), outputs.float().softmax(-1)
 
     def chance(self, facts: DatasetFacts) -> float:
         return 100.0 / facts.classes

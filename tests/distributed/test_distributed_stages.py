@@ -31,8 +31,10 @@ from learngene_bench.plugins.registry import Registry
 from learngene_bench.runs.manifest import describe_cell
 from learngene_bench.runs.store import Runs, State
 from learngene_bench.schema.constants import PHASES
+from learngene_bench.schema.predictions import read_predictions
 from learngene_bench.schema.record import CellRecord
 from learngene_bench.schema.stage import Execution
+from learngene_bench.tasks.datasets.digits import Digits, DigitsOptions
 from learngene_bench.util import interrupt
 from learngene_bench.util.errors import UserError
 
@@ -103,6 +105,11 @@ def test_a_gene_and_a_cell_have_the_files_and_the_record_of_one_process(tmp_path
     one, two = alone.stage_dir(cell).read_record(CellRecord), together.stage_dir(cell_of_two).read_record(CellRecord)
     assert two.metrics["top1"] == pytest.approx(one.metrics["top1"], abs=10)
     assert two.curve[-1].loss == pytest.approx(one.curve[-1].loss, rel=0.3)
+    for record, folder in ((one, alone.stage_dir(cell)), (two, together.stage_dir(cell_of_two))):
+        assert record.predictions
+        kept = read_predictions(folder.predictions, record.predictions, record.evaluation.images)
+        assert 100 * kept.right.mean() == pytest.approx(record.metrics["top1"], abs=1e-9)
+        assert kept.label.tolist() == Digits(DigitsOptions()).load().test.labels.tolist()
     for phase in PHASES:
         assert two.cost[phase].model_copy(update={"seconds": 0}) == one.cost[phase].model_copy(update={"seconds": 0})
     assert two.provenance.hardware == {**one.provenance.hardware, "processes": 2}

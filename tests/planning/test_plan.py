@@ -60,6 +60,7 @@ def test_direct_pretraining_has_a_model_for_every_target_and_seed() -> None:
         ("pretraining.epochs=3", set()),
         ("compute.device=cpu", set()),
         ("compute.checkpoint_seconds=1", set()),
+        ("compute.keep_probabilities=true", set()),
     ],
 )
 def test_an_address_changes_with_what_the_result_depends_on(setting: str, changes: set[str]) -> None:

@@ -59,7 +59,7 @@ def test_metrics_are_those_of_a_plain_loop_over_all_pixels(batch_size: int | Non
     pixels[:, 0, 0, 0] = np.arange(images)
     data = DeviceImages(Images(pixels, labels), PLAIN, CPU)
     network = Fixed(torch.from_numpy(logits))
-    measured, by_class = evaluate(network, data, Compute(), KIND.metrics(), batch_size)
+    measured, by_class, _ = evaluate(network, data, Compute(), KIND.metrics(), batch_size)
 
     truth, predicted = labels.ravel(), logits.argmax(1).ravel()
     looked_at = truth != 255

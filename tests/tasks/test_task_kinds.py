@@ -20,7 +20,7 @@ from learngene_bench.data.batch_augment import DeviceImages, Normalization
 from learngene_bench.data.sampler import AugmentationRng, ScheduledBatch
 from learngene_bench.data.splits import Images
 from learngene_bench.schema.metric import MetricSpec
-from learngene_bench.training.evaluation import evaluate
+from learngene_bench.training.evaluation import PredictionsWanted, evaluate
 from learngene_bench.util.errors import UserError
 from learngene_bench.util.rng import RngStreams
 
@@ -60,12 +60,22 @@ def test_metrics_of_a_classification_are_those_of_a_plain_loop(batch_size: int) 
         rank = sum(float(other) > float(row[target]) for other in row)
         first, fifth = first + (rank < 1), fifth + (rank < 5)
         nll -= math.log(math.exp(row[target]) / sum(math.exp(other) for other in row))
-    measured, by_class = evaluate(Fixed(logits), numbered_images(), Compute(), task_kind().metrics(), batch_size)
+    wanted = PredictionsWanted(task_kind(), CLASSES, probabilities=True)
+    measured, by_class, predictions = evaluate(
+        Fixed(logits), numbered_images(), Compute(), task_kind().metrics(), batch_size, wanted
+    )
     assert not by_class
     assert next(iter(measured)) == "top1"
     assert measured["top1"] == 100.0 * first / IMAGES
     assert measured["top5"] == 100.0 * fifth / IMAGES
     assert measured["nll"] == pytest.approx(nll / IMAGES, rel=1e-6)
+    assert predictions is not None
+    probabilities = np.exp(logits.double().numpy())
+    probabilities /= probabilities.sum(1, keepdims=True)
+    assert predictions.predicted.tolist() == probabilities.argmax(1).tolist()
+    assert predictions.confidence == pytest.approx(probabilities.max(1), rel=1e-6)
+    assert predictions.label.tolist() == (np.arange(IMAGES) % CLASSES).tolist()
+    assert predictions.probabilities == pytest.approx(probabilities, rel=1e-3)
 
 
 def test_top5_of_fewer_classes_is_all() -> None:

@@ -39,7 +39,6 @@ app = typer.Typer(
     name="lgbench",
     help="Benchmark of learngene and initialization methods for Vision Transformers.",
     no_args_is_help=True,
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )

@@ -107,7 +107,8 @@ def _fitted(images: Tensor, target: ModelSpec) -> Tensor:
     """
     channels, *sides = target.image_shape()
     if images.shape[1] != channels:
-        raise UserError(f"lsuv: images of the source task have {images.shape[1]} channels, the model takes {channels}")
+        theirs = tuple(images.shape[1:])
+        raise UserError(f"lsuv: images of the source task have shape {theirs}, the model takes {target.image_shape()}")
     if list(images.shape[2:]) == sides:
         return images
     return torch.nn.functional.interpolate(images, tuple(sides), mode="bilinear", antialias=True)

@@ -100,7 +100,9 @@ def test_on_another_task_the_head_is_the_base_and_images_are_resized() -> None:
 
 
 def test_what_cannot_be_done_is_said() -> None:
-    with pytest.raises(UserError, match="images of the source task have 3 channels, the model takes 1"):
+    with pytest.raises(
+        UserError, match=r"images of the source task have shape \(3, 6, 6\), the model takes \(1, 6, 6\)"
+    ):
         initialized(Lsuv(LsuvOptions()), VIT, None, with_images(VIT, channels=3))
     two = replace(SWIN, version=2)
     assert Lsuv(LsuvOptions()).supports(two, two) == "the outputs of query, key and value cannot be seen in Swin 2"

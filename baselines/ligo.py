@@ -67,7 +67,8 @@ class Ligo(SourceInitializer[LigoOptions, ViTSpec]):
         return ("meta_batch_size", "weight_decay")  # operators have no weight decay
 
     def supports(self, target: ViTSpec, base: ViTSpec) -> str | None:
-        if target.depth <= self.options.source_depth:
+        same_width = (target.width, target.hidden) == (base.width, base.hidden)
+        if target.depth < self.options.source_depth + same_width:
             return f"its source has {self.options.source_depth} layers already"
         if target.width < base.width or target.hidden < base.hidden:
             return f"narrower than its source of width {base.width}"

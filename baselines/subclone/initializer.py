@@ -66,8 +66,10 @@ class Subclone(Initializer[SubcloneOptions, ViTSpec]):
         teacher = self._teacher(target, base)
         if target.depth > teacher.depth:
             return f"deeper than its teacher of {teacher.depth} layers"
-        if target.width >= teacher.width:
-            return f"not narrower than its teacher of width {teacher.width}"
+        if target.width > teacher.width:
+            return f"wider than its teacher of width {teacher.width}"
+        if (target.width, target.hidden, target.depth) == (teacher.width, teacher.hidden, teacher.depth):
+            return f"its teacher has {teacher.depth} layers of width {teacher.width} already"
         if target.head_dimension != teacher.head_dimension:
             return f"its teacher has heads of dimension {teacher.head_dimension}"
         if target.hidden > teacher.hidden:

@@ -86,12 +86,11 @@ class AnalyzedCell:
             kept = self.runs.folder("cell", self.address).model
             if not kept.is_file():
                 raise UserError(f"{self.full_label}: {kept} is not there, as in a leaderboard; {self.rerun_advice}")
-        if "initial" in weights:
-            for kind, address in self.stage.inputs.items():
-                kept = self.runs.folder(kind, address).tensors
-                if not kept.is_file():
-                    problem = f"it was initialized from a {kind} whose file is gone ({kept})"
-                    raise UserError(f"{self.full_label}: {problem}; {self.rerun_advice}")
+        if "initial" in weights and "gene" in self.stage.inputs:
+            kept = self.runs.folder("gene", self.stage.inputs["gene"]).tensors
+            if not kept.is_file():
+                problem = f"it was initialized from a gene whose file is gone ({kept})"
+                raise UserError(f"{self.full_label}: {problem}; {self.rerun_advice}")
 
 
 def check_plain_attention(cells: Sequence[AnalyzedCell], kind: str) -> None:

@@ -153,12 +153,18 @@ def _print(plan: Plan, states: dict[str, State], estimate: dict[str, Any], conso
         cells.setdefault((cell.method, cell.variant, cell.size, _place(plan, cell)), []).append(cell)
     dashes = {(dash.method, dash.variant, dash.size, _place(plan, dash)): dash.reason for dash in plan.unsupported}
     places = list(dict.fromkeys(place for *_, place in [*cells, *dashes]))
-    if plan.grid.axis != "task":
+    if plan.grid.axis == "depth and width":
+        sizes = {
+            _place(plan, found): (found.target["width"], found.target["depth"])
+            for found in (*plan.cells, *plan.unsupported)
+        }
+        places.sort(key=lambda place: sizes[place])
+    elif plan.grid.axis != "task":
         places.sort(key=float)
     costs = console.width >= WIDE[0] + WIDE[1] * len(places)
     for place in places:
         heading = place if isinstance(place, str) else f"{place:g}"
-        table.add_column(heading, justify="right", overflow="fold" if plan.grid.axis == "task" else "ellipsis")
+        table.add_column(heading, justify="right", overflow="fold" if isinstance(place, str) else "ellipsis")
     for heading in ("Para. (M)", "Epoch") if costs else ():
         table.add_column(heading, justify="right", no_wrap=True)
     for row in plan.methods:

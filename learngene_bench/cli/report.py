@@ -43,8 +43,8 @@ def report(
         str | None,
         typer.Option(
             "--table",
-            help="Name of a grid; or of computed tables: cost, instinct, statistics, horizon, data-size, sweep, "
-            "variance.",
+            help="Name of a grid; or of computed tables: cost, instinct, statistics, horizon, data-size, growth, "
+            "sweep, variance.",
         ),
     ] = None,
     format: Annotated[

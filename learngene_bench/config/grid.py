@@ -8,12 +8,19 @@ from pydantic import Field, model_validator
 
 from learngene_bench.config.section import Section
 
-Axis = Literal["depth", "width", "task", "horizon", "share"]
+Axis = Literal["depth", "width", "depth and width", "task", "horizon", "share"]
 """Difference between the columns of a table.
 
 Along `horizon` and `share` they are one target, fine-tuned for longer or on more images; along the others, different
 targets.
 """
+
+
+class SourceModel(Section):
+    """The trained model that all methods of a grid start from, of every size of the preset."""
+
+    depth: int = Field(ge=1, description="number of layers")
+    width_factor: float = Field(1.0, ge=1, description="width over the size's own; rounded up to whole heads")
 
 
 class Grid(Section):
@@ -27,6 +34,11 @@ class Grid(Section):
     depths: list[int] = Field(min_length=1, description="numbers of layers")
     width_factors: list[Annotated[float, Field(ge=1)]] = Field(
         [1.0], min_length=1, description="widths over the size's own; rounded up to whole heads"
+    )
+    source_model: SourceModel | None = Field(
+        None,
+        description="trained model that every method that hands weights over takes them from, and which is no target "
+        "itself; when absent each method chooses its own",
     )
     sizes: list[str] | Literal["all", "middle"] = Field(
         "all", description="names of the preset's sizes; or its middle one by width"
@@ -68,6 +80,8 @@ class Grid(Section):
         for name, axis in (("horizons", "horizon"), ("shares", "share")):
             if getattr(self, name) != type(self).model_fields[name].default and self.axis != axis:
                 raise ValueError(f"{name} belong to a grid of axis {axis!r}, not {self.axis!r}")
+        if self.source_model is not None and self.is_downstream:
+            raise ValueError(f"source_model belongs to a grid of the source task, not to one of axis {self.axis!r}")
         if self.tasks is not None and not self.is_downstream:
             raise ValueError(f"tasks belong to a grid of axis 'task' or 'share', not {self.axis!r}")
         if self.task_kind != type(self).model_fields["task_kind"].default and not self.is_downstream:

@@ -154,7 +154,7 @@ class Initializer(ABC, Generic[OptionsType, SpecType]):
 
         Args:
             base: the 12-layer model of the size that the target belongs to; its width is the target's own except in
-                grids that widen a model.
+                grids that widen a model. In grids with a source model, that model for a method that asks for its base.
         """
         return None
 
@@ -166,6 +166,7 @@ class Initializer(ABC, Generic[OptionsType, SpecType]):
         """The same method, with the options by which its gene is made of this model, where a user gave none.
 
         A user of the library comes with a trained model, so that options which only name that model need not be given.
+        A grid may have a source model, which all its methods are fitted to.
         """
         return self
 

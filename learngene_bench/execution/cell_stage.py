@@ -17,6 +17,7 @@ from learngene_bench.contracts.gene import Gene
 from learngene_bench.contracts.task import TaskKind, task_kind
 from learngene_bench.data.batch_augment import SplitImages
 from learngene_bench.data.subsets import with_part
+from learngene_bench.execution.ancestor_stage import AncestorStage
 from learngene_bench.execution.stage import StageComputation, seeded_globally
 from learngene_bench.execution.stage_data import check_labels, planned_data, task_data
 from learngene_bench.runs.tensors import check_hash, describe, describe_file, save_tensors
@@ -24,7 +25,15 @@ from learngene_bench.schema.constants import StageKind
 from learngene_bench.schema.cost import CellCost, Cost, GeneCost
 from learngene_bench.schema.predictions import Predictions
 from learngene_bench.schema.provenance import TaskData
-from learngene_bench.schema.record import CellRecord, Evaluation, FinetunedModel, GeneRecord, InitialWeights, View
+from learngene_bench.schema.record import (
+    CellRecord,
+    Evaluation,
+    FinetunedModel,
+    GeneRecord,
+    InitialWeights,
+    SourceComparison,
+    View,
+)
 from learngene_bench.schema.stage import CellConfig
 from learngene_bench.training.evaluation import PredictionsWanted, evaluate
 from learngene_bench.training.inputs import new_model, plain_images, training_images
@@ -83,6 +92,7 @@ class CellStage(StageComputation[CellRecord]):
         if self.task and self.task.part:
             splits = with_part(splits, facts.classes, self.task.part)
         held_out = self._held_out(splits, facts)
+        source_comparison = self._compare_with_source(model)
         kind = task_kind(facts.kind)
         metrics = kind.metrics()
         network = adapted(model, self.config, facts).to(self.device)
@@ -137,6 +147,7 @@ class CellStage(StageComputation[CellRecord]):
                 finetune=trained.cost,
             ),
             initial_weights=InitialWeights(sha256=initial["sha256"]),
+            source_comparison=source_comparison,
             base_tensors=initialized.base_tensors,
             class_metrics=by_name(trained.class_metrics, facts.class_names) or None,
             model=FinetunedModel(
@@ -174,6 +185,13 @@ class CellStage(StageComputation[CellRecord]):
         left = tuple(name for name, parameter in model.named_parameters() if torch.equal(parameter, base[name]))
         return InitializedTarget(model, gene_cost, context.cost, left)
 
+    def _compare_with_source(self, model: nn.Module) -> SourceComparison | None:
+        """Compares the target as initialized with the trained model that it comes from, where the grid names one."""
+        if "source" not in self.file.inputs:
+            return None
+        source, _ = AncestorStage(self.runs, self.file.inputs["source"], self.registry).load_finished()
+        return compared_outputs(model.to(self.device), source.to(self.device), self.validation_images())
+
     def _load_gene(self, address: str) -> tuple[Gene, GeneCost]:
         folder = self.runs.folder("gene", address)
         record = folder.read_record(GeneRecord)
@@ -194,6 +212,20 @@ class CellStage(StageComputation[CellRecord]):
             return None
         wanted = PredictionsWanted(kind, kind.outputs(facts), self.compute_settings.keep_probabilities)
         return evaluate(network, held_out, self.compute_settings, {}, predictions=wanted).predictions
+
+
+@torch.no_grad()
+def compared_outputs(model: nn.Module, source: nn.Module, images: SplitImages) -> SourceComparison:
+    """Compares what two models compute of the same images, in full precision."""
+    training = model.training
+    model.eval()
+    difference, magnitude = 0.0, 0.0
+    for batch, _ in images.eval_batches():
+        expected = source(batch)
+        difference = max(difference, (model(batch) - expected).abs().max().item())
+        magnitude = max(magnitude, expected.abs().max().item())
+    model.train(training)
+    return SourceComparison(images=len(images), difference=difference, magnitude=magnitude)
 
 
 def view_of(facts: DatasetFacts) -> View | None:

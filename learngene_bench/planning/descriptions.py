@@ -17,6 +17,7 @@ from learngene_bench.config.preset import Preset
 from learngene_bench.config.recipe import Recipe
 from learngene_bench.contracts.initializer import Distiller, GeneRequest, Initializer, Pretrained
 from learngene_bench.planning.scope import Scope, recipe_of_method
+from learngene_bench.planning.source_model import default_options
 from learngene_bench.planning.targets import Target
 
 
@@ -24,6 +25,8 @@ def describe_setting(scope: Scope) -> str:
     """Describes what all cells share: the preset, and what sets their numbers apart from the preset's own."""
     request, preset, reference = scope.request, scope.preset, scope.request.reference
     lines = ["cuda"] if request.device == "cuda" else []
+    if source := request.grid.source_model:
+        lines += [f"source model of depth {source.depth}, width ×{source.width_factor:g}"]
     lines += [f"{request.processes} processes for a model"] if request.processes > 1 else []
     lines += _differences(reference.data, preset.data, "data.", scope.source.dataset.location)
     lines += _differences(_shared(reference), _shared(preset))
@@ -44,12 +47,12 @@ def describe_variant(
         hash_of: returns the hash of a file, whose beginning stands for it.
     """
     preset, reference = scope.preset, scope.request.reference
-    options, default = dict(method.options), type(method).Options()
+    options, default = dict(method.options), default_options(method, target.source)
     lines = [f"{key}={_text(value, hash_of)}" for key, value in options.items() if value != getattr(default, key)]
     ancestors = gene.ancestors.values() if gene else ()
     if any(isinstance(ancestor, Distiller) for ancestor in ancestors):
         lines += _differences(reference.teacher, preset.teacher, "teacher.", hash_of=hash_of)
-    used = [(name, target.base.width) for name in method.trains()]
+    used = [(name, target.width) for name in method.trains()]
     used += [(name, gene.family.width) for name in gene.trains] if gene else []
     if widths := [ancestor.spec.width for ancestor in ancestors if isinstance(ancestor, Pretrained)]:
         lines += _differences(reference.ancestor, preset.ancestor, "ancestor.", hash_of=hash_of)

@@ -12,6 +12,7 @@ from learngene_bench.planning.method_spec import MethodSpec
 from learngene_bench.planning.plan import Plan
 from learngene_bench.planning.request import Request
 from learngene_bench.planning.scope import Scope, recipe_of_method
+from learngene_bench.planning.source_model import fitted
 from learngene_bench.planning.stages import StageMaker
 from learngene_bench.planning.targets import Target, model_family
 from learngene_bench.planning.tasks import Task
@@ -30,8 +31,10 @@ def make_plan(request: Request) -> Plan:
     maker = StageMaker(scope)
     plan = _empty_plan(scope, maker)
     for spec in request.methods:
-        method = spec.registered.create(spec.options)
-        for target in scope.targets:
+        created = spec.registered.create(spec.options)
+        for planned in scope.targets:
+            method, base = fitted(created, planned.spec, planned.base, planned.source)
+            target = replace(planned, base=base)
             misfit = wrong_family(method, target.spec)
             gene = None if misfit else method.gene_request(target.spec, target.base)
             reason = (
@@ -74,7 +77,7 @@ def _lacks_teacher(gene: GeneRequest | None, source: Task) -> str | None:
 
 def _exceeds_budget(method: Initializer, target: Target, scope: Scope) -> str | None:
     """Returns the reason if budgets are equal, and initialization alone trains on more images than there are."""
-    recipes = [recipe_of_method(scope.preset, method, name, target.base.width) for name in method.trains()]
+    recipes = [recipe_of_method(scope.preset, method, name, target.width) for name in method.trains()]
     spent = scope.images_at_source(recipes)
     if not scope.request.equal_budget or spent <= scope.budget(target):
         return None
@@ -121,6 +124,7 @@ def _shared_by_all_cells(scope: Scope, maker: StageMaker) -> dict[str, Any]:
         "evaluation_split": preset.evaluation_split,
         "model": {"family": family.name, **architecture.model_dump(mode="json")},
         "finetuning": finetuning,
+        **({"source_model": source.model_dump(mode="json")} if (source := scope.request.grid.source_model) else {}),
     }
 
 
@@ -177,4 +181,4 @@ def _prepare_epochs(method: Initializer, target: Target, gene: GeneRequest | Non
     """Returns the epochs that a gene is trained for; None where nothing is trained, or iterations are given."""
     if gene and gene.trains:
         return recipe_of_method(scope.preset, method, gene.trains[0], gene.family.width).epochs
-    return scope.preset.recipe_of("pretraining", target.base.width).epochs if method.is_trained else None
+    return scope.preset.recipe_of("pretraining", target.width).epochs if method.is_trained else None

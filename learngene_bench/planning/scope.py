@@ -74,11 +74,11 @@ class Scope:
     def budget(self, target: Target) -> int:
         """Counts the images of fine-tuning, on the target's task, and of `inheritance`, on the source task."""
         finetuning = self._ordinary_finetuning(target).images_trained_on(target.train_images)
-        return finetuning + self.images_at_source([self.preset.recipe_of("inheritance", target.base.width)])
+        return finetuning + self.images_at_source([self.preset.recipe_of("inheritance", target.width)])
 
     def images_at_source(self, recipes: Iterable[Recipe]) -> int:
         """Counts the images that these recipes train on together, on the source task."""
         return sum(recipe.images_trained_on(self.source.facts.train_images) for recipe in recipes)
 
     def _ordinary_finetuning(self, target: Target) -> Recipe:
-        return target.finetuning(target.task.recipe or self.preset.recipe_of("finetuning", target.base.width))
+        return target.finetuning(target.task.recipe or self.preset.recipe_of("finetuning", target.width))

@@ -21,6 +21,7 @@ from learngene_bench.planning.method_spec import MethodSpec
 from learngene_bench.planning.plan import Stage
 from learngene_bench.planning.recipe_checks import check_pretrained, check_recipe, check_teacher, check_used
 from learngene_bench.planning.scope import Scope, recipe_of_method
+from learngene_bench.planning.source_model import takes_from
 from learngene_bench.planning.targets import Target
 from learngene_bench.plugins.registry import Registered
 from learngene_bench.schema.constants import StageKind
@@ -71,7 +72,7 @@ class StageMaker:
     ) -> dict[str, CellConfig]:
         """Makes the cells of all seeds, with their genes and ancestors; returns their configurations by address."""
         source = self.scope.source
-        recipes = self._recipes(method, method.trains(), target.base)
+        recipes = self._recipes(method, method.trains(), target.base, target.width)
         prepared = self._recipes(method, gene.trains, gene.family) if gene else {}
         check_used(method, {**recipes, **prepared}, target.spec, target.base)
         at_source = target.task == source
@@ -100,6 +101,8 @@ class StageMaker:
         for gene_seed, seed in self._seeds(method, gene, is_finetuned=finetuning is not None):
             other = gene_seed if gene_seed != seed else None
             inputs = {"gene": self._gene(spec, gene, gene_seed)} if gene else {}
+            if target.source and gene and takes_from(target.source, gene):
+                inputs["source"] = self._ancestor(Pretrained(target.source), gene_seed)
             task = None if at_source else target.task_data(seed)
             seeded = config.model_copy(update={"seed": seed, "gene_seed": other, "task": task})
             of_gene = "" if other is None else f" gene {other}"
@@ -181,10 +184,14 @@ class StageMaker:
         return self._add("ancestor", f"{source.timm or source.checkpoint}, {spec}", config, {})
 
     def _recipes(
-        self, method: Initializer | type[Initializer], names: Iterable[str], model: ModelSpec
+        self, method: Initializer | type[Initializer], names: Iterable[str], model: ModelSpec, width: int | None = None
     ) -> dict[str, Recipe]:
-        """Returns the recipes that a method trains models of this width and family by, on the source task."""
-        recipes = {name: recipe_of_method(self.preset, method, name, model.width) for name in names}
+        """Returns the recipes that a method trains models of this family by, on the source task.
+
+        Args:
+            width: width of the size whose recipes they are; the model's when not given.
+        """
+        recipes = {name: recipe_of_method(self.preset, method, name, width or model.width) for name in names}
         for name, recipe in recipes.items():
             check_recipe(recipe, name, self.scope.source, model)
         return recipes

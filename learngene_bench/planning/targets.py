@@ -23,15 +23,19 @@ class Target:
 
     Attributes:
         size: name of the preset's size that it belongs to.
+        width: that of the size; it decides the recipes.
         base: the model that the size is named after, on the source task.
+        source: the trained model that methods take weights from, on the source task; None if each chooses its own.
         horizon: length of its fine-tuning over the recipe's.
         share: percentage of the task's training images that it is fine-tuned on.
     """
 
     size: str
+    width: int
     base: ModelSpec
     spec: ModelSpec
     task: Task
+    source: ModelSpec | None = None
     horizon: float = 1.0
     share: float = 100.0
 
@@ -65,15 +69,21 @@ def targets_of(preset: Preset, grid: Grid, source: Task) -> list[Target]:
                 f"grid {grid.name!r} draws shares of the training images by their classes, and task {task.name!r} is "
                 f"of the kind {task.facts.kind!r}"
             )
-    return [
-        Target(size, base, _on(task, family_of(base).widened(base, factor).with_depth(depth)), task, horizon, share)
-        for size, base in _bases(preset, grid, source).items()
+    bases = _bases(preset, grid, source)
+    sources = {size: _source(base, grid) for size, base in bases.items()}
+    targets = [
+        Target(size, base.width, base, _on(task, spec), task, sources[size], horizon, share)
+        for size, base in bases.items()
         for factor in dict.fromkeys(grid.width_factors)
         for depth in dict.fromkeys(grid.depths)
+        if (spec := family_of(base).widened(base, factor).with_depth(depth)) != sources[size]
         for task in tasks
         for share in dict.fromkeys(grid.shares)
         for horizon in dict.fromkeys(grid.horizons)
     ]
+    if not targets:
+        raise UserError(f"grid {grid.name!r} has no target but its source model ({_source(bases.popitem()[1], grid)})")
+    return targets
 
 
 def model_family(preset: Preset) -> tuple[ModelFamily, Section]:
@@ -103,6 +113,13 @@ def _bases(preset: Preset, grid: Grid, source: Task) -> dict[str, ModelSpec]:
         except UserError as error:
             raise UserError(f"size {size!r}: {error}") from error
     return bases
+
+
+def _source(base: ModelSpec, grid: Grid) -> ModelSpec | None:
+    """Returns the trained model of a size that methods take weights from, if the grid names one."""
+    if grid.source_model is None:
+        return None
+    return family_of(base).widened(base, grid.source_model.width_factor).with_depth(grid.source_model.depth)
 
 
 def _sizes(preset: Preset, grid: Grid) -> list[str]:

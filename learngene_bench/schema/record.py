@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 from pydantic import ConfigDict, Field, model_validator
 
 from learngene_bench.config.preset import Split
-from learngene_bench.schema.base import Address, Document, File, Sha256, Text
+from learngene_bench.schema.base import Address, Amount, Document, File, Sha256, Text
 from learngene_bench.schema.constants import StageKind
 from learngene_bench.schema.cost import AncestorCost, CellCost, GeneCost
 from learngene_bench.schema.metric import CurvePoint, Measured
@@ -117,6 +117,25 @@ class InitialWeights(Document):
     sha256: Sha256
 
 
+class SourceComparison(Document):
+    """Outputs of the target as initialized beside those of its source model, on the same validation images.
+
+    Attributes:
+        images: how many images.
+        difference: largest absolute difference of one output.
+        magnitude: largest absolute output of the source model.
+    """
+
+    images: int
+    difference: Amount
+    magnitude: Amount
+
+    @property
+    def relative(self) -> float:
+        """The difference over the magnitude."""
+        return self.difference / self.magnitude if self.magnitude else self.difference
+
+
 class View(Document):
     """The part of an image of any size that a model was measured on: resized (bicubic), then cut to the centre square.
 
@@ -159,6 +178,8 @@ class CellResult(Result, CellDescription, Measured):
         evaluation: images that metrics were measured on.
         cost: what every phase cost.
         initial_weights: the weights as initialized.
+        source_comparison: outputs beside those of the grid's source model; absent where the grid has none, or the
+            target takes nothing from it.
         model: the weights after fine-tuning.
         predictions: the file of what it predicts for each image; absent in records of earlier versions, and for tasks
             in which an image has no class.
@@ -171,6 +192,7 @@ class CellResult(Result, CellDescription, Measured):
     evaluation: Evaluation
     cost: CellCost
     initial_weights: InitialWeights
+    source_comparison: SourceComparison | None = Field(None, exclude_if=lambda found: found is None)
     model: FinetunedModel
     predictions: Tensors | None = Field(None, exclude_if=lambda found: found is None)
 

@@ -140,7 +140,8 @@ class CellConfig(StageConfig):
         method: the method.
         options: its options; a file stands there by its SHA-256.
         target: the model that is initialized.
-        size_base: the model of full depth of the target's size, on the source task.
+        size_base: the model of full depth of the target's size, on the source task; or the grid's source model, for a
+            method that takes its weights from its base.
         recipes: recipes that `initialize` trains by, by name.
         finetuning: how the initialized target is trained; null where the gene is the finished model.
         parameter_groups: parameters that it is trained at other rates, as the method says; absent for none.

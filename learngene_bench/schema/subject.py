@@ -51,6 +51,8 @@ class Subject(MethodVariant):
         if axis in ("task", "horizon", "share"):
             value: Scalar = getattr(self, axis)
             return value
+        if axis == "depth and width":
+            return f"{self.target['depth']} × {self.target['width']}"
         return self.target.get(axis)
 
 

@@ -24,6 +24,7 @@ from learngene_bench.results.tables.comparison import comparisons
 from learngene_bench.results.tables.comparison_report import comparison_reports
 from learngene_bench.results.tables.cost_report import cost_reports
 from learngene_bench.results.tables.gap_report import gap_reports
+from learngene_bench.results.tables.growth_report import growth_reports
 from learngene_bench.results.tables.inference_report import statistics_reports
 from learngene_bench.results.tables.learning_report import learning_reports
 from learngene_bench.results.tables.measure import INITIAL
@@ -46,6 +47,7 @@ COMPUTED: Mapping[str, Callable[[Sequence[MetricTable], Results], list[ReportTab
     "statistics": lambda tables, results: statistics_reports(tables),
     "horizon": partial(gap_reports, axis="horizon"),
     "data-size": partial(gap_reports, axis="share"),
+    "growth": growth_reports,
     "sweep": sweep_reports,
     "variance": variance_reports,
 }

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _AXIS_TITLES = {
     "depth": "Depth (number of blocks)",
     "width": "Width (embedding dimension)",
+    "depth and width": "Depth × width",
     "task": "Task",
     "horizon": "Length of fine-tuning",
     "share": "Training images",

@@ -49,6 +49,9 @@ class ColumnKey(NamedTuple):
         if name in ("task", "share", "horizon"):
             value: Scalar = getattr(self, name)
             return value
+        if name == "depth and width":
+            width, depth = self.size_order
+            return f"{depth} × {width}"
         return dict(self.target).get(name)
 
 

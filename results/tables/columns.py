@@ -21,7 +21,9 @@ def target_columns(grid: TableCells) -> tuple[TargetColumn, ...]:
         smallest[key.size] = min(smallest.get(key.size, key.size_order), key.size_order)
 
     def order(key: ColumnKey) -> tuple[object, ...]:
-        value = tasks[key.task] if grid.axis == "task" else key.fact(grid.axis)
+        value: object = tasks[key.task] if grid.axis == "task" else key.fact(grid.axis)
+        if grid.axis == "depth and width":
+            value = key.size_order
         first = (tasks[key.task], key.size_order) if grid.axis in WAYS else ()
         return smallest[key.size], key.size, *first, value, tasks[key.task]
 

@@ -146,7 +146,9 @@ def test_the_pass_over_images_is_counted(generator: torch.Generator) -> None:
         ({"teacher_width": 24}, replace(SMALL, depth=5, width=16, heads=4), None),
         ({}, SMALL.with_depth(6), "deeper than its teacher of 5 layers"),
         ({}, replace(TARGET, width=16, heads=4, depth=3), None),  # wider than its base: a teacher of 8/3 of that
-        ({}, replace(TARGET, width=20, heads=5), "not narrower than its teacher of width 20"),
+        ({}, replace(TARGET, width=20, heads=5), None),  # as wide as its teacher, with fewer layers
+        ({}, replace(TARGET, width=20, heads=5, depth=5), "its teacher has 5 layers of width 20 already"),
+        ({}, replace(TARGET, width=24, heads=6), "wider than its teacher of width 20"),
         ({}, replace(TARGET, heads=4), "its teacher has heads of dimension 4"),
         ({}, replace(TARGET, mlp_ratio=9), "its teacher has an MLP of hidden width 64"),
     ],

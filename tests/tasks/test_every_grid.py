@@ -32,16 +32,24 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def records(runs: Path) -> dict[Path, dict[str, Any]]:
+    """Records of all grids in which each method chooses its own ancestors, by folder."""
+    plans = [json.loads(path.read_text()) for path in runs.glob("plans/*.json")]
+    chosen = {cell["address"] for plan in plans if plan["grid"] not in ("growth", "shrink") for cell in plan["cells"]}
+    found = {path.parent: json.loads(path.read_text()) for path in runs.glob("cell/*/result.json")}
+    return {folder: record for folder, record in found.items() if record["address"] in chosen}
+
+
 def cells(runs: Path) -> list[dict[str, Any]]:
-    return [json.loads(path.read_text()) for path in runs.glob("cell/*/result.json")]
+    return list(records(runs).values())
 
 
 def the_cell(runs: Path, method: str, task: str) -> Path:
     """The folder of a method's six-layer target on a task."""
     (found,) = (
-        path.parent
-        for path in runs.glob("cell/*/result.json")
-        if (cell := json.loads(path.read_text())["cell"])["method"] == method
+        folder
+        for folder, record in records(runs).items()
+        if (cell := record["cell"])["method"] == method
         and (cell["variant"], cell["task"]) == ("", task)
         and (cell["target"]["depth"], cell["target"]["width"]) == (6, 48)
         and not {"horizon", "share"} & cell.keys()

@@ -78,6 +78,10 @@ class Display:
         for address in state.held_elsewhere.keys() - state.done - self.waited_for:
             self._report_holder(self.stages[address])
             self.waited_for.add(address)
+        for address in state.waiting.keys() - self.waited_for:
+            text = f"{self.stages[address].label}: {state.waiting[address]}"
+            self.console.print(text, style="yellow", markup=False, soft_wrap=True)
+            self.waited_for.add(address)
         if state.stopping and not self.stopping and not self.live:
             self.console.print(STOPPING)
         self.stopping = state.stopping

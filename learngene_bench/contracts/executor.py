@@ -84,6 +84,7 @@ class RunState:
         failed: error messages by address.
         blocked: stages that cannot be computed, because an input failed.
         held_elsewhere: stages that another run computes, with the time (`time.monotonic`) to ask for them again.
+        waiting: for what running stages wait that have not begun, one line each, by address.
         stopping: True after Ctrl-C, while running stages save their checkpoints.
         handed_over: True if the stages are computed after `Executor.run` has returned.
     """
@@ -95,6 +96,7 @@ class RunState:
     failed: dict[str, str] = field(default_factory=dict)
     blocked: set[str] = field(default_factory=set)
     held_elsewhere: dict[str, float] = field(default_factory=dict)
+    waiting: Mapping[str, str] = field(default_factory=dict)
     stopping: bool = False
     handed_over: bool = False
 

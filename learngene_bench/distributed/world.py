@@ -7,13 +7,16 @@ return their arguments where there is one process.
 from __future__ import annotations
 
 import os
+import sys
+import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import count
 from typing import TYPE_CHECKING
 
-from learngene_bench.util.errors import UserError
+from learngene_bench.util.durations import duration
+from learngene_bench.util.errors import UserError, first_line
 from learngene_bench.util.lazy import torch
 
 if TYPE_CHECKING:
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 
 TIMEOUT = timedelta(minutes=10)
 """Longest wait for a process that is at work as far as anybody knows, for example while rank 0 writes files."""
+PATIENCE = 30.0
+"""Seconds of waiting for the other processes to come after which a process says for what it waits."""
 
 
 @dataclass(frozen=True)
@@ -139,13 +144,41 @@ def world() -> World:
 
 
 def join() -> World:
-    """Makes this process one of several if the environment from torchrun says so."""
+    """Makes this process one of several if the environment from torchrun says so, once all of them have come.
+
+    Raises:
+        UserError: they have not come within `TIMEOUT`, or the place where they meet cannot be reached.
+    """
     global _world
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        store, rank, size = next(torch.distributed.rendezvous("env://", timeout=TIMEOUT))
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        return _world
+    rank, limit = int(os.environ["RANK"]), duration(TIMEOUT.total_seconds())
+    place = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
+    waiting = f"process {rank} waits until all {size} processes have met at {place}, for at most {limit}"
+    notice = threading.Timer(PATIENCE, lambda: print(waiting, file=sys.stderr, flush=True))
+    notice.daemon = True
+    notice.start()
+    try:
+        store, _, _ = next(torch.distributed.rendezvous("env://", timeout=TIMEOUT))
         store = torch.distributed.PrefixStore("learngene-bench", store)
-        _world = World(rank, size, int(os.environ["LOCAL_RANK"]), store)
+        _meet(store, rank, size)
+    except torch.distributed.DistError as error:
+        raise UserError(f"{size} processes have not met at {place} within {limit}: {first_line(error)}") from error
+    finally:
+        notice.cancel()
+    _world = World(rank, size, int(os.environ["LOCAL_RANK"]), store)
     return _world
+
+
+def _meet(store: Store, rank: int, size: int) -> None:
+    """Waits until every process has come. Raises `DistStoreError` with the numbers of those that have not."""
+    store.set(f"come/{rank}", "")
+    try:
+        store.wait([f"come/{number}" for number in range(size)], TIMEOUT)
+    except torch.distributed.DistStoreError as error:
+        missing = [str(number) for number in range(size) if not store.check([f"come/{number}"])]
+        raise torch.distributed.DistStoreError(f"process {', '.join(missing)} has not come") from error
 
 
 def join_job() -> World:

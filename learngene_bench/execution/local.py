@@ -67,6 +67,7 @@ def run_in_pool(work: Work, config: PoolConfig) -> RunState:
     """
     state = work.initial_state()
     with Pool(work.runs, config, work.plugins) as pool:
+        state.waiting = pool.waiting
         try:
             while not state.finished:
                 for stage in state.ready()[: pool.free()]:

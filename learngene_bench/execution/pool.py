@@ -29,7 +29,11 @@ PARTING_SECONDS = 5.0
 
 
 class Pool:
-    """Worker processes, started when first needed and ended with the `with` block."""
+    """Worker processes, started when first needed and ended with the `with` block.
+
+    Attributes:
+        waiting: one line for each busy stage that says for what it waits, by address.
+    """
 
     def __init__(self, runs: Path, config: PoolConfig, plugins: Sequence[Path]) -> None:
         # -P: the code of this process, not that of another checkout in the current folder.
@@ -41,6 +45,7 @@ class Pool:
         self.vacant = list(config.slots)
         self.idle: list[_Worker] = []
         self.busy: dict[str, _Worker] = {}
+        self.waiting: dict[str, str] = {}
 
     def __enter__(self) -> Pool:
         return self
@@ -69,20 +74,24 @@ class Pool:
         for key, _ in self.selector.select(timeout):
             worker: _Worker = key.data
             address = next((address for address, other in self.busy.items() if other is worker), None)
-            outcome = worker.receive()
-            if outcome is None:
-                self.selector.unregister(worker.output)
-                self.vacant.append(worker.slot)
-            if address is None:
-                if worker in self.idle:
-                    self.idle.remove(worker)
-                continue
-            del self.busy[address]
-            if outcome is None:
-                yield address, Outcome("died", f"its worker {worker.cause_of_death()}; {self.log} may tell why")
-            else:
-                self.idle.append(worker)
-                yield address, outcome
+            for message in worker.receive():
+                if address and message and "waiting" in message:
+                    self.waiting[address] = message["waiting"]
+                    continue
+                if message is None:
+                    self.selector.unregister(worker.output)
+                    self.vacant.append(worker.slot)
+                if address is None:
+                    if worker in self.idle:
+                        self.idle.remove(worker)
+                    continue
+                del self.busy[address]
+                self.waiting.pop(address, None)
+                if message is None:
+                    yield address, Outcome("died", f"its worker {worker.cause_of_death()}; {self.log} may tell why")
+                else:
+                    self.idle.append(worker)
+                    yield address, Outcome(**message)
 
     def stop(self, seconds: float) -> Iterator[tuple[str, Outcome]]:
         """Asks all workers to save a checkpoint and stop, and yields their outcomes for at most `seconds`."""
@@ -114,16 +123,17 @@ class _Worker:
             )
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.input, self.output = self.process.stdin, self.process.stdout
+        self.input, self.output, self.rest = self.process.stdin, self.process.stdout, b""
 
     def send(self, message: dict[str, Any]) -> None:
         with suppress(BrokenPipeError):  # it died, which its output tells next
             self.input.write(json.dumps(message) + "\n")
 
-    def receive(self) -> Outcome | None:
-        """Reads one line, which a worker writes whole; None if the worker died."""
-        line = self.output.readline()
-        return Outcome(**json.loads(line)) if line.endswith("\n") else None
+    def receive(self) -> list[dict[str, Any] | None]:
+        """Reads the lines that have come, which a worker writes whole; the last one is None if the worker died."""
+        content = os.read(self.output.fileno(), 65536)
+        *lines, self.rest = (self.rest + content).split(b"\n")
+        return [*map(json.loads, lines), *([] if content else [None])]
 
     def cause_of_death(self) -> str:
         code = self.process.wait()

@@ -3,7 +3,8 @@
     python -m learngene_bench.execution.worker RUNS PROCESSES [PLUGIN...]
 
 It reads one JSON object per line (`{"kind": ..., "address": ...}`) and answers with one, an `Outcome`. `{"stop": true}`
-makes it save a checkpoint and answer "stopped". It lives exactly as long as its parent: it ends when its standard input
+makes it save a checkpoint and answer "stopped". `{"waiting": ...}` may come before the answer: one line that says for
+what the stage waits. It lives exactly as long as its parent: it ends when its standard input
 ends, in the middle of a stage too, whose checkpoint the next run finds. Nothing else is written to its standard output:
 what is printed outside of a stage, as by a plugin that is imported, goes to the log of the workers.
 """
@@ -16,9 +17,9 @@ import queue
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from learngene_bench.util import interrupt, signals
 from learngene_bench.util.errors import UserError
@@ -45,7 +46,7 @@ def main(arguments: list[str]) -> None:
 
     runs, processes = Runs(Path(arguments[0])), int(arguments[1])
     plugins = [Path(plugin) for plugin in arguments[2:]]
-    compute = _alone(runs, plugins) if processes == 1 else _with_others(runs, plugins, processes)
+    compute = _alone(runs, plugins) if processes == 1 else _with_others(runs, plugins, processes, answers)
     while True:
         request = requests.get()
         folder = runs.folder(request["kind"], request["address"])
@@ -70,11 +71,16 @@ def _alone(runs: Runs, plugins: list[Path]) -> Compute:
     return lambda kind, address: {"state": execute(runs, kind, address, registry)}
 
 
-def _with_others(runs: Runs, plugins: list[Path], processes: int) -> Compute:
+def _with_others(runs: Runs, plugins: list[Path], processes: int, answers: TextIO) -> Compute:
     """Starts the processes that compute; this one never imports torch."""
     from learngene_bench.distributed import launch
 
-    return lambda kind, address: launch(processes, runs.root, kind, address, plugins)
+    def say(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+        with suppress(BrokenPipeError):  # the parent stopped, which the answer meets too
+            print(json.dumps({"waiting": line}), file=answers, flush=True)
+
+    return lambda kind, address: launch(processes, runs.root, kind, address, plugins, say)
 
 
 def _read(requests: queue.Queue[dict[str, Any]]) -> None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -213,12 +214,16 @@ def processes_of(runs: Runs) -> list[int]:
 
 
 def test_processes_stop_when_asked_and_end_with_any_of_them_and_with_their_parent(
-    plugin: Path, long_cell: tuple[Runs, Stage], capfd: pytest.CaptureFixture[str]
+    plugin: Path,
+    long_cell: tuple[Runs, Stage],
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     runs, cell = long_cell
     folder = runs.stage_dir(cell)
     for victim in ("follower", "leader"):
-        with launched(runs, cell, plugin) as answers:
+        with launched(runs, cell, plugin) as answers, monkeypatch.context() as patch:
+            patch.setattr(import_module("learngene_bench.distributed.launch"), "MEETING", 0.0)  # they have met
             assert execute(runs, cell.kind, cell.address, Registry([plugin])) == "busy"
             leader = folder.current_lease().owner.pid
             (follower,) = set(processes_of(runs)) - {leader}

@@ -30,8 +30,10 @@ from learngene_bench.cli import (
     run,
     status,
 )
+from learngene_bench.util.entry_points import names_of_others
 from learngene_bench.util.errors import UserError
 from learngene_bench.util.streams import accept_any_text
+from learngene_bench.util.supervision import Unreported, supervised
 from learngene_bench.util.terminal import terminal_text
 from learngene_bench.version import PROTOCOL, __version__
 
@@ -89,7 +91,19 @@ def main() -> None:
     accept_any_text()
     # A notebook's, inherited: matplotlib would not be imported without that backend. The command only writes files.
     os.environ.pop("MPLBACKEND", None)
-    sys.exit(_flushed(run_command(sys.argv[1:])))
+    arguments = sys.argv[1:]
+    if not _runs_code_of_others(arguments):
+        sys.exit(_flushed(run_command(arguments)))
+    try:
+        status = supervised(lambda: _flushed(run_command(arguments)))
+    except Unreported as error:
+        status = _fail(f"{error}: code of a plugin ends it (os._exit)", error.status, debug=False)
+    sys.exit(status)
+
+
+def _runs_code_of_others(arguments: list[str]) -> bool:
+    """Returns True if plugin files or other installed packages may have a part in a command."""
+    return any(argument.startswith("--plugin") for argument in arguments) or bool(arguments and names_of_others())
 
 
 def run_command(arguments: list[str]) -> int:

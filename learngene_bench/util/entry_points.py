@@ -16,6 +16,17 @@ from learngene_bench.util.errors import UserError, describe_error, unknown
 
 Contract = TypeVar("Contract")
 
+_SUITE = "learngene_bench"
+"""First part of the names of all entry-point groups."""
+
+
+def names_of_others() -> list[str]:
+    """Lists the installed packages that announce something for the suite, without the suite itself."""
+    every = entry_points()
+    groups = (group for group in every.groups if group.startswith(f"{_SUITE}."))
+    found = {id(point.dist): point.dist for group in groups for point in every.select(group=group) if point.dist}
+    return sorted({dist.name for dist in found.values()} - {_SUITE.replace("_", "-")})
+
 
 class EntryPoints:
     """All objects that installed packages announce in one group.

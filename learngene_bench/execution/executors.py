@@ -81,7 +81,7 @@ def site_file() -> Path:
 
 def _site_table(name: str) -> dict[str, Any]:
     path = site_file()
-    if not path.exists():
+    if not path.is_absolute() or not path.exists():  # where nobody knows the home folder, `~` may be anybody's
         return {}
     tables = read_toml(path)
     for table, values in tables.items():

@@ -135,6 +135,18 @@ def test_initial_weights_are_those_of_the_record(
     assert described["tensors"] == json.loads(statistics.read_text(encoding="utf-8"))
 
 
+@pytest.mark.parametrize("initial", [[], ["--initial"]])
+def test_a_full_disk_is_one_line(
+    runs: Path, small_disk: Path, initial: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (small_disk / "other").write_bytes(bytes(590_000))
+    path = small_disk / "model.safetensors"
+    assert run_command(["export", "wave", "depth", "4", "--runs", str(runs), "-o", str(path), *initial]) == 2
+    reason = "cannot be written: No space left on device; what is done is kept, run again when it can be"
+    assert capsys.readouterr().err == f"lgbench: {path}: {reason}\n"
+    assert [other.name for other in small_disk.iterdir()] == ["other"]
+
+
 def test_cells_are_found_by_words_and_addresses(runs: Path) -> None:
     folder = find_one_finished(Runs(runs), "wave micro depth 5 seed 0")
     assert find_one_finished(Runs(runs), folder.address[:6]) == folder

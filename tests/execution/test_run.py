@@ -7,9 +7,7 @@ import os
 import random
 import shutil
 import signal
-import subprocess
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -215,17 +213,6 @@ def test_a_damaged_gene_is_named(preset: Path, copy: Path) -> None:
     assert len(error.splitlines()) == 1
     shutil.rmtree(genes[0])
     run_here(preset, copy, "-m", "wave")
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(folder)], capture_output=True)
-    if mounted.returncode:
-        pytest.skip("a small file system cannot be mounted here")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
 
 
 def test_a_full_disk(preset: Path, small_disk: Path) -> None:

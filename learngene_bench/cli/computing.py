@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from learngene_bench.schema.provenance import SourceCode
 from learngene_bench.schema.stage import Execution
 from learngene_bench.util import source_code
 from learngene_bench.util.errors import UserError, describe_error
-from learngene_bench.util.files import write_text
+from learngene_bench.util.files import read_bytes, write_text
 
 if TYPE_CHECKING:
     from learngene_bench.results import Results
@@ -139,32 +140,37 @@ def conclude(
     """
     console, runs = common.console(), computation.runs
     folder = runs.root / "report" / f"{plans[0].preset.name}-{setting[:8]}"
-    is_new = any(state.done - state.reused for state in states)
-    status = _report(plans[0], runs, folder, is_new, select, console)
+    status = _report(plans[0], runs, folder, select, console)
     stages = {address: stage for plan in plans for address, stage in plan.stages.items()}
     print_warnings(stages.values(), runs, console)
     return max(status, *(print_failures(state, console) for state in states))
 
 
-def _report(
-    plan: Plan, runs: Runs, folder: Path, is_new: bool, select: Callable[[Results], Results], console: Console
-) -> int:
+def _report(plan: Plan, runs: Runs, folder: Path, select: Callable[[Results], Results], console: Console) -> int:
     """Writes the tables beside the records, prints them, and draws the figures; says where everything is.
 
     Returns 1 if that goes wrong, which no record depends on.
     """
     from learngene_bench import results
-    from learngene_bench.results.formats.reporting import WHERE_MEASURED, make, print_report
+    from learngene_bench.results.formats.reporting import FORMATS, WHERE_MEASURED, make, print_report
 
     try:
         found = select(results.load([runs.root]))
         if not found.records:
             return 0
-        written = _write_tables(found, folder)
+        written = {"CSV": folder / "cells.csv", "Markdown": folder / "tables.md"}
+        write_text(written["CSV"], FORMATS["csv"](make(found)))
+        tables = FORMATS["markdown"](make(found, computed=WHERE_MEASURED))
+        drawn = _drawn(written["Markdown"], tables)
+        if not drawn:
+            write_text(written["Markdown"], tables)
         if plan.preset.name.endswith(QUICK):
             console.print("a quick run: it shows that everything runs, its numbers mean nothing\n", soft_wrap=True)
         print_report(make(found, plan.grid.name, computed=WHERE_MEASURED), console)
-        written |= _draw(found, folder, is_new)
+        if not drawn:
+            drawn = _draw(found, folder)
+            write_text(written["Markdown"], tables + _shown(drawn))
+        written |= {"plot" if number == 0 else f"plot {number + 1}": path for number, path in enumerate(drawn)}
         for kind, path in {"records": runs.root / "cell", **written}.items():
             console.print(f"{kind:10}{path}", soft_wrap=True)
     except (UserError, BrokenPipeError):
@@ -187,23 +193,29 @@ def _check_data(plan: Plan, store: Runs) -> None:
             task.check_available()
 
 
-def _write_tables(found: Results, folder: Path) -> dict[str, Path]:
-    """Writes the tables as CSV and Markdown; returns where they are."""
-    from learngene_bench.results.formats.reporting import FORMATS, WHERE_MEASURED, make
-
-    written = {"CSV": folder / "cells.csv", "Markdown": folder / "tables.md"}
-    write_text(written["CSV"], FORMATS["csv"](make(found)))
-    write_text(written["Markdown"], FORMATS["markdown"](make(found, computed=WHERE_MEASURED)))
-    return written
+def _shown(figures: Sequence[Path]) -> str:
+    """Returns the end of the Markdown file, which shows the figures."""
+    return "".join(f"\n![{path.stem}]({path.name})\n" for path in figures)
 
 
-def _draw(found: Results, folder: Path, is_new: bool) -> dict[str, Path]:
-    """Draws the figures, unless all is as it was when they were drawn; returns where they are."""
+def _drawn(report: Path, tables: str) -> list[Path]:
+    """Returns the figures of a Markdown file; empty unless it has these tables and every figure is there.
+
+    It names the figures once all are drawn: a run may be killed between two of them, or between the two files of one.
+    """
+    try:
+        text = read_bytes(report).decode()
+    except (OSError, ValueError):
+        return []
+    names = re.findall(r"^!\[[^]]*\]\(([\w.-]+\.png)\)$", text, re.MULTILINE)
+    drawn = [report.parent / name for name in names]
+    whole = all(path.is_file() and path.with_suffix(".pdf").is_file() for path in drawn)
+    return drawn if whole and text == tables + _shown(drawn) else []
+
+
+def _draw(found: Results, folder: Path) -> list[Path]:
+    """Draws the figures; returns those for a screen."""
     from learngene_bench.results import plots
 
-    drawn = sorted(folder.glob("*.png"))
-    half = not all(path.with_suffix(".pdf").is_file() for path in drawn)  # a run was killed between the two files
-    if not drawn or half or is_new:
-        every = [*plots.accuracy(found, folder), *plots.sweep(found, folder)]
-        drawn = [path for path in every if path.suffix == ".png"]
-    return {"plot" if number == 0 else f"plot {number + 1}": path for number, path in enumerate(drawn)}
+    every = [*plots.accuracy(found, folder), *plots.sweep(found, folder)]
+    return [path for path in every if path.suffix == ".png"]

@@ -96,5 +96,13 @@ def test_a_stopped_sweep_gives_the_same_table(preset: Path, reference: tuple[Pat
     assert numbers(stopped) == numbers(runs)
     tables = [next(folder.glob("report/*/tables.md")).read_text() for folder in (stopped, runs)]
     assert tables[0] == tables[1]
+    *_, second = sorted(stopped.glob("report/*/*.png"))
+    figure = second.read_bytes()
+    for suffix in (".png", ".pdf"):  # as if it had been killed between the two figures
+        second.with_suffix(suffix).unlink()
+    (report,) = stopped.glob("report/*/tables.md")
+    report.write_text(report.read_text().partition("\n![")[0])
     lines = run(preset, stopped, *SWEEP).splitlines()
     assert not [line for line in lines if re.match(r"\d+/\d+ ", line)]  # nothing is left to compute
+    assert second.read_bytes() == figure
+    assert report.read_text() == tables[0]

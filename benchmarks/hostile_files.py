@@ -2,10 +2,10 @@
 
     python benchmarks/hostile_files.py [--mutations 2000] [--seed 0]
 
-Three quarters are documents of a runs folder or a leaderboard, each read by a command; the rest are images, archives,
-genes and checkpoints, read by the functions that commands read them with. An answer should be a result, or one line
-that names the file (exit status 2). The claim under test: no traceback, no unexpected error, no escape sequence, no
-file left behind, and none outside of the folder. The same seed gives the same mutations.
+Three quarters are documents of a runs folder or a leaderboard, each read by a command; the rest are presets, grids,
+images, archives, genes and checkpoints, read by the functions that commands read them with. An answer should be a
+result, or one line that names the file (exit status 2). The claim under test: no traceback, no unexpected error, no
+escape sequence, no file left behind, and none outside of the folder. The same seed gives the same mutations.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save
 
+from learngene_bench.config.loader import load_grid, load_preset, shipped_files
 from learngene_bench.contracts.gene import Gene
 from learngene_bench.data.decoding import decoded
 from learngene_bench.models.vit.modules import build_vit
@@ -85,8 +86,14 @@ def readers(folder: Path) -> dict[str, tuple[bytes, Callable[[Path], object]]]:
     found["gene.safetensors"] = gene.read_bytes(), Gene.load
     checkpoint = io.BytesIO()
     torch.save({"model": model.state_dict()}, checkpoint)
-    found["weights.pt"] = checkpoint.getvalue(), lambda path: load_checkpoint(model, path)
-    found["weights.safetensors"] = save(dict(model.state_dict())), lambda path: load_checkpoint(model, path)
+    found["weights.pt"] = checkpoint.getvalue(), lambda path: load_checkpoint(model, path, "teacher.weights")
+    for name, load in (("digits", load_preset), ("width", load_grid)):
+        kind = "preset" if load is load_preset else "grid"
+        found[f"{kind}.toml"] = shipped_files(kind)[name].read_bytes(), lambda path, load=load: load(str(path))
+    found["weights.safetensors"] = (
+        save(dict(model.state_dict())),
+        lambda path: load_checkpoint(model, path, "teacher.weights"),
+    )
     return found
 
 
@@ -114,7 +121,7 @@ def main() -> None:
     options = parser.parse_args()
     sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
     from hostile_runs import faults, make
-    from mutations import changed_bytes
+    from mutations import changed_bytes, mutated
 
     os.environ["LGBENCH_CACHE"] = ""
     began, kinds, found = time.monotonic(), Counter[str](), list[str]()
@@ -134,7 +141,8 @@ def main() -> None:
                 chance = random.Random(f"{options.seed} {number}")
                 name, (content, reader) = chance.choice(sorted(known.items(), key=lambda item: item[0]))
                 kinds[name] += 1
-                fault = file_fault(single, name, changed_bytes(content, chance), reader)
+                change = mutated if name.endswith(".toml") else changed_bytes
+                fault = file_fault(single, name, change(content, chance), reader)
                 found += [f"mutation {number} of seed {options.seed}: {fault}"] if fault else []
             outside = {path.name for path in place.iterdir()} - {"all", "single"}
             found += [f"mutation {number} of seed {options.seed}: {name} is outside" for name in outside]

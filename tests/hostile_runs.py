@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import random
 from collections.abc import Iterator, Sequence
@@ -11,9 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mutations import mutated
-from recorded_runs import recorded
+from recorded_runs import record_plan, recorded
 
 from learngene_bench.cli.main import run_command
+from learngene_bench.planning.request import Request, build_request
+from learngene_bench.planning.sweep import make_sweep
+from learngene_bench.planning.sweep_space import parse_sweep
+from learngene_bench.plugins.registry import Registry
 from learngene_bench.results.leaderboard import manage
 
 VERBS: dict[str, Sequence[Sequence[str]]] = {
@@ -47,7 +52,8 @@ def say(arguments: Sequence[str]) -> Said:
 
 
 def make(folder: Path) -> None:
-    """Makes `folder/runs` and `folder/boards/digits`: two methods, one seed, a cell that failed."""
+    """Makes `folder/runs` and `folder/boards/digits`, of two methods, one seed, a cell that failed; and a sweep's."""
+    make_swept(folder / "swept", folder / "boards" / "swept")
     made = recorded(folder / "runs", "wave,he", seeds=1)
     manage.add(folder / "boards" / "digits", made.folder)
     (failed,) = (stage for stage in made.stages("cell") if stage.label.startswith("he") and "depth 6" in stage.label)
@@ -77,17 +83,33 @@ def make(folder: Path) -> None:
     submission.write_text(json.dumps(content))
 
 
+def make_swept(runs: Path, board: Path) -> None:
+    """Makes a runs folder and a leaderboard of a sweep: one method at two learning rates."""
+
+    def build(further: Sequence[str]) -> Request:
+        settings = ["grid.depths=[4]", *further]
+        return build_request("he", "depth", "digits", 1, settings, Registry(), False)
+
+    sweep = make_sweep(build, parse_sweep(["finetuning.learning_rate=0.0005,0.001"], None, 0, Registry().names(), []))
+    for plan in [*sweep.trials, sweep.default]:
+        record_plan(runs, plan)
+    manage.add(board, runs)
+
+
 def commands(folder: Path) -> dict[Path, list[list[str]]]:
     """Lists the commands that read a file, by every file that is mutated."""
     runs, boards = folder / "runs", folder / "boards"
+    swept = [["status"], ["report"], ["logs", "he", "4"]]
     found = {
         path: [[*verb, "--runs", str(runs)] for verb in VERBS[name]]
         for name in VERBS
         for path in sorted(runs.glob(name))
     }
-    for name in ("records.jsonl", "plans.jsonl"):
+    for path in sorted((folder / "swept" / "plans").glob("*.json")):
+        found[path] = [[*verb, "--runs", str(folder / "swept")] for verb in swept]
+    for board, name in itertools.product(("digits", "swept"), ("records.jsonl", "plans.jsonl")):
         checks = [["leaderboard", verb, "--folder", str(boards)] for verb in ("check", "build")]
-        found[boards / "digits" / name] = [*checks, ["report", "--runs", str(boards / "digits")]]
+        found[boards / board / name] = [*checks, ["report", "--runs", str(boards / board)]]
     return found
 
 

@@ -6,9 +6,10 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
+import hostile_files
 import pytest
 from hostile_runs import commands, contents, faults, make, restore, say
-from mutations import mutated
+from mutations import changed_bytes, mutated
 
 from learngene_bench.config.loader import load_preset
 from learngene_bench.execution.slurm import submissions
@@ -77,6 +78,16 @@ def test_a_mutated_document_is_read_or_refused_in_one_line(folder: Path) -> None
 @pytest.mark.parametrize("number", range(6))
 def test_the_verbs_answer_a_mutated_file_in_one_line(folder: Path, number: int) -> None:
     assert faults(folder, number, seed=0) == []
+
+
+def test_mutated_images_archives_and_weights_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few of those of the benchmark, and the whole files, so that it tests what it means to test."""
+    monkeypatch.setenv("LGBENCH_CACHE", "")
+    folder, chance = tmp_path / "single", random.Random(0)
+    folder.mkdir()
+    for name, (content, reader) in hostile_files.readers(folder).items():
+        for variant in (content, changed_bytes(content, chance), changed_bytes(content, chance)):
+            assert hostile_files.file_fault(folder, name, variant, reader) is None, name
 
 
 def test_a_mutated_preset_is_one_line(tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 >>> learngene_bench.initialize(model, "mimetic")  # a timm model of one's own, in place      # doctest: +SKIP
 
+>>> learngene_bench.run("wave,he", quick=True)            # the benchmark; a notebook shows the tables  # doctest: +SKIP
+>>> learngene_bench.load("runs").table("depth")           # what was measured, as a data frame          # doctest: +SKIP
+
 A plugin finds what it needs here:
 
 >>> from learngene_bench import Initializer, Section, write_weights
@@ -13,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 from learngene_bench.version import PROTOCOL, __version__
 
 if TYPE_CHECKING:
+    from learngene_bench.api.benchmark import plan, run
     from learngene_bench.api.initialize import initialize
+    from learngene_bench.api.measured import load
     from learngene_bench.config.section import Section
     from learngene_bench.contracts.context import Context
     from learngene_bench.contracts.dataset import Dataset, DatasetFacts, Splits
@@ -51,12 +56,17 @@ __all__ = [
     "ViTSpec",
     "__version__",
     "initialize",
+    "load",
+    "plan",
+    "run",
     "write_weights",
 ]
 
 # Each module is imported when one of its names is first used: only `initialize` takes torch along.
 _MODULES = {
+    "api.benchmark": ("plan", "run"),
     "api.initialize": ("initialize",),
+    "api.measured": ("load",),
     "config.section": ("Section",),
     "contracts.context": ("Context",),
     "contracts.dataset": ("Dataset", "DatasetFacts", "Splits"),

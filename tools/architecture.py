@@ -35,11 +35,11 @@ LAYERS = {
     "planning": "cells and their stages",
     "runs": "folders of results",
     "execution": "computes stages",
-    "api": "initialize(model)",
     "conformance": "lgbench check",
     "results": "records to tables",
     "analysis": "lgbench analyze",
     "cli": "the command lgbench",
+    "api": "initialize, run, load",
 }
 """The rooms from bottom to top, and what is in them. A room may import the rooms before it."""
 

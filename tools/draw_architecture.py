@@ -37,28 +37,28 @@ GROUPS = {
 CALLED, RUN, COMPUTATION, PLUGGED, GROUND = GROUPS
 
 PLACES = {
-    "cli": (2, 0, CALLED),
-    "analysis": (0.9, 1, CALLED),
-    "api": (2, 1, CALLED),
-    "conformance": (3.1, 1, CALLED),
-    "results": (0, 5, RUN),
-    "execution": (2, 2, RUN),
-    "runs": (1.2, 3, RUN),
-    "training": (2.7, 3, COMPUTATION),
-    "baselines": (4.1, 3, PLUGGED),
-    "planning": (1.2, 4, RUN),
-    "expansion": (2.3, 4, COMPUTATION),
-    "methods": (4.1, 4, PLUGGED),
-    "plugins": (1.05, 5, PLUGGED),
-    "models": (2.1, 5, COMPUTATION),
-    "data": (3.1, 5, COMPUTATION),
-    "tasks": (4.1, 5, PLUGGED),
-    "contracts": (1.6, 6, PLUGGED),
-    "distributed": (3.1, 6, COMPUTATION),
-    "schema": (1.6, 7, GROUND),
-    "config": (1.6, 8, GROUND),
-    "version": (1.05, 9, GROUND),
-    "util": (2.15, 9, GROUND),
+    "api": (2, 0, CALLED),
+    "cli": (2, 1, CALLED),
+    "analysis": (0.9, 2, CALLED),
+    "conformance": (3.1, 2, CALLED),
+    "results": (0, 6, RUN),
+    "execution": (2, 3, RUN),
+    "runs": (1.2, 4, RUN),
+    "training": (2.7, 4, COMPUTATION),
+    "baselines": (4.1, 4, PLUGGED),
+    "planning": (1.2, 5, RUN),
+    "expansion": (2.3, 5, COMPUTATION),
+    "methods": (4.1, 5, PLUGGED),
+    "plugins": (1.05, 6, PLUGGED),
+    "models": (2.1, 6, COMPUTATION),
+    "data": (3.1, 6, COMPUTATION),
+    "tasks": (4.1, 6, PLUGGED),
+    "contracts": (1.6, 7, PLUGGED),
+    "distributed": (3.1, 7, COMPUTATION),
+    "schema": (1.6, 8, GROUND),
+    "config": (1.6, 9, GROUND),
+    "version": (1.05, 10, GROUND),
+    "util": (2.15, 10, GROUND),
 }
 """Column, row and group of each room."""
 
@@ -88,9 +88,9 @@ def content(graph: architecture.ImportGraph) -> str:
 def draw(picture: str) -> Figure:
     """Draws what `content` said."""
     shown = json.loads(picture)
-    figure = plt.figure(figsize=(10, 9), facecolor="white")
+    figure = plt.figure(figsize=(10, 9.9), facecolor="white")
     axes = figure.add_axes((0, 0, 1, 1))
-    axes.set(xlim=(-0.55, 4.65), ylim=(9.45, -0.45))
+    axes.set(xlim=(-0.55, 4.65), ylim=(10.45, -0.45))
     axes.axis("off")
     for start, end in shown["arrows"]:
         _draw_arrow(axes, start, end)
@@ -105,7 +105,7 @@ def draw(picture: str) -> Figure:
         lines = "\n".join(textwrap.wrap(caption, 20))
         axes.text(x, y + 0.11, lines, ha="center", va="center", size=8.8, color="#222222", linespacing=1.05)
     for number, (name, (edge, fill)) in enumerate(GROUPS.items()):
-        y = 7.35 + number * 0.4
+        y = 8.35 + number * 0.4
         axes.add_patch(FancyBboxPatch((3.0, y - 0.1), 0.22, 0.2, "round,pad=0,rounding_size=0.05", fc=fill, ec=edge))
         axes.text(3.32, y, name, va="center", size=10, color=edge)
     return figure

@@ -1,1 +1,1 @@
-"""The initializers without the benchmark: `learngene_bench.initialize(model, method)`."""
+"""The suite from Python: `initialize`, `run`, `plan`, `load`."""

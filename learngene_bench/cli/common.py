@@ -15,6 +15,7 @@ from rich.console import Console
 from learngene_bench.config.typed import user_path
 from learngene_bench.planning.sweep_space import SweepSpace, parse_sweep
 from learngene_bench.plugins.registry import Registry
+from learngene_bench.runs.store import Runs
 from learngene_bench.schema.constants import QUICK_RUNS
 from learngene_bench.util.errors import UserError
 from learngene_bench.util.terminal import TerminalConsole, terminal_text
@@ -134,6 +135,12 @@ NoFolders = Annotated[list[Path] | None, path_argument(hidden=True)]
 def runs_folder(given: Path | None, quick: bool) -> Path:
     """Returns the folder that a run writes to: quick runs have one of their own."""
     return given or Path(QUICK_RUNS if quick else "runs")
+
+
+def refuse_mixing(runs: Path, quick: bool) -> None:
+    """Raises `UserError` if a quick run would write into a folder of ordinary results."""
+    if quick and not all(manifest.is_quick for manifest in Runs(runs).manifests()):
+        raise UserError(f"{runs} holds results that are not quick: give --quick a folder of its own, or none")
 
 
 def query_of(words: Sequence[str]) -> str:

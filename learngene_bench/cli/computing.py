@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,6 +37,7 @@ class Computation:
         command: the command, word by word.
         retry_failed: try stages again that failed in an earlier run.
         debug: show the traceback of every stage that fails.
+        console: place where progress is printed; the standard output by default.
     """
 
     executor: Executor
@@ -45,6 +46,7 @@ class Computation:
     plugins: Sequence[Path]
     retry_failed: bool
     debug: bool
+    console: Console = field(default_factory=common.console)
 
     def compute(self, plans: Sequence[Plan]) -> RunState:
         """Computes the stages of plans that are not done, each once, and shows how far they are.
@@ -68,9 +70,8 @@ class Computation:
             for stage in unfinished:
                 self.runs.write_config(stages[stage.address], execution_of(stage))
 
-        console = common.console()
         plain = self.executor.shares_terminal
-        with Display(stages, self.runs, console, plain=plain, debug=self.debug) as display:
+        with Display(stages, self.runs, self.console, plain=plain, debug=self.debug) as display:
             return self.executor.run(
                 StageWork(
                     stages=dict(stages),
@@ -138,7 +139,7 @@ def conclude(
     Returns:
         The exit status of the command.
     """
-    console, runs = common.console(), computation.runs
+    console, runs = computation.console, computation.runs
     folder = runs.root / "report" / f"{plans[0].preset.name}-{setting[:8]}"
     status = _report(plans[0], runs, folder, select, console)
     stages = {address: stage for plan in plans for address, stage in plan.stages.items()}

@@ -94,6 +94,22 @@ def options_of(executor: str, command: Callable[..., Any], given: Mapping[str, A
     return picked
 
 
+def words_of(executor: str, command: Callable[..., Any], given: Mapping[str, Any]) -> list[str]:
+    """Returns the options of an executor as words of the command line: the opposite of `options_of`."""
+    known: Mapping[str, ExecutorOption] = command.executor_options  # type: ignore[attr-defined]
+    flags = {option.field: option.flag for option in known.values() if executor in option.executors}
+    words: list[str] = []
+    for field, value in given.items():
+        if isinstance(value, bool):
+            words += [flags[field]] if value else []
+        elif isinstance(value, Mapping):
+            words += [word for key, one in value.items() for word in (flags[field], f"{key}={one}")]
+        else:
+            every = value if isinstance(value, list | tuple) else [value]
+            words += [word for one in every for word in (flags[field], str(one))]
+    return words
+
+
 def _pairs(texts: Sequence[str], flag: str) -> dict[str, Any]:
     return dict(parse_override(text, flag, f"{flag} constraint=a100") for text in texts)
 

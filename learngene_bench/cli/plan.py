@@ -61,11 +61,11 @@ def plan(
     space = common.sweep_space(sweep, trials, trial_seed, settings, registry)
     made = make_plan(build(())) if space is None else _of_trials(make_sweep(build, space), Runs(runs))
     states = {address: Runs(runs).stage_dir(stage).state() for address, stage in made.stages.items()}
-    estimate = _estimate(made, Runs(runs), states)
+    estimate = estimate_of(made, Runs(runs), states)
     if format is common.Format.JSON:
-        common.print_json(_as_json(made, states, estimate))
+        common.print_json(as_json(made, states, estimate))
     else:
-        _print(made, states, estimate, common.console())
+        print_plan(made, states, estimate, common.console())
 
 
 def _of_trials(sweep: SweepPlan, runs: Runs) -> Plan:
@@ -92,7 +92,7 @@ def _of_trials(sweep: SweepPlan, runs: Runs) -> Plan:
     )
 
 
-def _estimate(plan: Plan, runs: Runs, states: dict[str, State]) -> dict[str, Any]:
+def estimate_of(plan: Plan, runs: Runs, states: dict[str, State]) -> dict[str, Any]:
     """Operations and seconds of what is not done; the rate from finished stages of this plan where there are any."""
     left = sum(stage.flops for address, stage in plan.stages.items() if states[address] is not State.DONE)
     compute = plan.preset.compute
@@ -111,7 +111,8 @@ def _estimate(plan: Plan, runs: Runs, states: dict[str, State]) -> dict[str, Any
     }
 
 
-def _as_json(plan: Plan, states: dict[str, State], estimate: dict[str, Any]) -> dict[str, Any]:
+def as_json(plan: Plan, states: dict[str, State], estimate: dict[str, Any]) -> dict[str, Any]:
+    """Returns a plan, the states of its stages by address, and the estimate as plain values."""
     return {
         "preset": plan.preset.name,
         "grid": plan.grid.name,
@@ -141,7 +142,8 @@ def _place(plan: Plan, found: Subject) -> Place:
     return place if isinstance(place, str) else float(place or 0)
 
 
-def _print(plan: Plan, states: dict[str, State], estimate: dict[str, Any], console: Console) -> None:
+def print_plan(plan: Plan, states: dict[str, State], estimate: dict[str, Any], console: Console) -> None:
+    """Prints a plan as a table of cells done of cells planned, with reasons, doubts and the estimate."""
     table = Table(title=Text(f"{plan.grid.title}, preset {plan.setting_description}"), title_justify="left", box=None)
     table.add_column(
         "method", overflow="fold", min_width=max(len("method"), *(len(row.method) for row in plan.methods))

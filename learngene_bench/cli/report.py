@@ -13,7 +13,6 @@ import typer
 from learngene_bench.cli import common
 from learngene_bench.schema.leaderboard import is_leaderboard
 from learngene_bench.util.errors import UserError
-from learngene_bench.util.files import write_text
 
 
 class ReportFormat(StrEnum):
@@ -26,9 +25,10 @@ class ReportFormat(StrEnum):
     LATEX_NUMBERS = "latex-numbers"
     HTML = "html"
     JSON = "json"
+    PARQUET = "parquet"
 
 
-_CELLS = (ReportFormat.CSV, ReportFormat.CSV_WIDE)
+_CELLS = (ReportFormat.CSV, ReportFormat.CSV_WIDE, ReportFormat.PARQUET)
 """Formats that write the cells rather than what is computed from them, unless that is asked for."""
 
 
@@ -51,8 +51,8 @@ def report(
         ReportFormat | None,
         typer.Option(
             "--format",
-            help="Format: csv has a row for each cell and seed, csv-wide one for each method; latex is for "
-            "\\input, latex-numbers a command for each number. Default: by the ending of the file, or table.",
+            help="Format: csv and parquet have a row for each cell and seed, csv-wide one for each method; latex is "
+            "for \\input, latex-numbers a command for each number. Default: by the ending of the file, or table.",
         ),
     ] = None,
     metric: Annotated[
@@ -90,6 +90,8 @@ def report(
         raise UserError(f"only results after fine-tuning have this table: --metric {metric.removesuffix(INITIAL)}")
     if output and output.is_dir() and format:
         raise UserError(f"{output} is a folder: without --format it gets all of them")
+    if output is None and format in reporting.BINARY:
+        raise UserError(f"--format {format} is for a file: -o cells.{format}")
     to_folder = output is not None and format is None and (output.is_dir() or not output.suffix)
     kind = format or (ReportFormat.TABLE if output is None or to_folder else reporting.by_ending(output))
     computed = [*(["statistics"] if statistics else []), *([] if kind in _CELLS else reporting.WHERE_MEASURED)]
@@ -109,7 +111,7 @@ def report(
         for path in reporting.write(made, output):
             print(path)
     else:
-        write_text(output, reporting.FORMATS[kind](made))
+        reporting.write_file(made, output, kind)
 
 
 def _title(folders: Sequence[Path]) -> str:

@@ -19,7 +19,6 @@ from learngene_bench.planning.request import Request, build_request
 from learngene_bench.planning.sweep import make_sweep
 from learngene_bench.runs.store import Runs
 from learngene_bench.schema.seeds import parse_seeds
-from learngene_bench.util.errors import UserError
 
 ExecutorOption = Annotated[
     str,
@@ -67,8 +66,7 @@ def run(
 
     space = common.sweep_space(sweep, trials, trial_seed, settings, registry)
     runs = common.runs_folder(runs, quick)
-    if quick and not all(manifest.is_quick for manifest in Runs(runs).manifests()):
-        raise UserError(f"{runs} holds results that are not quick: give --quick a folder of its own, or none")
+    common.refuse_mixing(runs, quick)
     computation = Computation(chosen, Runs(runs), common.command_line(), plugin or [], retry_failed, bool(context.obj))
     if space is None:
         plan = make_plan(build(()))

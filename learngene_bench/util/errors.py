@@ -10,6 +10,10 @@ from contextlib import contextmanager
 class UserError(Exception):
     """A mistake that the user can correct: printed as one line without a traceback, exit status 2."""
 
+    def _render_traceback_(self) -> list[str]:
+        """Returns what a notebook prints: IPython asks an exception for it."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class Faults:
     """Mistakes that a check finds, so that it names all of them and not only the first."""

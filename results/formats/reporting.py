@@ -16,6 +16,7 @@ from learngene_bench.results.formats.json import json
 from learngene_bench.results.formats.latex import document, floats, latex
 from learngene_bench.results.formats.latex_macros import macros
 from learngene_bench.results.formats.markdown import markdown
+from learngene_bench.results.formats.parquet import parquet
 from learngene_bench.results.formats.terminal import terminal, text
 from learngene_bench.results.records.selection import of_grid, table_cells
 from learngene_bench.results.records.types import Results
@@ -36,7 +37,7 @@ from learngene_bench.results.tables.sweep_report import sweep_reports
 from learngene_bench.results.tables.tabulate import make_tables
 from learngene_bench.results.tables.variance_report import variance_reports
 from learngene_bench.util.errors import UserError, unknown
-from learngene_bench.util.files import write_text
+from learngene_bench.util.files import write_bytes, write_text
 
 WHERE_MEASURED = ("sweep", "variance")
 """Names of tables in `COMPUTED` that every report has: there are none where nothing was measured for them."""
@@ -171,7 +172,18 @@ FORMATS: Mapping[str, Callable[[ResultsReport], str]] = {
 }
 """Functions from a report to a text, by the name of the format; each text ends with a line's end."""
 
-_ENDINGS = {".txt": "table", ".csv": "csv", ".md": "markdown", ".tex": "latex", ".html": "html", ".json": "json"}
+BINARY: Mapping[str, Callable[[ResultsReport], bytes]] = {"parquet": lambda report: parquet(report.results)}
+"""Functions from a report to the bytes of a file, by the name of the format."""
+
+_ENDINGS = {
+    ".parquet": "parquet",
+    ".txt": "table",
+    ".csv": "csv",
+    ".md": "markdown",
+    ".tex": "latex",
+    ".html": "html",
+    ".json": "json",
+}
 
 
 def by_ending(path: Path) -> str:
@@ -183,6 +195,18 @@ def by_ending(path: Path) -> str:
     if path.suffix not in _ENDINGS:
         raise UserError(f"{path}: no format has this ending; give --format, or one of {', '.join(_ENDINGS)}")
     return _ENDINGS[path.suffix]
+
+
+def write_file(report: ResultsReport, path: Path, kind: str) -> None:
+    """Writes the report in one format.
+
+    Raises:
+        UserError: the file cannot be written, or a package is missing for the format.
+    """
+    if kind in BINARY:
+        write_bytes(path, BINARY[kind](report))
+    else:
+        write_text(path, FORMATS[kind](report))
 
 
 def write(report: ResultsReport, folder: Path) -> list[Path]:

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from learngene_bench.results.plots import names, style
-from learngene_bench.results.plots.page import Page, saved
+from learngene_bench.results.plots.page import Drawing, Page
 from learngene_bench.results.plots.style import Look
 from learngene_bench.results.records.types import Results
 from learngene_bench.results.tables.metric_table import MetricTable
@@ -29,7 +29,7 @@ _LETTERS = 18
 """Longest line of a name beside a panel, in letters."""
 
 
-@saved
+@Drawing
 def accuracy(results: Results, columns: int) -> Iterator[tuple[str, Page]]:
     """Draws every table as a figure.
 

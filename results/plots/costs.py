@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from learngene_bench.results.plots import names, style
-from learngene_bench.results.plots.page import Page, saved
+from learngene_bench.results.plots.page import Drawing, Page
 from learngene_bench.results.plots.style import GREY, Look
 from learngene_bench.results.records.types import Results
 from learngene_bench.results.tables.costs import CostTable, MethodCost, cost_tables
@@ -23,7 +23,7 @@ _LOG_RATIO = 4.0
 """Ratio of largest to smallest value from which an axis is logarithmic."""
 
 
-@saved
+@Drawing
 def front(results: Results, columns: int) -> Iterator[tuple[str, Page]]:
     """Draws the primary metric against FLOPs for one target and for all targets of a size, with the Pareto front.
 
@@ -34,7 +34,7 @@ def front(results: Results, columns: int) -> Iterator[tuple[str, Page]]:
             yield style.file_name("front", table), _front_page(table, drawn, columns)
 
 
-@saved
+@Drawing
 def targets(results: Results, columns: int) -> Iterator[tuple[str, Page]]:
     """Draws the total FLOPs for n targets against n, with a panel for each size of a table."""
     for table in make_tables(results):

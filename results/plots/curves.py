@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from learngene_bench.results.plots import style
-from learngene_bench.results.plots.page import Page, saved
+from learngene_bench.results.plots.page import Drawing, Page
 from learngene_bench.results.plots.style import Look
 from learngene_bench.results.records.details import details
 from learngene_bench.results.records.types import Record, Results
@@ -65,13 +65,13 @@ def _loss(table: MetricTable) -> Quantity:
     )
 
 
-@saved
+@Drawing
 def curves(results: Results, columns: int) -> Iterator[tuple[str, Page]]:
     """Draws the primary metric: a figure for each size of each table, with a panel for each of its columns."""
     return _figures(_metric, results, columns)
 
 
-@saved
+@Drawing
 def losses(results: Results, columns: int) -> Iterator[tuple[str, Page]]:
     """Draws the training loss during fine-tuning (arXiv 2406.17503, Figure 5), in the layout of `curves`."""
     return _figures(_loss, results, columns)

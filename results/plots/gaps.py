@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from learngene_bench.results.plots import names, style
-from learngene_bench.results.plots.page import Page, saved
+from learngene_bench.results.plots.page import Drawing, Page
 from learngene_bench.results.plots.style import GREY, Look
 from learngene_bench.results.records.types import Results
 from learngene_bench.results.tables.gap_report import SCALES
@@ -21,7 +21,7 @@ _LETTERS = 18
 """Longest line of a name beside a panel, in letters."""
 
 
-@saved
+@Drawing
 def gaps(results: Results, columns: int) -> Iterator[tuple[str, Page]]:
     """Draws the gaps of every table of the axes `horizon` and `share`: a panel for each target and reference."""
     for table in make_tables(results):

@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from learngene_bench.results.formats.layout import wrap_label
 from learngene_bench.results.plots import style
@@ -165,8 +165,21 @@ class Page:
         return lines
 
 
-class Drawing(Protocol):
-    """Draws one kind of figure."""
+class Drawing:
+    """Draws one kind of figure.
+
+    Args:
+        layout: lays out the figures of some results, each with the name of its files.
+    """
+
+    def __init__(self, layout: Callable[[Results, int], Iterator[tuple[str, Page]]]) -> None:
+        self._layout = layout
+        self.__doc__ = layout.__doc__
+
+    def pages(self, results: Results, columns: int = 2) -> list[tuple[str, Page]]:
+        """Lays out the figures and returns each with the name of its files; the arguments are those of a call."""
+        with style.drawing():
+            return list(self._layout(results, columns))
 
     def __call__(self, results: Results, folder: Path, columns: int = 2) -> list[Path]:
         """Draws the figures as PNG and PDF; the same results give the same bytes.
@@ -182,17 +195,8 @@ class Drawing(Protocol):
         Raises:
             UserError: the folder cannot be written to.
         """
-
-
-def saved(pages: Callable[[Results, int], Iterator[tuple[str, Page]]]) -> Drawing:
-    """Makes a `Drawing` of a function that lays out pages, each with the name of its files."""
-
-    def draw(results: Results, folder: Path, columns: int = 2) -> list[Path]:
         with style.drawing():
-            return [path for name, page in pages(results, columns) for path in page.save(folder, name)]
-
-    draw.__doc__ = pages.__doc__
-    return draw
+            return [path for name, page in self._layout(results, columns) for path in page.save(folder, name)]
 
 
 def saved_by_sample(kind: str) -> Callable[[Callable[[Inference, int], Page]], Drawing]:
@@ -207,7 +211,7 @@ def saved_by_sample(kind: str) -> Callable[[Callable[[Inference, int], Page]], D
                 yield style.file_name(kind, found.sample.table, *found.sample.suffix), page(found, columns)
 
         pages.__doc__ = page.__doc__
-        return saved(pages)
+        return Drawing(pages)
 
     return decorate
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from learngene_bench.results.plots import style
-from learngene_bench.results.plots.page import Page, saved
+from learngene_bench.results.plots.page import Drawing, Page
 from learngene_bench.results.plots.style import Look
 from learngene_bench.results.records.sweeps import Trial, as_number
 from learngene_bench.results.records.types import Results
@@ -22,7 +22,7 @@ _LOGARITHMIC = 4.0
 """Ratio of the greatest and the least value from which on an axis is logarithmic."""
 
 
-@saved
+@Drawing
 def sweep(results: Results, columns: int) -> Iterator[tuple[str, Page]]:
     """Draws every sweep as a figure, with a panel for each target and each swept number.
 

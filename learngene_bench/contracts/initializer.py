@@ -112,7 +112,7 @@ class Initializer(ABC, Generic[OptionsType, SpecType]):
     Options: ClassVar[type[Section]] = NoOptions
     families: ClassVar[tuple[str, ...] | None] = ("vit",)
     recipe_fallbacks: ClassVar[Mapping[str, str]] = {}
-    is_trained: ClassVar[bool] = False
+    is_trained: bool = False
     ignores_seed: ClassVar[bool] = False
 
     def __init__(self, options: OptionsType) -> None:

@@ -17,8 +17,21 @@ from learngene_bench.util.weight_files import check_weight_file
 
 AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict")
 """Entries of averaged weights, which are taken before others, as timm does."""
-WRAPPINGS = (*AVERAGED, "model_state_dict", "state_dict", "model_state", "model", "module", "net", "network", "weights")
-"""Entries in which training programs keep a state dict, the most specific first."""
+WRAPPINGS = (
+    *AVERAGED,
+    "model_state_dict",
+    "state_dict",
+    "model_state",
+    "model",
+    "module",
+    "net",
+    "network",
+    "weights",
+    "teacher",
+    "target_encoder",
+    "student",
+)
+"""Entries in which training programs keep a state dict, the most specific first; of two networks the averaged one."""
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.", "backbone.")
 """Beginnings of all names, as wrappers of a network leave them: DataParallel, torch.compile, Lightning, and habits."""
 MOST_NAMED = 8

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from learngene_bench.contracts.family import ModelSpec
+from learngene_bench.util.lazy import torch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,6 +42,14 @@ def expand(scalers: Tensor, templates: Tensor) -> Tensor:
     order = [0] + [axis for d in range(dims) for axis in (1 + d, 1 + dims + d)]
     woven = flat.view(layers, *grid, *block).permute(order)
     return woven.reshape(layers, *(g * b for g, b in zip(grid, block, strict=True)))
+
+
+def over_relative_depth(scalers: Tensor, depth: int) -> Tensor:
+    """Scalers (L, n, *grid) learned at one depth, interpolated linearly over relative depth to another."""
+    place = torch.linspace(0, len(scalers) - 1, depth)
+    below = place.floor().long().clamp(max=len(scalers) - 2)
+    share = (place - below).view(-1, *[1] * (scalers.dim() - 1))
+    return torch.lerp(scalers[below], scalers[below + 1], share)
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from learngene_bench.config.section import Section
 from learngene_bench.contracts.family import ModelSpec
 from learngene_bench.contracts.gene import NON_BLOCK, Gene
 from learngene_bench.contracts.initializer import Distiller, GeneRequest, Initializer
-from learngene_bench.expansion.algebra import Expansion
+from learngene_bench.expansion.algebra import Expansion, over_relative_depth
 from learngene_bench.expansion.block_genes import too_shallow_auxiliary
 from learngene_bench.expansion.widening import opposed_noise, repeated
-from learngene_bench.methods.wave.layout import Layout, Part, components, over_relative_depth, widen_non_block
+from learngene_bench.methods.wave.layout import Layout, Part, components, widen_non_block
 from learngene_bench.models.weights import inherited_blocks, inherited_non_block, write_weights
 from learngene_bench.util.errors import UserError
 from learngene_bench.util.lazy import torch

@@ -233,14 +233,6 @@ def _parts(name: str, axis: int, shapes: Shapes) -> int:
     return 4 if merging and shapes[name][axis] == merging[1] else 1
 
 
-def over_relative_depth(scalers: Tensor, depth: int) -> Tensor:
-    """Scalers (L, n, *grid) learned at one depth, interpolated linearly over relative depth to another."""
-    place = torch.linspace(0, len(scalers) - 1, depth)
-    below = place.floor().long().clamp(max=len(scalers) - 2)
-    share = (place - below).view(-1, *[1] * (scalers.dim() - 1))
-    return torch.lerp(scalers[below], scalers[below + 1], share)
-
-
 def components(spec: ModelSpec, parts: Collection[str]) -> list[str]:
     """Names the components of blocks that belong to these parts, and so are made of templates."""
     return [

@@ -13,9 +13,9 @@ from torch import Tensor
 from learngene_bench.config.preset import BaseInitialization, Compute
 from learngene_bench.contracts.family import count
 from learngene_bench.contracts.gene import Gene
-from learngene_bench.expansion.algebra import Expansion
+from learngene_bench.expansion.algebra import Expansion, over_relative_depth
 from learngene_bench.methods.wave.initializer import Wave, WaveOptions
-from learngene_bench.methods.wave.layout import Layout, components, over_relative_depth, widen_non_block
+from learngene_bench.methods.wave.layout import Layout, components, widen_non_block
 from learngene_bench.models.vit import ViTSpec
 from learngene_bench.training.context import MeteredContext
 from learngene_bench.training.inputs import new_model

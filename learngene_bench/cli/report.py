@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from learngene_bench.cli import common
 from learngene_bench.schema.leaderboard import is_leaderboard
 from learngene_bench.util.errors import UserError
+
+if TYPE_CHECKING:
+    from learngene_bench.results import Results
 
 
 class ReportFormat(StrEnum):
@@ -70,6 +73,13 @@ def report(
         bool,
         typer.Option("--statistics", help="Add intervals, ranks and tests over all targets and tasks of a table."),
     ] = False,
+    appendix: Annotated[
+        bool,
+        typer.Option(
+            "--appendix",
+            help="Write everything that the records allow as one LaTeX document, with figures, to the folder -o.",
+        ),
+    ] = False,
     method: common.ChosenMethods = None,
     preset: common.ChosenPresets = None,
     setting: common.ChosenSettings = None,
@@ -92,6 +102,13 @@ def report(
         raise UserError(f"{output} is a folder: without --format it gets all of them")
     if output is None and format in reporting.BINARY:
         raise UserError(f"--format {format} is for a file: -o cells.{format}")
+    if appendix:
+        if given := [name for name, value in (("--table", table), ("--format", format), ("--metric", metric)) if value]:
+            raise UserError(f"--appendix has every table: leave out {given[0]}")
+        if output is None or output.is_file() or output.suffix:
+            raise UserError("--appendix writes several files: give -o FOLDER")
+        _write_appendix(results.load_chosen(runs or [Path("runs")], method, preset, setting), runs, output)
+        return
     to_folder = output is not None and format is None and (output.is_dir() or not output.suffix)
     kind = format or (ReportFormat.TABLE if output is None or to_folder else reporting.by_ending(output))
     computed = [*(["statistics"] if statistics else []), *([] if kind in _CELLS else reporting.WHERE_MEASURED)]
@@ -112,6 +129,17 @@ def report(
             print(path)
     else:
         reporting.write_file(made, output, kind)
+
+
+def _write_appendix(found: Results, runs: list[Path] | None, output: Path) -> None:
+    """Writes the appendix, with the citations of those methods that are installed, and names its files."""
+    from learngene_bench.plugins.registry import Registry
+    from learngene_bench.results.formats.appendix import write_appendix
+
+    registry = Registry()
+    citations = {name: registry.get(name).kind.citation for name in registry.names()}
+    for path in write_appendix(found, runs or [Path("runs")], output, citations, _title(runs or [])):
+        print(path)
 
 
 def _title(folders: Sequence[Path]) -> str:

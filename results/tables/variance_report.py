@@ -283,6 +283,7 @@ def _difference_report(
         rows=tuple(
             ReportRow(entry.row.group, _label(table, entry, entries), tuple(cells(entry)), facts=entry.row.facts)
             for entry in entries
+            if any((entry.row.key, entry.index, reference) in found for reference in references)
         ),
         notes=(
             "Row minus reference at equal seeds, over all runs; above zero the row is better. A seed that decides "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ from learngene_bench.contracts.family import BASE_DEPTH, ModelSpec
 from learngene_bench.contracts.gene import Gene
 from learngene_bench.contracts.initializer import GeneRequest, Initializer, Pretrained
 from learngene_bench.models.vit import ViTSpec
-from learngene_bench.models.weights import inherited_blocks, inherited_non_block, write_weights
+from learngene_bench.models.weights import inherit_whole_model, on_task_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -70,7 +69,7 @@ class DirectPretraining(Initializer[DirectPretrainingOptions]):
     def supports(self, target: ModelSpec, base: ModelSpec) -> str | None:
         if self.options.checkpoint is None:
             # Blocks of some families depend on the image size, which another task may change.
-            return target.block_mismatch(_pretrained(target, base))
+            return target.block_mismatch(on_task_of(base, target))
         if not isinstance(target, ViTSpec) or not isinstance(base, ViTSpec):
             return "checkpoints are read as plain Vision Transformers only"
         if target.depth != self.options.checkpoint_depth:
@@ -80,7 +79,7 @@ class DirectPretraining(Initializer[DirectPretrainingOptions]):
         return target.block_mismatch(base)
 
     def gene_request(self, target: ModelSpec, base: ModelSpec) -> GeneRequest:
-        pretrained = _pretrained(target, base)
+        pretrained = on_task_of(base, target)
         if self.options.checkpoint is not None:
             return GeneRequest(family=pretrained, files={"checkpoint": self.options.checkpoint})
         return GeneRequest(family=pretrained, ancestors={"itself": Pretrained(pretrained)})
@@ -98,10 +97,7 @@ class DirectPretraining(Initializer[DirectPretrainingOptions]):
 
     def initialize(self, model: nn.Module, target: ModelSpec, gene: Gene | None, context: Context) -> None:
         assert gene is not None
-        blocks = inherited_blocks(gene.tensors, gene.family, target)
-        current = dict(model.named_parameters())
-        others = inherited_non_block(gene.tensors, gene.family, target, current, head=context.same_task)
-        write_weights(model, {**blocks, **others})
+        inherit_whole_model(model, gene.tensors, gene.family, target, head=context.same_task)
 
     def stored_shapes(self, target: ModelSpec, base: ModelSpec) -> Mapping[str, tuple[int, ...]]:
         # Without a head it is counted for the table of another task, and from a file, which has no tables either.
@@ -109,8 +105,3 @@ class DirectPretraining(Initializer[DirectPretrainingOptions]):
         left = () if has_head else target.head_shapes()
         shapes = target.parameter_shapes().items()
         return {name: shape for name, shape in shapes if name not in left and (has_head or "rpe_" not in name)}
-
-
-def _pretrained(target: ModelSpec, base: ModelSpec) -> ModelSpec:
-    """The target as it is trained on the source task."""
-    return replace(target, image_size=base.image_size, classes=base.classes)

@@ -53,8 +53,10 @@ def match_models(
 
     Raises:
         UserError: the roles are others, a model is of another family where one of the target's is asked for, or of
-            other sizes.
+            other sizes; or the gene is to cost as much as that of another method.
     """
+    if method.at_cost_of():
+        raise UserError(f"{method.name}: what another method costs is known to `lgbench run` only")
     request = method.gene_request(target, base_of(target))
     assert request is not None
     _check_roles(method.name, request, models)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 from rich.console import Console
@@ -19,6 +21,9 @@ from learngene_bench.runs.store import Runs
 from learngene_bench.schema.constants import QUICK_RUNS
 from learngene_bench.util.errors import UserError
 from learngene_bench.util.terminal import TerminalConsole, terminal_text
+
+if TYPE_CHECKING:
+    from learngene_bench.results.tables.compute import ComputeChoice
 
 
 class Format(StrEnum):
@@ -110,6 +115,21 @@ TrialsOption = Annotated[
 ]
 TrialSeedOption = Annotated[
     int, typer.Option("--trial-seed", min=0, help="Seed by which the trials of --sweep are drawn.")
+]
+CountsOption = Annotated[
+    str | None,
+    typer.Option("--targets", help="Over total compute: numbers of targets that share a gene. Default: 1,3,10."),
+]
+
+
+class ResourceName(StrEnum):
+    FLOPS = "flops"
+    SECONDS = "seconds"
+
+
+ResourceOption = Annotated[
+    ResourceName | None,
+    typer.Option("--resource", help="Over total compute: what is counted. Default: flops; seconds are the machine's."),
 ]
 FormatOption = Annotated[Format, typer.Option("--format", help="Output for people or for programs.")]
 
@@ -204,6 +224,31 @@ def sweep_space(
     if trials is not None or trial_seed:
         raise UserError("--trials and --trial-seed are options of --sweep, which is missing")
     return None
+
+
+def compute_choice(
+    counts: str | None, resource: ResourceName | None, goal: float | None = None
+) -> ComputeChoice | None:
+    """Reads the options of what is made over total compute; None where none of them is given.
+
+    Raises:
+        UserError: a number of targets is none, or the value to reach is not finite.
+    """
+    from learngene_bench.results.tables.compute import ComputeChoice
+
+    if counts is None and resource is None and goal is None:
+        return None
+    if goal is not None and not math.isfinite(goal):
+        raise UserError(f"--goal {goal}: a value of the metric is needed")
+    numbers = ComputeChoice.counts if counts is None else tuple(map(_count, counts.split(",")))
+    chosen = ComputeChoice(tuple(dict.fromkeys(numbers)), goal)
+    return replace(chosen, resource="seconds") if resource is ResourceName.SECONDS else chosen
+
+
+def _count(text: str) -> int:
+    if not text.strip().isascii() or not text.strip().isdigit() or int(text) < 1:
+        raise UserError(f"--targets: {text.strip() or 'nothing'} is no number of targets, as in --targets 1,3,10")
+    return int(text)
 
 
 def command_line() -> list[str]:

@@ -16,8 +16,9 @@ def plot(
         str,
         typer.Argument(
             help="Kind of figure: accuracy, curves, losses (of fine-tuning), front (accuracy against cost), targets "
-            "(cost against their number), ranks (with critical differences), profile, differences, gaps (over longer "
-            "fine-tuning or fewer images), sweep (validation metric over what --sweep varies), or all."
+            "(cost against their number), compute (accuracy over total compute), ranks (with critical differences), "
+            "profile, differences, gaps (over longer fine-tuning or fewer images), sweep (validation metric over what "
+            "--sweep varies), or all."
         ),
     ],
     folders: common.NoFolders = None,
@@ -25,6 +26,8 @@ def plot(
     output: Annotated[
         Path, common.path_option("-o", "--output", help="Output folder; every figure is a PNG and a PDF.")
     ] = Path("figures"),
+    targets: common.CountsOption = None,
+    resource: common.ResourceOption = None,
     method: common.ChosenMethods = None,
     preset: common.ChosenPresets = None,
     setting: common.ChosenSettings = None,
@@ -36,7 +39,11 @@ def plot(
     from learngene_bench import results
 
     common.refuse_folders(folders)
-    kinds = results.plots.KINDS
+    kinds = dict(results.plots.KINDS)
+    if compute := common.compute_choice(targets, resource):
+        if kind not in ("compute", "all"):
+            raise UserError("--targets and --resource are options of lgbench plot compute")
+        kinds["compute"] = results.plots.compute_of(compute)
     if kind not in (*kinds, "all"):
         raise unknown("kind of figure", kind, (*kinds, "all"))
     found = results.load_chosen(runs or [Path("runs")], method, preset, setting)

@@ -46,8 +46,8 @@ def report(
         str | None,
         typer.Option(
             "--table",
-            help="Name of a grid; or of computed tables: cost, instinct, statistics, horizon, data-size, growth, "
-            "sweep, variance.",
+            help="Name of a grid; or of computed tables: cost, compute, instinct, statistics, horizon, data-size, "
+            "growth, sweep, variance.",
         ),
     ] = None,
     format: Annotated[
@@ -80,6 +80,14 @@ def report(
             help="Write everything that the records allow as one LaTeX document, with figures, to the folder -o.",
         ),
     ] = False,
+    targets: common.CountsOption = None,
+    goal: Annotated[
+        float | None,
+        typer.Option(
+            "--goal", help="Over total compute: metric to be reached. Default: what each reference ends with."
+        ),
+    ] = None,
+    resource: common.ResourceOption = None,
     method: common.ChosenMethods = None,
     preset: common.ChosenPresets = None,
     setting: common.ChosenSettings = None,
@@ -110,6 +118,9 @@ def report(
         _write_appendix(results.load_chosen(runs or [Path("runs")], method, preset, setting), runs, output)
         return
     to_folder = output is not None and format is None and (output.is_dir() or not output.suffix)
+    compute = common.compute_choice(targets, resource, goal)
+    if compute and not (table == reporting.COMPUTE or (to_folder and table is None)):
+        raise UserError(f"--targets, --goal and --resource are options of --table {reporting.COMPUTE}")
     kind = format or (ReportFormat.TABLE if output is None or to_folder else reporting.by_ending(output))
     computed = [*(["statistics"] if statistics else []), *([] if kind in _CELLS else reporting.WHERE_MEASURED)]
     made = reporting.make(
@@ -118,6 +129,7 @@ def report(
         metric=metric,
         compare=compare is not None,
         computed=reporting.COMPUTED if to_folder and not table else computed,
+        compute=compute,
     )
     made = replace(made, title=_title(runs or []))
     if output is None and kind == ReportFormat.TABLE:

@@ -68,6 +68,21 @@ class GeneRequest:
     files: Mapping[str, Path] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class CostOf:
+    """Asks for a training on as many images as another method costs, in place of the length of its recipe.
+
+    Attributes:
+        method: name of the other method, with the options of the run.
+        recipe: recipe by which the gene is trained, whose length and schedule are stretched.
+        targets: number of targets among which the other method's gene, and the ancestors of both, are divided.
+    """
+
+    method: str
+    recipe: str
+    targets: int = 1
+
+
 OptionsType = TypeVar("OptionsType", bound=Section)
 SpecType = TypeVar("SpecType", bound=ModelSpec, default=ModelSpec)
 
@@ -128,6 +143,10 @@ class Initializer(ABC, Generic[OptionsType, SpecType]):
         A method's own recipe has to be declared in `recipe_fallbacks`.
         """
         return ()
+
+    def at_cost_of(self) -> CostOf | None:
+        """The method for whose cost this one trains its gene, under these options; None for its recipe's own length."""
+        return None
 
     def ignored_recipe_fields(self, recipe: str, target: SpecType, base: SpecType) -> Collection[str]:
         """Names the fields of a recipe that change nothing where the method trains by it for this target.

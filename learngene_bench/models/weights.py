@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from learngene_bench.config.preset import BaseInitialization
@@ -69,6 +70,25 @@ def inherited_non_block(
 def inherited_blocks(weights: Mapping[str, Tensor], source: ModelSpec, target: ModelSpec) -> dict[str, Tensor]:
     """Returns what a target inherits in its blocks from a model of its own depth and width; see `ModelFamily`."""
     return family_of(target).inherited_blocks(weights, source, target)
+
+
+def on_task_of(base: ModelSpec, target: ModelSpec) -> ModelSpec:
+    """Returns a target as it is on the task of another model of its family."""
+    return replace(target, image_size=base.image_size, classes=base.classes)
+
+
+def inherit_whole_model(
+    model: nn.Module, weights: Mapping[str, Tensor], source: ModelSpec, target: ModelSpec, *, head: bool
+) -> None:
+    """Copies all that a target inherits from a model of its own depth and width, perhaps of another task.
+
+    Args:
+        weights: every parameter of that model, by name.
+        head: True if the head is inherited too.
+    """
+    blocks = inherited_blocks(weights, source, target)
+    current = dict(model.named_parameters())
+    write_weights(model, {**blocks, **inherited_non_block(weights, source, target, current, head=head)})
 
 
 def set_rows(weights: dict[str, Tensor], name: str, rows: Rows, matrix: Tensor, current: Mapping[str, Tensor]) -> None:

@@ -15,7 +15,8 @@ from pydantic import BaseModel
 from learngene_bench.config.merge import LENGTHS
 from learngene_bench.config.preset import Preset
 from learngene_bench.config.recipe import Recipe
-from learngene_bench.contracts.initializer import Distiller, GeneRequest, Initializer, Pretrained
+from learngene_bench.contracts.initializer import Distiller, GeneRequest, Initializer, Pretrained, wrong_family
+from learngene_bench.planning.image_costs import costed_method
 from learngene_bench.planning.scope import Scope, recipe_of_method
 from learngene_bench.planning.source_model import default_options
 from learngene_bench.planning.targets import Target
@@ -64,7 +65,18 @@ def describe_variant(
             for made in (reference, preset)
         )
         lines += _recipe_differences(before, after, next(iter(after.values())), name, f"sizes.{{}}.recipes.{name}")
+    if asked := method.at_cost_of():
+        lines += _costed(asked.method, *costed_method(method, target, scope), scope, hash_of)
     return ", ".join(lines)
+
+
+def _costed(
+    name: str, other: Initializer, target: Target, scope: Scope, hash_of: Callable[[Path], str]
+) -> Iterator[str]:
+    """Yields what sets the method apart, by name, for whose cost another is trained."""
+    gene = None if wrong_family(other, target.spec) else other.gene_request(target.spec, target.base)
+    if found := describe_variant(other, target, gene, scope, hash_of):
+        yield f"{name}: {found}"
 
 
 def _shared(preset: Preset) -> dict[str, Any]:

@@ -6,16 +6,17 @@ from dataclasses import replace
 from typing import Any
 
 from learngene_bench.contracts.family import count
-from learngene_bench.contracts.initializer import Distiller, GeneRequest, Initializer, wrong_family
+from learngene_bench.contracts.initializer import GeneRequest, Initializer, wrong_family
 from learngene_bench.planning.descriptions import describe_setting, describe_variant
+from learngene_bench.planning.image_costs import gene_recipes
 from learngene_bench.planning.method_spec import MethodSpec
 from learngene_bench.planning.plan import Plan
 from learngene_bench.planning.request import Request
-from learngene_bench.planning.scope import Scope, recipe_of_method
+from learngene_bench.planning.scope import Scope
 from learngene_bench.planning.source_model import fitted
 from learngene_bench.planning.stages import StageMaker
+from learngene_bench.planning.support import reason_against
 from learngene_bench.planning.targets import Target, model_family
-from learngene_bench.planning.tasks import Task
 from learngene_bench.schema.seeds import CrossedSeeds
 from learngene_bench.schema.subject import MethodVariant, Parameters, PlannedCell, Subject, UnsupportedSubject
 from learngene_bench.util.files import address_of
@@ -37,12 +38,7 @@ def make_plan(request: Request) -> Plan:
             target = replace(planned, base=base)
             misfit = wrong_family(method, target.spec)
             gene = None if misfit else method.gene_request(target.spec, target.base)
-            reason = (
-                misfit
-                or method.supports(target.spec, target.base)
-                or _lacks_teacher(gene, scope.source)
-                or _exceeds_budget(method, target, scope)
-            )
+            reason = reason_against(method, target, gene, scope)
             variant = _variant(spec, method, target, gene, scope, maker)
             if variant not in plan.methods:
                 plan.methods.append(variant)
@@ -66,24 +62,6 @@ def make_plan(request: Request) -> Plan:
                 if target.task != scope.source:
                     plan.task_data[address] = target.task.settings
     return plan
-
-
-def _lacks_teacher(gene: GeneRequest | None, source: Task) -> str | None:
-    """Returns the reason if the gene is distilled, and models of the source task cannot be."""
-    if source.kind.distils or gene is None or not any(isinstance(a, Distiller) for a in gene.ancestors.values()):
-        return None
-    return f"it distils a teacher, and models of the task kind {source.kind.name!r} cannot be distilled"
-
-
-def _exceeds_budget(method: Initializer, target: Target, scope: Scope) -> str | None:
-    """Returns the reason if budgets are equal, and initialization alone trains on more images than there are."""
-    recipes = [recipe_of_method(scope.preset, method, name, target.width) for name in method.trains()]
-    spent = scope.images_at_source(recipes)
-    if not scope.request.equal_budget or spent <= scope.budget(target):
-        return None
-    return (
-        f"it trains on {spent:,} images while it initializes, and the equal budget is {scope.budget(target):,} images"
-    )
 
 
 def _empty_plan(scope: Scope, maker: StageMaker) -> Plan:
@@ -180,5 +158,5 @@ def _parameters(method: Initializer, target: Target, scope: Scope) -> Parameters
 def _prepare_epochs(method: Initializer, target: Target, gene: GeneRequest | None, scope: Scope) -> float | None:
     """Returns the epochs that a gene is trained for; None where nothing is trained, or iterations are given."""
     if gene and gene.trains:
-        return recipe_of_method(scope.preset, method, gene.trains[0], gene.family.width).epochs
+        return gene_recipes(method, gene, target, scope)[gene.trains[0]].epochs
     return scope.preset.recipe_of("pretraining", target.width).epochs if method.is_trained else None

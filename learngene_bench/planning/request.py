@@ -26,6 +26,7 @@ class Request:
     Attributes:
         preset: as the grid and the user change it.
         reference: the preset as its file has it; tables say what differs from it.
+        costed: methods whose cost others ask for (`Initializer.at_cost_of`), by name, with the options of `--set`.
         equal_budget: takes the images that a method trains on in `initialize` off its fine-tuning.
         device: kind of device that the executor computes on; `compute.device` of the preset, `auto` resolved.
         processes: processes that train one model together.
@@ -36,6 +37,7 @@ class Request:
     grid: Grid
     methods: Sequence[MethodSpec]
     seeds: Seeds
+    costed: Mapping[str, MethodSpec]
     equal_budget: bool = False
     device: DeviceKind = "cpu"
     processes: int = 1
@@ -78,7 +80,26 @@ def build_request(
         chosen, reference = quick_preset(chosen), quick_preset(reference)
         chosen_grid = quick_grid(chosen_grid, chosen)
     specs = parse_methods(methods or chosen_grid.methods or "", registry, options)
-    return Request(chosen, reference, chosen_grid, specs, seeds, equal_budget)
+    costed = _costed(specs, registry, options)
+    return Request(chosen, reference, chosen_grid, specs, seeds, costed, equal_budget)
+
+
+def _costed(
+    specs: Sequence[MethodSpec], registry: Registry, options: Mapping[str, Mapping[str, Any]]
+) -> dict[str, MethodSpec]:
+    """Returns the methods whose cost some of these ask for, by name.
+
+    Raises:
+        UserError: there is no such method, or it asks for the cost of another by itself.
+    """
+    found = {}
+    for spec in specs:
+        if asked := spec.registered.create(spec.options).at_cost_of():
+            other = MethodSpec(registry.get(asked.method), options.get(asked.method, {}))
+            if other.registered.create(other.options).at_cost_of():
+                raise UserError(f"{spec.registered.kind.name}: {asked.method} has no cost of its own to train for")
+            found[asked.method] = other
+    return found
 
 
 def _check_effect(

@@ -17,6 +17,7 @@ from learngene_bench.contracts.initializer import (
     Pretrained,
     parameter_groups_of,
 )
+from learngene_bench.planning.image_costs import gene_recipes
 from learngene_bench.planning.method_spec import MethodSpec
 from learngene_bench.planning.plan import Stage
 from learngene_bench.planning.recipe_checks import check_pretrained, check_recipe, check_teacher, check_used
@@ -73,7 +74,7 @@ class StageMaker:
         """Makes the cells of all seeds, with their genes and ancestors; returns their configurations by address."""
         source = self.scope.source
         recipes = self._recipes(method, method.trains(), target.base, target.width)
-        prepared = self._recipes(method, gene.trains, gene.family) if gene else {}
+        prepared = self._checked(gene_recipes(method, gene, target, self.scope), gene.family) if gene else {}
         check_used(method, {**recipes, **prepared}, target.spec, target.base)
         at_source = target.task == source
         finetuning = None
@@ -100,7 +101,7 @@ class StageMaker:
         found = {}
         for gene_seed, seed in self._seeds(method, gene, is_finetuned=finetuning is not None):
             other = gene_seed if gene_seed != seed else None
-            inputs = {"gene": self._gene(spec, gene, gene_seed)} if gene else {}
+            inputs = {"gene": self._gene(spec, gene, prepared, gene_seed)} if gene else {}
             if target.source and gene and takes_from(target.source, gene):
                 inputs["source"] = self._ancestor(Pretrained(target.source), gene_seed)
             task = None if at_source else target.task_data(seed)
@@ -131,9 +132,7 @@ class StageMaker:
             return True
         return not (method.ignores_seed or _is_file(gene))
 
-    def _gene(self, spec: MethodSpec, request: GeneRequest, seed: int) -> str:
-        kind = spec.registered.kind
-        recipes = self._recipes(kind, request.trains, request.family)
+    def _gene(self, spec: MethodSpec, request: GeneRequest, recipes: dict[str, Recipe], seed: int) -> str:
         config = GeneConfig(
             **self.common,
             method=_identity(spec.registered),
@@ -145,7 +144,7 @@ class StageMaker:
         )
         inputs = {role: self._ancestor(ancestor, seed) for role, ancestor in request.ancestors.items()}
         flops = self._training_flops(request.family, recipes.values())
-        label = f"gene of {kind.name}, width {request.family.width}, seed {seed}"
+        label = f"gene of {spec.registered.kind.name}, width {request.family.width}, seed {seed}"
         return self._add("gene", label, config, inputs, flops)
 
     def _ancestor(self, ancestor: Ancestor, seed: int) -> str:
@@ -184,7 +183,7 @@ class StageMaker:
         return self._add("ancestor", f"{source.timm or source.checkpoint}, {spec}", config, {})
 
     def _recipes(
-        self, method: Initializer | type[Initializer], names: Iterable[str], model: ModelSpec, width: int | None = None
+        self, method: Initializer, names: Iterable[str], model: ModelSpec, width: int | None = None
     ) -> dict[str, Recipe]:
         """Returns the recipes that a method trains models of this family by, on the source task.
 
@@ -192,6 +191,10 @@ class StageMaker:
             width: width of the size whose recipes they are; the model's when not given.
         """
         recipes = {name: recipe_of_method(self.preset, method, name, width or model.width) for name in names}
+        return self._checked(recipes, model)
+
+    def _checked(self, recipes: dict[str, Recipe], model: ModelSpec) -> dict[str, Recipe]:
+        """Checks that models of this spec's family can be trained by these recipes, by name, on the source task."""
         for name, recipe in recipes.items():
             check_recipe(recipe, name, self.scope.source, model)
         return recipes

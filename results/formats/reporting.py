@@ -23,6 +23,8 @@ from learngene_bench.results.records.types import Results
 from learngene_bench.results.tables import published, tidy
 from learngene_bench.results.tables.comparison import comparisons
 from learngene_bench.results.tables.comparison_report import comparison_reports
+from learngene_bench.results.tables.compute import ComputeChoice
+from learngene_bench.results.tables.compute_report import compute_reports
 from learngene_bench.results.tables.cost_report import cost_reports
 from learngene_bench.results.tables.gap_report import gap_reports
 from learngene_bench.results.tables.growth_report import growth_reports
@@ -39,11 +41,17 @@ from learngene_bench.results.tables.variance_report import variance_reports
 from learngene_bench.util.errors import UserError, unknown
 from learngene_bench.util.files import write_bytes, write_text
 
+COMPUTE = "compute"
+"""Name of the tables over total compute in `COMPUTED`, which have options of their own."""
+
 WHERE_MEASURED = ("sweep", "variance")
 """Names of tables in `COMPUTED` that every report has: there are none where nothing was measured for them."""
 
-COMPUTED: Mapping[str, Callable[[Sequence[MetricTable], Results], list[ReportTable]]] = {
+Tables = Callable[[Sequence[MetricTable], Results], list[ReportTable]]
+
+COMPUTED: Mapping[str, Tables] = {
     "cost": cost_reports,
+    COMPUTE: compute_reports,
     "instinct": learning_reports,
     "statistics": lambda tables, results: statistics_reports(tables),
     "horizon": partial(gap_reports, axis="horizon"),
@@ -83,6 +91,7 @@ def make(
     metric: str | None = None,
     compare: bool = False,
     computed: Collection[str] = (),
+    compute: ComputeChoice | None = None,
 ) -> ResultsReport:
     """Makes a report of metrics, or of what is computed from them.
 
@@ -92,6 +101,7 @@ def make(
         metric: name of a metric, or of its value before fine-tuning; None for both values of the primary metric.
         compare: True to put method means beside the paper's.
         computed: those of `COMPUTED` that follow the metrics.
+        compute: choices for the tables over total compute.
 
     Raises:
         UserError: there is nothing of this name, or nothing at all, or nothing that the paper prints.
@@ -102,9 +112,10 @@ def make(
     if name is not None and name not in {*names, *COMPUTED}:
         raise unknown("table", name, {*names, *COMPUTED})
     after = None if metric is None else metric.removesuffix(INITIAL)
+    made_by: dict[str, Tables] = {**COMPUTED, COMPUTE: partial(compute_reports, choice=compute)}
     if name is not None and name in COMPUTED:
         own = metric_reports(_metric_tables(of_grid(results, name), metric)) if name in names else []
-        derived = COMPUTED[name](make_tables(results, after), results)
+        derived = made_by[name](make_tables(results, after), results)
         if not own and not derived:
             grids = ", ".join(sorted(names))
             raise UserError(f"nothing to report: no table {name!r} follows from results of the grids here ({grids})")
@@ -115,7 +126,7 @@ def make(
     derived = _beside_the_paper(tables) if compare else []
     if computed:
         finetuned = make_tables(results, after)
-        derived += [report for kind in computed for report in COMPUTED[kind](finetuned, results)]
+        derived += [report for kind in computed for report in made_by[kind](finetuned, results)]
     return ResultsReport(results, metric_reports(tables), derived)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from learngene_bench.results.plots.accuracy import accuracy
+from learngene_bench.results.plots.compute import compute, compute_of
 from learngene_bench.results.plots.costs import front, targets
 from learngene_bench.results.plots.critical_difference import critical_difference
 from learngene_bench.results.plots.curves import curves, losses
@@ -18,6 +19,7 @@ KINDS: Mapping[str, Drawing] = {
     "losses": losses,
     "front": front,
     "targets": targets,
+    "compute": compute,
     "ranks": critical_difference,
     "profile": profile,
     "differences": differences,
@@ -29,6 +31,8 @@ KINDS: Mapping[str, Drawing] = {
 __all__ = [
     "KINDS",
     "accuracy",
+    "compute",
+    "compute_of",
     "critical_difference",
     "curves",
     "differences",

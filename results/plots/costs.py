@@ -67,7 +67,7 @@ def _front(axes: Axes, costs: CostTable, count: int, looks: Mapping[str, Look]) 
         look = looks[method.row.label]
         axes.plot([flops / count], [accuracy], linestyle="none", zorder=3, **look.markers)
         ends.append(names.LineEnd(method.row.label, look, flops / count, accuracy))
-    _scale(axes, "x", [end.x for end in ends])
+    scale(axes, "x", [end.x for end in ends])
     best = {method.row.label for method in costs.pareto_front(count)}
     steps = sorted((end.x, end.y) for end in ends if end.name in best)
     right = axes.get_xlim()[1]
@@ -125,7 +125,7 @@ def _grow(axes: Axes, costs: CostTable, looks: Mapping[str, Look]) -> None:
         values += flops
         axes.plot(counts, flops, linestyle=look.line, markevery=[0, most - 1], **look.markers)
         ends.append(names.LineEnd(method.row.label, look, float(most), flops[-1]))
-    _scale(axes, "y", values)
+    scale(axes, "y", values)
     axes.set_xticks([1, *range(2, most + 1, max(1, most // 5))])
     axes.set_xlabel("Number of targets n")
     axes.set_ylabel("Total FLOPs")
@@ -138,7 +138,7 @@ def _room(panels: Sequence[Sequence[MethodCost]]) -> tuple[float, float]:
     return max(width for width, _ in rooms), max(height for _, height in rooms)
 
 
-def _scale(axes: Axes, which: Literal["x", "y"], values: Sequence[float]) -> None:
+def scale(axes: Axes, which: Literal["x", "y"], values: Sequence[float]) -> None:
     """Makes an axis logarithmic if its values are positive and differ much; writes its numbers in few characters."""
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 

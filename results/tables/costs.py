@@ -223,7 +223,7 @@ def _spent(runs: Sequence[Sequence[Record]], resource: str, shared_phases: Seque
 
     def shared(record: Record) -> Iterator[tuple[object, float]]:
         for phase in shared_phases:
-            yield (phase, _product(record, phase, results)), getattr(record.cost[phase], resource)
+            yield (phase, product(record, phase, results)), getattr(record.cost[phase], resource)
 
     return _amount(runs, on_target, shared)
 
@@ -235,7 +235,7 @@ def _stored(runs: Sequence[Sequence[Record]], results: Results) -> Amount | None
     return _amount(runs, lambda record: 0.0, lambda record: [(record.gene, sizes[record.gene] or 0)])
 
 
-def _product(record: Record, phase: str, results: Results) -> object:
+def product(record: Record, phase: str, results: Results) -> object:
     """Identifies the product of a shared phase: the gene, or its ancestors, which only plans know."""
     return (phase == "ancestors" and results.inputs.get(record.gene or "")) or record.gene
 

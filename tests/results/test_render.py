@@ -155,6 +155,7 @@ def test_computed_tables_of_hostile_names(runs: Any, name: str) -> None:
         runs.done(
             runs.cell(method, depth, seed, int(value), **{**names, **group, **({axis: value} if axis else {})}),
             40.0 + seed**2 + 9 * depth,
+            **({"cost": {"finetune": {"epochs": 2.0, "flops": 100.0}}} if name == reporting.COMPUTE else {}),
         )
         for method, group in (("he", {}), ("=evil", {"group": "other"}), ("|evil", {"group": "other"}))
         for value in values

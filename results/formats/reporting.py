@@ -161,6 +161,18 @@ def _csv(report: ResultsReport) -> str:
     return next(iter(files.values()), None) or cells_csv(report.results)
 
 
+def _parquet(report: ResultsReport) -> bytes:
+    """The rows of the cells.
+
+    Raises:
+        UserError: derived tables are asked for, or pyarrow is not installed.
+    """
+    if files := _derived_csv(report):
+        kinds = ", ".join(name.removesuffix(".csv") for name in files)
+        raise UserError(f"Parquet has the rows of cells; those of {kinds} are written by --format csv")
+    return parquet(report.results)
+
+
 def _derived_csv(report: ResultsReport) -> dict[str, str]:
     """The data of the derived tables, by a file for each kind that has any."""
     kinds: dict[str, list[ReportTable]] = {}
@@ -183,17 +195,17 @@ FORMATS: Mapping[str, Callable[[ResultsReport], str]] = {
 }
 """Functions from a report to a text, by the name of the format; each text ends with a line's end."""
 
-BINARY: Mapping[str, Callable[[ResultsReport], bytes]] = {"parquet": lambda report: parquet(report.results)}
+BINARY: Mapping[str, Callable[[ResultsReport], bytes]] = {"parquet": _parquet}
 """Functions from a report to the bytes of a file, by the name of the format."""
 
 _ENDINGS = {
-    ".parquet": "parquet",
     ".txt": "table",
     ".csv": "csv",
     ".md": "markdown",
     ".tex": "latex",
     ".html": "html",
     ".json": "json",
+    ".parquet": "parquet",
 }
 
 

@@ -127,6 +127,8 @@ def test_parquet(measured: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     arguments = ["report", "--runs", str(BOARD), "--method", "he,telg"]
     assert run_command([*arguments, "--format", "parquet"]) == 2
     assert "--format parquet is for a file: -o cells.parquet" in capsys.readouterr().err
+    assert run_command([*arguments, "--table", "cost", "-o", str(tmp_path / "cost.parquet")]) == 2
+    assert "those of cost are written by --format csv" in capsys.readouterr().err
     with monkeypatch.context() as without:
         without.setitem(sys.modules, "pyarrow", None)
         assert run_command([*arguments, "-o", str(tmp_path / "cells.parquet")]) == 2

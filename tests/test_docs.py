@@ -112,7 +112,7 @@ def test_what_would_be_run_can_be_planned(page: Path, tmp_path: Path, monkeypatc
     planned = {option.name: option.opts[0] for option in parse(["plan"]).command.params}
     for words in commands(page):
         if words[0] not in ("run", "plan") or any(
-            re.search(r"\$|\.(py|toml|safetensors)|data\b.*name|model\.family", w) for w in words
+            re.search(r"\$|\.(py|toml|safetensors|pth)|data\b.*name|model\.family", w) for w in words
         ):
             continue
         arguments = []

@@ -18,13 +18,14 @@ from typing import get_args
 from architecture import ROOT
 from pydantic import BaseModel
 
-from learngene_bench.schema import constants, leaderboard, manifest, owner, progress, record, stage
+from learngene_bench.schema import constants, evaluation, leaderboard, manifest, owner, progress, record, stage
 
 PAGE = ROOT / "docs" / "schema.md"
 
 FILES: dict[str, tuple[type[BaseModel], ...]] = {
     "runs/KIND/FOLDER/config.json": (stage.StageFile,),
     "runs/KIND/FOLDER/result.json": (record.AncestorRecord, record.GeneRecord, record.CellRecord),
+    "runs/cell/FOLDER/evaluations/NAME.json": (evaluation.EvaluationRecord,),
     "runs/KIND/FOLDER/failed.json": (record.Failure,),
     "runs/KIND/FOLDER/progress.json": (progress.Progress,),
     "runs/KIND/FOLDER/owner-NUMBER.json": (owner.Owner,),

@@ -18,7 +18,7 @@ def plot(
             help="Kind of figure: accuracy, curves, losses (of fine-tuning), front (accuracy against cost), targets "
             "(cost against their number), compute (accuracy over total compute), ranks (with critical differences), "
             "profile, differences, gaps (over longer fine-tuning or fewer images), sweep (validation metric over what "
-            "--sweep varies), or all."
+            "--sweep varies), reliability (accuracy over confidence), or all."
         ),
     ],
     folders: common.NoFolders = None,

@@ -47,7 +47,7 @@ def report(
         typer.Option(
             "--table",
             help="Name of a grid; or of computed tables: cost, compute, instinct, statistics, horizon, data-size, "
-            "growth, sweep, variance.",
+            "growth, sweep, variance, predictions, calibration, shifts.",
         ),
     ] = None,
     format: Annotated[

@@ -94,6 +94,12 @@ def read_predictions(path: Path, recorded: Tensors, images: int) -> Predictions:
         raise DamagedFile(f"{path}: damaged ({error})") from None
 
 
+def has_probabilities(path: Path) -> bool:
+    """Returns True if a file of predictions holds the probabilities of all classes."""
+    with zipfile.ZipFile(path) as archive:
+        return "probabilities.npy" in archive.namelist()
+
+
 def parse_predictions(content: bytes, images: int) -> Predictions:
     """Reads predictions for this number of images.
 

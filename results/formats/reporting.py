@@ -21,6 +21,7 @@ from learngene_bench.results.formats.terminal import terminal, text
 from learngene_bench.results.records.selection import of_grid, table_cells
 from learngene_bench.results.records.types import Results
 from learngene_bench.results.tables import published, tidy
+from learngene_bench.results.tables.calibration_report import calibration_reports
 from learngene_bench.results.tables.comparison import comparisons
 from learngene_bench.results.tables.comparison_report import comparison_reports
 from learngene_bench.results.tables.compute import ComputeChoice
@@ -33,8 +34,10 @@ from learngene_bench.results.tables.learning_report import learning_reports
 from learngene_bench.results.tables.measure import INITIAL
 from learngene_bench.results.tables.metric_report import metric_reports
 from learngene_bench.results.tables.metric_table import MetricTable
+from learngene_bench.results.tables.predictions_report import prediction_reports
 from learngene_bench.results.tables.report_table import ReportTable
 from learngene_bench.results.tables.reported import reported_reports
+from learngene_bench.results.tables.shifts_report import shift_reports
 from learngene_bench.results.tables.sweep_report import sweep_reports
 from learngene_bench.results.tables.tabulate import make_tables
 from learngene_bench.results.tables.variance_report import variance_reports
@@ -59,6 +62,9 @@ COMPUTED: Mapping[str, Tables] = {
     "growth": growth_reports,
     "sweep": sweep_reports,
     "variance": variance_reports,
+    "predictions": prediction_reports,
+    "calibration": calibration_reports,
+    "shifts": shift_reports,
 }
 """Tables that are computed from all metric tables after fine-tuning, by the name that `--table` takes."""
 

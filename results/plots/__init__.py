@@ -11,6 +11,7 @@ from learngene_bench.results.plots.differences import differences
 from learngene_bench.results.plots.gaps import gaps
 from learngene_bench.results.plots.page import Drawing
 from learngene_bench.results.plots.profile import profile
+from learngene_bench.results.plots.reliability import reliability
 from learngene_bench.results.plots.sweep import sweep
 
 KINDS: Mapping[str, Drawing] = {
@@ -25,6 +26,7 @@ KINDS: Mapping[str, Drawing] = {
     "differences": differences,
     "gaps": gaps,
     "sweep": sweep,
+    "reliability": reliability,
 }
 """Kinds of figures by their names in `lgbench plot`."""
 
@@ -40,6 +42,7 @@ __all__ = [
     "gaps",
     "losses",
     "profile",
+    "reliability",
     "sweep",
     "targets",
 ]

@@ -15,6 +15,7 @@ from learngene_bench.cli import (
     check,
     data,
     doctor,
+    evaluate,
     export,
     gene,
     info,
@@ -55,6 +56,7 @@ app.command("logs")(logs.logs)
 app.command("report")(report.report)
 app.command("plot")(plot.plot)
 app.command("analyze")(analyze.analyze)
+app.command("evaluate")(evaluate.evaluate)
 app.add_typer(leaderboard.app, name="leaderboard")
 app.add_typer(data.app, name="data")
 app.add_typer(gene.app, name="gene")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from learngene_bench.config.recipe import Augmentation
 from learngene_bench.config.section import Section
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from PIL.Image import Image as PILImage
+
+
+HeldOut = Literal["validation", "test"]
+"""Splits that models are measured on."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +133,23 @@ class Splits:
             object.__setattr__(self, name, tuple(map(float, getattr(self, name))))
 
 
+@dataclass(frozen=True)
+class Shift:
+    """A change of held-out images, by which a trained model is tried on images unlike those that it was trained on.
+
+    Attributes:
+        name: what `lgbench evaluate --shift` calls it.
+        levels: its strengths, from weak to strong.
+        title: what tables call it, with the unit of the levels.
+        version: text that changes when what the shift does to an image changes; part of the address of evaluations.
+    """
+
+    name: str
+    levels: tuple[float, ...]
+    title: str
+    version: str
+
+
 class ProgressCallback(Protocol):
     """Receives what is being done, and how much of how much is done; the total is 0 where it is not known."""
 
@@ -174,6 +195,21 @@ class Dataset(ABC):
     @abstractmethod
     def load(self) -> Splits:
         """Reads everything into memory, or finds it on disk. Raises `UserError` naming a file that cannot be read."""
+
+    def shifts(self) -> tuple[Shift, ...]:
+        """Returns the shifts of its held-out images; none by default. Labels must stay right."""
+        return ()
+
+    def shifted(self, splits: Splits, split: HeldOut, shift: str, level: float) -> Split:
+        """Returns a shifted copy of the validation or test split: the same at every call, for every model.
+
+        Args:
+            splits: what `load` returned.
+            split: which of them.
+            shift: name of one of `shifts`.
+            level: one of its levels.
+        """
+        raise UserError(f"{type(self).__name__} has no shift {shift!r}")
 
     def remarks(self) -> list[str]:
         """Returns what a reader of the numbers must know of how these data were split or chosen, in lines."""

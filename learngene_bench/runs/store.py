@@ -7,6 +7,7 @@
         tensors.safetensors, model.safetensors   an ancestor or gene; a cell's model after fine-tuning
         decoder.safetensors    parameters that the cell's task kind added to the model, if it adds any
         predictions.npz   what a cell's model predicts for each image that it is measured on (`schema.predictions`)
+        evaluations/      what its model was measured on later: NAME.json, and NAME.npz with predictions
         initial_weights.json   statistics of each tensor of a cell before fine-tuning; large, so no part of the record
         result.json       written last, atomically: the stage is done if and only if it exists
         failed.json       the error of the last attempt
@@ -30,6 +31,7 @@ from learngene_bench.planning.plan import Stage
 from learngene_bench.runs.lease import Lease, acquire, current_lease
 from learngene_bench.schema.base import read, write
 from learngene_bench.schema.constants import FOLDER_DIGITS, StageKind
+from learngene_bench.schema.evaluation import EVALUATIONS
 from learngene_bench.schema.manifest import Manifest
 from learngene_bench.schema.predictions import PREDICTIONS
 from learngene_bench.schema.progress import Progress
@@ -94,6 +96,11 @@ class StageFolder:
     def predictions(self) -> Path:
         """The file of what a cell's model predicts for each image; absent for tasks in which an image has no class."""
         return self.path / PREDICTIONS
+
+    @property
+    def evaluations(self) -> Path:
+        """The folder of what a cell's model was measured on after its record was written."""
+        return self.path / EVALUATIONS
 
     @property
     def initial_weights(self) -> Path:

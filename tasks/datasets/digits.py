@@ -7,8 +7,8 @@ from typing import ClassVar
 
 from pydantic import Field, model_validator
 
-from learngene_bench.contracts.dataset import Dataset
-from learngene_bench.tasks.datasets.placed import Counts, Pictures, PlacedOptions, PlacedPictures
+from learngene_bench.contracts.dataset import Dataset, Shift
+from learngene_bench.tasks.datasets.placed import NOISY, ROTATED, Counts, Pictures, PlacedOptions, PlacedPictures
 from learngene_bench.util.lazy import np
 
 IMAGES = 1797
@@ -51,6 +51,9 @@ class Digits(PlacedPictures):
 
     def fingerprint(self) -> str:
         return f"scikit-learn digits, {IMAGES} images; split and places by seed 0"
+
+    def shifts(self) -> tuple[Shift, ...]:
+        return ROTATED, NOISY
 
     def pictures(self) -> tuple[Pictures, Pictures, Pictures]:
         from sklearn.datasets import load_digits
@@ -132,6 +135,10 @@ class DigitsTurned(RemadeDigits):
     classes = 4
     _remade_as = "turned by quarters, by seeds 0, 1, 2"
 
+    def shifts(self) -> tuple[Shift, ...]:
+        """Without rotation, which is what this task asks for."""
+        return (NOISY,)
+
     def _remade(self, digits: Pictures, seed: int) -> Pictures:
         turns = np.random.default_rng(seed).integers(0, 4, len(digits.labels))
         pixels = np.stack([np.rot90(picture, turn) for picture, turn in zip(digits.pixels, turns, strict=True)])
@@ -142,6 +149,7 @@ class DigitsInverted(RemadeDigits):
     """Inverted digits: dark on a white card of 8 x 8, which lies anywhere on the black canvas."""
 
     _remade_as = "dark on white cards"
+    ground = 255
 
     def _remade(self, digits: Pictures, seed: int) -> Pictures:
         return digits._replace(pixels=255 - digits.pixels)

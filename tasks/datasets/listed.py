@@ -15,7 +15,17 @@ from pydantic import Field, model_validator
 
 from learngene_bench.config.section import Section
 from learngene_bench.config.typed import user_path
-from learngene_bench.contracts.dataset import CentreView, Dataset, DatasetFacts, ProgressCallback, Split, Splits
+from learngene_bench.contracts.dataset import (
+    CentreView,
+    Dataset,
+    DatasetFacts,
+    HeldOut,
+    ProgressCallback,
+    Shift,
+    Split,
+    Splits,
+)
+from learngene_bench.data.corruptions import corrupted_split, corruptions_of
 from learngene_bench.data.decoded_cache import cached_array
 from learngene_bench.data.splits import ImageFiles, Images
 from learngene_bench.tasks.datasets import arrays
@@ -150,6 +160,13 @@ class ListedImages(Dataset):
         validation, test = (self._split(files, options.crop) for files in listing[1:])
         mean, std = IMAGENET if options.normalization == "imagenet" else self._measured(train, listing.train)
         return Splits(train, validation, test, mean, std)
+
+    def shifts(self) -> tuple[Shift, ...]:
+        """Returns the corruptions of photographs (`learngene_bench.data.corruptions`)."""
+        return corruptions_of(self.options.image_size)
+
+    def shifted(self, splits: Splits, split: HeldOut, shift: str, level: float) -> Split:
+        return corrupted_split(splits.test if split == "test" else splits.validation, shift, int(level))
 
     def verify(self, progress: ProgressCallback) -> list[str]:
         """Decodes every image, and keeps none; names every one that does not decode."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from pydantic import Field
 
 from learngene_bench.config.recipe import Augmentation
 from learngene_bench.config.section import Section
-from learngene_bench.contracts.dataset import Dataset, DatasetFacts, Splits
+from learngene_bench.contracts.dataset import Dataset, DatasetFacts, HeldOut, Shift, Split, Splits
 from learngene_bench.data.splits import Images
 from learngene_bench.util.lazy import np
 
@@ -17,6 +17,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SIDE = 8
+NOISY = Shift(
+    "noisy", (0.1, 0.2, 0.4, 0.6), "More noise (standard deviation)", "version 1, drawn as the noise of the split"
+)
+ROTATED = Shift(
+    "rotated", (15, 30, 45, 60), "Rotated (degrees)", "version 1, counterclockwise, bilinear, before placing"
+)
+
+_SEEDS: dict[HeldOut, int] = {"validation": 1, "test": 2}
+"""Seeds of places and noise."""
 
 
 class PlacedOptions(Section):
@@ -52,6 +61,8 @@ class PlacedPictures(Dataset):
     Options = PlacedOptions
     options: PlacedOptions
     origin = "embedded"
+    ground: ClassVar[int] = 0
+    """Brightness of a picture where nothing is, of 255."""
 
     @property
     @abstractmethod
@@ -85,8 +96,8 @@ class PlacedPictures(Dataset):
         seen = disturbed(centred, self.options.noise, np.random.default_rng(0)) / 255.0
         return Splits(
             train=Images(centred, train.labels),
-            validation=self._shown(validation, np.random.default_rng(1)),
-            test=self._shown(test, np.random.default_rng(2)),
+            validation=self._shown(validation, "validation", self.options.noise),
+            test=self._shown(test, "test", self.options.noise),
             mean=(float(seen.mean()),),
             std=(float(seen.std()),),
             task=Augmentation(shift=self._margin // 2, noise=self.options.noise),
@@ -96,12 +107,33 @@ class PlacedPictures(Dataset):
     def _margin(self) -> int:
         return self.options.canvas - SIDE
 
-    def _shown(self, pictures: Pictures, random: np.random.Generator) -> Images:
+    def shifts(self) -> tuple[Shift, ...]:
+        return (NOISY,)
+
+    def shifted(self, splits: Splits, split: HeldOut, shift: str, level: float) -> Split:
+        """The same pictures at the same places: turned first, or under more of the same noise."""
+        pictures, noise = self.pictures()[_SEEDS[split]], self.options.noise
+        if shift == ROTATED.name:
+            return self._shown(pictures._replace(pixels=self._turned(pictures.pixels, level)), split, noise)
+        if shift == NOISY.name:
+            return self._shown(pictures, split, noise + level)
+        return super().shifted(splits, split, shift, level)
+
+    def _turned(self, pixels: NDArray[np.uint8], degrees: float) -> NDArray[np.uint8]:
+        """Turns pictures (N, 8, 8) about their centres, counterclockwise; the ground comes in at the corners."""
+        from PIL import Image
+
+        bilinear, ground = Image.Resampling.BILINEAR, self.ground
+        turned = (Image.fromarray(picture).rotate(degrees, bilinear, fillcolor=ground) for picture in pixels)
+        return np.stack([np.asarray(picture) for picture in turned])
+
+    def _shown(self, pictures: Pictures, split: HeldOut, noise: float) -> Images:
         """Puts each picture at `placements` random places, under noise."""
+        random = np.random.default_rng(_SEEDS[split])
         pixels = pictures.pixels.repeat(self.options.placements, axis=0)
         labels = pictures.labels.repeat(self.options.placements)
         corners = random.integers(0, self._margin + 1, size=(len(pixels), 2))
-        return Images(disturbed(self._place(pixels, corners), self.options.noise, random), labels)
+        return Images(disturbed(self._place(pixels, corners), noise, random), labels)
 
     def _place(self, pixels: NDArray[np.uint8], corners: NDArray[np.int64]) -> NDArray[np.uint8]:
         canvas = np.zeros((len(pixels), 1, self.options.canvas, self.options.canvas), np.uint8)

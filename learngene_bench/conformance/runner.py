@@ -16,7 +16,6 @@ import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
 from learngene_bench.conformance.checks import CHECKS
@@ -110,7 +109,7 @@ sys.exit({_HEAVY} if "torch" in sys.modules else 0)
 
 def _check_import(registered: Registered) -> Outcome:
     """Imports the method in a process of its own; a plugin file that imports torch gets no more than a note."""
-    plugin = Path(registered.origin) if registered.source_hash else None
+    plugin = registered.plugin
     command = [sys.executable, "-c", _PLANNING, registered.kind.name, *([str(plugin)] if plugin else [])]
     heavy = subprocess.run(command, capture_output=True).returncode == _HEAVY
     promise = "importing and planning do not import torch"

@@ -49,18 +49,31 @@ class Imports:
         return address_of({"plugin": plugin_hash, "modules": modules, "distributions": self.distributions})
 
 
-def find_imports(plugin: Path, loaded: Iterable[str] = ()) -> Imports:
+def identity_of_editable(kind: type) -> str | None:
+    """Returns the identity of a class by the user's own files: its module and all that this imports.
+
+    None for a class of the suite, and of a distribution that is installed otherwise than editable: it changes with its
+    version only.
+    """
+    path = _file_of(kind.__module__)
+    if path is None or kind.__module__.partition(".")[0] == _SUITE or _is_installed(path):
+        return None
+    return find_imports(path, package=kind.__module__.rpartition(".")[0]).identity(file_hash(path))
+
+
+def find_imports(plugin: Path, loaded: Iterable[str] = (), package: str = "") -> Imports:
     """Finds what a plugin file imports.
 
     Args:
         loaded: names of the modules that were imported while the plugin was.
+        package: the package that the file is a module of.
 
     Raises:
         OSError: a file cannot be read.
     """
     found, packages = Imports(), set[str]()
     names = [(name, False) for name in loaded]
-    waiting = [*names, *((name, True) for name in _read_imports(plugin, "", found))]
+    waiting = [*names, *((name, True) for name in _read_imports(plugin, package, found))]
     seen: set[tuple[str, bool]] = set()
     while waiting:
         name, is_named = waiting.pop()

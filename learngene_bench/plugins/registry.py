@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from learngene_bench.config.loader import build_options
 from learngene_bench.contracts.dataset import DATASETS, Dataset
 from learngene_bench.contracts.initializer import INITIALIZERS, Initializer
+from learngene_bench.plugins.own_modules import identity_of_editable
 from learngene_bench.plugins.plugin_file import check_identity, load_plugin
 from learngene_bench.util.entry_points import EntryPoints
 from learngene_bench.util.errors import UserError, unknown
@@ -33,13 +34,16 @@ class Registered:
 
     Attributes:
         origin: the package or the plugin file.
-        source_hash: identity of a plugin file with the modules that it imports, as editing one of them makes other
-            results; None for an installed package, whose methods carry a version.
+        source_hash: identity of a plugin file, or of the module of a package that is installed editable, with the
+            modules that it imports, as editing one of them makes other results; None for any other installed package,
+            whose methods carry a version.
+        plugin: the plugin file; None for an installed package.
     """
 
     kind: type[Initializer]
     origin: str
     source_hash: str | None = None
+    plugin: Path | None = None
 
     def create(self, options: Mapping[str, Any]) -> Initializer:
         """Creates the method with these options. Raises `UserError` for a wrong option."""
@@ -66,7 +70,7 @@ class Registry:
             plugin = load_plugin(path)
             for kind in plugin.methods:
                 self._check_free(kind, path)
-                self._from_files[kind.name] = Registered(kind, str(path), plugin.identity)
+                self._from_files[kind.name] = Registered(kind, str(path), plugin.identity, path)
             self.notes += [
                 f"{place}: imports a module by a name that is computed; editing that module does not make new results"
                 for place in plugin.imports.unseen
@@ -101,7 +105,7 @@ class Registry:
             raise unknown("method", name, self.names())  # which has the plugin files' names too
         kind = INITIALIZERS.get(name)
         check_identity(kind, f"method {name!r}")
-        return Registered(kind, INITIALIZERS.origin(name))
+        return Registered(kind, INITIALIZERS.origin(name), identity_of_editable(kind))
 
     def recipe_fallbacks(self) -> dict[str, str]:
         """Collects the recipes that methods declare, each with the recipe that stands in for it.

@@ -96,7 +96,7 @@ def _origins(cells: Iterable[PublishedStage]) -> Iterator[str]:
     configs = [stage.config.config for stage in cells if stage.config]
     methods = [config.method for config in configs if isinstance(config, CellConfig)]
     for name, count in sorted(Counter(method.name for method in methods if method.source_hash).items()):
-        yield f"of {name}, a plugin file without which nobody can repeat them: {count}"
+        yield f"of {name}, in a file of its own without which nobody can repeat them: {count}"
 
 
 def _code(git: Git) -> str:

@@ -58,7 +58,7 @@ def test_a_record_of_a_leaderboard_comes_out_the_same(
 ) -> None:
     """Teacher, gene and cell are computed again from configurations alone."""
     board = tmp_path / "leaderboards" / "quick"
-    assert "of mine, a plugin file without which nobody can repeat them: 1" in manage.add(board, runs)
+    assert "of mine, in a file of its own without which nobody can repeat them: 1" in manage.add(board, runs)
     status, text, error = rerun(capsys, "wave", "--runs", board, "--workers", 1)
     assert (status, error) == (0, "")
     lines = [line for line in text.splitlines() if line.rstrip().endswith("same")]

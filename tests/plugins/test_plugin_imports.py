@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
 from whole_runs import PLUGIN, lgbench_here
 
+from learngene_bench.contracts.initializer import INITIALIZERS
 from learngene_bench.plugins.own_modules import find_imports
 from learngene_bench.plugins.registry import Registry
 from learngene_bench.util.errors import UserError
@@ -91,6 +93,27 @@ def test_installed_distributions_count_by_version(folder: Path) -> None:
     finally:
         sys.path.remove(str(info.parent))
     assert seen[0] != seen[1]
+
+
+def test_a_method_of_an_editable_package_counts_by_its_files_and_by_those_that_they_import(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(folder, **{"package/method": plugin_with("from . import deep"), "package/deep": "", "package/__init__": ""})
+    INITIALIZERS.names()
+    point = EntryPoint("mine", "package.method:Mine", INITIALIZERS.group)
+    monkeypatch.setitem(INITIALIZERS._points, "mine", [point])
+
+    def found() -> str | None:
+        forget()
+        return Registry().get("mine").source_hash
+
+    before = found()
+    assert before == found()
+    (folder / "package" / "deep.py").write_text("use = repr")
+    assert found() not in (before, None)
+    (folder / "package-1.0.dist-info").mkdir()  # as pip leaves it beside what it copies
+    assert found() is None
+    assert Registry().get("wave").source_hash is None
 
 
 def test_a_module_whose_name_is_computed_in_a_function_is_reported(

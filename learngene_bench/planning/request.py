@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,7 +68,8 @@ def build_request(
     for name, chosen_options in options.items():
         registry.get(name).create(chosen_options)  # reports a wrong option even if the method does not run
     chosen_grid = load_grid(grid, for_grid)
-    chosen = load_preset(preset, for_preset, chosen_grid, registry.recipe_fallbacks)
+    with _named_as_typed(settings or ()):
+        chosen = load_preset(preset, for_preset, chosen_grid, registry.recipe_fallbacks)
     if chosen.teacher.is_loaded and (unused := sorted(key for key in for_preset if key.startswith("teacher.recipe"))):
         raise UserError(f"--set {unused[0]}: the teacher is loaded, nothing trains it")
     reference = _reference(preset, for_preset.get("model.family"))
@@ -143,6 +146,21 @@ def _reference(preset: str, family: str | None) -> Preset:
     own = {name: value for name, value in as_written.model.items() if name == "family"}
     others = {name: value for name, value in of_family.model.items() if name != "family"}
     return of_family.model_copy(update={"model": {**own, **others}})
+
+
+@contextmanager
+def _named_as_typed(settings: Sequence[str]) -> Iterator[None]:
+    """Names the recipes in the `UserError` of the block as the user does: `finetuning`, not `recipes.finetuning`."""
+    try:
+        yield
+    except UserError as error:
+        names = sorted({text.partition(".")[0].strip() for text in settings} - {"recipes", "sizes"})
+        message = (
+            re.sub(rf"(?<![\w.])recipes\.({'|'.join(map(re.escape, names))})\b", r"\1", str(error))
+            if names
+            else str(error)
+        )
+        raise UserError(message) from error
 
 
 def _parse_settings(

@@ -44,6 +44,15 @@ def test_what_the_user_sets_reaches_every_size() -> None:
     assert plan.setting_description == "imagenet, finetuning.learning_rate=5e-05"
 
 
+def test_a_mistake_is_named_as_it_was_typed() -> None:
+    with pytest.raises(UserError, match=r"^--set: unknown key 'finetuning\.epoch': did you mean 'finetuning\.epochs'"):
+        plan_of("he", "finetuning.epoch=3")
+    with pytest.raises(UserError, match=r"^--set: unknown key 'recipes\.finetuning\.epoch'"):
+        plan_of("he", "recipes.finetuning.epoch=3")
+    with pytest.raises(UserError, match=r"^--set: sizes\.s\.recipes\.finetuning: unknown key 'epoch'"):
+        plan_of("he", "sizes.s.recipes.finetuning.epoch=3")
+
+
 def test_what_the_user_sets_for_one_size_reaches_that_one() -> None:
     plan = plan_of("he", "sizes.s.recipes.finetuning.learning_rate=1e-5")
     assert finetuning(plan, "learning_rate") == {"ti": 5e-4, "s": 1e-5, "b": 1.25e-4}
@@ -179,8 +188,8 @@ def test_every_setting_is_applied_unless_a_more_specific_one_is(seed: int) -> No
     ("setting", "message"),
     [
         ("tuning.epochs=3", "--set tuning.epochs: tuning is now finetuning"),
-        ("finetuning.clip_gradient=1", "--set: recipes.finetuning: clip_gradient is now grad_clip_norm"),
-        ("hypernetwork.networks=4", "--set: recipes.hypernetwork: networks is now meta_batch_size"),
+        ("finetuning.clip_gradient=1", "--set: finetuning: clip_gradient is now grad_clip_norm"),
+        ("hypernetwork.networks=4", "--set: hypernetwork: networks is now meta_batch_size"),
         ("finetuning.augmentation.erased_to=noise", "augmentation: erased_to is now erase_value"),
         ("sizes.s.tuning.epochs=3", "--set: sizes.s: tuning is now recipes.finetuning"),
         ("sizes.s.condensation.epochs=3", "--set: sizes.s: condensation is now recipes.condensation"),

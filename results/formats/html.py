@@ -18,6 +18,7 @@ from typing import Any
 
 from learngene_bench.results.formats.csv import csv
 from learngene_bench.results.formats.latex import floats
+from learngene_bench.results.formats.picture import HEIGHT, LEFT, WIDTH, picture
 from learngene_bench.results.records.details import details
 from learngene_bench.results.records.types import Results
 from learngene_bench.results.tables.measure import Measure
@@ -66,6 +67,10 @@ def html(tables: Sequence[ReportTable], results: Results, title: str = "Results"
         sections=sections,
         choices=_choices(tables),
         group_title=group_title,
+        picture=picture,
+        width=WIDTH,
+        height=HEIGHT,
+        left=LEFT,
         positions=records.positions,
         data=lambda: {**records.content(), "files": files},  # after the tables, which say what records they need
         policy=_policy(script, style),

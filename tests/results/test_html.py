@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from learngene_bench.results import load
 from learngene_bench.results.formats import reporting
 
@@ -71,3 +73,19 @@ def test_ten_thousand_records_are_a_few_megabytes(runs: Any) -> None:
     assert data["records"][0]["curve"][-1] == [300, 46.9]
     held = json.dumps(data["records"], ensure_ascii=False, separators=(",", ":"))  # as the page writes it
     assert len(held.encode()) < 100 * 900
+
+
+def test_a_picture_shows_the_numbers_of_its_table(example: Any) -> None:
+    """Heights are in proportion to the numbers; a method without a number in a column has no point there."""
+    page = page_of(example.folder)
+    drawing = re.findall(r'<svg viewBox="0 0 640 300".*?</svg>', page, re.DOTALL)[0]
+    ticks = re.findall(r'<text x="40" y="([\d.]+)" text-anchor="end">([\d.]+)</text>', drawing)
+    (first, low), (last, high) = ((float(y) - 4, float(text)) for y, text in (ticks[0], ticks[-1]))
+    points = re.findall(
+        r'translate\(([\d.]+) ([\d.]+)\)"><title>(.+?), depth (\d+): ([\d.]+)(?: ±[\d.]+)?</title>', drawing
+    )
+    assert len(points) == 12  # of five methods at three depths: a dash, a cell not done, and a failed one are none
+    for _, y, _, _, number in points:
+        value = low + (first - float(y)) / (first - last) * (high - low)
+        assert value == pytest.approx(float(number), abs=0.11)
+    assert {name for _, _, name, _, _ in points} == set(re.findall(r'<g data-label="(.+?)"', drawing))

@@ -139,6 +139,31 @@ def test_filters_by_group_size_and_name(budgets: Any, visit: Visit) -> None:
     expect(page.locator("main table:visible")).to_have_count(0)
 
 
+def test_a_menu_of_settings_shows_the_tables_of_one_and_their_pictures(runs: Any, visit: Visit) -> None:
+    for version, setting in enumerate(({}, {"setting": "ba1a" * 16, "setting_description": "digits, longer"})):
+        accuracies = {"he": 60.0 + 10 * version, "wave": 80.0 + 10 * version}
+        cells = [
+            runs.done(runs.cell(method, depth, version=version), accuracy)
+            for method, accuracy in accuracies.items()
+            for depth in (2, 4)
+        ]
+        runs.plan(cells, created=f"2026-11-2{version}T12:00:00Z", **setting)
+    page = visit(page_of(runs.folder))
+    tables, pictures = page.locator("main table:visible"), page.locator(".picture:visible > svg")
+    expect(pictures).to_have_count(4)
+    every = tables.count()
+    page.get_by_label("Setting").select_option(index=2)
+    expect(pictures).to_have_count(2)
+    assert tables.count() == every / 2
+    assert {"70.0", "90.0"} <= set(tables.first.locator("td").all_inner_texts())
+    page.get_by_label("Group").select_option(label="Learngene")
+    assert page.locator(".picture:visible g:visible").count() == 2
+    page.get_by_role("button", name="Show everything").click()
+    expect(pictures).to_have_count(4)
+    assert page.locator(".picture:visible g:visible").count() == 8
+    assert tables.count() == every
+
+
 def test_a_filter_of_tasks_hides_columns_and_the_mean_over_all(runs: Any, visit: Visit) -> None:
     cells = [
         runs.done(runs.cell(method, task=task), accuracy)

@@ -83,6 +83,14 @@ function filter() {
     const block = table.parentElement;
     const otherSize = size && block.dataset.size && block.dataset.size !== size;
     block.hidden = otherSize || left.length === 0 || (hidden.size > 0 && columns.length === 0);
+    const picture = block.nextElementSibling?.closest(".picture");
+    if (picture) {
+      picture.hidden = block.hidden || hidden.size > 0; // it shows all tasks
+      const shown = new Set(left.map(labelOf));
+      for (const line of picture.querySelectorAll("[data-label]")) {
+        line.toggleAttribute("hidden", !shown.has(line.dataset.label));
+      }
+    }
   }
   for (const section of document.querySelectorAll("section")) {
     const blocks = [...section.querySelectorAll(".scroller")];

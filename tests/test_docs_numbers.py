@@ -1,9 +1,10 @@
-"""Numbers in tables of docs/ are those of committed records; what has no record says so, by a dagger in its heading."""
+"""Numbers in tables and sentences of docs/ are those of committed records; what has no record has a dagger."""
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -85,7 +86,7 @@ def unrecorded(page: str, text: str) -> list[str]:
             heading = cells
         else:
             label = cells[0].strip("*").split(",")[0].partition(" (")[0]
-            known = [board[label] for board in boards if label in board]
+            known = [values for board in boards for title, values in board.items() if title.split(",")[0] == label]
             for title, cell in zip(heading[1:], cells[1:], strict=False):
                 if known and DAGGER not in title:
                     missing = [one for one in NUMBER.findall(cell) if not any(one in values for values in known)]
@@ -106,3 +107,131 @@ def test_a_number_without_a_record_is_found() -> None:
     assert unrecorded("digits.md", table.format("", "85.9")) == ["WAVE, mean: 85.9"]
     assert unrecorded("digits.md", table.format(DAGGER, "85.9")) == []
     assert unrecorded("digits.md", table.format("", "86.2").replace("0.9", "5.5")) == ["WAVE, 4: 84.2 ± 5.5"]
+
+
+PROSE = {
+    "digits.md": ("",),
+    "digits-families.md": ("",),
+    "segmentation.md": ("What it shows",),
+    "tiny-imagenet-laptop.md": ("",),
+}
+"""Pages whose sentences are compared too: those below headings that begin so."""
+DECIMAL = re.compile(r"(?<![\w.,/=-])\d*\.\d(?![\w.]*\d|e-)")
+"""A number of one decimal, as results are printed; versions and addresses are none."""
+STATISTICS = re.compile(r"\b(tau|rho|interval|standard (error|deviation)|times|million|cosine|GB|validation)\b")
+"""Words of sentences whose numbers are no results of methods, nor their differences."""
+NAMES = {
+    "Wt Select": "weight selection",
+    "Share Init": "Share",
+    "Direct PT": "pre-train",
+    "GHN-3-style, trained here": "GHN-3",
+}
+"""Other names of methods in sentences, by what tables call them."""
+
+
+def paragraphs(page: str, text: str) -> Iterator[str]:
+    """Yields paragraphs and points of lists below the headings that count, without code, tables and links."""
+    heading, block, fenced = "", list[str](), False
+    for line in [*text.splitlines(), ""]:
+        if line.startswith("```"):
+            fenced = not fenced
+        starts = not line or line.startswith(("#", "|", "- ", "```", "!", "*`")) or fenced
+        if starts and block:
+            yield " ".join(block)
+            block = []
+        if line.startswith("#"):
+            heading = line.strip("# ")
+        elif line and not fenced and not line.startswith(("|", "```", "!", "*`")) and heading.startswith(PROSE[page]):
+            block.append(re.sub(r"`[^`]*`|\]\([^)]*\)", "", line.removeprefix("- ").strip()))
+
+
+def sentences(paragraph: str) -> list[str]:
+    return re.split(r"(?<=[.!?])\**\s+(?=[A-Z*(])", paragraph)
+
+
+def named(text: str, titles: Iterable[str]) -> set[str]:
+    """Finds the methods that a text names."""
+    return {title for title in titles if title in text or NAMES.get(title, title) in text}
+
+
+@lru_cache
+def by_column(board: str) -> dict[str, dict[tuple[str, ...], float]]:
+    """Collects the means of each method by metric and column, and over the columns of a size."""
+    results = load([ROOT / "results" / "leaderboards" / board])
+    found: dict[str, dict[tuple[str, ...], float]] = {}
+    for initial in (False, True):
+        for table in make_tables(results, initial=initial):
+            for row in table.rows:
+                values = found.setdefault(row.label.partition(" (")[0], {})
+                for size, indices in table.sizes().items():
+                    place = (table.source.setting, str(initial), row.variant, size)
+                    means = {table.columns[index].label: row.entries[index].mean for index in indices}
+                    known = {label: value for label, value in means.items() if value is not None}
+                    values |= {(*place, label): value for label, value in known.items()}
+                    if known:
+                        values[(*place, "mean")] = mean(list(known.values()))
+    return found
+
+
+@lru_cache
+def of_seeds(board: str) -> dict[str, set[str]]:
+    """Collects the numbers of single seeds of each method."""
+    found: dict[str, set[str]] = {}
+    for table in make_tables(load([ROOT / "results" / "leaderboards" / board])):
+        for row in table.rows:
+            values = [f"{value:.1f}" for entry in row.entries for value in entry.values.values()]
+            found.setdefault(row.label.partition(" (")[0], set()).update(values)
+    return found
+
+
+def differences(boards: Iterable[str], methods: set[str]) -> set[str]:
+    """Differences of any two of these methods, or variants of one, in one column; rounded as they are printed."""
+    found: set[str] = set()
+    for board in boards:
+        values = [
+            ((place[0], place[1], *place[3:]), value)
+            for method, columns in by_column(board).items()
+            if method in methods
+            for place, value in columns.items()
+        ]
+        for (place, one), (other_place, other) in itertools.combinations(values, 2):
+            if place == other_place:
+                found |= {f"{abs(one - other):.1f}", f"{abs(round(one, 1) - round(other, 1)):.1f}"}
+    return found
+
+
+def wrong_in_prose(page: str, text: str) -> list[str]:
+    """Lists the numbers in sentences that are no result of a method that is named there, and no difference of two."""
+    boards = BOARDS[page]
+    titles = {title for board in boards for title in shown(board)}
+    wrong = []
+    for paragraph in paragraphs(page, text):
+        for sentence in sentences(paragraph):
+            numbers = DECIMAL.findall(sentence)
+            if not numbers or DAGGER in sentence or STATISTICS.search(sentence):
+                continue
+            methods = named(sentence, titles)
+            if len(methods) < 2:
+                methods |= named(paragraph, titles)
+            if "very method" in sentence:
+                methods = titles
+            known = {value for board in boards for name in methods for value in shown(board).get(name, ())}
+            known |= differences(boards, methods)
+            if "seed" in sentence:
+                known |= {value for board in boards for name in methods for value in of_seeds(board).get(name, ())}
+            wrong += [f"{number}: {sentence}" for number in numbers if f"{float(number):.1f}" not in known]
+    return wrong
+
+
+@pytest.mark.parametrize("page", PROSE)
+def test_numbers_in_sentences_are_recorded(page: str) -> None:
+    assert wrong_in_prose(page, (ROOT / "docs" / page).read_text(encoding="utf-8")) == []
+
+
+def test_a_wrong_number_in_a_sentence_is_found() -> None:
+    text = "# What\n\nWAVE is ahead of TELG by {} points at depth 4 ({} and 82.9)."
+    assert wrong_in_prose("digits.md", text.format("1.3", "84.2")) == []
+    assert [line.partition(":")[0] for line in wrong_in_prose("digits.md", text.format("2.9", "81.1"))] == [
+        "2.9",
+        "81.1",
+    ]

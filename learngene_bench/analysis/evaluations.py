@@ -18,6 +18,7 @@ from learngene_bench.analysis.models import network_of
 from learngene_bench.config.preset import Compute
 from learngene_bench.contracts.dataset import Dataset, DatasetFacts, Shift, Split, Splits
 from learngene_bench.contracts.task import TaskKind, task_kind
+from learngene_bench.data.dataloader import loader_workers
 from learngene_bench.execution.device import choose_device
 from learngene_bench.execution.stage_data import check_labels, planned_data, task_data
 from learngene_bench.plugins.registry import Registry, dataset
@@ -165,10 +166,9 @@ class CellEvaluation:
     ) -> EvaluationRecord:
         started, metrics = provenance.now(), self.kind.metrics()
         keep = PredictionsWanted(self.kind, self.kind.outputs(facts), self.probabilities)
-        workers = compute.num_workers or 0
         measured = evaluate(
             network,
-            plain_images(images, splits, device, workers),
+            plain_images(images, splits, device, loader_workers(compute)),
             compute,
             metrics,
             predictions=keep if self.kind.classifies else None,

@@ -154,7 +154,7 @@ def _named_as_typed(settings: Sequence[str]) -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        names = sorted({text.partition(".")[0].strip() for text in settings} - {"recipes", "sizes"})
+        names = sorted({re.split(r"[.=]", text)[0].strip() for text in settings} - {"recipes", "sizes"})
         message = (
             re.sub(rf"(?<![\w.])recipes\.({'|'.join(map(re.escape, names))})\b", r"\1", str(error))
             if names

@@ -34,7 +34,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["run", "-m", "he", "-p", "digit"], "unknown preset 'digit': did you mean 'digits'? (valid: "),
         (
             ["run", "-m", "he", "--set", "finetuning.epoch=3"],
-            "unknown key 'recipes.finetuning.epoch': did you mean 'recipes.finetuning.epochs'",
+            "unknown key 'finetuning.epoch': did you mean 'finetuning.epochs'",
         ),
         (
             ["run", "-m", "he", "--set", "finetunin.epochs=3"],
@@ -42,11 +42,11 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         (
             ["run", "-m", "he", "--set", "finetuning.epochs=many"],
-            "--set: recipes.finetuning.epochs: input should be a number, not 'many'",
+            "--set: finetuning.epochs: input should be a number, not 'many'",
         ),
         (
             ["run", "-m", "he", "--set", "finetuning=3"],
-            "--set: recipes.finetuning: this is a section with keys of its own, not 3",
+            "--set: finetuning: this is a section with keys of its own, not 3",
         ),
         (["run", "-m", "he", "--set", "compute.device=tpu"], "input should be 'auto', 'cpu' or 'cuda', not 'tpu'"),
         (["run", "-m", "he", "--set", "data.nosie=1"], "unknown key 'nosie': did you mean 'noise'?"),

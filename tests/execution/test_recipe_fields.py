@@ -285,7 +285,7 @@ def test_a_field_of_one_size_or_task_is_the_same_as_one_of_all(place: str) -> No
             "inheritance.weight_decay=0.1",
             "recipe inheritance: wave does not use weight_decay at depth 4, width 48: leave it at 0.05",
         ),
-        ("condensation.evaluate_every=2", "recipes.condensation: only finetuning and downstream use evaluate_every"),
+        ("condensation.evaluate_every=2", "--set: condensation: only finetuning and downstream use evaluate_every"),
     ],
 )
 def test_the_command_refuses_in_one_line(setting: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:

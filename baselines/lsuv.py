@@ -51,6 +51,9 @@ class Lsuv(Initializer[LsuvOptions]):
     citation = "Mishkin and Matas, All You Need Is a Good Init, ICLR 2016"
     Options = LsuvOptions
 
+    def reads_images(self) -> bool:
+        return True
+
     def supports(self, target: ModelSpec, base: ModelSpec) -> str | None:
         if isinstance(target, SwinSpec) and target.version == 2:
             return "the outputs of query, key and value cannot be seen in Swin 2"

@@ -68,6 +68,9 @@ class AutoLearngene(BlockInitializer[AutoOptions]):
     def supports(self, target: ModelSpec, base: ModelSpec) -> str | None:
         return too_few_blocks(self.options.blocks, target, base) or super().supports(target, base)
 
+    def reads_images(self) -> bool:
+        return self.options.selection == "similarity"
+
     def settings(self) -> dict[str, Any]:
         used = ("blocks", "selection", "images") if self.options.selection == "similarity" else ("blocks", "selection")
         return {name: getattr(self.options, name) for name in used}

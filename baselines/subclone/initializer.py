@@ -62,6 +62,9 @@ class Subclone(Initializer[SubcloneOptions, ViTSpec]):
     )
     Options = SubcloneOptions
 
+    def reads_images(self) -> bool:
+        return self.options.selection == "importance"
+
     def supports(self, target: ViTSpec, base: ViTSpec) -> str | None:
         teacher = self._teacher(target, base)
         if target.depth > teacher.depth:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 from rich.table import Table
@@ -12,8 +12,9 @@ from rich.text import Text
 
 from learngene_bench.cli import common
 from learngene_bench.config import loader
+from learngene_bench.planning.capabilities import Capabilities, Need, capabilities
 from learngene_bench.plugins.registry import Registry
-from learngene_bench.util.entry_points import EntryPoints
+from learngene_bench.util.entry_points import EntryPoints, describe_error
 from learngene_bench.util.errors import unknown
 
 PLUGINS = ("datasets", "tasks", "families", "metrics", "executors")
@@ -43,20 +44,46 @@ def list_(
         return
     console = common.console()
     for name, entries in listing.items():
-        table = Table(title=name, title_justify="left", box=None, show_header=False, padding=(0, 2, 0, 0))
-        for key in entries[0] if entries else ():
-            table.add_column(no_wrap=key == "name")
-        for entry in entries:
-            table.add_row(*(Text(str(value)) for value in entry.values()))
+        rows = [_method_row(entry) for entry in entries] if name == "methods" else entries
+        table = Table(title=name, title_justify="left", box=None, show_header=name == "methods", padding=(0, 2, 0, 0))
+        for key in rows[0] if rows else ():
+            table.add_column(key, no_wrap=key == "name")
+        for row in rows:
+            table.add_row(*(Text(str(value)) for value in row.values()))
         console.print(table, "")
 
 
 def _methods(registry: Registry) -> list[dict[str, Any]]:
+    """Lists the methods by what they need, from nothing to a trained model; those that fail when asked come last."""
     entries = []
     for name in registry.names():
         found = registry.get(name)
-        entries.append({"name": name, "group": found.kind.group, "title": found.kind.title, "from": found.origin})
-    return sorted(entries, key=lambda entry: (entry["group"], entry["name"]))
+        entry: dict[str, Any] = {
+            "name": name,
+            "group": found.kind.group,
+            "title": found.kind.title,
+            "from": found.origin,
+        }
+        try:
+            known = capabilities(found.create({}))
+        except Exception as error:  # of a plugin; the others are listed all the same
+            known = Capabilities((), ())
+            entry["error"] = describe_error(error)
+        entries.append({**entry, "needs": known.needs, "makes": known.makes})
+    return sorted(entries, key=lambda entry: ("error" in entry, _order(entry["needs"]), entry["name"]))
+
+
+def _order(needs: Collection[str]) -> list[bool]:
+    """Sorts methods by the most that they need: a trained model, a teacher, training, images, nothing."""
+    return [need in needs for need in get_args(Need)]
+
+
+def _method_row(entry: Mapping[str, Any]) -> dict[str, str]:
+    """Returns what a terminal shows of a method; where it comes from only if that is not the suite."""
+    known = Capabilities(entry["needs"], entry["makes"])
+    needs, makes = ("?", entry["error"]) if "error" in entry else (known.needs_text, known.makes_text)
+    own = entry["from"] == "learngene-bench"
+    return {"name": entry["name"], "needs": needs, "makes": makes if own else f"{makes} ({entry['from']})"}
 
 
 def _files(kind: loader.FileKind) -> list[dict[str, Any]]:

@@ -172,7 +172,19 @@ def _gene(observed: Observations) -> Findings:
 def _cost(observed: Observations) -> Findings:
     problems = [Problem(where, what) for where, call in _calls(observed) for what in _cost_of(call)]
     problems += [Problem(trial.where, what) for trial in _sound(observed) if (what := _stored(trial))]
+    problems += _reading(observed)
     return problems, _reached(_calls(observed), "calls")
+
+
+def _reading(observed: Observations) -> Iterator[Problem]:
+    """Compares `reads_images()` with what was read."""
+    declared = observed.registered.create(observed.options).reads_images()
+    reading = [(where, call) for where, call in _calls(observed) if call.reads_images]
+    if reading and not declared:
+        where, call = reading[0]
+        yield Problem(where, f"{call.phase} reads context.source_images(), but reads_images() is False")
+    elif declared and not reading and any(_sound(observed)):
+        yield Problem("every target", "reads_images() is True, but nothing reads context.source_images()")
 
 
 def _cost_of(call: CallTrace) -> Iterator[str]:

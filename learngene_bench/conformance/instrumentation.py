@@ -37,6 +37,7 @@ class CallTrace:
         trained: recipes in the order of `context.train`.
         undeclared: recipes that the method wanted to train by without having declared them.
         images: training images that were handed out.
+        reads_images: True if some were, outside of a training.
         backward: True if there was a backward pass outside `context.train`.
         changed_global_state: states of the whole process that the call changed.
         test_data: ways in which the call reached for the test split.
@@ -51,6 +52,7 @@ class CallTrace:
     trained: list[str] = field(default_factory=list)
     undeclared: list[str] = field(default_factory=list)
     images: int = 0
+    reads_images: bool = False
     backward: bool = False
     changed_global_state: list[str] = field(default_factory=list)
     test_data: list[str] = field(default_factory=list)
@@ -124,6 +126,10 @@ class TracedContext(MeteredContext):
                 classes=source.classes,
             )
         return traced
+
+    def source_images(self, count: int) -> Tensor:
+        self.trace.reads_images = True
+        return super().source_images(count)
 
     def train(self, network: nn.Module, recipe: str, *, teacher: str | None = None) -> TrainResult:
         (self.trace.trained if recipe in self.recipes else self.trace.undeclared).append(recipe)

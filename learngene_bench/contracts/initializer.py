@@ -148,6 +148,13 @@ class Initializer(ABC, Generic[OptionsType, SpecType]):
         """The method for whose cost this one trains its gene, under these options; None for its recipe's own length."""
         return None
 
+    def reads_images(self) -> bool:
+        """True if `prepare` or `initialize` reads `context.source_images`, under these options.
+
+        `lgbench check` verifies the declaration.
+        """
+        return False
+
     def ignored_recipe_fields(self, recipe: str, target: SpecType, base: SpecType) -> Collection[str]:
         """Names the fields of a recipe that change nothing where the method trains by it for this target.
 

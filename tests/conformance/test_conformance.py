@@ -239,6 +239,12 @@ BROKEN = {
         "cost",
         "was shown 7 training images, 0 are in context.cost",
     ),
+    "images not declared": (direct("context.source_images(7)"), "cost", "but reads_images() is False"),
+    "images not read": (
+        direct(declarations="def reads_images(self): return True"),
+        "cost",
+        "reads_images() is True, but nothing reads context.source_images()",
+    ),
     "stored without a gene": (
         direct(declarations="def stored_shapes(self, target, base): return target.parameter_shapes()"),
         "cost",

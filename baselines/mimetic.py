@@ -39,19 +39,12 @@ class Mimetic(Initializer[MimeticOptions]):
     Query and key, for each head:      Wq' Wk = the best approximation of rank D / heads of  a1 Z + b1 I
     Value and projection, for a block: Wv' Wp' = a2 Z - b2 I
 
-    Z (D x D) is drawn anew each time, iid normal of standard deviation 1 / sqrt(D); a matrix A = U S V' is split into
-    U sqrt(S) and V sqrt(S). W are timm's weights, y = x W', so that attention scores are x Wq' Wk x' and a block's
-    output, where all heads attend alike, is x Wv' Wp'. Biases of these layers are 0; all else keeps the preset's base.
-    Any attention of D x D matrices is set, in every stage, whether they lie in one layer or in several; a model whose
-    blocks have another attention, or none, is refused.
-
-    No code of the authors was found. A public third-party copy (osiriszjq/structured_init, `vision_transformer.py`:
-    594-615, 857-867) draws Z uniformly, with the same standard deviation, and stores value and projection untransposed,
-    so that in timm's convention their product is sqrt(S) U' V sqrt(S), another matrix with the same trace as U S V'.
-    Here the products are the paper's.
-
-    A choice of this suite: the paper pairs this with sine-cosine position embeddings; here they start as for all
-    methods unless `positions = "sincos"`, and are trained like every parameter in either case.
+    Z (D x D) is drawn anew each time, iid normal of standard deviation 1 / sqrt(D); A = U S V' is split into U sqrt(S)
+    and V sqrt(S). W are timm's weights, y = x W': scores are x Wq' Wk x', and a block's output, where all heads attend
+    alike, is x Wv' Wp'. Biases of these layers are 0; all else keeps the preset's base. Attention of D x D matrices is
+    set in every stage; a model whose blocks have another attention, or none, is refused.
+    The only public code, a third party's (osiriszjq/structured_init), draws Z uniformly and has another product of
+    values. A choice of this suite: positions start as for all methods; the paper's are `positions = "sincos"`.
     """
 
     name = "mimetic"

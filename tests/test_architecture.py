@@ -35,6 +35,7 @@ def test_imports_count_wherever_they_stand(tmp_path: Path) -> None:
         "core/cli/main.py": "x = 1\n" * (architecture.MOST_LINES + 1),
         "core/models/vit.py": "from learngene_bench.methods.wave import Wave",
         "m/wave.py": "from learngene_bench.util.files import write",
+        "m/long.py": "x = 1\n" * (architecture.MOST_LINES_OF_A_METHOD + 1),
         "m/sws.py": "from learngene_bench.methods import wave",
         "core/results/load.py": "from learngene_bench.util import files\nfrom learngene_bench.runs import store",
         "core/runs/store.py": "from pathlib import Path",
@@ -50,6 +51,7 @@ def test_imports_count_wherever_they_stand(tmp_path: Path) -> None:
     ]
     assert architecture.sibling_imports(graph) == ["methods.sws -> methods.wave"]
     assert architecture.cycles(graph) == ["util.files -> util.errors -> util.files"]
+    assert architecture.long_methods(graph) == [f"methods.long: {architecture.MOST_LINES_OF_A_METHOD + 1} lines"]
     assert architecture.long_files(graph) == [f"cli.main: {architecture.MOST_LINES + 1} lines"]
 
 

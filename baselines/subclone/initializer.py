@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 
 
 class SubcloneOptions(Section):
-    teacher_width: int | None = Field(
-        None, ge=1, description="width of the teacher; as for weight-selection when not given"
-    )
+    teacher_width: int | None = Field(None, ge=1, description="width of the teacher; weight-selection's by default")
     teacher_depth: int = Field(12, ge=1, description="layers of the teacher")
     selection: Literal["importance", "uniform"] = Field(
         "importance", description="units that are kept: by activation, or evenly spaced (the ablation without images)"
@@ -38,20 +36,16 @@ class SubcloneOptions(Section):
 class Subclone(Initializer[SubcloneOptions, ViTSpec]):
     """Weight subcloning (Samragh et al., 2023): the units that matter most, the same ones in all tensors they occur in.
 
-    The teacher sees training images once. The score of a unit is its mean absolute activation over images and tokens:
-    of a channel of the residual stream, summed over what blocks write to it and read from it (outputs of norm1, norm2,
-    proj and fc2), so that there is *one* ranking for the whole model; of a hidden unit behind GELU, in each layer; of a
-    head the norm of its output before the projection, in each layer.
+    The teacher sees training images once; a unit's score is its mean activation (`scores.unit_scores`): of channels
+    summed over the model, so that there is *one* ranking, of heads and hidden units in each layer. The first D, h and H
+    are kept, in their order. Matrices are multiplied by the square root of inputs before / inputs kept; norms, biases
+    and embeddings are not. Of the teacher's blocks the first ceil(L / 2) and the last floor(L / 2) are kept: the middle
+    is removed. On the source task the head is selected too.
 
-    The first D, h and H units by score are kept, in their order. Matrices are multiplied by the square root of inputs
-    before / inputs kept; norms, biases and embeddings are not. Of the teacher's blocks the first ceil(L / 2) and the
-    last floor(L / 2) are kept: the middle is removed. On the source task the head is selected too.
-
-    Faithful: ranking, scaling, removal of the middle, as the paper says and a third-party notebook has them
-    (SonicCodes/subcloning; no code of the authors). Choices of this suite: the score of heads, where the notebook takes
-    the variance of attention; kept units stay in their order, so that iRPE and heads stay aligned, and fc1's rows and
-    fc2's columns share them, which the notebook's `topk(sorted=False)` does not ensure; the teacher is that of
-    weight-selection. Stored parameters are those of the target, without iRPE tables.
+    Faithful: ranking, scaling, removal of the middle, as the paper and a third-party notebook (SonicCodes/subcloning).
+    Choices of this suite: the score of heads, where the notebook takes the variance of attention; kept units stay in
+    their order, and fc1's rows and fc2's columns share them, unlike with the notebook's `topk(sorted=False)`; the
+    teacher is weight-selection's. Stored parameters are those of the target, without iRPE tables.
     """
 
     name = "subclone"

@@ -6,7 +6,7 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
-from learngene_bench.baselines.ligo import LigoOptions
+from learngene_bench.baselines.ligo.initializer import LigoOptions
 from learngene_bench.config.preset import BaseInitialization, Compute
 from learngene_bench.contracts.gene import Gene
 from learngene_bench.contracts.initializer import Initializer

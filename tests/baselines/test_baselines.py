@@ -15,7 +15,7 @@ from timm.models.vision_transformer import VisionTransformer
 from whole_runs import lgbench_here
 
 from learngene_bench.baselines.jax_default import JaxDefault
-from learngene_bench.baselines.ligo import Ligo, LigoOptions
+from learngene_bench.baselines.ligo.initializer import Ligo, LigoOptions
 from learngene_bench.baselines.mimetic import Mimetic, MimeticOptions, split
 from learngene_bench.baselines.weight_selection import WeightSelection, WeightSelectionOptions, selected_indices
 from learngene_bench.contracts.gene import Gene

@@ -12,7 +12,8 @@ from baseline_models import SMALL, STACKING, context, initialized, ligo_gene, of
 from timm.optim import param_groups_weight_decay
 from torch import Tensor
 
-from learngene_bench.baselines.ligo import Ligo, LigoOptions, first_operators, grown_model
+from learngene_bench.baselines.ligo.initializer import Ligo, LigoOptions
+from learngene_bench.baselines.ligo.operators import first_operators, grown_model
 from learngene_bench.config.recipe import Recipe
 from learngene_bench.contracts.family import count
 from learngene_bench.data.batch_augment import DeviceImages, Normalization

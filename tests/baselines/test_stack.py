@@ -9,7 +9,7 @@ import torch
 from baseline_models import SMALL, STACKING, context, initialized, ligo_gene, of
 from torch import nn
 
-from learngene_bench.baselines.ligo import Ligo
+from learngene_bench.baselines.ligo.initializer import Ligo
 from learngene_bench.baselines.stack import Stack, StackOptions
 from learngene_bench.contracts.family import ModelSpec
 from learngene_bench.contracts.gene import Gene

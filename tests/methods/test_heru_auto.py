@@ -14,7 +14,7 @@ from torch import nn
 from learngene_bench.contracts.initializer import Pretrained
 from learngene_bench.data.batch_augment import DeviceImages, Normalization
 from learngene_bench.data.splits import Images
-from learngene_bench.methods.auto_lg import linear_cka, most_similar
+from learngene_bench.methods.auto_lg.similarity import linear_cka, most_similar
 from learngene_bench.models.vit import ViTSpec
 from learngene_bench.models.weights import build_model, write_weights
 from learngene_bench.training.context import SourceData

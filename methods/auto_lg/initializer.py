@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -12,17 +12,10 @@ from learngene_bench.contracts.family import ModelSpec
 from learngene_bench.contracts.gene import Gene
 from learngene_bench.contracts.initializer import GeneRequest, Pretrained
 from learngene_bench.expansion.block_genes import BlockInitializer, Scalers, gene_of_blocks, one_hot, too_few_blocks
-from learngene_bench.schema.cost import Cost
-from learngene_bench.util.lazy import torch
+from learngene_bench.methods.auto_lg.similarity import most_similar, similarity_to_descendant
 
 if TYPE_CHECKING:
-    from timm.models.vision_transformer import VisionTransformer
-    from torch import Tensor
-
     from learngene_bench.contracts.context import Context
-
-BATCH = 64
-"""Number of images whose representations are computed at once; a matter of memory, not of the result."""
 
 
 class AutoOptions(Section):
@@ -92,48 +85,3 @@ class AutoLearngene(BlockInitializer[AutoOptions]):
             layers = most_similar(similarity)
             facts["similarity"] = similarity.tolist()
         return gene_of_blocks(self.name, context.ancestors["ancestor"], request.family, [layers], facts)
-
-
-def most_similar(similarity: Tensor) -> list[int]:
-    """Chooses a layer of the ancestor for each of the pseudo-descendant, rising, with the largest sum of similarities.
-
-    Args:
-        similarity: (ancestor's layers, pseudo-descendant's layers).
-    """
-    layers, pairs = similarity.shape
-    choices = torch.combinations(torch.arange(layers), pairs)
-    best = similarity[choices, torch.arange(pairs)].sum(dim=1).argmax()
-    return choices[best].tolist()
-
-
-def similarity_to_descendant(context: Context, images: int) -> Tensor:
-    """Computes linear CKA of each of the ancestor's blocks with each of the pseudo-descendant's: (L, n)."""
-    sample = context.source_images(images)
-    roles = ("ancestor", "pseudo-descendant")
-    context.spend(Cost(flops=len(sample) * sum(context.ancestor_flops[role] for role in roles)))
-    ancestor, descendant = (representations(context, role, sample) for role in roles)
-    return torch.stack([torch.stack([linear_cka(block, other) for other in descendant]) for block in ancestor])
-
-
-def representations(context: Context, role: str, images: Tensor) -> list[Tensor]:
-    """Output of each block of an ancestor, averaged over patches: (images, width) in float64."""
-    network = cast("VisionTransformer", context.ancestors[role]).to(context.device).eval()
-    batches = []
-    with torch.no_grad():
-        for batch in images.split(BATCH):
-            outputs = network.forward_intermediates(batch.to(context.device), output_fmt="NLC", intermediates_only=True)
-            batches.append(torch.stack(cast("list[Tensor]", outputs)).mean(dim=2).double().cpu())
-    network.cpu()
-    return list(torch.cat(batches, dim=1))
-
-
-def linear_cka(x: Tensor, y: Tensor) -> Tensor:
-    """Linear centered kernel alignment of two representations of the same images, from 0 to 1.
-
-    ||y' x||^2 / (||x' x|| ||y' y||), Frobenius norms, columns centered (Kornblith et al. 2019).
-
-    Args:
-        x: (images, features), y: (images, other features).
-    """
-    x, y = x - x.mean(dim=0), y - y.mean(dim=0)
-    return (y.T @ x).norm() ** 2 / ((x.T @ x).norm() * (y.T @ y).norm())

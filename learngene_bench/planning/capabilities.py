@@ -23,7 +23,7 @@ GROWTH, SHRINKING = CHANGES[:3], CHANGES[3:]
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What a method can be used for.
+    """Uses of a method.
 
     Attributes:
         needs: what it needs, in the order of `Need`; nothing for a method that needs nothing.

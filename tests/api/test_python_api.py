@@ -103,7 +103,7 @@ def _ordinary(folder: Path) -> Path:
         (lambda: lb.run("wav"), "unknown method 'wav': did you mean 'wave'?"),
         (lambda: lb.run("he", executor="slum"), "unknown executor 'slum': did you mean 'slurm'?"),
         (lambda: lb.run("he", workerz=2), "unknown key 'workerz': did you mean 'workers'"),
-        (lambda: lb.plan("he", settings={"finetuning.epoch": 3}), "did you mean 'recipes.finetuning.epochs'"),
+        (lambda: lb.plan("he", settings={"finetuning.epoch": 3}), "did you mean 'finetuning.epochs'"),
         (lambda: lb.plan("he", settings={"grid.depths": {4}}), "settings: grid.depths is {4}, and not a number"),
         (lambda: lb.plan("he", seeds="many"), "expected a number of seeds"),
         (lambda: lb.load("nowhere"), "no runs folder nowhere"),

@@ -123,7 +123,7 @@ def test_mistakes(capsys: pytest.CaptureFixture[str], arguments: list[str], mess
         ('name = "x"\ntitle = "x"\naxis = "depth"\ndepths = "4"', "mine.toml: depths: input should be a list"),
         (
             'name = "x"\ntitle = "x"\naxis = "deep"\ndepths = [4]',
-            "mine.toml: axis: input should be 'depth', 'width', 'task', 'horizon' or 'share'",
+            "mine.toml: axis: input should be 'depth', 'width', 'depth and width', 'task', 'horizon' or 'share'",
         ),
     ],
 )

@@ -114,7 +114,9 @@ def test_a_leaderboard_takes_no_cell_whose_gene_is_of_another_seed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ordinary = StageMaker._gene
-    monkeypatch.setattr(StageMaker, "_gene", lambda maker, spec, request, seed: ordinary(maker, spec, request, 0))
+    monkeypatch.setattr(
+        StageMaker, "_gene", lambda maker, spec, request, recipes, seed: ordinary(maker, spec, request, recipes, 0)
+    )
     made = recorded(tmp_path / "runs", "2x1", "wave")
     with pytest.raises(UserError, match=r"gene 1 seed 0.*its gene is of seed 0, and its configuration says 1"):
         manage.add(tmp_path / "board", made.folder)

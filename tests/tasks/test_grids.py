@@ -156,10 +156,10 @@ def test_equal_budget_counts_the_iterations_of_the_task() -> None:
         (["downstream.tasks.shapes.recipe.epoch=3"], "downstream: tasks.shapes.recipe: unknown key 'epoch'"),
         (["downstream.tasks.shapes.data.canvas=18"], "task 'shapes': impossible model: patch size 4 does not divide"),
         (["data.test_digits=100"], "task 'digits-parity': test_digits is 360 here and 100 at the source"),
-        (["inheritance.networks=2"], "recipes.inheritance: networks is now meta_batch_size"),
+        (["inheritance.networks=2"], "inheritance: networks is now meta_batch_size"),
         (
             ["inheritance.meta_batch_size=2"],
-            "recipes.inheritance: only recipes that methods declare use meta_batch_size",
+            "inheritance: only recipes that methods declare use meta_batch_size",
         ),
         (["grid.width_factors=[0.5]"], "width_factors.0: input should be greater than or equal to 1"),
         (

@@ -28,6 +28,8 @@ def test_the_methods_of_the_suite_differ_in_colour_or_marker() -> None:
     assert len({(look.color, look.marker) for look in found.values()}) == len(found)
     colors = [look.color for look in found.values()]
     assert max(map(colors.count, colors)) <= 5
+    together = ["he", "mimetic", "weight-selection", "telg", "wave", "sws", "direct-pt"]
+    assert len({found[name].color for name in together}) == len(together)
 
 
 def test_a_look_depends_on_no_other_row() -> None:

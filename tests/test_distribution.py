@@ -1,4 +1,4 @@
-"""What is handed out works elsewhere: wheel, sdist, containers, the release, completion, the choice of torch."""
+"""All that is handed out works elsewhere: wheel, sdist, containers, the release, completion, the choice of torch."""
 
 from __future__ import annotations
 

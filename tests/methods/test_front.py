@@ -96,7 +96,7 @@ def logits(model: nn.Module) -> torch.Tensor:
 
 
 def test_all_frequencies_at_the_same_size_are_the_model() -> None:
-    """As it was, and in another order of channels, which computes the same."""
+    """Channels as they were, and in another order, which computes the same."""
     for channels in ("trained", "permuted"):
         gene, source = made(ratio=1.0, channels=channels)
         model = initialized(method(), SOURCE, gene)

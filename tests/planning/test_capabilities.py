@@ -1,4 +1,4 @@
-"""What methods need and make: as they answer, as the documentation says, as `lgbench list` prints."""
+"""Needs and uses of methods: as they answer, as the documentation says, as `lgbench list` prints."""
 
 from __future__ import annotations
 

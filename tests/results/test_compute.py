@@ -92,7 +92,7 @@ def test_a_budget_buys_the_value_that_costs_it(costly: Any) -> None:
 
 
 def test_a_method_breaks_even_where_its_gene_is_paid(costly: Any) -> None:
-    """With 85 reached after 71.4 FLOPs of fine-tuning, it is 1000 / n + 171.4 against 400."""
+    """The cost is 1000 / n + 171.4 against 400, as 85 is reached after 71.4 FLOPs of fine-tuning."""
     rows = rows_of(costly)
     found = rows["wave"].breaks_even(rows["direct-pt"], 85.0)
     assert found is not None

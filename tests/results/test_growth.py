@@ -1,4 +1,4 @@
-"""What growth saves: FLOPs up to an equal result, by hand; which functions are kept."""
+"""Savings of growth: FLOPs up to an equal result, by hand; which functions are kept."""
 
 from __future__ import annotations
 

@@ -225,7 +225,8 @@ def _costs(cells: list[PlannedCell]) -> tuple[str, str]:
     """The parameter column in millions, a mean where it depends on the target, and epochs of preparation."""
     stored = [cell.parameters.stored for cell in cells]
     epochs = cells[0].prepare_epochs if cells else None
-    return f"{sum(stored) / len(stored) / 1e6:.3f}" if stored else "", f"{epochs:g}" if epochs is not None else "-"
+    length = "-" if epochs is None else f"{round(epochs, 1):g}"
+    return f"{sum(stored) / len(stored) / 1e6:.3f}" if stored else "", length
 
 
 def _mark(states: list[State]) -> str:

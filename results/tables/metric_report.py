@@ -81,7 +81,7 @@ def _cells(table: MetricTable, row: MethodRow) -> Iterator[ReportCell]:
 
 def _epochs(row: MethodRow) -> str:
     """Formats the epochs of the cells, as a range if they differ; empty if nothing is prepared."""
-    return "–".join(f"{end:g}" for end in dict.fromkeys([*row.prepare_epochs[:1], *row.prepare_epochs[-1:]]))
+    return "–".join(f"{round(end, 1):g}" for end in dict.fromkeys([*row.prepare_epochs[:1], *row.prepare_epochs[-1:]]))
 
 
 def trained_cells(costs: SizeCosts) -> tuple[ReportCell, ReportCell]:

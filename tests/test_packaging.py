@@ -33,3 +33,9 @@ def test_every_file_that_is_no_code_is_listed_or_only_for_readers() -> None:
         for path in (ROOT / place).rglob("*"):
             kept = path.suffix in (".py", ".pyc", ".md") or "leaderboards" in path.parts
             assert kept or path.is_dir() or path in data, path
+
+
+def test_no_two_files_of_tests_have_one_name() -> None:
+    """Pytest imports a file by its name alone, and refuses the second of a name only if it is asked for both."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(set(names)) == sorted(names)

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from learngene_bench.util.errors import describe_error
@@ -50,13 +51,24 @@ def _how_it_ended(status: int, errors: bytes) -> str:
 
 def _torch() -> dict[str, Any]:
     """Imports torch; says what it was built for, and the memory that a process with it takes, in bytes."""
-    import resource
-
     import torch
 
     built = f"CUDA {torch.version.cuda}" if torch.version.cuda else f"ROCm {hip}" if (hip := torch.version.hip) else ""
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return {"version": torch.__version__, "built_for": built or "CPUs", "memory": memory}
+    return {"version": torch.__version__, "built_for": built or "CPUs", "memory": _peak_memory()}
+
+
+def _peak_memory() -> int:
+    """Returns the most memory that this process had resident, in bytes.
+
+    Linux counts the process that started this one in `ru_maxrss`, so a large parent would be taken for torch.
+    """
+    status = Path("/proc/self/status")
+    for line in status.read_text().splitlines() if status.exists() else ():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _torchvision() -> dict[str, Any]:

@@ -114,10 +114,11 @@ def test_an_error_that_no_check_expects() -> None:
 
 @pytest.mark.slow
 def test_the_torch_of_this_environment() -> None:
-    """Importing torch in a process of its own takes seconds."""
+    """Importing torch in a process of its own takes seconds. What this process holds is not counted."""
+    held = b"1" * (2 * doctor_machine.WORKER_NEEDS)
     found = {one.subject: one for one in doctor_software.torch()}
     assert found["torch"].verdict == found["torchvision"].verdict == Verdict.OK
     assert found["torch"].values["version"] == sys.modules["torch"].__version__
-    assert found["torch"].values["memory"] < 2 * doctor_machine.WORKER_NEEDS
+    assert found["torch"].values["memory"] < len(held)
     assert ("GPU" in found) != ("GPU 0" in found)
     assert os.environ.get("CUDA_VISIBLE_DEVICES") != "" or found["GPU"].values["count"] == 0

@@ -16,9 +16,10 @@ from functools import cached_property
 from itertools import groupby
 from typing import Any, Literal
 
-from learngene_bench.results.records.grouping import ColumnKey, RowKey, TableCells
+from learngene_bench.results.records.grouping import CellKey, ColumnKey, RowKey, TableCells
 from learngene_bench.results.records.types import Record, Results
 from learngene_bench.results.statistics.paired import mean, standard_deviation
+from learngene_bench.results.tables.lengths import Length
 from learngene_bench.results.tables.measure import Measure
 from learngene_bench.results.tables.numbers import on_axis
 from learngene_bench.results.tables.report_table import NOTHING, Highlight, ReportCell, ReportRow, slug
@@ -192,7 +193,8 @@ class MetricTable:
         measured_how: how images were looked at, with the tasks of which this is said.
         replaced: number of results that are left out because a newer plan replaces theirs.
         footnotes: reasons of dashes and failures; entries refer to them by number, from 1.
-        doubts: what makes no sense about how long targets were fine-tuned, in sentences.
+        lengths: how long targets were fine-tuned, by row and column.
+        doubts: what makes no sense about that, in sentences.
     """
 
     title: str
@@ -206,7 +208,8 @@ class MetricTable:
     measured_how: Mapping[str, tuple[str, ...]]
     replaced: int
     footnotes: tuple[str, ...]
-    doubts: tuple[str, ...] = ()
+    lengths: Mapping[CellKey, Length]
+    doubts: tuple[str, ...]
 
     @property
     def axis(self) -> str:

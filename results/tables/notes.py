@@ -7,6 +7,7 @@ from itertools import chain
 
 from learngene_bench.results.statistics.paired import smallest_sign_flip_p
 from learngene_bench.results.tables.equal_budget import lost_leads
+from learngene_bench.results.tables.length_notes import finetuning_length
 from learngene_bench.results.tables.metric_table import MetricTable
 from learngene_bench.results.tables.numbers import span
 from learngene_bench.results.tables.report_table import Highlight
@@ -52,6 +53,8 @@ def notes(table: MetricTable) -> Iterator[str]:
         )
     for how, tasks in table.measured_how.items():
         yield f"Evaluation of {' and '.join(tasks)}: {how}."
+    if not table.measure.initial and (length := finetuning_length(table)):
+        yield length
     yield from (f"{doubt}." for doubt in table.doubts)
     yield from _without_highlights(table)
     if incomplete or states & {"incomplete", "failed", "pending"}:

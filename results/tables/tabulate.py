@@ -12,6 +12,7 @@ from learngene_bench.results.statistics.paired import mean
 from learngene_bench.results.tables.columns import target_columns
 from learngene_bench.results.tables.equal_budget import at_equal_budget, repeats, size_means
 from learngene_bench.results.tables.highlight import highlighted
+from learngene_bench.results.tables.lengths import Length, length_of
 from learngene_bench.results.tables.measure import Measure, find_measure, measure_names
 from learngene_bench.results.tables.metric_table import (
     Entry,
@@ -87,8 +88,18 @@ def _make(
         measured_how=_measured_how(record.result for record in records),
         replaced=sum(cell.folder in results.records for cell in grid.replaced.values()),
         footnotes=footnotes.texts,
+        lengths=_lengths(grid, results),
         doubts=tuple(dict.fromkeys(doubt for record in records for doubt in _doubts(record))),
     )
+
+
+def _lengths(grid: TableCells, results: Results) -> dict[CellKey, Length]:
+    """Reads how long targets were fine-tuned, by row and column."""
+    found = {
+        place: length_of(record for cell in cells.values() if (record := results.records.get(cell.folder)))
+        for place, cells in grid.cells.items()
+    }
+    return {place: length for place, length in found.items() if length}
 
 
 def _doubts(record: Record) -> list[str]:

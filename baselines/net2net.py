@@ -9,7 +9,7 @@ from pydantic import Field
 
 from learngene_bench.expansion.growth import INPUTS, copied_units, growth_by_copies, model_of_parts, parts_of_model
 from learngene_bench.expansion.source_genes import ViTGrowth, ViTGrowthOptions
-from learngene_bench.expansion.widening import opposed_noise, repeated
+from learngene_bench.expansion.widening import WIDTH_NOISE, opposed_noise, repeated
 from learngene_bench.models.vit import ViTSpec
 from learngene_bench.util.lazy import torch
 
@@ -24,9 +24,9 @@ Rule = Literal["hypercloning", "fpi", "aki"]
 class Net2NetOptions(ViTGrowthOptions):
     rule: Rule = Field("hypercloning", description="units that are copied; see the method's description")
     noise: float = Field(
-        0.316,
+        WIDTH_NOISE,
         ge=0,
-        description="noise that tells copies apart, relative to a layer's matrix; .316 is 10 dB",
+        description="noise that tells copies apart, relative to a layer's matrix; .316 is HyperCloning's 10 dB",
     )
 
 
@@ -46,8 +46,9 @@ class Net2Net(ViTGrowth[Net2NetOptions]):
     its last one where there is none (bert2BERT's advanced knowledge initialization). Keeps no function.
 
     Copies with equal numbers get equal gradients and would stay copies (docs/extending.md). HyperCloning's noise, of
-    opposite sign in each pair of copies that a row reads, tells them apart and keeps the function; 10 dB is what its
-    paper reports. A choice of this suite: fpi has it too; an odd last copy gets none, and aki none at all.
+    opposite sign in each pair of copies that a row reads, tells them apart and keeps the function. Its paper reports 10
+    dB. Choices of this suite: 20 dB, the size of all methods that copy units; fpi has noise too; an odd last copy gets
+    none, and aki none at all.
 
     Other choices: one g for all layers; norms and embeddings as in fpi under every rule, iRPE tables unchanged. The
     source has the base's width and the target's depth; or `source_depth` layers, whose widened stack is repeated (l mod

@@ -14,7 +14,7 @@ from learngene_bench.contracts.gene import NON_BLOCK, Gene
 from learngene_bench.contracts.initializer import Distiller, GeneRequest, Initializer
 from learngene_bench.expansion.algebra import Expansion, over_relative_depth
 from learngene_bench.expansion.block_genes import too_shallow_auxiliary
-from learngene_bench.expansion.widening import opposed_noise, repeated
+from learngene_bench.expansion.widening import WIDTH_NOISE, opposed_noise, repeated
 from learngene_bench.methods.wave.layout import Layout, Part, components, widen_non_block
 from learngene_bench.models.weights import inherited_blocks, inherited_non_block, write_weights
 from learngene_bench.util.errors import UserError
@@ -45,7 +45,9 @@ class WaveOptions(Section):
         description="wider targets: divide scalers by the repetitions of an input (Net2Net), or not (Eq. 7 as printed)",
     )
     width_noise: float = Field(
-        0.1, ge=0, description="wider targets: noise that tells repeated blocks apart, relative to a layer's scalers"
+        WIDTH_NOISE,
+        ge=0,
+        description="wider targets: noise that tells repeated blocks apart, relative to a layer's scalers",
     )
     train_non_block: bool = Field(
         True, description="wider targets: embeddings, final norm and head train together with the scalers"

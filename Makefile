@@ -7,10 +7,14 @@ TWO := -n 2 --dist loadfile --no-loadscope-reorder
 # Two clusters of one node each, as most of a test is waiting.
 SLURM := -n 2 --dist worksteal tests/slurm
 
-.PHONY: demo test test-fast slurm-test lint format install clean
+.PHONY: demo site test test-fast slurm-test lint format install clean
 
 demo: install
 	$(BIN)/lgbench run --method wave,he --grid depth --seeds 3
+
+# The documentation as a web site; warnings are errors.
+site: install
+	PYTHONPATH=tools $(BIN)/python -m website
 
 # Those of SLURM by themselves: they wait for a scheduler with its own times.
 test: install

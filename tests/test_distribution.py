@@ -194,7 +194,7 @@ def test_make_installs_by_uv_or_by_pip(tmp_path: Path, backend: str, works: bool
     assert len(calls) == len(called)
     for call, beginning in zip(calls, called, strict=True):
         assert call.startswith(beginning)
-        assert call.endswith("--constraint constraints.txt --editable .[dev]")
+        assert call.endswith("--constraint constraints.txt --editable .[dev,docs]")
 
 
 def test_the_shell_completes_verbs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

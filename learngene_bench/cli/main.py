@@ -8,6 +8,7 @@ import sys
 import traceback
 
 import typer
+from pydantic import ValidationError
 
 from learngene_bench.cli import (
     analyze,
@@ -31,6 +32,7 @@ from learngene_bench.cli import (
     run,
     status,
 )
+from learngene_bench.config.messages import format_value_error
 from learngene_bench.util.entry_points import names_of_others
 from learngene_bench.util.errors import UserError
 from learngene_bench.util.streams import accept_any_text
@@ -131,6 +133,8 @@ def run_command(arguments: list[str]) -> int:
         return _fail(f"unexpected {type(error).__name__}: {error} (--debug shows where)", 1, debug)
     except Exception as error:
         if hasattr(error, "format_message"):  # a usage error of typer's
+            if isinstance(error.__cause__, ValidationError):
+                error.message = format_value_error(error.__cause__.errors()[:1])  # type: ignore[attr-defined]
             return _fail(error.format_message().replace("\n", " "), getattr(error, "exit_code", 2), debug)
         return _fail(f"unexpected {type(error).__name__}: {error} (--debug shows where)", 1, debug)
 

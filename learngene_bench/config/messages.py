@@ -29,11 +29,16 @@ def format_validation_error(kind: type[BaseModel], error: ValidationError) -> st
         return f"{listed} {'is' if len(names) == 1 else 'are'} missing"
     if problem["type"] == "model_type":
         return f"{dotted}: this is a section with keys of its own, not {_shown(problem['input'])}"
-    message = _message([other for other in problems if _place(other["loc"]) == place])
-    given = "" if isinstance(problem["input"], dict | BaseModel) else _shown(problem["input"])
-    given = f", not {given}" if given and given not in message else ""
     where = f"{dotted}: " if dotted else ""  # what is wrong with all keys together has no place
-    return f"{where}{message[0].lower()}{message[1:]}{given}"
+    return where + format_value_error([other for other in problems if _place(other["loc"]) == place])
+
+
+def format_value_error(problems: Sequence[Any]) -> str:
+    """Says what is wrong with one value; each choice of a union has a problem of its own."""
+    message, value = _message(problems), problems[0]["input"]
+    given = "" if isinstance(value, dict | BaseModel) else _shown(value)
+    given = f", not {given}" if given and given not in message else ""
+    return f"{message[0].lower()}{message[1:]}{given}"
 
 
 _EXPECTED = {
@@ -53,7 +58,7 @@ _EXPECTED = {
 
 
 def _message(problems: Sequence[Any]) -> str:
-    """Says what is wrong with one value; each choice of a union has a problem of its own."""
+    """Says what was expected of one value."""
     known = [problem for problem in problems if problem["type"] != "none_required"]
     expected = [_EXPECTED.get(problem["type"]) or _literal(problem) for problem in known]
     if not all(expected):

@@ -94,7 +94,11 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             ["run", "-m", "he", "--workers", "two"],
             "--executor local: workers: input should be a whole number, not 'two'",
         ),
-        (["report", "--format", "xls"], "--format"),
+        (["report", "--format", "xls"], "Invalid value for '--format': 'xls' is not one of 'table', 'csv', "),
+        (
+            ["run", "-m", "he", "--trials", "many"],
+            "Invalid value for '--trials': input should be a whole number, not 'many'",
+        ),
     ],
 )
 def test_mistakes(capsys: pytest.CaptureFixture[str], arguments: list[str], message: str | None) -> None:

@@ -1,6 +1,6 @@
 """Downloads archives with a checksum, continues where a download stopped, and unpacks completely or not at all.
 
-Continuing is a promise of `lgbench data download`: iNaturalist 2019 is 74 GB, and connections end. torchvision's
+Continuing is a promise of `lgbench data prepare`: iNaturalist 2019 is 74 GB, and connections end. torchvision's
 `download_url` and pooch, which have the rest, start again from the first byte.
 """
 

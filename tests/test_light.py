@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = ("torch", "timm", "torchvision", "scipy", "sklearn", "pandas", "matplotlib")
+HEAVY = (
+    *("torch", "timm", "torchvision", "scipy", "sklearn", "pandas", "matplotlib"),
+    *("tensorboard", "wandb", "mlflow", "trackio", "huggingface_hub"),
+)
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ LAYERS = {
     "training": "the loop, evaluation",
     "planning": "cells and their stages",
     "runs": "folders of results",
+    "tracking": "curves for trackers",
     "execution": "computes stages",
     "conformance": "lgbench check",
     "results": "records to tables",

@@ -43,6 +43,7 @@ PLACES = {
     "conformance": (3.1, 2, CALLED),
     "results": (0, 6, RUN),
     "execution": (2, 3, RUN),
+    "tracking": (3.4, 3, RUN),
     "runs": (1.2, 4, RUN),
     "training": (2.7, 4, COMPUTATION),
     "baselines": (4.1, 4, PLUGGED),

@@ -18,7 +18,17 @@ from typing import get_args
 from architecture import ROOT
 from pydantic import BaseModel
 
-from learngene_bench.schema import constants, evaluation, leaderboard, manifest, owner, progress, record, stage
+from learngene_bench.schema import (
+    constants,
+    evaluation,
+    leaderboard,
+    manifest,
+    owner,
+    progress,
+    record,
+    stage,
+    tracking,
+)
 
 PAGE = ROOT / "docs" / "schema.md"
 
@@ -30,6 +40,7 @@ FILES: dict[str, tuple[type[BaseModel], ...]] = {
     "runs/KIND/FOLDER/progress.json": (progress.Progress,),
     "runs/KIND/FOLDER/owner-NUMBER.json": (owner.Owner,),
     "runs/plans/NAME.json": (manifest.Manifest,),
+    "runs/tracking/stages/TRACKER/FOLDER.json": (tracking.TrackedSoFar,),
     "LEADERBOARD/records.jsonl": (leaderboard.PublishedStage,),
     "LEADERBOARD/plans.jsonl": (leaderboard.PublishedPlan,),
 }

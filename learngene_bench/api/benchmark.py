@@ -21,6 +21,7 @@ from learngene_bench.cli.plan import as_json, estimate_of, print_doubts, print_p
 from learngene_bench.cli.run import run as command_run
 from learngene_bench.config.typed import user_path
 from learngene_bench.contracts.executor import Executor
+from learngene_bench.contracts.tracker import usable_trackers
 from learngene_bench.execution.executors import make_executor
 from learngene_bench.planning.plan import Plan
 from learngene_bench.planning.planner import make_plan
@@ -50,6 +51,7 @@ def run(
     equal_budget: bool = False,
     retry_failed: bool = False,
     executor: str = "local",
+    track: Names = (),
     quiet: bool = False,
     **options: Any,
 ) -> Measured:
@@ -67,6 +69,7 @@ def run(
         equal_budget: let every method train on the same number of images.
         retry_failed: try stages again that failed in an earlier run.
         executor: `inline` (in this process), `local` (worker processes), `slurm`, or another installed one.
+        track: trackers that show learning curves while stages are computed, such as "tensorboard".
         quiet: print no progress.
         options: options of the executor (`workers=2`; for slurm `partition="gpu"`).
 
@@ -77,15 +80,15 @@ def run(
     Raises:
         UserError: any of these is wrong; the one line says what is valid.
     """
-    chosen = make_executor(executor, options)
+    chosen, trackers = make_executor(executor, options), usable_trackers(names(track))
     asked = _Asked(names(method), grid, preset, str(seeds), _settings(settings), _plugins(plugin), quick, equal_budget)
     folder = common.runs_folder(None if runs is None else user_path(str(runs)), quick)
     common.refuse_mixing(folder, quick)
     console = TerminalConsole(highlight=False, quiet=quiet)
     made = asked.plan(chosen)
     print_doubts(made, console)
-    command = asked.command(folder, executor, options)
-    Computation(chosen, Runs(folder), command, asked.plugins, retry_failed, False, console).compute([made])
+    command = asked.command(folder, executor, options) + [w for name in trackers for w in ("--track", name)]
+    Computation(chosen, Runs(folder), command, asked.plugins, retry_failed, False, trackers, console).compute([made])
     return _measured(folder, made)
 
 

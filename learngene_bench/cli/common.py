@@ -116,6 +116,15 @@ TrialsOption = Annotated[
 TrialSeedOption = Annotated[
     int, typer.Option("--trial-seed", min=0, help="Seed by which the trials of --sweep are drawn.")
 ]
+TrackOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--track",
+        metavar="NAME",
+        help="Show the learning curves of all stages in a tracker while they are computed: tensorboard, wandb, mlflow, "
+        "trackio, or another installed one; several: repeated or separated by commas. It changes no number.",
+    ),
+]
 CountsOption = Annotated[
     str | None,
     typer.Option("--targets", help="Over total compute: numbers of targets that share a gene. Default: 1,3,10."),

@@ -37,6 +37,7 @@ class Computation:
         command: the command, word by word.
         retry_failed: try stages again that failed in an earlier run.
         debug: show the traceback of every stage that fails.
+        track: trackers that are told the learning curves of stages.
         console: place where progress is printed; the standard output by default.
     """
 
@@ -46,6 +47,7 @@ class Computation:
     plugins: Sequence[Path]
     retry_failed: bool
     debug: bool
+    track: Sequence[str] = ()
     console: Console = field(default_factory=common.console)
 
     def compute(self, plans: Sequence[Plan]) -> RunState:
@@ -110,6 +112,7 @@ class Computation:
                 task_data=None if here is None else settings_anywhere(here),
                 files={found: str(path.resolve()) for found, path in plan.files.items()},
                 description=cells.get(stage.address),
+                track=tuple(self.track),
             )
 
         return execution_of

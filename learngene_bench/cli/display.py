@@ -19,6 +19,8 @@ from learngene_bench.contracts.executor import RunState, StageInfo
 from learngene_bench.runs.store import Runs, StageFolder, State
 from learngene_bench.schema.progress import Progress
 from learngene_bench.schema.record import AncestorRecord
+from learngene_bench.tracking.problems import Problems
+from learngene_bench.tracking.run import FOLDER
 from learngene_bench.util.durations import duration
 from learngene_bench.util.errors import describe_error
 from learngene_bench.util.words import counted
@@ -43,6 +45,7 @@ class Display:
         self.started = time.monotonic()
         self.reported: set[str] = set()
         self.waited_for: set[str] = set()
+        self.problems = Problems(runs.root / FOLDER)
         self.stopping = self.is_broken = False
         self.work = {address: stage.flops or 1e9 for address, stage in stages.items()}
 
@@ -53,6 +56,8 @@ class Display:
         if self.live:
             with suppress(OSError):
                 self.live.stop()
+        with suppress(Exception):
+            self._report_problems()
 
     def update(self, state: RunState) -> None:
         """Prints a line for every stage that ended since the last call or is held elsewhere, and redraws the panel.
@@ -75,6 +80,7 @@ class Display:
             if address not in self.reported and address not in state.reused:
                 self._report(self.stages[address], state)
             self.reported.add(address)
+        self._report_problems()
         for address in state.held_elsewhere.keys() - state.done - self.waited_for:
             self._report_holder(self.stages[address])
             self.waited_for.add(address)
@@ -100,6 +106,12 @@ class Display:
             return
         self.console.print(f"{count} {escape(stage.label)}{_indented(measured(self._folder(stage), stage.kind))}")
         print_warnings([stage], self.runs, self.console)
+
+    def _report_problems(self) -> None:
+        """Prints the first problem of each tracker."""
+        for tracker, problem in self.problems.new():
+            text = f"{tracker}: {problem} (the run goes on; lgbench track --runs {self.runs.root} --to {tracker} later)"
+            self.console.print(text, style="yellow", markup=False, soft_wrap=True)
 
     def _report_holder(self, stage: StageInfo) -> None:
         """Prints who computes a stage that this run waits for, and how to end it."""

@@ -17,7 +17,7 @@ from learngene_bench.plugins.registry import Registry
 from learngene_bench.util.entry_points import EntryPoints, describe_error
 from learngene_bench.util.errors import unknown
 
-PLUGINS = ("datasets", "tasks", "families", "metrics", "executors")
+PLUGINS = ("datasets", "tasks", "families", "metrics", "executors", "trackers")
 """Kinds that are announced as entry points `learngene_bench.KIND`; none is imported to be listed."""
 
 KINDS = ("methods", "grids", "presets", *PLUGINS)

@@ -31,6 +31,7 @@ from learngene_bench.cli import (
     retry,
     run,
     status,
+    track,
 )
 from learngene_bench.config.messages import format_value_error
 from learngene_bench.util.entry_points import names_of_others
@@ -52,6 +53,7 @@ app.command("plan")(plan.plan)
 app.command("list")(list_.list_)
 app.command("info")(info.info)
 app.command("status")(status.status)
+app.command("track")(track.track)
 app.command("retry")(retry.retry)
 app.command("cancel")(cancel.cancel)
 app.command("logs")(logs.logs)

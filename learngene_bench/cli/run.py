@@ -13,12 +13,15 @@ from learngene_bench.cli.computing import Computation, conclude_run
 from learngene_bench.cli.executor_options import add_executor_options, options_of
 from learngene_bench.cli.plan import print_doubts
 from learngene_bench.cli.sweep import run_sweep
+from learngene_bench.cli.track import print_where
+from learngene_bench.contracts.tracker import usable_trackers
 from learngene_bench.execution.executors import make_executor
 from learngene_bench.planning.planner import make_plan
 from learngene_bench.planning.request import Request, build_request
 from learngene_bench.planning.sweep import make_sweep
 from learngene_bench.runs.store import Runs
 from learngene_bench.schema.seeds import parse_seeds
+from learngene_bench.tracking.run import FOLDER
 
 ExecutorOption = Annotated[
     str,
@@ -51,10 +54,12 @@ def run(
         bool, typer.Option("--retry-failed", help="Try stages again that failed in an earlier run.")
     ] = False,
     executor: ExecutorOption = "local",
+    track: common.TrackOption = None,
     **given: Any,
 ) -> int:
     """Measure methods on a grid. Finished stages are reused, interrupted ones continue."""
     chosen = make_executor(executor, options_of(executor, run, given))
+    trackers = usable_trackers(track or ())
     registry = common.registry_of(plugin)
 
     wanted = parse_seeds(seeds)
@@ -67,7 +72,9 @@ def run(
     space = common.sweep_space(sweep, trials, trial_seed, settings, registry)
     runs = common.runs_folder(runs, quick)
     common.refuse_mixing(runs, quick)
-    computation = Computation(chosen, Runs(runs), common.command_line(), plugin or [], retry_failed, bool(context.obj))
+    debug, command = bool(context.obj), common.command_line()
+    computation = Computation(chosen, Runs(runs), command, plugin or [], retry_failed, debug, trackers)
+    print_where(trackers, runs / FOLDER, common.console())
     if space is None:
         plan = make_plan(build(()))
         print_doubts(plan, common.console())

@@ -79,6 +79,7 @@ class AncestorStage(StageComputation[AncestorRecord]):
                 checkpoint=self.folder.checkpoints / "pretraining.pt",
                 forward_flops=flops,
                 progress=self.progress,
+                track=self.track,
             )
             images = training_images(splits, self.recipe, self.device, self.num_workers, kind)
             trained = train(adapted, images, self.recipe, run)

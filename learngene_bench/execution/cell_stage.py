@@ -111,6 +111,7 @@ class CellStage(StageComputation[CellRecord]):
             forward_flops=self.target.forward_flops(),
             parameter_groups=grouped(model, self.config.parameter_groups),
             progress=self.progress,
+            track=self.track,
         )
         images = training_images(splits, recipe, self.device, self.num_workers, kind)
         trained = train(network, images, recipe, run)

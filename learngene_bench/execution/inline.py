@@ -12,6 +12,7 @@ from learngene_bench.config.preset import Compute
 from learngene_bench.contracts.executor import Executor, RunState, Work
 from learngene_bench.execution.resources import device_kind_here
 from learngene_bench.schema.constants import DeviceKind
+from learngene_bench.tracking.processes import part_with_trackers
 from learngene_bench.util import interrupt
 from learngene_bench.util.signals import not_ignored
 
@@ -72,3 +73,4 @@ def _interrupt_requests_stop() -> Iterator[None]:
         for number, handler in handlers.items():
             signal.signal(number, handler or signal.SIG_DFL)
         interrupt.reset()
+        part_with_trackers()

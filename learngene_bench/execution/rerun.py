@@ -198,6 +198,7 @@ class RerunPlan:
                 "executor": "local",
                 "executor_options": {},
                 "plugins": (),
+                "track": (),
                 "data": settings["data"],
                 "task_data": settings.get("task.data"),
                 "files": self._files(stage),

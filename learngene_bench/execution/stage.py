@@ -29,6 +29,7 @@ from learngene_bench.schema.progress import Progress
 from learngene_bench.schema.provenance import ComputedBy, Git, Provenance, TaskData
 from learngene_bench.schema.record import Record
 from learngene_bench.schema.stage import MethodIdentity
+from learngene_bench.tracking.sender import StageTracking, tracking_of
 from learngene_bench.training.context import MeteredContext
 from learngene_bench.training.inputs import plain_images, source_data
 from learngene_bench.util import provenance, source_code
@@ -85,6 +86,11 @@ class StageComputation(ABC, Generic[RecordT]):
             UserError: they are not those that the plan found.
         """
         return planned_data(self.file.config.data, self.file.execution.data)
+
+    @cached_property
+    def track(self) -> StageTracking | None:
+        """Tells the trackers that the configuration names what is measured, in the first process; None without any."""
+        return tracking_of(self.file, self.runs.root) if self.writes and self.processes.is_rank0 else None
 
     @property
     def progress(self) -> Callable[[Progress], None] | None:
@@ -179,6 +185,7 @@ class StageComputation(ABC, Generic[RecordT]):
             source=source_data(splits, kind.outputs(facts), recipes, self.device, self.num_workers, kind=kind),
             checkpoints=self.folder.checkpoints if self.writes else None,
             progress=self.progress,
+            track=self.track,
         )
 
     def validation_images(self) -> SplitImages:

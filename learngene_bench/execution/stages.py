@@ -8,6 +8,7 @@ from bdb import BdbQuit
 from torch import nn
 
 from learngene_bench import distributed
+from learngene_bench.contracts.tracker import StageOutcome
 from learngene_bench.execution.ancestor_stage import AncestorStage
 from learngene_bench.execution.cell_stage import CellStage
 from learngene_bench.execution.gene_stage import GeneStage
@@ -56,16 +57,22 @@ def execute(runs: Runs, kind: str, address: str, registry: Registry, *, retry_fa
                 f"{stage.file.label}: planned for {planned} processes, not for {found}: "
                 f"run with --processes-per-model {planned}"
             )
+        outcome: StageOutcome = "stopped"
         try:
             record = coordination.run_on_rank0(stage.compute)
+            assert record is not None, "rank 0 makes the record"
+            outcome = "done"
         except (Stopped, BdbQuit):  # a debugger that the user left is no failure of the method
             return coordination.finish("stopped")
         except (UserError, distributed.LostProcess):
             raise
         except Exception as error:
+            outcome = "failed"
             folder.fail(stage.file.label, one_line(error), traceback.format_exc())
             return coordination.finish("failed")
-        assert record is not None, "rank 0 makes the record"
+        finally:
+            if stage.track:
+                stage.track.end(outcome)
         folder.finish(record)
         return coordination.finish("done")
 

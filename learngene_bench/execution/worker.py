@@ -21,6 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from learngene_bench.tracking.processes import part_with_trackers
 from learngene_bench.util import interrupt, signals
 from learngene_bench.util.errors import UserError
 from learngene_bench.util.files import open_log
@@ -91,6 +92,7 @@ def _read(requests: queue.Queue[dict[str, Any]]) -> None:
             interrupt.request_stop()
         else:
             requests.put(request)
+    part_with_trackers()
     os._exit(0)
 
 

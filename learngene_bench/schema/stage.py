@@ -196,6 +196,7 @@ class Execution(Document):
         task_data: likewise of the downstream task; null for the source task.
         files: path of each file of weights, by its SHA-256.
         description: what a cell's record says of it beside its numbers; null for other stages.
+        track: trackers that are told its learning curves; absent for none.
     """
 
     command: tuple[Text, ...]
@@ -210,6 +211,7 @@ class Execution(Document):
     task_data: dict[str, Any] | None = None
     files: dict[Sha256, str] = Field(default_factory=dict)
     description: CellDescription | None = None
+    track: tuple[Text, ...] = Field((), exclude_if=lambda names: not names)
 
 
 class StageFile(File):

@@ -24,7 +24,7 @@ from learngene_bench.schema.progress import Progress
 from learngene_bench.training.custom_objective import CustomObjective
 from learngene_bench.training.evaluation import evaluate
 from learngene_bench.training.loop import train
-from learngene_bench.training.run import EVALUATE_EVERY, TrainingRun
+from learngene_bench.training.run import EVALUATE_EVERY, Track, TrainingRun
 from learngene_bench.util.rng import RngStreams, Role
 
 
@@ -53,6 +53,7 @@ class MeteredContext(Context):
         spec: the model that is initialized, or by which a gene is made; with its role it names the random streams.
         checkpoints: folder that interrupted training continues from; None for no checkpoints.
         progress: receives how far training is.
+        track: receives learning curves, for trackers.
         cost: the work so far.
         curves: learning curves by recipe.
     """
@@ -71,6 +72,7 @@ class MeteredContext(Context):
     source: SourceData | None = None
     checkpoints: Path | None = None
     progress: Callable[[Progress], None] | None = None
+    track: Track | None = None
     cost: Cost = field(default_factory=Cost)
     curves: dict[str, list[CurvePoint]] = field(default_factory=dict)
 
@@ -123,6 +125,7 @@ class MeteredContext(Context):
             forward_flops=0.0 if isinstance(network, CustomObjective) else network.spec.forward_flops(),
             step_flops=0.0 if isinstance(network, CustomObjective) else network.step_flops(),
             progress=self.progress,
+            track=self.track,
         )
         trained = train(network, source.train[recipe], self.recipes[recipe], phase)
         network.to("cpu").eval()

@@ -33,7 +33,7 @@ from learngene_bench.training.checkpoint import read_checkpoint, write_checkpoin
 from learngene_bench.training.custom_objective import CustomObjective
 from learngene_bench.training.evaluation import autocast
 from learngene_bench.training.optimizer import optimizer_of, schedule_of
-from learngene_bench.training.run import TrainingRun
+from learngene_bench.training.run import TrainedCurve, TrainingRun
 from learngene_bench.util import interrupt
 from learngene_bench.util.errors import DamagedFile, MethodFailure, one_line
 
@@ -115,6 +115,7 @@ class _TrainingLoop:
                 self._restore(state)
             except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
                 raise self._damaged(one_line(error)) from error
+            self.track()
 
     def _checked_step(self, state: dict[str, Any]) -> int:
         """Returns the step that a checkpoint was saved after. Raises `DamagedFile` if there is no such step."""
@@ -241,6 +242,7 @@ class _TrainingLoop:
         self.losses.zero_()
         self.loss_count = 0
         self.report_progress(force=True)
+        self.track()
 
     def report_progress(self, force: bool = False) -> None:
         now = time.monotonic()
@@ -260,6 +262,11 @@ class _TrainingLoop:
                 time=time.time(),
             )
         )
+
+    def track(self) -> None:
+        if self.run.track is not None and self.world.is_rank0:
+            curve = self.result.curve
+            self.run.track(TrainedCurve(self.run.name, self.recipe, self.steps, self.steps_per_epoch, curve))
 
     def cost(self) -> Cost:
         images = self.schedule.images_before(self.step)

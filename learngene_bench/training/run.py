@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from torch import nn
 
 from learngene_bench.config.preset import Compute
+from learngene_bench.config.recipe import Recipe
 from learngene_bench.contracts.task import TaskKind, task_kind
 from learngene_bench.distributed import World, world
+from learngene_bench.schema.metric import CurvePoint
 from learngene_bench.schema.parameter_group import ParameterGroup
 from learngene_bench.schema.progress import Progress
 from learngene_bench.training.evaluation import Measurement
@@ -21,6 +23,27 @@ Evaluate = Callable[[nn.Module], Measurement]
 
 EVALUATE_EVERY = 5
 """Epochs between two measurements of an ancestor, and of what a method trains. Learning curves alone depend on it."""
+
+
+@dataclass(frozen=True)
+class TrainedCurve:
+    """The learning curve of one training, as far as it has come.
+
+    Attributes:
+        phase: name of the training.
+        steps: optimizer steps in all.
+        points: what was measured so far.
+    """
+
+    phase: str
+    recipe: Recipe
+    steps: int
+    steps_per_epoch: int
+    points: Sequence[CurvePoint]
+
+
+Track = Callable[[TrainedCurve], None]
+"""Receives the learning curve whenever it has a new point; raises no error and does not wait."""
 
 
 @dataclass
@@ -43,6 +66,7 @@ class TrainingRun:
             weights.
         parameter_groups: the group of each parameter that trains at other rates than the recipe's.
         progress: receives how far the run is, a few times a second.
+        track: receives the learning curve, for trackers.
         world: processes that share the batches out, each of which trains with the same arguments.
     """
 
@@ -61,4 +85,5 @@ class TrainingRun:
     step_flops: float = 0.0
     parameter_groups: Mapping[nn.Parameter, ParameterGroup] = field(default_factory=dict)
     progress: Callable[[Progress], None] | None = None
+    track: Track | None = None
     world: World = field(default_factory=world)

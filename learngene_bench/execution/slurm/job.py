@@ -33,6 +33,7 @@ from learngene_bench.execution.slurm import submissions
 from learngene_bench.execution.work import StageWork
 from learngene_bench.execution.worker import output_to
 from learngene_bench.runs.store import Runs, stage_of
+from learngene_bench.tracking.processes import part_with_trackers
 from learngene_bench.util import interrupt, source_code
 from learngene_bench.util.files import address_of
 from learngene_bench.util.hardware import visible_gpus
@@ -149,6 +150,7 @@ class StagesJob:
                 if outcome == "busy":
                     stages.insert(0, stage)
                     time.sleep(BUSY_SECONDS)
+            part_with_trackers()
             if received.numbers and world.is_rank0:
                 received.exit_as_asked()
 

@@ -20,7 +20,16 @@ from learngene_bench.util.errors import UserError
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
     path
-    for pattern in ("*.md", "docs/*.md", "tasks/*.md", "methods/*.md", "baselines/*.md", "results/*.md", "tests/*/*.md")
+    for pattern in (
+        "*.md",
+        "docs/*.md",
+        "docs/*/*.md",
+        "tasks/*.md",
+        "methods/*.md",
+        "baselines/*.md",
+        "results/*.md",
+        "tests/*/*.md",
+    )
     for path in ROOT.glob(pattern)
 )
 
@@ -73,9 +82,9 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def test_every_page_is_in_the_index() -> None:
     index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
-    assert [
-        page.name for page in (ROOT / "docs").glob("*.md") if page.name not in index and page.name != "README.md"
-    ] == []
+    pages = [page for pattern in ("*.md", "*.ipynb") for page in (ROOT / "docs").rglob(pattern)]
+    names = [page.relative_to(ROOT / "docs").as_posix() for page in pages]
+    assert [name for name in names if f"]({name})" not in index and name != "README.md"] == []
 
 
 def parse(words: list[str]) -> Any:

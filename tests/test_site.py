@@ -52,12 +52,12 @@ def test_links_to_files_lead_to_the_repository_where_its_address_is_known(tmp_pa
 
 def test_the_menu_is_the_index_and_what_is_made() -> None:
     index = "# T\n\n## A\n\n| [One](one.md) | text |\n\n### Inner\n\n| [Two](two.md) | text |\n\n## Made\n\n## Empty\n"
-    assert menu.read(index, {"Made": [("Three", "three.md")]})[1:] == [
+    assert menu.read(index, {"Made": {"": [("Three", "three.md")], "Group": [("Four", "four.md")]}})[1:] == [
         {"A": [{"One": "one.md"}, {"Inner": [{"Two": "two.md"}]}]},
-        {"Made": [{"Three": "three.md"}]},
+        {"Made": [{"Three": "three.md"}, {"Group": [{"Four": "four.md"}]}]},
     ]
     with pytest.raises(ValueError, match="no heading 'Other'"):
-        menu.read(index, {"Other": []})
+        menu.read(index, {"Other": {}})
 
 
 def test_notebooks_become_text_and_blocks_of_code() -> None:
@@ -71,6 +71,13 @@ def test_equations_are_mathml() -> None:
     made = equations.fence("W = S \\otimes T \\\\\nb = 0", "math", "math", {}, None)
     assert made.count("<math") == 2
     assert "<mo>&#x02297;</mo>" in made
+    assert equations.inline("S", "math", "math", None).startswith("<math")
+
+
+def test_formulas_in_a_line_are_marked_where_a_page_has_equations() -> None:
+    text = "The $W_\\ell$ of `$HOME` costs $5.\n\n```math\na\n```\n"
+    assert equations.marked(text) == text.replace("$W_\\ell$", "`#!math W_\\ell`")
+    assert equations.marked("from $a$ to $b$") == "from $a$ to $b$"
 
 
 @pytest.mark.parametrize(
@@ -111,7 +118,20 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build(folder=tmp_path_factory.mktemp("site"))
 
 
-SHOWN = ("index", "concepts", "digits-objections", "schema", "timm-models", "library", "leaderboards/digits")
+SHOWN = (
+    "index",
+    "library",
+    "equations",
+    "schema",
+    "timm-models",
+    "gallery/tables",
+    "leaderboards/digits-objections",
+    "leaderboards/digits-records",
+    "reference/commands/run",
+    "reference/configuration/index",
+    "reference/methods/wave",
+    "reference/python/initializer",
+)
 """Pages with what is widest and longest of each kind."""
 
 

@@ -8,13 +8,10 @@ the code.
 
 from __future__ import annotations
 
-import ast
 import inspect
-import json
-import re
 from collections.abc import Iterator
-from typing import get_args
 
+import fields
 from architecture import ROOT
 from pydantic import BaseModel
 
@@ -46,26 +43,6 @@ FILES: dict[str, tuple[type[BaseModel], ...]] = {
 }
 """Every JSON file of a runs folder, and of a leaderboard each line, with the type of its whole content."""
 
-WORDS = {
-    "str": "text",
-    "int": "integer",
-    "float": "number",
-    "bool": "true or false",
-    "Any": "any value",
-    "None": "null",
-    "Text": "text",
-    "Path": "path",
-    "Scalar": "text, number, true, false or null",
-    "Sha256": "SHA-256",
-    "Address": "address",
-    "Time": "time",
-    "Amount": "number, not below 0",
-    "Commit": "git commit",
-    "DataIdentity": "object",
-    "ModelDescription": "object",
-}
-"""Types in the words of JSON."""
-
 HEAD = f"""# The files of a runs folder
 
 *Made by `tools/schema_page.py` from the docstrings in [learngene_bench/schema](../learngene_bench/schema).*
@@ -95,55 +72,14 @@ def table(kind: type[BaseModel], known: set[str]) -> str:
     paragraphs = (inspect.getdoc(kind) or "").partition("\nAttributes:")[0].strip().split("\n\n")
     lines = [f"### {kind.__name__}", "", " ".join(paragraphs[0].split()), ""]
     lines += ["| field | type | meaning |", "|---|---|---|"]
-    meanings = _meanings(kind)
+    meanings = fields.meanings(kind)
     for name, field in kind.model_fields.items():
         meaning = meanings.get(name) or field.description or ""
-        default = "" if field.is_required() else _default(field.get_default(call_default_factory=True))
-        lines.append(f"| `{name}` | {_type(kind, name, known)} | {f'{_sentence(meaning)} {default}'.strip()} |")
+        default = "" if field.is_required() else fields.default(field.get_default(call_default_factory=True))
+        lines.append(
+            f"| `{name}` | {fields.type_words(kind, name, known)} | {f'{fields.sentence(meaning)} {default}'.strip()} |"
+        )
     return "\n".join(lines) + "\n"
-
-
-def _meanings(kind: type[BaseModel]) -> dict[str, str]:
-    """Reads the `Attributes:` of a type's docstring and of its base classes'."""
-    found: dict[str, str] = {}
-    for base in reversed(kind.__mro__):
-        text = inspect.cleandoc(base.__doc__ or "").partition("\nAttributes:\n")[2].partition("\n\n")[0]
-        for name, meaning in re.findall(r"^    (\w+): (.+(?:\n     +.+)*)", text, re.MULTILINE):
-            found[name] = " ".join(meaning.split())
-    return found
-
-
-def _type(kind: type[BaseModel], name: str, known: set[str]) -> str:
-    """Words the annotation of a field as it is written in the source, where aliases still have their names."""
-    annotations = (inspect.get_annotations(base) for base in kind.__mro__)
-    text = next(own[name] for own in annotations if name in own)
-    alias = getattr(constants, text, stage.Config if text == "Config" else None)
-    values = get_args(alias) if alias else ()
-    if text.startswith("Literal["):
-        values = ast.literal_eval(f"({text.removeprefix('Literal[').removesuffix(']')},)")
-    if values:
-        return " or ".join(_link(v.__name__, known) if inspect.isclass(v) else f"`{v}`" for v in values)
-    text = re.sub(r"^Annotated\[(\w+), .*\]$", r"\1", text).replace(" | ", " or ")
-    text = re.sub(r"tuple\[(\w+), \.\.\.\]", r"list of \1", text)
-    text = re.sub(r"dict\[\w+, (.+?)\]( or None)?$", r"object: name to \1\2", text)
-    text = re.sub(r"tuple\[(.+)\]", r"list: \1", text)
-    return re.sub(r"\b([A-Z]\w*|str|int|float|bool)\b", lambda word: _link(word[0], known), text)
-
-
-def _link(word: str, known: set[str]) -> str:
-    return f"[{word}](#{word.lower()})" if word in known else WORDS.get(word, word)
-
-
-def _sentence(text: str) -> str:
-    """Makes a sentence of a meaning, if there is one: the names of some settings say enough."""
-    return (text[:1].upper() + text[1:]).rstrip(".").replace("|", "\\|") + "." if text else ""
-
-
-def _default(value: object) -> str:
-    """Words a default; one that is empty or a whole section only says that the field may be left out."""
-    if value is None or value in ({}, (), "") or isinstance(value, BaseModel):
-        return "May be left out."
-    return f"Default: {json.dumps(value)}."
 
 
 def page() -> str:

@@ -6,17 +6,27 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import yaml
 
-from website import check, links, menu, notebooks
+from website import (
+    check,
+    commands,
+    configuration,
+    contracts,
+    equations,
+    gallery,
+    leaderboards,
+    links,
+    menu,
+    methods,
+    notebooks,
+)
 from website.layout import BUILD, INDEX, ROOT, SAME_AS, pages, pictures
 
 ASSETS = Path(__file__).parent / "assets"
-
-Made = dict[str, list[tuple[str, str]]]
-"""Titles and paths of pages that are made from the code, by the heading of the menu that they stand under."""
 
 
 def write_pages(folder: Path, source: str | None) -> menu.Menu:
@@ -26,13 +36,35 @@ def write_pages(folder: Path, source: str | None) -> menu.Menu:
     for name, place in places.items():
         path = ROOT / name
         text = notebooks.markdown(path) if path.suffix == ".ipynb" else path.read_text(encoding="utf-8")
-        write(folder / place, links.moved(text, name, known, ROOT, source))
+        write(folder / place, equations.marked(links.moved(text, name, known, ROOT, source)))
     for name, place in pictures().items():
         (folder / place).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / name, folder / place)
     shutil.copytree(ASSETS, folder / "assets")
-    made: Made = {}
+    boards = [
+        place for name, place in places.items() if name.startswith("results/leaderboards/") and "/index." not in place
+    ]
+    leaderboards.add_pages(folder / "leaderboards", ROOT / "results" / "leaderboards")
+    made: menu.Made = {
+        "Reference": {
+            "Command line": write_made(folder, "reference/commands", commands.pages()),
+            "Configuration": write_made(folder, "reference/configuration", configuration.pages()),
+            "Python": write_made(folder, "reference/python", contracts.pages()),
+            "Each method": write_made(folder, "reference/methods", methods.pages()),
+        },
+        "Gallery": {"": write_made(folder, "gallery", gallery.pages(folder / "gallery"))},
+        "Leaderboards": {"": [(Path(place).stem, place) for place in boards]},
+    }
     return menu.read((folder / places[INDEX]).read_text(encoding="utf-8"), made)
+
+
+def write_made(folder: Path, place: str, texts: Iterable[tuple[str, str, str]]) -> list[tuple[str, str]]:
+    """Writes pages that are made from the code, and returns their titles and paths."""
+    entries = []
+    for title, file, text in texts:
+        write(folder / place / file, equations.marked(text))
+        entries.append((title, f"{place}/{file}"))
+    return entries
 
 
 def write(path: Path, text: str) -> None:

@@ -13,12 +13,16 @@ Menu = list[dict[str, Any]]
 """A menu of MkDocs: a list of titles, each with the path of a page or with such a list."""
 
 
-def read(index: str, made: Mapping[str, Sequence[tuple[str, str]]]) -> Menu:
+Made = Mapping[str, Mapping[str, Sequence[tuple[str, str]]]]
+"""Titles and paths of pages that are made from the code, by heading and group; a group without name is none."""
+
+
+def read(index: str, made: Made) -> Menu:
     """Reads the menu.
 
     Args:
         index: text of the index, with links as they are in the site.
-        made: titles and paths of pages that are made from the code, by the heading under which they follow.
+        made: pages that are made from the code, which follow those of the index under the same heading.
 
     Raises:
         ValueError: there is no such heading.
@@ -37,8 +41,10 @@ def read(index: str, made: Mapping[str, Sequence[tuple[str, str]]]) -> Menu:
                 lists[section].append({current: lists[current]})
         elif row := ROW.match(line):
             lists[current].append({row[1]: row[2]})
-    for title, entries in made.items():
-        if title not in lists:
-            raise ValueError(f"docs/README.md has no heading {title!r}")
-        lists[title] += [{name: path} for name, path in entries]
+    for heading, groups in made.items():
+        if heading not in lists:
+            raise ValueError(f"docs/README.md has no heading {heading!r}")
+        for group, pages in groups.items():
+            entries: Menu = [{title: path} for title, path in pages]
+            lists[heading] += [{group: entries}] if group else entries
     return [entry for entry in menu if next(iter(entry.values()))]

@@ -52,13 +52,10 @@ def retry(
                 runs=runs,
                 compute=batch.compute,
                 plugins=plugin or [],
-                retry="crashed",
+                retry="all",  # a failure is forgotten when its stage begins: stopped before, it is still known
                 command_line=batch.command,
                 on_change=display.update,
             )
-            for planned_stage in picked:
-                if planned_stage.address in work.stages:
-                    work.clear_failure(work.stages[planned_stage.address])
             state = executor.run(work)
         if not state.handed_over:
             exit_status = max(exit_status, print_failures(state, console))

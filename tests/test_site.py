@@ -120,7 +120,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 SHOWN = (
     "index",
-    "library",
+    "tutorials/own-initializer",
     "equations",
     "schema",
     "timm-models",

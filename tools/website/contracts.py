@@ -52,6 +52,11 @@ PAGES = {
         "How to write one: [an executor](../../extending.md#an-executor).",
         ["learngene_bench.contracts.executor"],
     ),
+    "Tracker": (
+        "tracker.md",
+        "How to write one: [a tracker](../../extending.md#a-tracker).",
+        ["learngene_bench.contracts.tracker"],
+    ),
     "Settings": (
         "section.md",
         "What `Options` of a plugin are made of.",

@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[1]
 BOARDS = {
     "digits.md": ["digits"],
     "digits-families.md": ["digits-families", "digits"],
+    "digits-initializers.md": ["digits-initializers", "digits"],
     "digits-objections.md": ["digits-objections"],
     "segmentation.md": ["digits-segmentation", "camvid-segmentation"],
     "tiny-imagenet-laptop.md": ["tiny-imagenet-laptop"],

@@ -56,7 +56,7 @@ class GraphBatch:
             shapes[number, :count] = torch.tensor(rows)
             distances[number, :count, :count] = torch.from_numpy(graph.distances)
             valid[number, :count] = True
-        return GraphBatch(*(tensor.to(device) for tensor in (primitives, shapes, distances, valid)))
+        return GraphBatch(*(each.to(device, non_blocking=True) for each in (primitives, shapes, distances, valid)))
 
 
 def _shape_rows(node: Node, layout: Layout, own_head: bool) -> tuple[int, int, int, int] | None:

@@ -155,7 +155,8 @@ def _places(graphs: Sequence[Graph]) -> list[tuple[_Place, tuple[int, ...]]]:
 def _chosen(nodes: Tensor, places: Sequence[_Place]) -> Tensor:
     """Embeddings (n, hidden) of these places' nodes."""
     models, numbers = ([getattr(place, part) for place in places] for part in ("model", "node"))
-    return nodes[torch.tensor(models, device=nodes.device), torch.tensor(numbers, device=nodes.device)]
+    model, number = torch.tensor([models, numbers]).to(nodes.device, non_blocking=True)
+    return nodes[model, number]
 
 
 def fitted(stack: Tensor, shape: Sequence[int]) -> Tensor:

@@ -80,7 +80,7 @@ def initialize(
             needs is missing. The message says what to give.
     """
     loaded = load_training_data(data) if data is not None else None
-    run = _Initialization(method, settings, seed, preset, _device(device), same_task, loaded)
+    run = _Initialization(method, settings, seed, preset, choose_device(device), same_task, loaded)
     return run.run(model, gene)
 
 
@@ -293,13 +293,6 @@ class _Initialization:
         rewritten = {name for name, parameter in draft.named_parameters() if parameter._version != versions.get(name)}
         written = tuple(name for name in after if name in changed or name in rewritten)
         return written, tuple(name for name in after if name not in written)
-
-
-def _device(name: str) -> torch.device:
-    try:
-        return choose_device(name)
-    except RuntimeError as error:
-        raise UserError(f"device {name!r}: torch has no such device") from error
 
 
 def _missing(unchanged: Collection[str], target: ModelSpec, source: ModelSpec) -> dict[str, str]:

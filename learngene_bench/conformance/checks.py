@@ -13,6 +13,7 @@ import torch
 
 from learngene_bench.conformance.family_check import check_families
 from learngene_bench.conformance.findings import Check, Findings, Problem, listing, place_in_method
+from learngene_bench.conformance.gpu_check import check_gpu
 from learngene_bench.conformance.instrumentation import CallTrace, TestDataAccess
 from learngene_bench.conformance.observations import Observations, Trial, different, same
 from learngene_bench.conformance.recipe_check import check_recipe_fields
@@ -291,6 +292,7 @@ CHECKS = (
     Check("gene", "the gene survives saving and loading", _gene),
     Check("cost", "what it declares to train and store is what is metered", _cost),
     Check("recipes", "each field of the recipes that it trains by is used or declared as ignored", check_recipe_fields),
+    Check("gpu", "it runs on a GPU, and no step of its training waits for it", check_gpu),
     Check("test-data", "test data are not touched", _test_data),
 )
 """All checks, in the order of the report."""

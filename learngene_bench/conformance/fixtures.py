@@ -33,6 +33,7 @@ from learngene_bench.util.files import canonical
 from learngene_bench.util.rng import RngStreams, Role
 
 ITERATIONS, BATCH = 3, 32
+CPU = torch.device("cpu")
 
 
 def _tiny_preset(family: ModelFamily) -> Preset:
@@ -83,7 +84,7 @@ class TinyBenchmark:
         self.dataset: Dataset = sibling.dataset if sibling else dataset(self.preset.data)
         self.splits: Splits = sibling.splits if sibling else self.dataset.load()
         self.facts = self.dataset.facts()
-        self.plain = plain_images(self.splits.train, self.splits, torch.device("cpu"))
+        self.plain = plain_images(self.splits.train, self.splits, CPU)
         self._ancestors: dict[tuple[Ancestor, int], tuple[nn.Module, float]] = sibling._ancestors if sibling else {}
         self._models: dict[tuple[TinyTarget, int], nn.Module] = {}
 
@@ -125,6 +126,7 @@ class TinyBenchmark:
         seed: int,
         ancestors: Mapping[str, Ancestor] | None = None,
         size_base: ModelSpec | None = None,
+        device: torch.device = CPU,
     ) -> MeteredContext:
         """Makes what a method that declares these recipes is given.
 
@@ -132,12 +134,12 @@ class TinyBenchmark:
             role, spec: the target, or the model by which a gene is made.
             ancestors: those of a gene request, for `prepare`.
             size_base: the base that a target belongs to, for `initialize`.
+            device: where the method trains; ancestors are handed out on the CPU, as a stage hands them out.
         """
-        cpu = torch.device("cpu")
         networks = {role: self.ancestor(wanted, seed) for role, wanted in (ancestors or {}).items()}
         return MeteredContext(
             seed=seed,
-            device=cpu,
+            device=device,
             compute=self.preset.compute,
             base=self.preset.base,
             spec=spec,
@@ -146,7 +148,7 @@ class TinyBenchmark:
             ancestors={role: network for role, (network, _) in networks.items()},
             ancestor_flops={role: flops for role, (_, flops) in networks.items()},
             size_base=size_base,
-            source=source_data(self.splits, self.facts.classes, recipes, cpu),
+            source=source_data(self.splits, self.facts.classes, recipes, device),
         )
 
     def ancestor(self, wanted: Ancestor, seed: int) -> tuple[nn.Module, float]:
@@ -160,7 +162,7 @@ class TinyBenchmark:
     def _trained(self, wanted: Ancestor, seed: int) -> tuple[nn.Module, float]:
         network, recipe, flops = self.untrained(wanted, seed)
         run = TrainingRun("pretraining", RngStreams(seed), self.preset.compute, self.facts.classes, forward_flops=flops)
-        train(network, training_images(self.splits, recipe, torch.device("cpu")), recipe, run)
+        train(network, training_images(self.splits, recipe, CPU), recipe, run)
         return network.eval(), flops
 
     def untrained(self, wanted: Ancestor, seed: int) -> tuple[nn.Module, Recipe, float]:

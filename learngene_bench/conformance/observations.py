@@ -16,6 +16,7 @@ from learngene_bench.conformance.copied_units import CopiedUnits
 from learngene_bench.conformance.fixtures import TinyTarget
 from learngene_bench.conformance.instrumentation import CallTrace
 from learngene_bench.conformance.same_training import Follower
+from learngene_bench.conformance.simulated_gpu import Wait
 from learngene_bench.contracts.gene import Gene
 from learngene_bench.contracts.initializer import GeneRequest
 from learngene_bench.plugins.registry import Registered
@@ -127,6 +128,7 @@ class Observations:
         variations: trials with other recipes.
         followers: a target that inherits, with those of its tensors that follow starting numbers, or the error.
         copied: a trial of a target that is wider than its base, with the copies in it.
+        rehearsed: a trial, the same on a simulated GPU, gene included, and the waits for that GPU.
     """
 
     registered: Registered
@@ -139,6 +141,7 @@ class Observations:
     variations: list[RecipeVariation] = field(default_factory=list)
     followers: list[tuple[TinyTarget, list[Follower] | str]] = field(default_factory=list)
     copied: list[tuple[Trial, CopiedUnits]] = field(default_factory=list)
+    rehearsed: list[tuple[Trial, Trial, list[Wait]]] = field(default_factory=list)
 
     def families(self) -> list[str]:
         """Names of the families that were asked about, the first one first."""

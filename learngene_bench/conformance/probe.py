@@ -18,6 +18,7 @@ from learngene_bench.config.recipe import Recipe
 from learngene_bench.conformance.copied_units import CopiedUnits, copied_units
 from learngene_bench.conformance.fixtures import (
     BATCH,
+    CPU,
     TinyBenchmark,
     TinyTarget,
     as_read,
@@ -28,6 +29,7 @@ from learngene_bench.conformance.fixtures import (
 from learngene_bench.conformance.instrumentation import CallTrace, TracedContext, traced
 from learngene_bench.conformance.observations import Declared, Observations, RecipeVariation, Trial
 from learngene_bench.conformance.same_training import Experiment
+from learngene_bench.conformance.simulated_gpu import SimulatedGpu, Wait
 from learngene_bench.contracts.family import count
 from learngene_bench.contracts.gene import Gene
 from learngene_bench.contracts.initializer import GeneRequest, Initializer, parameter_groups_of
@@ -69,8 +71,10 @@ class _Probe:
         # As every stage does: sums come in one order.
         torch.set_num_threads(self.benchmark.preset.compute.threads)
         self.genes: dict[tuple[Any, ...], tuple[Gene | None, CallTrace]] = {}
+        self.genes_of_gpu: dict[tuple[Any, ...], tuple[Gene | None, CallTrace]] = {}
         self.changes: dict[str, dict[str, Any]] = {}
         self.calls = 0
+        self.device = CPU
 
     def observe_all(self, targets: Sequence[TinyTarget]) -> None:
         """Tries every target of the method's first family, and makes genes again and again."""
@@ -121,7 +125,19 @@ class _Probe:
                 found = experiment.followers(declared.target, declared.request, declared.trains)
                 observed.followers.append((declared.target, found))
         observed.copied += [(trial, self.copied(trial)) for trial in grown if not trial.lost and not trial.faults]
+        observed.rehearsed += [(trial, *self.rehearsed(trial)) for trial in [*sound[:1], *grown[:1]]]
         return sound, grown
+
+    def rehearsed(self, trial: Trial) -> tuple[Trial, list[Wait]]:
+        """Repeats a trial on a simulated GPU, with a gene that is made there too."""
+        self.genes, self.genes_of_gpu = self.genes_of_gpu, self.genes
+        with SimulatedGpu() as gpu:
+            self.device = gpu.device
+            try:
+                return self.trial(trial.declared, trial.seed), gpu.waits
+            finally:
+                self.device = CPU
+                self.genes, self.genes_of_gpu = self.genes_of_gpu, self.genes
 
     def variations(self, trial: Trial, recipe: str) -> Iterator[RecipeVariation]:
         """Repeats a trial with other values of a recipe's fields, one at a time."""
@@ -188,7 +204,8 @@ class _Probe:
         gene, recipes = None, self.recipes(request.trains, request.family.width)
         trace = CallTrace("prepare()", "GeneRequest.trains", request.trains, self.benchmark.steps(recipes))
         context = TracedContext.of(
-            self.benchmark.context("auxiliary", request.family, recipes, seed, request.ancestors), trace
+            self.benchmark.context("auxiliary", request.family, recipes, seed, request.ancestors, device=self.device),
+            trace,
         )
         with traced(trace, context, self.benchmark.dataset, self.next_call()):
             gene = self.registered.create({}).prepare(as_read(request), context)
@@ -202,7 +219,10 @@ class _Probe:
         trace = CallTrace("initialize()", "trains()", trains, self.benchmark.steps(recipes))
         trial.initialized = trace
         context = TracedContext.of(
-            self.benchmark.context("target", target.spec, recipes, trial.seed, size_base=target.base), trace
+            self.benchmark.context(
+                "target", target.spec, recipes, trial.seed, size_base=target.base, device=self.device
+            ),
+            trace,
         )
         model = self.benchmark.model(target, trial.seed)
         parameters = dict(model.named_parameters())

@@ -21,6 +21,7 @@ from typing import Any
 from learngene_bench.conformance.checks import CHECKS
 from learngene_bench.conformance.findings import Check, Problem
 from learngene_bench.conformance.fixtures import TinyTarget
+from learngene_bench.conformance.gpu_check import NOTE
 from learngene_bench.conformance.observations import Observations
 from learngene_bench.conformance.probe import observe
 from learngene_bench.plugins.registry import Registered
@@ -125,5 +126,7 @@ def _outcome(check: Check, observed: Observations) -> Outcome:
     problems, detail = check.run(observed)
     if problems:
         return Outcome(check.name, check.promise, CheckStatus.FAILED, detail, tuple(problems))
+    if detail.startswith(NOTE):
+        return Outcome(check.name, check.promise, CheckStatus.NOTE, detail.removeprefix(NOTE))
     status = CheckStatus.SKIPPED if detail.startswith("not reached") else CheckStatus.PASSED
     return Outcome(check.name, check.promise, status, detail)

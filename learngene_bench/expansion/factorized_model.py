@@ -79,7 +79,7 @@ class FactorizedModel(MaterialisedModel):
         rows = [[1.0, layer / whole.depth] for layer in range(whole.depth)]
         expansion = block_expansion(whole, [rows], self.linear.as_dict())
         device = next(self.parameters()).device
-        scalers = {name: table.to(device) for name, table in expansion.scalers.items()}
+        scalers = {name: table.to(device, non_blocking=True) for name, table in expansion.scalers.items()}
         made = type(expansion)(whole, scalers, expansion.templates).materialise()
         for component, layers in self.contract(self.factors.as_dict(), self.scalers.as_dict(), whole).items():
             made |= {stage.parameter(layer, component): weight for layer, weight in enumerate(layers.unbind(0))}

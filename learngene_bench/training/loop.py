@@ -106,7 +106,7 @@ class _TrainingLoop:
         # Order is common to all processes; what is drawn for an image, and drop path, are each process's own.
         run, streams = self.run, self.run.streams.for_rank(self.world.rank, self.step)
         torch.manual_seed(streams.seed_for(run.name, "drop path"))
-        self.augmentation = AugmentationRng.of(streams, run.name, self.device.type)
+        self.augmentation = AugmentationRng.of(streams, run.name, str(self.device))
         self.mixup = None
         if self.recipe.mixup or self.recipe.cutmix:
             self.mixup = ResumableMixup(self.recipe, run.classes, streams.seed_for(run.name, "mixup"))
@@ -142,6 +142,7 @@ class _TrainingLoop:
                 if self.step >= self.next_sync:
                     self.sync_and_checkpoint()
         self.network.eval()
+        self.optimizer.zero_grad(set_to_none=True)  # whoever moves the network moves no gradients
         self.save()
 
     def batches_to_come(self) -> Iterator[ScheduledBatch]:

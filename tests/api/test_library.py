@@ -286,7 +286,8 @@ def test_a_method_that_fails_leaves_the_model_as_it_was() -> None:
         ("mimetic", {"b3": 1.0}, "unknown key 'b3': did you mean"),
         ("mimetic", {"gene": "gene.safetensors"}, "mimetic inherits nothing"),
         ("mimetic", {"teacher": nn.Linear(2, 2)}, "mimetic inherits nothing"),
-        ("mimetic", {"device": "abacus"}, "device 'abacus': torch has no such device"),
+        ("mimetic", {"device": "abacus"}, "device 'abacus': choose auto, cpu, cuda, or one of several GPUs as cuda:1"),
+        ("mimetic", {"device": "xpu"}, "device 'xpu': choose auto, cpu, cuda, or one of several GPUs as cuda:1"),
         ("wave", {}, r"wave needs a gene: give gene=FILE .*, or teacher=MODEL and data= to make one here"),
         ("wave", {"gene": "nowhere.safetensors"}, "gene not found: nowhere.safetensors"),
         (

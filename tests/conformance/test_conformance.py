@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from allowed_waits import is_allowed
 
 from learngene_bench.cli.main import run_command
 from learngene_bench.conformance import runner
@@ -27,6 +28,8 @@ def test_the_suites_own_methods_pass(name: str) -> None:
     report = check(Registry().get(name))
     assert report.passed, failures(report)
     assert {outcome.status for outcome in report.outcomes} == {"passed"}
+    (on_a_gpu,) = [outcome.detail.splitlines() for outcome in report.outcomes if outcome.check == "gpu"]
+    assert [line for line in on_a_gpu[1:] if not is_allowed(line.rpartition(", ")[2])] == []
 
 
 def failures(report: ConformanceReport) -> dict[str, list[str]]:
@@ -143,6 +146,16 @@ WITH_DROP_PATH = 'network.set_drop_path(context.recipes["condensation"].drop_pat
 SPARED = """
         names = {name for name, _ in network.named_parameters()}
         network.no_weight_decay = lambda: names
+        context.train(network, "condensation")"""
+ON_A_GPU = """
+        import torch
+        from learngene_bench.expansion.materialised import ExpandedModel
+        class Own(ExpandedModel):
+            def forward(self, images):
+                logits = super().forward(images)
+                {forward}
+                return logits
+        network = Own(Expansion(request.family, {{}}, {{}}), stem)
         context.train(network, "condensation")"""
 IGNORED = "def ignored_recipe_fields(self, recipe, target, base): return {}"
 BROKEN = {
@@ -294,6 +307,18 @@ BROKEN = {
         "test-data",
         "reached for the test split by Digits.load()",
     ),
+    "a tensor left on the CPU": (
+        with_gene(prepare=ON_A_GPU.format(forward="logits = logits @ torch.eye(10)")),
+        "gpu",
+        "on a GPU prepare() raises RuntimeError: Expected all tensors to be on the same device",
+    ),
+    "a network that is not moved": (
+        with_gene(
+            prepare='network(context.source_images(4).to(context.device)); context.train(network, "condensation")'
+        ).replace("def gene_request", "def reads_images(self): return True\n\n    def gene_request"),
+        "gpu",
+        "make tensors with device=context.device",
+    ),
     "class token": (direct(ONE_TOKEN_TOO_FEW), "class-token", "initialize() raised ValueError: pos_embed"),
 }
 
@@ -310,6 +335,15 @@ def test_a_plugin_may_import_torch(tmp_path: Path) -> None:
     report = checked(tmp_path, f"import torch\n{direct()}")
     assert report.passed
     assert [outcome.check for outcome in report.outcomes if outcome.status == "note"] == ["import"]
+
+
+def test_a_step_that_waits_for_a_gpu_is_a_note_with_its_place(tmp_path: Path) -> None:
+    waiting = with_gene(prepare=ON_A_GPU.format(forward="assert logits.isfinite().all()"))
+    report = checked(tmp_path, waiting, shared_benchmark("vit").targets()[:1])
+    (found,) = [outcome for outcome in report.outcomes if outcome.check == "gpu"]
+    assert report.passed
+    assert found.status == "note"
+    assert found.detail.startswith("training steps wait for a GPU: 3 times _local_scalar_dense at mine.py, line ")
 
 
 @pytest.mark.parametrize("fault", BROKEN)

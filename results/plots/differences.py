@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from learngene_bench.results.plots import style
@@ -20,6 +20,10 @@ _FEW = 8
 """Largest number of methods that fits into one column of a paper."""
 _LEFT, _INDENT = 0.12, 0.06
 _LETTER_WIDTH = 0.0083 * SMALL_SIZE
+_NAMES = 0.6
+"""Largest part of the room that names may take beside the cells; longer ones are cut."""
+_SHORTEST = 8
+"""Letters that are left of every name."""
 
 
 @saved_by_sample("differences")
@@ -28,7 +32,8 @@ def differences(found: Inference, columns: int) -> Page:
     sample, labels = found.sample, _labels(found)
     across = columns if len(labels) > _FEW else 1
     room = WIDTHS[across] - _LEFT - 0.2
-    beside = _beside(labels, room)
+    names = _fitting(labels, room)
+    beside = _beside(names, room)
     rotated = (room - beside) / len(labels) < _WIDTH
     what = f"Differences of mean {style.metric_name(sample.table)}"
     page = Page(
@@ -43,7 +48,7 @@ def differences(found: Inference, columns: int) -> Page:
         left=_LEFT,
         wide=True,
     )
-    _triangle(page.panel(0, ""), found, labels, rotated)
+    _triangle(page.panel(0, ""), found, dict(zip(labels, names, strict=True)), rotated)
     return page
 
 
@@ -58,20 +63,33 @@ def _beside(labels: Sequence[str], room: float) -> float:
     return max(0.0, *((length * n - (n - place) * room) / place for place, length in enumerate(lengths) if place))
 
 
+def _fitting(labels: Sequence[str], room: float) -> list[str]:
+    """Cuts the longest names, such as those of variants with many settings, until the cells have room beside them."""
+    names, most = list(labels), max(map(len, labels))
+    while most > _SHORTEST and _beside(names, room) > _NAMES * room:
+        most -= 1
+        names = [label if len(label) <= most else f"{label[: most - 1].rstrip()}…" for label in labels]
+    return names
+
+
 def _labels(found: Inference) -> list[str]:
     """Returns the methods' labels, the best mean first."""
     return [found.best.label, *(pair.second.label for pair in found.pairs if pair.first == found.best)]
 
 
-def _triangle(axes: Axes, found: Inference, labels: Sequence[str], rotated: bool) -> None:
-    """Draws the cells, with each method's name at the end of its row and on top of its column."""
+def _triangle(axes: Axes, found: Inference, names: Mapping[str, str], rotated: bool) -> None:
+    """Draws the cells, with each method's name at the end of its row and on top of its column.
+
+    Args:
+        names: what is written of each label, the best mean first.
+    """
     from matplotlib import colormaps
     from matplotlib.patches import Rectangle
 
     measure = found.sample.table.measure
-    places = {label: place for place, label in enumerate(labels)}
+    places = {label: place for place, label in enumerate(names)}
     most = max(abs(pair.difference) for pair in found.pairs)
-    inch = len(labels) * axes.figure.dpi / axes.bbox.width
+    inch = len(names) * axes.figure.dpi / axes.bbox.width
     number: dict[str, Any] = {"ha": "center", "va": "center", "size": 5.5 if rotated else SMALL_SIZE}
     for pair in found.pairs:
         row, column = places[pair.second.label], places[pair.first.label]
@@ -83,9 +101,9 @@ def _triangle(axes: Axes, found: Inference, labels: Sequence[str], rotated: bool
         lead = measure.sign * pair.difference + 0.0  # the sum is never -0.0
         axes.text(column + 0.5, row + 0.5, measure.text(lead), color=color, rotation=90 if rotated else 0, **number)
     for label, place in places.items():
-        axes.text(place + _INDENT * inch, place + 0.5, label, ha="left", va="center_baseline", size=SMALL_SIZE)
-    axes.set_xlim(0, len(labels))
-    axes.set_ylim(len(labels), 0)
+        axes.text(place + _INDENT * inch, place + 0.5, names[label], ha="left", va="center_baseline", size=SMALL_SIZE)
+    axes.set_xlim(0, len(names))
+    axes.set_ylim(len(names), 0)
     axes.axis("off")
 
 

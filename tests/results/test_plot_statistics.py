@@ -184,3 +184,18 @@ def test_nothing_of_many_methods_leaves_the_figure(
     assert min(drawn.x0, drawn.y0) >= 0
     assert drawn.x1 <= page.figure.get_figwidth()
     assert drawn.y1 <= page.figure.get_figheight()
+
+
+@pytest.mark.parametrize("columns", [1, 2])
+def test_names_that_would_leave_no_room_for_the_cells_are_cut(
+    runs: Any, pages: list[Page], tmp_path: Path, columns: int
+) -> None:
+    means = {"best": 80.0, "with" + " one more setting" * 12: 60.0, "worst": 40.0}
+    runs.plan([runs.done(runs.cell(method, 4, seed), mean + seed) for method, mean in means.items() for seed in (0, 1)])
+    plots.differences(load([runs.folder]), tmp_path, columns)
+    (page,) = pages
+    (axes,) = page.figure.axes
+    (cut,) = [text.get_text() for text in axes.texts if text.get_text().startswith("with")]
+    assert cut.endswith("…")
+    assert axes.get_position().width > 0.3
+    assert page.figure.get_tightbbox().x1 <= page.figure.get_figwidth()

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from learngene_bench.api.given_models import AncestorFlops, check_teaches
 from learngene_bench.api.match_gene import (
     base_of,
     described,
@@ -29,16 +30,16 @@ from learngene_bench.api.training_data import DataLike, TrainingData, load_train
 from learngene_bench.config.loader import load_preset
 from learngene_bench.config.preset import BaseInitialization, Compute, Preset
 from learngene_bench.config.recipe import Recipe
-from learngene_bench.config.typed import user_path
 from learngene_bench.contracts.family import ModelSpec, family_of
 from learngene_bench.contracts.gene import Gene
 from learngene_bench.contracts.initializer import GeneRequest, Initializer, Pretrained, wrong_family
 from learngene_bench.execution.device import choose_device
-from learngene_bench.models.flops import counted_flops
 from learngene_bench.models.timm.core import Core, core_of, has_core
 from learngene_bench.models.weights import spec_of, write_weights
 from learngene_bench.planning.recipe_checks import check_used
 from learngene_bench.plugins.registry import Registered, Registry
+from learngene_bench.runs.gene_files import find_gene_file
+from learngene_bench.runs.gene_references import GeneFile
 from learngene_bench.schema.cost import Cost
 from learngene_bench.training.context import MeteredContext
 from learngene_bench.training.inputs import source_data
@@ -64,7 +65,8 @@ def initialize(
         model: a plain Vision Transformer, or any other model with stacks of blocks (docs/families.md); on any
             device, of any dtype. What the method does not write keeps the numbers it has.
         method: a name, or a class of one's own.
-        gene: what the method inherits: a file (`runs/gene/*/tensors.safetensors` of an `lgbench run`), or a `Gene`.
+        gene: what the method inherits: a file (`runs/gene/*/tensors.safetensors` of an `lgbench run`), a gene of the
+            package ("digits-micro") or of the Hugging Face hub ("hf://USER/NAME@REVISION"), or a `Gene`.
         data: training images for methods that train or look at some: a data set of the suite by name ("digits") or with
             options ({"name": "imagefolder", "root": ...}), or (images, labels), uint8 (N, C, H, W) and integers (N,).
         preset: whose recipes a method trains by, and whose base initialization it draws from; a name or a TOML file.
@@ -105,6 +107,7 @@ class _Initialization:
         self.seed, self.device, self.same_task, self.data = seed, device, same_task, data
         self.preset: Preset = load_preset(os.fspath(preset) if preset is not None else "digits")
         self.base = self.preset.base if preset is not None else BaseInitialization()
+        self.gene_file: GeneFile | None = None
 
     def check_numbers(self, model: nn.Module) -> None:
         """Raises `UserError` if a model has no numbers yet, as those that are built on the device "meta"."""
@@ -127,7 +130,7 @@ class _Initialization:
             if own := [spec.family for spec in sources if not (has_core(spec) or family_of(target).is_general)]:
                 raise UserError(f"{self.name}: it inherits from {own[0]}, and this model is of family {target.family}")
         else:
-            gene = given if isinstance(given, Gene) or given is None else Gene.load(user_path(given))
+            gene = self.read_gene(given)
         try:
             core = core_of(model, target)
         except UserError as error:
@@ -144,7 +147,14 @@ class _Initialization:
             raise UserError(f"{self.name} inherits nothing: it takes neither a gene nor other models")
         if given is not None and self.models:
             raise UserError(f"give either gene= or {', '.join(f'{role}=' for role in self.models)}, not both")
-        return given if isinstance(given, Gene) or given is None else Gene.load(user_path(given))
+        return self.read_gene(given)
+
+    def read_gene(self, given: Gene | str | os.PathLike[str] | None) -> Gene | None:
+        """Reads a gene, and notes which file it is where it is one: a path, of the package, of the hub."""
+        if given is None or isinstance(given, Gene):
+            return given
+        self.gene_file = find_gene_file(given)
+        return Gene.load(self.gene_file.path)
 
     def inherited_from(self, gene: Gene | None, target: ModelSpec) -> list[ModelSpec]:
         """Describes the models that the target inherits from: the gene's, or those that the user gives."""
@@ -192,7 +202,9 @@ class _Initialization:
         written, unchanged = self.write(model, target, gene, context)
         kept = _missing(unchanged, target, gene.family) if gene else {}
         rates = groups_by_name(self.method, target, base, self.recipes(["finetuning"], base.width)["finetuning"])
-        return InitializationReport(self.name, self.seed, written, unchanged, prepared, context.cost, gene, kept, rates)
+        cost, file = context.cost, self.gene_file
+        report = InitializationReport(self.name, self.seed, written, unchanged, prepared, cost, gene, kept, rates)
+        return replace(report, gene_source=file.source, gene_sha256=file.sha256) if file else report
 
     def base_and_request(self, target: ModelSpec, gene: Gene | None) -> tuple[ModelSpec, GeneRequest | None]:
         """Returns the base model, and the request for the gene if it is to be made.
@@ -231,8 +243,8 @@ class _Initialization:
         models = {role: copy.deepcopy(model).cpu().float().eval() for role, model in self.models.items()}
         for role, ancestor in request.ancestors.items():
             if not isinstance(ancestor, Pretrained):
-                _check_teaches(role, models[role], family)
-        flops = _Flops(models, request)
+                check_teaches(role, models[role], family)
+        flops = AncestorFlops(models, request)
         context = self.context("auxiliary", family, request.trains, family.width, family, models, flops)
         with torch.random.fork_rng([]):
             gene = self.registered.create({}).prepare(request, context)
@@ -300,38 +312,6 @@ def _missing(unchanged: Collection[str], target: ModelSpec, source: ModelSpec) -
     theirs = {source.component_of(name) for name in source.parameter_shapes()}
     ours = dict.fromkeys(target.component_of(name) for name in unchanged)
     return {component: "the source has no such part" for component in ours if component not in theirs}
-
-
-class _Flops(dict[str, float]):
-    """Operations of an ancestor's forward pass, by role; counted when a method asks for them."""
-
-    def __init__(self, models: Mapping[str, nn.Module], request: GeneRequest) -> None:
-        super().__init__()
-        self.models, self.request = models, request
-
-    def __missing__(self, role: str) -> float:
-        model, spec = self.models[role], self.request.family
-        if isinstance(self.request.ancestors[role], Pretrained):
-            spec = spec_of(model)
-            if not family_of(spec).is_general:
-                return spec.forward_flops()
-        return counted_flops(model, spec.image_shape())
-
-
-def _check_teaches(role: str, model: nn.Module, family: ModelSpec) -> None:
-    """Checks that a model can teach one of this spec.
-
-    Raises:
-        UserError: it takes other images or has another number of classes.
-    """
-    shape = (1, *family.image_shape())
-    try:
-        with torch.no_grad():
-            outputs = tuple(model(torch.zeros(shape)).shape)
-    except Exception as error:
-        raise UserError(f"{role}: fails on images of shape {shape}: {' '.join(str(error).split())[:200]}") from error
-    if outputs != (1, family.classes):
-        raise UserError(f"{role}: gives outputs of shape {outputs}, a model of {family.classes} classes is needed")
 
 
 class _LibraryContext(MeteredContext):

@@ -24,6 +24,9 @@ class InitializationReport:
         gene: the inherited gene; `report.gene.save(path)` keeps it for other models.
         parameter_groups: names of the parameters that the method trains at other rates than the rest, each with its
             group, whose `learning_rate` and `weight_decay` are factors. The user's optimizer has to have them.
+        gene_source: what names the file of the gene and no other: a path, a name, or a reference with revision and
+            hash; empty where the gene is no file.
+        gene_sha256: hash of that file.
     """
 
     method: str
@@ -35,6 +38,8 @@ class InitializationReport:
     gene: Gene | None
     kept: Mapping[str, str] = field(default_factory=dict)
     parameter_groups: Mapping[str, ParameterGroup] = field(default_factory=dict)
+    gene_source: str = ""
+    gene_sha256: str = ""
 
     def __str__(self) -> str:
         names = self.unchanged
@@ -49,7 +54,8 @@ class InitializationReport:
         kept = [f"kept {_some([n for n, why in self.kept.items() if why == reason])}: {reason}" for reason in reasons]
         rates = [f"train {len(self.parameter_groups)} tensors at its own rates"] if self.parameter_groups else []
         wrote = f"{self.method}, seed {self.seed}: wrote {len(self.written)} of {count} tensors{unchanged}"
-        return "; ".join([wrote, *kept, *rates, *spent])
+        source = [f"gene {self.gene_source}"] if self.gene_source else []
+        return "; ".join([wrote, *kept, *rates, *spent, *source])
 
 
 def _some(names: Sequence[str]) -> str:

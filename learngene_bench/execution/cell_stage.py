@@ -54,12 +54,14 @@ class InitializedTarget:
         gene_cost: what its gene cost.
         cost: what `initialize` cost.
         base_tensors: names of the tensors that the method left at their base initialization.
+        gene_sha256: hash of the gene's file; None without a gene.
     """
 
     model: nn.Module
     gene_cost: GeneCost
     cost: Cost
     base_tensors: tuple[str, ...]
+    gene_sha256: str | None
 
 
 class CellStage(StageComputation[CellRecord]):
@@ -150,6 +152,7 @@ class CellStage(StageComputation[CellRecord]):
             initial_weights=InitialWeights(sha256=initial["sha256"]),
             source_comparison=source_comparison,
             base_tensors=initialized.base_tensors,
+            gene_sha256=initialized.gene_sha256,
             class_metrics=by_name(trained.class_metrics, facts.class_names) or None,
             model=FinetunedModel(
                 sha256=file_hash(self.folder.model),
@@ -169,9 +172,10 @@ class CellStage(StageComputation[CellRecord]):
             MethodFailure: it has weights that are not finite.
         """
         method = self.create_method(self.config.method, self.config.options)
-        gene, gene_cost = None, GeneCost()
+        gene, gene_cost, sha256 = None, GeneCost(), None
         if "gene" in self.file.inputs:
-            gene, gene_cost = self._load_gene(self.file.inputs["gene"])
+            gene, record = self._load_gene(self.file.inputs["gene"])
+            gene_cost, sha256 = record.cost, record.tensors.sha256
         drop_path = self.config.finetuning.drop_path if self.config.finetuning else 0.0
         model = new_model(self.target, self.config.base, self.seed, drop_path)
         base = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
@@ -184,7 +188,7 @@ class CellStage(StageComputation[CellRecord]):
             if not parameter.isfinite().all():
                 raise MethodFailure(f"initialize() left numbers in {name} that are not finite")
         left = tuple(name for name, parameter in model.named_parameters() if torch.equal(parameter, base[name]))
-        return InitializedTarget(model, gene_cost, context.cost, left)
+        return InitializedTarget(model, gene_cost, context.cost, left, sha256)
 
     def _compare_with_source(self, model: nn.Module) -> SourceComparison | None:
         """Compares the target as initialized with the trained model that it comes from, where the grid names one."""
@@ -193,11 +197,11 @@ class CellStage(StageComputation[CellRecord]):
         source, _ = AncestorStage(self.runs, self.file.inputs["source"], self.registry).load_finished()
         return compared_outputs(model.to(self.device), source.to(self.device), self.validation_images())
 
-    def _load_gene(self, address: str) -> tuple[Gene, GeneCost]:
+    def _load_gene(self, address: str) -> tuple[Gene, GeneRecord]:
         folder = self.runs.folder("gene", address)
         record = folder.read_record(GeneRecord)
         check_hash(folder, record.tensors)
-        return Gene.load(folder.tensors), record.cost
+        return Gene.load(folder.tensors), record
 
     def _held_out(self, splits: Splits, facts: DatasetFacts) -> SplitImages:
         """The split that numbers are reported on; only `compute` calls this, after the method is through."""

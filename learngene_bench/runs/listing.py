@@ -8,6 +8,7 @@ from itertools import pairwise
 from learngene_bench.runs.lookup import NamedStage, find, find_one
 from learngene_bench.runs.store import Runs, StageFolder, State
 from learngene_bench.schema.base import read
+from learngene_bench.schema.constants import StageKind
 from learngene_bench.schema.manifest import Manifest, nothing_in, unless_quick
 from learngene_bench.schema.stage import StageFile
 from learngene_bench.schema.subject import CellFacts, PlannedCell
@@ -33,18 +34,29 @@ def list_cells(runs: Runs) -> list[NamedStage]:
     Raises:
         UserError: there are none.
     """
-    found = {address: stage for address, stage in _planned(runs).items() if stage.fields["kind"] == "cell"}
-    known = {runs.folder("cell", address).path.name for address in found}
-    for path in sorted((runs.root / "cell").glob("*/config.json")):
+    return _list_kind(runs, "cell")
+
+
+def list_genes(runs: Runs) -> list[NamedStage]:
+    """Lists all genes of a runs folder: those of its plans, and those whose folders are there without a plan.
+
+    Raises:
+        UserError: there are none.
+    """
+    return _list_kind(runs, "gene")
+
+
+def _list_kind(runs: Runs, kind: StageKind) -> list[NamedStage]:
+    found = {address: stage for address, stage in _planned(runs).items() if stage.fields["kind"] == kind}
+    known = {runs.folder(kind, address).path.name for address in found}
+    for path in sorted((runs.root / kind).glob("*/config.json")):
         if path.parent.name not in known:
             file = read(StageFile, path)
             description = file.execution.description
             named = _named_cell(file.address, file.label, description.cell) if description else None
-            found[file.address] = named or NamedStage(
-                file.address, file.label, {"kind": "cell", **_of_label(file.label)}
-            )
+            found[file.address] = named or NamedStage(file.address, file.label, {"kind": kind, **_of_label(file.label)})
     if not found:
-        raise nothing_in(runs.root, "cells")
+        raise nothing_in(runs.root, f"{kind}s")
     return list(found.values())
 
 

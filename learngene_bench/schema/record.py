@@ -203,6 +203,8 @@ class CellRecord(CellResult):
     Attributes:
         curve: learning curve of the fine-tuning; its first point is of the target as initialized.
         base_tensors: names of the tensors that the method left at their base initialization; null if not recorded.
+        gene_sha256: hash of the gene's file that the target was initialized from; absent without a gene, and in records
+            of earlier versions.
         class_metrics: value of each class by name, by metric, after training; null for a class that does not occur.
             Absent where no metric has a value for each class.
         provenance: where the record comes from.
@@ -213,6 +215,7 @@ class CellRecord(CellResult):
 
     curve: tuple[CurvePoint, ...]
     base_tensors: tuple[Text, ...] | None = None
+    gene_sha256: Sha256 | None = Field(None, exclude_if=lambda found: found is None)
     class_metrics: dict[str, dict[str, float | None]] | None = Field(None, exclude_if=lambda values: values is None)
     provenance: Provenance
     migrated_from: Address | None = None

@@ -61,6 +61,14 @@ def test_numbers_do_not_depend_on_the_executor_or_its_workers(reference: Path, o
     assert not list(reference.glob("*/*/log.txt"))  # printed on the terminal
 
 
+def test_a_cell_names_the_hash_of_its_gene(reference: Path) -> None:
+    records = [json.loads(path.read_text()) for path in reference.glob("*/*/result.json")]
+    genes = {record["address"]: record["tensors"]["sha256"] for record in records if record["kind"] == "gene"}
+    cells = [record for record in records if record["kind"] == "cell"]
+    assert [cell.get("gene_sha256") for cell in cells] == [genes.get(cell["inputs"].get("gene")) for cell in cells]
+    assert {record["cell"]["method"] for record in cells if "gene_sha256" not in record} == {"he"}
+
+
 def test_a_second_run_does_no_work(preset: Path, of_workers: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in of_workers.glob("*/*/*") if path.parent.parent.name != "report"}
     workers = (of_workers / "workers.log").stat().st_mtime_ns

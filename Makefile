@@ -7,7 +7,7 @@ TWO := -n 2 --dist loadfile --no-loadscope-reorder
 # Two clusters of one node each, as most of a test is waiting.
 SLURM := -n 2 --dist worksteal tests/slurm
 
-.PHONY: demo site test test-fast slurm-test lint format install clean
+.PHONY: demo site test test-fast slurm-test gpu-check bench lint format install clean
 
 demo: install
 	$(BIN)/lgbench run --method wave,he --grid depth --seeds 3
@@ -28,6 +28,14 @@ test-fast: install
 slurm-test: install
 	tools/system-packages
 	$(BIN)/pytest $(SLURM)
+
+# On a machine with a GPU: 8 minutes at most; gpu-check/check.md is the page. See benchmarks/README.md.
+gpu-check: install
+	$(BIN)/python benchmarks/gpu_check.py --output gpu-check
+
+# Ten minutes; writes benchmarks/ratios.csv and the table of benchmarks/README.md.
+bench: install
+	$(BIN)/python benchmarks/bench.py
 
 lint: install
 	$(BIN)/ruff check .

@@ -11,15 +11,15 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
+from timing import Ratio, alternate, ratio
 from timm.optim import create_optimizer_v2
 from torch import Tensor, nn
 
-from learngene_bench.config.preset import BaseInitialization
+from learngene_bench.config.preset import BaseInitialization, Compute, Precision
 from learngene_bench.contracts.task import task_kind
 from learngene_bench.expansion.algebra import Expansion
 from learngene_bench.expansion.materialised import ExpandedModel
@@ -27,7 +27,10 @@ from learngene_bench.methods.wave.layout import Layout
 from learngene_bench.models.vit import ViTSpec
 from learngene_bench.models.weights import base_weights, build_model, write_weights
 from learngene_bench.training.ancestors import ConvNet
+from learngene_bench.training.evaluation import autocast
 from learngene_bench.util.rng import RngStreams
+
+WAYS = ("free weights", "WAVE", "torch.kron loop")
 
 
 class KronLoop(Expansion):
@@ -70,7 +73,7 @@ def main() -> None:
         classes=10,
     )
     steps = build_steps(spec, arguments.batch, arguments.device)
-    times = alternate(steps, arguments.rounds, arguments.device)
+    times = alternate(steps, rounds=arguments.rounds, device=arguments.device, warmup=5)
     medians = {name: statistics.median(values) for name, values in times.items()}
     print(
         f"torch {torch.__version__}, {arguments.device}, {arguments.threads} threads, {spec}, batch {arguments.batch}"
@@ -79,7 +82,18 @@ def main() -> None:
         print(f"{name:14} {1e3 * seconds:8.2f} ms   {seconds / medians['free weights']:.3f} x free weights")
 
 
-def build_steps(spec: ViTSpec, batch: int, device: str) -> dict[str, Callable[[], None]]:
+def ratios(seconds: float) -> Iterator[Ratio]:
+    """Measures the sizes of the digits, one thread."""
+    torch.set_num_threads(1)
+    spec = ViTSpec(depth=12, width=48, heads=3, patch_size=4, image_size=12, channels=1, classes=10)
+    taken = alternate(build_steps(spec, 64, "cpu"), seconds=seconds, warmup=5)
+    yield ratio(taken, "WAVE", "free weights", "a condensation step, width 48, depth 12, batch 64")
+    yield ratio(taken, "WAVE", "torch.kron loop", "the same step; the peer materialises as the equation is written")
+
+
+def build_steps(
+    spec: ViTSpec, batch: int, device: str, ways: Sequence[str] = WAYS, precision: Precision = "float32"
+) -> dict[str, Callable[[], None]]:
     """Makes a training step for each way; all ways start from the same function."""
     weights = base_weights(
         spec, BaseInitialization(weight_init="xavier", position_std=0.5), RngStreams(0).generator("x")
@@ -99,40 +113,28 @@ def build_steps(spec: ViTSpec, batch: int, device: str) -> dict[str, Callable[[]
     labels = torch.randint(spec.classes, (batch,), generator=generator).to(device)
     teacher = ConvNet(spec.channels, spec.classes).eval().to(device)
     networks: dict[str, nn.Module] = {"free weights": free, "WAVE": wave, "torch.kron loop": naive}
-    return {name: _step(network.to(device), teacher, images, labels) for name, network in networks.items()}
+    compute = Compute(precision=precision)
+    return {name: _step(networks[name].to(device), teacher, images, labels, compute) for name in ways}
 
 
-def _step(network: nn.Module, teacher: nn.Module, images: Tensor, labels: Tensor) -> Callable[[], None]:
+def _step(
+    network: nn.Module, teacher: nn.Module, images: Tensor, labels: Tensor, compute: Compute
+) -> Callable[[], None]:
     optimizer = create_optimizer_v2(network, opt="adamw", lr=1e-4, weight_decay=0.05, fused=True)
     trainable = list(network.parameters())
 
     def step() -> None:
-        logits = network(images)
-        with torch.no_grad():
-            wanted = teacher(images)
-        loss = F.cross_entropy(logits, labels) + task_kind().distillation_loss(logits, wanted)
+        with autocast(compute, images.device):
+            logits = network(images)
+            with torch.no_grad():
+                wanted = teacher(images)
+            loss = F.cross_entropy(logits, labels) + task_kind().distillation_loss(logits, wanted)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(trainable, 1.0)
         optimizer.step()
 
     return step
-
-
-def alternate(steps: dict[str, Callable[[], None]], rounds: int, device: str) -> dict[str, list[float]]:
-    """Measures the seconds of each step in turns, without the first five rounds."""
-    times: dict[str, list[float]] = {name: [] for name in steps}
-    for count in range(rounds + 5):
-        for name, step in steps.items():
-            if device != "cpu":
-                torch.cuda.synchronize()
-            started = time.perf_counter()
-            step()
-            if device != "cpu":
-                torch.cuda.synchronize()
-            if count >= 5:
-                times[name].append(time.perf_counter() - started)
-    return times
 
 
 if __name__ == "__main__":

@@ -9,14 +9,19 @@ medians over the rounds are compared.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import torch
+from timing import Ratio, ratio
 
 from learngene_bench import distributed
 from learngene_bench.config.preset import BaseInitialization, Compute
@@ -46,6 +51,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--times", type=Path, help="file that gets the seconds of every round as JSON")
     options = parser.parse_args()
     if "WORLD_SIZE" not in os.environ:
         torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
@@ -58,6 +64,18 @@ def main() -> None:
     world.form_group(world.next_store())
     benchmark(options, world)
     world.end_group()
+
+
+def ratios(seconds: float) -> Iterator[Ratio]:
+    """Measures two processes of one thread each, with as many rounds as a guess of their length allows."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "times.json"
+        rounds = max(3, int(seconds / 6))
+        command = [sys.executable, __file__, "--rounds", str(rounds), "--times", str(file)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        taken = json.loads(file.read_text())
+    note = "a step of one model, width 48, depth 12, batch 64; both need a core for each process"
+    yield ratio(taken, "together", "alone", note)
 
 
 def benchmark(options: argparse.Namespace, world: World) -> None:
@@ -85,6 +103,8 @@ def benchmark(options: argparse.Namespace, world: World) -> None:
         if count == 0:  # warm-up
             alone.clear()
             together.clear()
+    if world.is_rank0 and options.times:
+        options.times.write_text(json.dumps({"alone": alone, "together": together}))
     if world.is_rank0:
         threads = f"{options.threads} threads a process"
         print(f"torch {torch.__version__}, {options.device}, {threads}, {spec}, batch {options.batch}")

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
+from timing import Ratio, alternate, ratio, seconds_of
 from timm.optim import create_optimizer_v2
 from torch import Tensor, nn
 
@@ -62,11 +62,20 @@ def main() -> None:
         channels=1,
         classes=10,
     )
-    times = alternate(build_steps(base, arguments.networks, arguments.batch, arguments.device), arguments)
+    steps = build_steps(base, arguments.networks, arguments.batch, arguments.device)
+    times = alternate(steps, rounds=arguments.rounds, device=arguments.device)
     medians = {name: statistics.median(values) for name, values in times.items()}
     print(f"{arguments.networks} networks around {base}, batch {arguments.batch}")
     for name, seconds in medians.items():
         print(f"{name:12} {1e3 * seconds:8.1f} ms   {seconds / medians['one by one']:.3f} x one by one")
+
+
+def ratios(seconds: float) -> Iterator[Ratio]:
+    """Measures four networks around the model of the digits, one thread."""
+    torch.set_num_threads(1)
+    base = ViTSpec(depth=12, width=48, heads=3, patch_size=4, image_size=12, channels=1, classes=10)
+    taken = alternate(build_steps(base, 4, 64, "cpu"), seconds=seconds, warmup=1)
+    yield ratio(taken, "together", "one by one", "a step of GHN-3 through 4 networks, batch 64")
 
 
 def build_steps(base: ViTSpec, networks: int, batch: int, device: str) -> dict[str, Callable[[], None]]:
@@ -96,27 +105,6 @@ def _step(network: MetaBatch, images: Tensor, labels: Tensor) -> Callable[[], No
     return step
 
 
-def alternate(steps: dict[str, Callable[[], None]], arguments: argparse.Namespace) -> dict[str, list[float]]:
-    """Measures the seconds of each step in turns, without the first two rounds."""
-    times: dict[str, list[float]] = {name: [] for name in steps}
-    for count in range(arguments.rounds + 2):
-        for name, step in steps.items():
-            seconds = timed(step, arguments.device)
-            if count >= 2:
-                times[name].append(seconds)
-    return times
-
-
-def timed(work: Callable[[], object], device: str) -> float:
-    if device != "cpu":
-        torch.cuda.synchronize()
-    started = time.perf_counter()
-    work()
-    if device != "cpu":
-        torch.cuda.synchronize()
-    return time.perf_counter() - started
-
-
 def print_prediction(rounds: int, device: str) -> None:
     torch.manual_seed(0)
     hypernetwork = Hypernetwork(PUBLISHED["T"]).to(device)
@@ -127,7 +115,7 @@ def print_prediction(rounds: int, device: str) -> None:
         predict(hypernetwork, [graph_of(target)])
 
     work()
-    seconds = [timed(work, device) for _ in range(rounds)]
+    seconds = [seconds_of(work, device) for _ in range(rounds)]
     print(f"DeiT-S, 12 layers, by GHN-3-T: median {statistics.median(seconds):.3f} s, longest {max(seconds):.3f} s")
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import tempfile
-import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ import torch
 import torchvision
 from numpy.typing import NDArray
 from PIL import Image
+from timing import Ratio, alternate, ratio
 
 from learngene_bench.config.joint import JointAugmentation
 from learngene_bench.data.map_files import MapFiles
@@ -59,12 +60,21 @@ def make_images(folder: Path, count: int) -> None:
         blocks.resize((683, 512), Image.Resampling.NEAREST).save(folder / "annotations" / f"{number}.png")
 
 
-def compare(arguments: argparse.Namespace) -> None:
-    images = sorted((arguments.folder / "images").glob("*.jpg"))[: arguments.images]
-    pairs = [(image, arguments.folder / "annotations" / f"{image.stem}.png") for image in images]
-    size = arguments.image_size
+def ratios(seconds: float) -> Iterator[Ratio]:
+    """Measures 12 images at 512 pixels, one thread."""
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as made:
+        make_images(Path(made), 12)
+        ways, _ = both_ways(Path(made), 12, 512)
+        taken = alternate(ways, seconds=seconds, warmup=1)
+    yield ratio(taken, "suite", "plain", "12 images and label maps augmented together at 512 pixels")
+
+
+def both_ways(folder: Path, most: int, size: int) -> tuple[dict[str, Callable[[], None]], int]:
+    """Returns a pass over all images in both ways, and the number of images."""
+    images = sorted((folder / "images").glob("*.jpg"))[:most]
+    pairs = [(image, folder / "annotations" / f"{image.stem}.png") for image in images]
     views = JointViews(MapFiles(pairs, read_labels, 3, size, size, JointAugmentation()))
-    print(f"torch {torch.__version__}, torchvision {torchvision.__version__}, {len(pairs)} images, {size} pixels")
 
     def suite() -> None:
         for position in range(len(pairs)):
@@ -74,20 +84,21 @@ def compare(arguments: argparse.Namespace) -> None:
         for position, pair in enumerate(pairs):
             plainly(*pair, size, np.random.default_rng(position))
 
-    suite(), plain()  # fills the page cache
-    rates = [tuple(len(pairs) / seconds(way) for way in (suite, plain)) for _ in range(arguments.rounds)]
-    for name, own in zip(("suite", "plain"), zip(*rates, strict=True), strict=True):
+    return {"suite": suite, "plain": plain}, len(pairs)
+
+
+def compare(arguments: argparse.Namespace) -> None:
+    ways, count = both_ways(arguments.folder, arguments.images, arguments.image_size)
+    print(f"torch {torch.__version__}, torchvision {torchvision.__version__}, ", end="")
+    print(f"{count} images, {arguments.image_size} pixels")
+    taken = alternate(ways, rounds=arguments.rounds, warmup=1)  # the first round fills the page cache
+    for name, times in taken.items():
+        own = [count / each for each in times]
         print(
             f"{name:6} {statistics.median(own):7.1f} images/s (median of {len(own)}; {min(own):.1f} to {max(own):.1f})"
         )
-    ratios = [one / other for one, other in rates]
-    print(f"ratio  {statistics.median(ratios):7.2f} (median; {min(ratios):.2f} to {max(ratios):.2f})")
-
-
-def seconds(way: object) -> float:
-    started = time.perf_counter()
-    way()  # type: ignore[operator]
-    return time.perf_counter() - started
+    found = ratio(taken, "plain", "suite").by_round  # of times, so of rates the other way round
+    print(f"ratio  {statistics.median(found):7.2f} (median; {min(found):.2f} to {max(found):.2f})")
 
 
 def read_labels(annotation: Path, image: Path) -> NDArray[np.uint8]:

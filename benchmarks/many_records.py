@@ -25,11 +25,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from timing import Ratio, alternate, ratio
 
 from learngene_bench.contracts.family import spec_from_dict
 from learngene_bench.planning.plan import Plan, Stage
@@ -80,7 +83,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=157)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="same as `lgbench plan --set`")
     parser.add_argument("--folder", type=Path, help="keep the runs folder here, and take the one that is here")
-    parser.add_argument("--command", action="append", metavar="'report RUNS --format csv'", help="time these instead")
+    parser.add_argument(
+        "--command", action="append", metavar="'report --runs RUNS --format csv'", help="time these instead"
+    )
     parser.add_argument("--only-make", action="store_true", help="time nothing")
     options = parser.parse_args()
     request = build_request(
@@ -101,6 +106,28 @@ def main() -> None:
         print(about_the_machine())
         print(about_the_records(runs, plan))
         measure(runs, options.command or default_commands(asked), Path(temporary) / "nothing")
+
+
+def ratios(seconds: float) -> Iterator[Ratio]:
+    """Measures tables of a few hundred records against reading and parsing their files with json."""
+    request = build_request("he,timm,wave", "depth", "digits", 40, [], Registry(), quick=False)
+    plan = make_plan(request)
+    with tempfile.TemporaryDirectory() as folder:
+        runs = Runs(Path(folder) / "runs")
+        fill(runs, plan, ["lgbench", "run"])
+        root = str(runs.root)
+        lines = {
+            "lgbench report --format csv": [LGBENCH, "report", "--runs", root, "--format", "csv"],
+            "lgbench status": [LGBENCH, "status", "--runs", root],
+            "json": [sys.executable, "-c", PARSE, root],
+        }
+        ways = {
+            name: partial(subprocess.run, line, check=True, stdout=subprocess.DEVNULL) for name, line in lines.items()
+        }
+        taken = alternate(ways, seconds=seconds, warmup=1)
+    note = f"{len(plan.cells)} cells; the peer reads and parses the same files, and nothing else"
+    yield ratio(taken, "lgbench report --format csv", "json", note)
+    yield ratio(taken, "lgbench status", "json", note)
 
 
 def fill(runs: Runs, plan: Plan, command: Sequence[str]) -> None:
@@ -196,15 +223,15 @@ def learning_curve(cell: PlannedCell, plan: Plan, point: CurvePoint, draw: rando
 def default_commands(asked: Sequence[str]) -> list[str]:
     """Lists the timed commands; RUNS stands for the folder, NOTHING for a folder that does not exist."""
     plan = " ".join(["plan", *asked])
-    formats = [f"report RUNS --format {name}" for name in ("table", "csv", "markdown", "latex", "html", "json")]
-    sheets = [f"report RUNS --table {name}" for name in ("cost", "statistics")]
+    formats = [f"report --runs RUNS --format {name}" for name in ("table", "csv", "markdown", "latex", "html", "json")]
+    sheets = [f"report --runs RUNS --table {name}" for name in ("cost", "statistics")]
     return [
         f"{plan} --runs NOTHING",
         f"{plan} --runs RUNS",
         "status --runs RUNS",
         *formats,
         *sheets,
-        "report RUNS --compare published",
+        "report --runs RUNS --compare published",
     ]
 
 

@@ -16,8 +16,10 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
 import torch
+from timing import Ratio, alternate, ratio
 
 from learngene_bench.expansion.algebra import Expansion
 from learngene_bench.methods.wave.layout import Layout
@@ -60,15 +62,30 @@ def deit(arguments: argparse.Namespace) -> ViTSpec:
 
 
 @torch.no_grad()
-def measure(way: str, arguments: argparse.Namespace) -> dict[str, float]:
-    """Measures median seconds, and by how much the peak resident size grows in the first round."""
-    torch.set_num_threads(arguments.threads)
-    spec = deit(arguments)
+def ratios(seconds: float) -> Iterator[Ratio]:
+    """Measures the time at the width of DeiT-S, one thread."""
+    torch.set_num_threads(1)
+    expansion = drawn(ViTSpec(depth=12, width=384, heads=6, patch_size=16, image_size=224))
+    taken = alternate(
+        {"materialise": expansion.materialise, "torch.kron loop": lambda: kron_loop(expansion)}, seconds=seconds
+    )
+    yield ratio(taken, "materialise", "torch.kron loop", "weights of 12 layers of DeiT-S from WAVE's templates")
+
+
+def drawn(spec: ViTSpec) -> Expansion:
+    """Draws templates and scalers of WAVE."""
     layout = Layout(spec, spec.width, per_position=2)
     generator = torch.Generator().manual_seed(0)
     templates = {n: torch.randn(layout.template_shape(n), generator=generator) for n in spec.block_shapes()}
     scalers = {n: torch.randn(layout.padding(n, spec.depth).shape, generator=generator) for n in spec.block_shapes()}
-    expansion = Expansion(spec, scalers, templates)
+    return Expansion(spec, scalers, templates)
+
+
+@torch.no_grad()
+def measure(way: str, arguments: argparse.Namespace) -> dict[str, float]:
+    """Measures median seconds, and by how much the peak resident size grows in the first round."""
+    torch.set_num_threads(arguments.threads)
+    expansion = drawn(deit(arguments))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     seconds, peak = [], 0
     for _ in range(arguments.rounds):

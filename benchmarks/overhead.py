@@ -27,6 +27,7 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
+from timing import Ratio, alternate, ratio
 
 from learngene_bench.contracts.family import spec_from_dict
 from learngene_bench.contracts.task import task_kind
@@ -104,6 +105,16 @@ def main() -> None:
     compare("seconds", seconds)
     compare("processor seconds", processor)
     explain(shares, min(seconds["direct"][1:]))
+
+
+def ratios(seconds: float) -> Iterator[Ratio]:
+    """Measures a cell of 100 steps at depth 4, with records and checkpoints, against its training alone."""
+    plan = plan_of(["grid.depths=[4]", "finetuning.iterations=100"])
+    ways = {"a cell": lambda: as_a_cell(plan), "its training": lambda: directly(plan)}
+    taken = alternate(ways, seconds=seconds, warmup=1)
+    yield ratio(
+        taken, "a cell", "its training", "100 steps at depth 4; what a cell adds is much the same for long ones"
+    )
 
 
 def plan_of(settings: list[str]) -> Plan:

@@ -10,10 +10,15 @@ stage of the digits preset does. The ratio is taken within each round, as anothe
 from __future__ import annotations
 
 import argparse
+import math
 import os
-import statistics
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from timing import Ratio, describe
 
 WORKER = """
 import sys, time
@@ -51,25 +56,50 @@ def seconds(workers: list[subprocess.Popen[str]], steps: int, cores: list[int], 
     return max(float(worker.stdout.readline()) for worker in workers if worker.stdout)
 
 
+def ratios(seconds: float) -> Iterator[Ratio]:
+    """Measures two workers on two cores; nothing on a machine with one."""
+    if len(os.sched_getaffinity(0)) < 2:
+        return
+    with two_workers() as measured:
+        taken = alternate_pinning(measured, steps=20, seconds=seconds)
+    note = "20 training steps by each of two workers at the same time, the slower one counts"
+    yield Ratio("placed by the kernel", "pinned to cores", "s", tuple(taken[False]), tuple(taken[True]), note)
+
+
+@contextmanager
+def two_workers() -> Iterator[Callable[[int, bool], float]]:
+    """Yields a function that measures both workers: of the number of steps, and whether they are pinned."""
+    cores = sorted(os.sched_getaffinity(0))[:2]
+    pipe = subprocess.PIPE
+    workers = [subprocess.Popen([sys.executable, "-c", WORKER], stdin=pipe, stdout=pipe, text=True) for _ in cores]
+    try:
+        yield lambda steps, pinned: seconds(workers, steps, cores, pinned=pinned)
+    finally:
+        for worker in workers:
+            worker.communicate()
+
+
+def alternate_pinning(
+    measured: Callable[[int, bool], float], steps: int, *, rounds: int | None = None, seconds: float = math.inf
+) -> dict[bool, list[float]]:
+    """Measures both ways in turns; at least three rounds."""
+    measured(steps, True)
+    taken: dict[bool, list[float]] = {True: [], False: []}
+    end = time.monotonic() + seconds
+    while len(taken[True]) < (rounds or math.inf) and (len(taken[True]) < 3 or time.monotonic() < end):
+        for pinned in (True, False) if len(taken[True]) % 2 else (False, True):
+            taken[pinned].append(measured(steps, pinned))
+    return taken
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--steps", type=int, default=50)
     options = parser.parse_args()
-    cores = sorted(os.sched_getaffinity(0))[:2]
-    pipe = subprocess.PIPE
-    workers = [subprocess.Popen([sys.executable, "-c", WORKER], stdin=pipe, stdout=pipe, text=True) for _ in cores]
-    seconds(workers, options.steps, cores, pinned=True)
-    ratios = []
-    for number in range(options.rounds):
-        order = (True, False) if number % 2 else (False, True)
-        taken = {pinned: seconds(workers, options.steps, cores, pinned=pinned) for pinned in order}
-        ratios.append(taken[False] / taken[True])
-        print(f"round {number}: not pinned {taken[False]:.2f} s, pinned {taken[True]:.2f} s, ratio {ratios[-1]:.3f}")
-    low, median, high = statistics.quantiles(ratios, n=4)
-    print(f"ratio not pinned / pinned: median {median:.3f}, quartiles {low:.3f} and {high:.3f}, {len(ratios)} rounds")
-    for worker in workers:
-        worker.communicate()
+    with two_workers() as measured:
+        taken = alternate_pinning(measured, options.steps, rounds=options.rounds)
+    print(describe(Ratio("placed by the kernel", "pinned", "s", tuple(taken[False]), tuple(taken[True]))))
 
 
 if __name__ == "__main__":

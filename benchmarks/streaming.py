@@ -15,12 +15,14 @@ import argparse
 import statistics
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import timm
 import torch
 from PIL import Image
+from timing import Ratio, alternate, ratio
 from timm.data import ImageDataset, create_loader
 from timm.data.readers.img_extensions import add_img_extensions
 
@@ -30,6 +32,7 @@ from learngene_bench.data.dataloader import StreamedImages
 from learngene_bench.data.image_transforms import fix_posterize
 from learngene_bench.data.sampler import AugmentationRng, BatchSchedule
 from learngene_bench.data.splits import ImageFiles
+from learngene_bench.util.hardware import usable_cores
 from learngene_bench.util.rng import RngStreams
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -52,6 +55,21 @@ def main() -> None:
             arguments.folder = Path(made)
             make_images(arguments.folder, arguments.images)
         compare(arguments)
+
+
+def ratios(seconds: float) -> Iterator[Ratio]:
+    """Measures an epoch of 128 JPEGs of ImageNet's size at 224 pixels, one process for each core."""
+    torch.set_num_threads(1)
+    loaders = len(usable_cores())
+    with tempfile.TemporaryDirectory() as made:
+        make_images(Path(made), 128)
+        arguments = argparse.Namespace(folder=Path(made), image_size=224, batch_size=32, loaders=loaders)
+        dataset = ImageDataset(made)
+        ours, timms = suite(dataset, arguments), by_timm(dataset, arguments)
+        ways = {"streamed": lambda: epoch(ours), "timm's create_loader": lambda: epoch(timms)}
+        taken = alternate(ways, seconds=seconds, warmup=1)
+    note = f"an epoch of 128 JPEGs of 500 x 375 to 224 pixels, DeiT's augmentation, {loaders} processes"
+    yield ratio(taken, "streamed", "timm's create_loader", note)
 
 
 def make_images(folder: Path, count: int) -> None:

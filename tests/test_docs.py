@@ -29,6 +29,7 @@ PAGES = sorted(
         "baselines/*.md",
         "results/*.md",
         "tests/*/*.md",
+        "benchmarks/*.md",
     )
     for path in ROOT.glob(pattern)
 )

@@ -219,7 +219,7 @@ def test_evaluation_sees_every_image_once_in_order_without_augmentation() -> Non
     assert labels.tolist() == list(range(10))
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 def test_on_a_gpu_the_batch_is_the_same_and_the_host_never_waits() -> None:
     index = torch.tensor([3, 0, 3, 7])
     on_cpu = DeviceImages(small_split(), NORMALIZATION, torch.device("cpu"), (EVERYTHING,))

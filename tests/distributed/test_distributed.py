@@ -108,6 +108,7 @@ def test_what_the_loss_does_not_depend_on_is_refused(trained_together: Path) -> 
 
 
 @pytest.mark.slow
+@pytest.mark.gpu
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
 def test_two_gpus_train_as_one_does(tmp_path: Path) -> None:
     assert ended(2, train_all, tmp_path, "cuda") == [0, 0]

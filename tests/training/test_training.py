@@ -236,7 +236,7 @@ def test_options_of_compute_change_little(settings: dict[str, Any]) -> None:
         torch.testing.assert_close(other[name], plain[name], atol=0.03, rtol=0.1)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.gpu
 def test_no_step_waits_for_the_gpu() -> None:
     model = network(0.1).cuda()
     recipe = Recipe(iterations=10, **EVERYTHING)

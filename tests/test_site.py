@@ -126,7 +126,7 @@ SHOWN = (
     "timm-models",
     "gallery/tables",
     "leaderboards/digits-objections",
-    "leaderboards/digits-records",
+    "leaderboards/tiny-imagenet-laptop-records",
     "reference/commands/run",
     "reference/configuration/index",
     "reference/methods/wave",

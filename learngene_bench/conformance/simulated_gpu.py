@@ -11,14 +11,16 @@ but makes the numbers of the CPU unknown too, and lets a tensor be copied to the
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -175,6 +177,7 @@ class SimulatedGpu:
             stack.enter_context(torch_replaced())
             SimulatedGpu.current = self
             stack.callback(setattr, SimulatedGpu, "current", None)
+            stack.enter_context(self._known_to_ddp())
             stack.enter_context(_Functions(self))
             stack.enter_context(_Operations(self))
             self._stack = stack.pop_all()
@@ -182,6 +185,27 @@ class SimulatedGpu:
 
     def __exit__(self, *error: object) -> None:
         self._stack.close()
+
+    @contextmanager
+    def inside(self) -> Iterator[None]:
+        """Marks code of torch that was given tensors of this GPU, and takes them for ones of `meta`."""
+        self._depth += 1
+        try:
+            yield
+        finally:
+            self._depth -= 1
+
+    @contextmanager
+    def _known_to_ddp(self) -> Iterator[None]:
+        """Lets `DistributedDataParallel` make its buckets on this GPU; its processes form a group of gloo."""
+        originals = {name: getattr(DistributedDataParallel, name) for name in ("__init__", "forward")}
+        try:
+            for name, original in originals.items():
+                setattr(DistributedDataParallel, name, self.inside()(original))
+            yield
+        finally:
+            for name, original in originals.items():
+                setattr(DistributedDataParallel, name, original)
 
     def note(self, what: str) -> None:
         """Notes a wait at the place where it is."""
@@ -272,18 +296,15 @@ class _Functions(TorchFunctionMode):
         generator, device = kwargs.get("generator"), kwargs.get("device")
         if generator is not None:
             check_generator(generator, given or (device is not None and _is_gpu(device, inside=False)))
-        self.gpu._depth += given
-        try:
+        with self.gpu.inside() if given else nullcontext():
             return func(*args, **kwargs)
-        finally:
-            self.gpu._depth -= given
 
 
 _TORCH = str(Path(torch.__file__).parent)
 
 
 def _is_torch(file: str) -> bool:
-    return file.startswith((_TORCH, __file__, "<"))
+    return file.startswith((_TORCH, __file__, contextlib.__file__, "<"))
 
 
 def _is_gpu(device: torch.device | str, *, inside: bool) -> bool:

@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 import torch
+from allowed_waits import unexplained
 from ranks import run_ranks
 from torch import nn
 from training_scenarios import CLASSES, EQUAL, SCENARIOS, Exact, drawn, phase, recipe, run, some_images
 
 from learngene_bench import distributed
 from learngene_bench.config.preset import Compute
+from learngene_bench.conformance.simulated_gpu import SimulatedGpu
 from learngene_bench.contracts.task import task_kind
 from learngene_bench.training.ancestors import ConvNet
 from learngene_bench.training.evaluation import evaluate
@@ -116,6 +118,15 @@ def test_two_gpus_train_as_one_does(tmp_path: Path) -> None:
         same(run(scenario, device="cuda"), torch.load(tmp_path / f"{scenario}.0.pt"))
 
 
+@pytest.mark.slow
+def test_two_simulated_gpus_train_as_one_process_does(tmp_path: Path) -> None:
+    """Without NCCL and without batch norm over all processes, which have no CPU kernels."""
+    assert ended(2, train_on_simulated_gpus, tmp_path) == [0, 0]
+    for scenario in EQUAL:
+        same(run(scenario), torch.load(tmp_path / f"{scenario}.0.pt"))
+    assert (tmp_path / "waits.txt").read_text() == ""
+
+
 class Unused(ConvNet):
     def __init__(self) -> None:
         super().__init__(1, CLASSES, 4)
@@ -133,6 +144,18 @@ def train_all(folder: Path, device: str = "cpu") -> None:
     with pytest.raises(MethodFailure) as failure:
         train(Exact(Unused()), some_images(40), recipe(), phase("finetuning"))
     (folder / "unused.txt").write_text(str(failure.value))
+
+
+def train_on_simulated_gpus(folder: Path) -> None:
+    with SimulatedGpu() as gpu:
+        results = {scenario: run(scenario, device=str(gpu.device)) for scenario in EQUAL}
+    if distributed.world().is_rank0:
+        for scenario, result in results.items():
+            torch.save(result, folder / f"{scenario}.0.pt")
+        # gloo hands averaged gradients and buffers over in the memory of the CPU.
+        waits = [wait for wait in unexplained(gpu.waits) if not wait.file.endswith("training_scenarios.py")]
+        found = {wait.place for wait in waits if not (wait.is_in_step and wait.what.startswith("copy"))}
+        (folder / "waits.txt").write_text("\n".join(found))
 
 
 def kill_all(checkpoint: Path) -> None:

@@ -31,17 +31,22 @@ KEPT = Augmentation(flip=True, shift=4, color_jitter=0.4, random_erasing=0.25)
 
 def measure(settings: Settings, report: Report) -> None:
     for name, spec in tiny_imagenet(settings).items():
-        batch = batch_of(spec, settings)
-        add(name, "kept on the device", kept_rate(spec, batch, settings), step_rate(spec, batch, settings), report)
+        report.tried(name, lambda: compare(name, "kept on the device", spec, None, settings, report))  # noqa: B023
     streamed = streamed_rate(settings, report)
     for size in ("DeiT-Ti", "DeiT-S", "DeiT-B"):
-        spec = deit(size, settings)
-        batch = batch_of(spec, settings) // 2
-        add(f"{size} 224", "JPEG files, DeiT's augmentation", streamed, step_rate(spec, batch, settings), report)
+        name, spec, source = f"{size} 224", deit(size, settings), "JPEG files, DeiT's augmentation"
+        report.tried(name, lambda: compare(name, source, spec, streamed, settings, report))  # noqa: B023
 
 
-def add(name: str, source: str, loading: float, training: float, report: Report) -> None:
-    """Adds a finding; loading and training overlap where images are streamed, and not where they are kept."""
+def compare(name: str, source: str, spec: ViTSpec, streamed: float | None, settings: Settings, report: Report) -> None:
+    """Adds a finding; loading and training overlap where images are streamed, and not where they are kept.
+
+    Args:
+        streamed: images/s that come from files; None where they are kept on the device, which is measured here.
+    """
+    batch = batch_of(spec, settings) // 2
+    loading = kept_rate(spec, batch, settings) if streamed is None else streamed
+    training = step_rate(spec, batch, settings)
     bound = "loader" if loading < training else "step"
     values = {"images": source, "loaded/s": loading, "trained/s": training, "loaded over trained": loading / training}
     report.add(name, values, note=f"bound by the {bound}")
@@ -70,13 +75,13 @@ def streamed_rate(settings: Settings, report: Report) -> float:
     """Measures images/s of JPEG files of ImageNet's size, by a process for each core, after the first batches."""
     loaders, size = len(usable_cores()), settings.choose(224, 32)
     with tempfile.TemporaryDirectory() as folder:
-        make_images(Path(folder), settings.choose(512, 32))
+        make_images(Path(folder), settings.choose(128, 32))
         files = sorted(Path(folder).rglob("*.jpg"))
         names = np.array([str(path.relative_to(folder)).encode() for path in files])
         split = ImageFiles(Path(folder), names, np.arange(len(files)) % 10, 3, size, whole=True)
         device = torch.device(settings.device)
         data = StreamedImages(split, Normalization(MEAN, STD), device, (DEIT,), num_workers=loaders)
-        recipe = Recipe(epochs=settings.choose(40, 2), batch_size=16, learning_rate=1, augmentation=DEIT)
+        recipe = Recipe(epochs=settings.choose(160, 2), batch_size=16, learning_rate=1, augmentation=DEIT)
         order, rng = (
             BatchSchedule(len(files), recipe, RngStreams(0), "check"),
             AugmentationRng.of(RngStreams(0), "check", settings.device),

@@ -11,16 +11,16 @@ MINUTES = 8
 """Time that all parts may take together."""
 
 PARTS = (
-    Part("card", "The card and its ceilings", 45),
-    Part("tests", "Tests that need a GPU", 45),
-    Part("step", "Training step against timm's", 85),
+    Part("card", "The card and its ceilings", 40),
+    Part("tests", "Tests that need a GPU", 40),
+    Part("step", "Training step against timm's", 75),
     Part("resume", "Stop and continue", 25),
-    Part("agreement", "CPU against GPU, the first 20 steps of every phase of every method", 95),
-    Part("modes", "bfloat16, torch.compile, CUDA graphs", 85),
-    Part("irpe", "With and without iRPE", 20),
-    Part("condensation", "Condensation step against free weights", 20),
-    Part("sharing", "Cells that share a GPU", 35),
-    Part("loader", "Is training bound by loading?", 25),
+    Part("agreement", "CPU against GPU, the first 20 steps of every phase of every method", 85),
+    Part("modes", "bfloat16, torch.compile, CUDA graphs", 75),
+    Part("irpe", "With and without iRPE", 25),
+    Part("condensation", "Condensation step against free weights", 25),
+    Part("sharing", "Cells that share a GPU", 60),
+    Part("loader", "Is training bound by loading?", 30),
 )
 """The parts, the most important first; together `MINUTES`. A new part takes its seconds from another one."""
 

@@ -2,12 +2,13 @@
 
     python benchmarks/kills.py [--kills 50] [--seed 0] [--jobs 2] [--verb report]
 
-Each verb is killed (SIGKILL to its process group) again and again, and then runs to its end. A kill counts only if
-it met the verb at work: with its process alive, after the undisturbed one had first written, and with work left that is
-not done yet. Moments are drawn in CPU time of the verb, so that a busy machine does not move them. A verb that ended
-before its kill, or was killed when all was written, is compared, and the next kill meets a new one. The claims under
-test: the final files are the same bytes as without kills (of what is computed: the same numbers, as records hold
-times), and no file is left behind, also no temporary one elsewhere.
+Each verb is killed (SIGKILL to its process group) again and again, and then runs to its end. A kill counts only if it
+met the verb at work: with its process alive, after the undisturbed one had first written (of a verb that writes at its
+end: in the second half of its time), and with work left that is not done yet. Moments are drawn in CPU time of the
+verb, so that a busy machine does not move them. A verb that ended before its kill, or was killed when all was written,
+is compared, and the next kill meets a new one. The claims under test: the final files are the same bytes as without
+kills (of what is computed: the same numbers, as records hold times), and no file is left behind, also no temporary one
+elsewhere.
 A run of four cells is made first, for the verbs that read one.
 """
 
@@ -139,7 +140,7 @@ def verbs(place: Path, url: str) -> dict[str, Verb]:
         "rerun": Verb(
             lgbench("rerun", "he 4", *here, "-o", "again", "--workers", "1"), kept=numbers, again=not_repeated
         ),
-        "evaluate": Verb(lgbench("evaluate", "he 4", "--runs", "runs", "--shift", "contrast"), copied, numbers),
+        "evaluate": Verb(lgbench("evaluate", "he 4", "--runs", "runs", "--shift", "rotated"), copied, numbers),
         "report": Verb(lgbench("report", *here, "-o", "report")),
         "appendix": Verb(lgbench("report", "--appendix", *here, "-o", "appendix")),
         "plot": Verb(lgbench("plot", "curves", *here, "-o", "plots")),
@@ -268,7 +269,7 @@ def tried(name: str, verb: Verb, kills: int, chance: random.Random, place: Path)
             if starts > kills * TRIES:
                 raise Fault(f"{name}: only {met} of {starts} kills met it at work")
             verb.again(disturbed)
-            alive = killed(started(disturbed, verb.command), chance.uniform(first, duration))
+            alive = killed(started(disturbed, verb.command), chance.uniform(min(first, duration / 2), duration))
             if not alive or settled(verb, disturbed) == expected:
                 break
             met += 1

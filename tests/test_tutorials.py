@@ -26,7 +26,7 @@ SHORT = {
 MADE = {
     "check-a-number": ["leaderboard.html", "reruns/*/cell/*/result.json"],
     "cluster": ["runs-quick/cell/*/result.json"],
-    "laptop-hour": ["figures/*.pdf", "report/leaderboard.html", "reruns/*/cell/*/result.json"],
+    "laptop-hour": ["figures/*.pdf", "report/report.html", "reruns/*/cell/*/result.json"],
     "own-images": ["images/digit-9/049.png", "model.safetensors"],
     "own-initializer": ["my_init.py", "runs/cell/*/result.json"],
     "own-timm-model": ["runs/gene/*/tensors.safetensors"],

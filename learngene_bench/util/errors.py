@@ -54,9 +54,9 @@ def unknown(kind: str, name: str, valid: Iterable[str]) -> UserError:
     """
     choices = sorted(set(valid))
     near = nearest(name, choices)
-    hint = f"did you mean {' or '.join(repr(n) for n in near)}? " if near else ""
+    hint = f": did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
     listing = ", ".join(choices) or "none"
-    return UserError(f"unknown {kind} {name!r}: {hint}(valid: {listing})")
+    return UserError(f"unknown {kind} {name!r}{hint} (valid: {listing})")
 
 
 def nearest(name: str, valid: Iterable[str]) -> list[str]:

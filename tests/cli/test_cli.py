@@ -50,12 +50,12 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         (["run", "-m", "he", "--set", "compute.device=tpu"], "input should be 'auto', 'cpu' or 'cuda', not 'tpu'"),
         (["run", "-m", "he", "--set", "data.nosie=1"], "unknown key 'nosie': did you mean 'noise'?"),
-        (["run", "-m", "he", "--set", "data.name=mnist"], "unknown data set 'mnist': (valid: ade20k, camvid, "),
+        (["run", "-m", "he", "--set", "data.name=mnist"], "unknown data set 'mnist' (valid: ade20k, camvid, "),
         (["run", "-m", "he", "--set", "wave.inheritence=x"], "unknown key 'inheritence': did you mean 'inheritance'?"),
         (["run", "-m", "wave:inheritance=x"], "inheritance: input should be 'padding' or 'interpolate', not 'x'"),
         (["run", "-m", "he", "--set", "depth"], "--set 'depth': expected key=value"),
         (["run", "-m", "he", "--set", "grid.depths=[0]"], "impossible model: depth is 0"),
-        (["run", "-m", "he", "--set", 'grid.sizes=["ti"]'], "unknown size of preset 'digits' 'ti': (valid: micro)"),
+        (["run", "-m", "he", "--set", 'grid.sizes=["ti"]'], "unknown size of preset 'digits' 'ti' (valid: micro)"),
         (["run", "-m", "he", "--set", "sizes.micro.width=50"], "width 50 is not a multiple of the head dimension 16"),
         (["run", "-m", "he", "--set", "model.patch_size=5"], "patch size 5 does not divide image size 12"),
         (["run", "-m", "he", "--seeds", "0"], "--seeds"),
@@ -81,7 +81,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["plot", "accuracy", "elsewhere"], "elsewhere: the runs folder is an option: --runs elsewhere"),
         (["leaderboard", "add", "mine", "--name", "digits"], "mine: the runs folder is an option: --runs mine"),
         (["rerun", "wave depth 6", "results/digits"], "results/digits: the runs folder is an option: --runs results/d"),
-        (["run", "-m", "he", "--executor", "pbs"], "unknown executor 'pbs': (valid: inline, local, slurm)"),
+        (["run", "-m", "he", "--executor", "pbs"], "unknown executor 'pbs' (valid: inline, local, slurm)"),
         (["run", "-m", "he", "--executor", "inline", "--workers", "2"], "--workers goes with --executor local"),
         (["run", "-m", "he", "--executor", "slurm", "--workers", "2"], "--workers goes with --executor local"),
         (
@@ -154,7 +154,7 @@ def test_mistakes_in_a_file(capsys: pytest.CaptureFixture[str], text: str, messa
             "from learngene_bench.contracts.initializer import Initializer\n"
             "class Mine(Initializer):\n    name, title, group = 'mine', 'Mine', 'mine'\n"
             "    def initialize(self, *a): ...",
-            "unknown group of plugin mine.py, class Mine, 'mine': (valid: direct, learngene,",
+            "unknown group of plugin mine.py, class Mine, 'mine' (valid: direct, learngene,",
         ),
         (
             "from learngene_bench.contracts.initializer import Initializer\n"

@@ -157,7 +157,7 @@ def test_cells_are_found_by_words_and_addresses(runs: Path) -> None:
     ("arguments", "message"),
     [
         (["wave"], "'wave' fits 2 cells, which differ in depth (4 or 5): "),
-        (["ligo"], "no cell fits 'ligo': unknown word 'ligo': (valid: cell, digits, he, micro, wave)"),
+        (["ligo"], "no cell fits 'ligo': unknown word 'ligo' (valid: cell, digits, he, micro, wave)"),
         (
             ["wave", "4", "-o", "model.pt"],
             "model.pt: timm knows the format by the name, which must end in .safetensors",

@@ -120,7 +120,7 @@ def test_what_cannot_be_repeated_is_one_line(
 
     he, gene = offered.stages("cell")[-1], offered.stages("gene")[0]
     assert "'he' fits 2 cells, which differ in depth (4 or 6)" in refused("he")
-    assert "no cell fits 'sws': unknown word 'sws': (valid: " in refused("sws")
+    assert "no cell fits 'sws': unknown word 'sws' (valid: " in refused("sws")
     assert "reruns: no cells here" in refused("he", "--runs", "reruns")
     assert "only data.KEY=VALUE" in refused("he depth 6", "--set", "finetuning.epochs=3")
     assert "--checkpoint none.pt: No such file" in refused("he depth 6", "--checkpoint", "none.pt")

@@ -98,4 +98,4 @@ def test_a_data_set_is_one_file(installed: Callable[..., Any], tmp_path: Path) -
 def test_an_unknown_task_kind_is_named(installed: Callable[..., Any], tmp_path: Path) -> None:
     lgbench = installed({"learngene_bench.datasets": PIXELS["learngene_bench.datasets"]})
     done = run(lgbench, preset(tmp_path, 'name = "squares"'), "--method", "he", status=2)
-    assert "unknown task kind 'pixels': (valid: classification, segmentation, segmentation-mask)" in done.stderr
+    assert "unknown task kind 'pixels' (valid: classification, segmentation, segmentation-mask)" in done.stderr

@@ -150,6 +150,6 @@ def test_the_command_names_the_metrics_there_are(losses: Any, capsys: pytest.Cap
     assert "likelihood" in capsys.readouterr().out
     assert run_command(["report", "--runs", str(losses.folder), "--metric", "accuracy"]) == 2
     valid = "(valid: nll, nll_initial, top1, top1_initial)"
-    assert capsys.readouterr().err == f"lgbench: unknown metric 'accuracy': {valid}\n"
+    assert capsys.readouterr().err == f"lgbench: unknown metric 'accuracy' {valid}\n"
     assert run_command(["report", "--runs", str(losses.folder), "--metric", "nll", "--compare", "published"]) == 2
     assert "--metric top1" in capsys.readouterr().err

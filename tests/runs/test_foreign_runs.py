@@ -108,6 +108,15 @@ def test_a_path_that_a_scheduler_would_rewrite_is_refused(tmp_path: Path) -> Non
         submissions.new_folder(tmp_path / "a%b")
 
 
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None:
+    """Reading a pipe that nobody writes to never ends."""
+    made = recorded(tmp_path / "runs", "he", seeds=1)
+    path = made.file(made.stages("cell")[0], "result.json")
+    path.unlink()
+    os.mkfifo(path)
+    assert f"{path}: not a regular file" in lgbench_here("report", "--runs", str(made.folder), status=2).stderr
+
+
 def test_links_lead_nowhere(foreign: RecordedRuns, tmp_path: Path) -> None:
     """No log is written or printed through a link, and nothing is deleted behind one."""
     from learngene_bench.execution.worker import output_to

@@ -18,7 +18,7 @@ from learngene_bench.results.tables.metric_table import MetricTable
 
 ROOT = Path(__file__).parents[1]
 BOARDS = {
-    "digits.md": ["digits"],
+    "digits.md": ["digits", "digits-objections"],
     "digits-families.md": ["digits-families", "digits"],
     "digits-initializers.md": ["digits-initializers", "digits"],
     "digits-objections.md": ["digits-objections"],
@@ -247,9 +247,9 @@ def test_numbers_in_sentences_are_recorded(page: str) -> None:
 def test_a_wrong_number_in_a_sentence_is_found() -> None:
     text = "# What\n\nWAVE is ahead of TELG by {} points at depth 4 ({} and 82.9)."
     assert wrong_in_prose("digits.md", text.format("1.3", "84.2")) == []
-    assert [line.partition(":")[0] for line in wrong_in_prose("digits.md", text.format("2.9", "81.1"))] == [
+    assert [line.partition(":")[0] for line in wrong_in_prose("digits.md", text.format("2.9", "70.6"))] == [
         "2.9",
-        "81.1",
+        "70.6",
     ]
 
 

@@ -403,7 +403,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     out = capsys.readouterr().out
     assert f"mine, from {path}" in out
     assert "FAILED  initializes " in out
-    assert "15 passed, 1 failed" in out
+    assert "16 passed, 1 failed" in out
     assert "--debug shows every problem and the tracebacks" in out
     assert "Traceback" not in out
     assert run_command(["check", "mine", "--plugin", str(path), "--debug"]) == 1

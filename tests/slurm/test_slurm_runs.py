@@ -55,7 +55,7 @@ def states(runs: Path) -> dict[str, str]:
     return {stage["label"]: stage["state"] for stage in stages}
 
 
-def wait_for_end(cluster: Cluster, seconds: float = 120) -> None:
+def wait_for_end(cluster: Cluster, seconds: float = 300) -> None:
     cluster.wait(lambda: not cluster.squeue(), "the end of all jobs", seconds)
 
 
@@ -130,7 +130,7 @@ def test_a_time_limit_is_a_pause(cluster: Cluster, preset: Path, tmp_path: Path)
     runs = tmp_path / "runs"
     job, go = begin_waiting_run(cluster, preset, tmp_path)
     cluster.run("scontrol", "update", f"job={job}", "TimeLimit=1")  # less than the notice that jobs ask for
-    cluster.wait(lambda: "Requeued job" in output(runs, job), "the job to be requeued", 120)
+    cluster.wait(lambda: "Requeued job" in output(runs, job), "the job to be requeued", 300)
     cluster.run("scontrol", "update", f"job={job}", "TimeLimit=10")
     go.touch()
     wait_for_end(cluster)
@@ -174,7 +174,7 @@ def test_a_lost_node_never_has_a_stage_computed_twice_at_once(cluster: Cluster, 
     cluster.start_slurmd()
     cluster.wait(lambda: not alive(first), "the node to end what was left of the job", 90)
     cluster.run("scontrol", "release", job)
-    cluster.wait(lambda: len(log.read_text().split()) == 2, "the second start of the method", 120)
+    cluster.wait(lambda: len(log.read_text().split()) == 2, "the second start of the method", 300)
     go.touch()
     wait_for_end(cluster)
     assert len(log.read_text().split()) == 2
@@ -254,7 +254,7 @@ def test_arrays_are_split_and_capped(cluster: Cluster, preset: Path, tmp_path: P
         highest = max(highest, queue.count("RUNNING"))
         return not queue
 
-    cluster.wait(all_done, "the end of all jobs", 120)
+    cluster.wait(all_done, "the end of all jobs", 300)
     assert highest == 1
     assert len(list(capped.glob("cell/*/result.json"))) == 4
 

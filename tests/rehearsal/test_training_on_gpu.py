@@ -1,4 +1,4 @@
-"""What the suite trains, measures and keeps works on a GPU, and no training step waits for it: on a simulated one."""
+"""Training, evaluation and checkpoints work on a simulated GPU, and no training step waits for it."""
 
 from __future__ import annotations
 

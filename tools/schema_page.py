@@ -32,7 +32,7 @@ PAGE = ROOT / "docs" / "schema.md"
 FILES: dict[str, tuple[type[BaseModel], ...]] = {
     "runs/KIND/FOLDER/config.json": (stage.StageFile,),
     "runs/KIND/FOLDER/result.json": (record.AncestorRecord, record.GeneRecord, record.CellRecord),
-    "runs/cell/FOLDER/evaluations/NAME.json": (evaluation.EvaluationRecord,),
+    "runs/cell/FOLDER/evaluations/NAME.json, LEADERBOARD/evaluations.jsonl": (evaluation.EvaluationRecord,),
     "runs/KIND/FOLDER/failed.json": (record.Failure,),
     "runs/KIND/FOLDER/progress.json": (progress.Progress,),
     "runs/KIND/FOLDER/owner-NUMBER.json": (owner.Owner,),

@@ -24,6 +24,10 @@ def add(
     allow_incomplete: Annotated[
         bool, typer.Option("--allow-incomplete", help="Accept planned cells that have no result yet.")
     ] = False,
+    predictions: Annotated[
+        bool,
+        typer.Option("--predictions", help="Add predictions for each image and evaluations (`lgbench evaluate`) too."),
+    ] = False,
 ) -> None:
     """Check the records of a runs folder, add them to a leaderboard, and make its tables again."""
     from learngene_bench.results.leaderboard import manage
@@ -31,7 +35,7 @@ def add(
     common.refuse_folders(folders)
     leaderboard = manage.folder_of(folder, name)
     console = common.console()
-    for line in manage.add(leaderboard, runs, allow_incomplete=allow_incomplete):
+    for line in manage.add(leaderboard, runs, allow_incomplete=allow_incomplete, predictions=predictions):
         console.print(line, markup=False, soft_wrap=True)
     console.print(f"{leaderboard}: git diff shows what changed, git checkout undoes it", markup=False, soft_wrap=True)
 

@@ -1,5 +1,8 @@
 """records.jsonl and plans.jsonl: the files of a leaderboard, a line for each stage and a line for each plan.
 
+A leaderboard may also hold what was found of trained models after their records were written: evaluations.jsonl, a line
+for each evaluation, and predictions/HASH.npz, the file of predictions that a record or an evaluation names by its hash.
+
 Lines are sorted, so the same content gives the same bytes and a diff shows what changed. Paths of the machine that
 computed a stage are left out, and so are tracebacks, which are made of paths.
 """
@@ -14,14 +17,17 @@ from typing import Annotated, Any, TypeVar
 from pydantic import Field, ValidationError, model_validator
 
 from learngene_bench.schema.base import Address, File, OtherVersion, parse, problem
-from learngene_bench.schema.constants import STAGE_KINDS, StageKind
+from learngene_bench.schema.constants import FOLDER_DIGITS, STAGE_KINDS, StageKind
+from learngene_bench.schema.evaluation import EvaluationRecord
 from learngene_bench.schema.manifest import Manifest
 from learngene_bench.schema.record import AncestorRecord, CellRecord, Failure, GeneRecord, Record
 from learngene_bench.schema.stage import StageFile
 from learngene_bench.util.errors import DamagedFile, UserError
 from learngene_bench.util.files import read_bytes
 
-RECORDS, PLANS = "records.jsonl", "plans.jsonl"
+RECORDS, PLANS, EVALUATIONS = "records.jsonl", "plans.jsonl", "evaluations.jsonl"
+PREDICTIONS = "predictions"
+"""Name of the folder of the files of predictions."""
 
 _Line = TypeVar("_Line", bound=File)
 
@@ -168,6 +174,36 @@ def read_stages(folder: Path) -> dict[str, PublishedStage]:
 def read_plans(folder: Path) -> dict[str, PublishedPlan]:
     """Reads plans.jsonl of a leaderboard, by name; errors are those of `read_stages`."""
     return {line.name: line for line in _read(PublishedPlan, folder / PLANS)}
+
+
+def evaluations_text(evaluations: Iterable[EvaluationRecord]) -> str:
+    """Returns the text of evaluations.jsonl: by cell; the images as they are come first, then shifts by name."""
+
+    def order(line: EvaluationRecord) -> tuple[str, str, float, str]:
+        name, level = (line.shift.name, line.shift.level) if line.shift else ("", 0.0)
+        return line.cell, name, level, line.address
+
+    ordered = sorted(evaluations, key=order)
+    return _text(ordered)
+
+
+def read_evaluations(folder: Path) -> dict[str, EvaluationRecord]:
+    """Reads evaluations.jsonl of a leaderboard, by address; nothing if there is none.
+
+    Raises:
+        DamagedFile: a line does not read as what it was written as, or two lines are of one evaluation.
+        UserError: the file cannot be read, or is of another schema version.
+    """
+    found: dict[str, EvaluationRecord] = {}
+    for number, line in enumerate(_read(EvaluationRecord, folder / EVALUATIONS), start=1):
+        if found.setdefault(line.address, line) is not line:
+            raise DamagedFile(f"{folder / EVALUATIONS}, line {number}: another line is of the same evaluation")
+    return found
+
+
+def predictions_file(sha256: str) -> str:
+    """Returns where a leaderboard holds the predictions with this hash, relative to its folder."""
+    return f"{PREDICTIONS}/{sha256[:FOLDER_DIGITS]}.npz"
 
 
 def _text(lines: Sequence[File]) -> str:

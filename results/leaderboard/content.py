@@ -1,14 +1,15 @@
 """Content of a leaderboard: the plans, and configuration and record of every stage behind the tables.
 
-Tensors, predictions and logs stay with those who have them; a record holds their hashes.
+Tensors and logs stay with those who have them; a record holds their hashes. Predictions and evaluations may be there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from learngene_bench.results.leaderboard.evaluated import Evaluated, read_of_runs, read_published
 from learngene_bench.results.records.loading import results_of
 from learngene_bench.results.records.selection import planned_cells
 from learngene_bench.results.records.types import Results
@@ -41,15 +42,23 @@ class Content:
         plans: by name.
         stages: done and failed ones, by address.
         sources: file or folder that each stage was read from, by address; errors name it.
+        evaluated: evaluations and predictions of cells.
     """
 
     plans: Mapping[str, PublishedPlan]
     stages: Mapping[str, PublishedStage]
     sources: Mapping[str, Path]
+    evaluated: Evaluated = field(default_factory=Evaluated)
 
-    def files(self) -> dict[str, str]:
-        """Returns the text of each file, by name."""
-        return {PLANS: plans_text(self.plans.values()), RECORDS: stages_text(self.stages.values())}
+    def files(self) -> dict[str, bytes]:
+        """Returns the content of each file, by name."""
+        plans, stages = plans_text(self.plans.values()), stages_text(self.stages.values())
+        return {PLANS: plans.encode(), RECORDS: stages.encode(), **self.evaluated.files()}
+
+    def cells(self) -> dict[str, CellRecord]:
+        """Returns the record of each cell, by address."""
+        found = {address: stage.record for address, stage in self.stages.items()}
+        return {address: record for address, record in found.items() if isinstance(record, CellRecord)}
 
     def done(self) -> set[str]:
         """Returns the addresses of the stages that have a record."""
@@ -66,7 +75,8 @@ class Content:
         for address, stage in other.stages.items():
             if address not in stages or _completeness(stage) > _completeness(stages[address]):
                 stages[address], sources[address] = stage, other.sources[address]
-        return Content({**other.plans, **self.plans}, stages, sources)
+        evaluated = self.evaluated.merged(other.evaluated)
+        return Content({**other.plans, **self.plans}, stages, sources, evaluated)
 
     def restricted_to_tables(self) -> Content:
         """Returns the cells that stand in tables, with what they need: not those that newer plans replace."""
@@ -76,7 +86,8 @@ class Content:
         """Returns these cells, by address, with the stages that they need."""
         needed = _with_inputs(self.plans.values(), cells)
         stages = {address: stage for address, stage in self.stages.items() if address in needed}
-        return Content(self.plans, stages, self.sources)
+        restricted = replace(self, stages=stages)
+        return replace(restricted, evaluated=self.evaluated.restricted_to(restricted.cells()))
 
 
 EMPTY = Content({}, {}, {})
@@ -96,15 +107,17 @@ def read_leaderboard(folder: Path) -> Content:
         DamagedFile: a line does not read as what it was written as.
     """
     stages = read_stages(folder)
-    return Content(read_plans(folder), stages, dict.fromkeys(stages, folder / RECORDS))
+    sources = dict.fromkeys(stages, folder / RECORDS)
+    return Content(read_plans(folder), stages, sources, read_published(folder))
 
 
-def read_runs(root: Path, cells: Iterable[str]) -> Content:
+def read_runs(root: Path, cells: Iterable[str], *, evaluated: bool = False) -> Content:
     """Reads what a leaderboard would hold of a runs folder.
 
     Args:
         root: the runs folder.
         cells: addresses of the cells; the genes and ancestors that they need come with them.
+        evaluated: read the evaluations and predictions of the cells too.
 
     Raises:
         DamagedFile: a configuration is missing or not that of its address, a file was changed.
@@ -116,7 +129,8 @@ def read_runs(root: Path, cells: Iterable[str]) -> Content:
         folder = root / kind / address[:FOLDER_DIGITS]
         if stage := _read_stage(kind, address, folder):
             stages[address], sources[address] = stage, folder
-    return Content(plans, stages, sources)
+    content = Content(plans, stages, sources)
+    return replace(content, evaluated=read_of_runs(root, content.cells())) if evaluated else content
 
 
 def _with_inputs(plans: Iterable[PublishedPlan], cells: Iterable[str]) -> dict[str, StageKind]:

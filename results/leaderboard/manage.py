@@ -1,9 +1,10 @@
 """Adds records to a leaderboard, makes its tables, and checks both.
 
-A leaderboard is a folder in git: `records.jsonl`, `plans.jsonl`, and tables made from them, which can be made again and
-compared byte by byte. Files are written in place, each of them whole, plans and records before tables; `git checkout`
-is the undo. Nothing else in the folder is touched, and a folder that holds something else is no place for a new
-leaderboard. One process at a time changes a leaderboard; another one waits for it.
+A leaderboard is a folder in git: `records.jsonl`, `plans.jsonl`, if wanted `evaluations.jsonl` and `predictions/`, and
+tables made from them, which can be made again and compared byte by byte. Files are written in place, each of them
+whole, plans and records before tables; `git checkout` is the undo. Nothing else in the folder is touched, and a folder
+that holds something else is no place for a new leaderboard. One process at a time changes a leaderboard; another one
+waits for it.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from learngene_bench.results.leaderboard.tables import texts
 from learngene_bench.results.records.loading import load
 from learngene_bench.results.records.selection import planned_cells
 from learngene_bench.results.records.types import Results
-from learngene_bench.schema.leaderboard import is_leaderboard
+from learngene_bench.schema.leaderboard import PREDICTIONS, is_leaderboard
 from learngene_bench.util.errors import UserError
-from learngene_bench.util.files import unwritable, write_text
+from learngene_bench.util.files import unwritable, write_bytes
 from learngene_bench.util.locks import exclusively
 
 WAIT_SECONDS = 60.0
@@ -56,13 +57,14 @@ def existing(root: Path) -> list[Path]:
     return found
 
 
-def add(folder: Path, runs: Path, *, allow_incomplete: bool = False) -> list[str]:
+def add(folder: Path, runs: Path, *, allow_incomplete: bool = False, predictions: bool = False) -> list[str]:
     """Adds the records of a runs folder, and makes the tables again. Nothing is written unless all rules hold.
 
     Args:
         folder: the leaderboard; made if it does not exist.
         runs: the runs folder.
         allow_incomplete: accept planned cells without a result; the tables then count them.
+        predictions: add what models predict for each image too, and the evaluations made after the records.
 
     Returns:
         What was done and what a reviewer should know, in lines.
@@ -75,7 +77,7 @@ def add(folder: Path, runs: Path, *, allow_incomplete: bool = False) -> list[str
         raise UserError(f"{runs}: no plan, so nobody can tell what is missing; `lgbench run` writes one to plans/")
     if any(manifest.is_quick for manifest in offered.manifests):
         raise UserError(f"{runs}: quick runs (--quick), whose numbers mean nothing: a leaderboard takes none")
-    new = read_runs(runs, planned_cells(offered))
+    new = read_runs(runs, planned_cells(offered), evaluated=predictions)
     if not allow_incomplete:
         _check_complete(runs, offered, new)
     check(new)
@@ -118,8 +120,8 @@ def difference(folder: Path) -> str | None:
             return f"{path} does not belong to a leaderboard: move it elsewhere"
         if name not in found:
             return f"{path} is missing {cure}"
-        if (content := path.read_bytes()) != made[name].encode():
-            return f"{path}, line {_first_difference(content, made[name].encode())}: not what the records give {cure}"
+        if (content := path.read_bytes()) != made[name]:
+            return f"{path}, line {_first_difference(content, made[name])}: not what the records give {cure}"
     return None
 
 
@@ -164,17 +166,23 @@ def _check_complete(runs: Path, results: Results, content: Content) -> None:
 
 
 def _write(folder: Path, content: Content) -> None:
-    """Writes the files that have changed."""
-    for name, text in list(_files(folder, content)):
+    """Writes the files that have changed, and removes predictions of cells that are gone."""
+    files = dict(_files(folder, content))
+    for name, made in files.items():
         path = folder / name
-        if not path.exists() or path.read_bytes() != text.encode():
-            write_text(path, text)
+        if not path.exists() or path.read_bytes() != made:
+            path.parent.mkdir(exist_ok=True)
+            write_bytes(path, made)
+    for path in (folder / PREDICTIONS).glob("[!.]*.npz"):
+        if f"{PREDICTIONS}/{path.name}" not in files:
+            path.unlink()
 
 
-def _files(folder: Path, content: Content) -> Iterator[tuple[str, str]]:
-    """Makes every file of a leaderboard: name and text."""
+def _files(folder: Path, content: Content) -> Iterator[tuple[str, bytes]]:
+    """Makes every file of a leaderboard: name and content."""
     yield from content.files().items()
-    yield from texts(folder.name, content.results()).items()
+    for name, text in texts(folder.name, content.results(), content.evaluated).items():
+        yield name, text.encode()
 
 
 def _first_difference(one: bytes, other: bytes) -> int:

@@ -27,6 +27,14 @@ def check_conflicts(old: Content, new: Content) -> None:
         for address in sorted(old.done() & new.done())
         if (differences := _differences(old.stages[address], new.stages[address]))
     ]
+    for name in sorted(old.evaluated.evaluations.keys() & new.evaluated.evaluations.keys()):
+        one, other = old.evaluated.evaluations[name], new.evaluated.evaluations[name]
+        if one.metrics != other.metrics:
+            shift = f"{one.shift.title} {one.shift.level:g}" if one.shift else "the images as they are"
+            raise UserError(
+                f"{new.stages[one.cell].label}: two evaluations on {shift} have different metrics: "
+                "`lgbench evaluate` repeats either in a copy of the runs folder without its evaluations/"
+            )
     if not conflicts:
         return
     address, differences = conflicts[0]
@@ -53,6 +61,7 @@ def review(old: Content, new: Content, final: Content, offered: Results) -> Iter
     added = [new.stages[address] for address in sorted(new.done() - old.done()) if address in final.stages]
     cells = [stage for stage in added if stage.kind == "cell"]
     yield f"records added: {len(cells)}; already there with the same numbers: {len(known)}"
+    yield from _of_models(old, final)
     richer = [stage for stage in known if final.stages.get(stage.address, old.stages[stage.address]) is stage]
     yield from _line("replaced by records of more metrics", richer)
     failed = [stage for address, stage in final.stages.items() if stage.record is None and address in new.stages]
@@ -80,6 +89,16 @@ def listed(names: Sequence[str]) -> str:
 def _line(what: str, stages: Sequence[PublishedStage]) -> Iterator[str]:
     if stages:
         yield f"{what}: {len(stages)} ({listed([stage.label for stage in stages])})"
+
+
+def _of_models(old: Content, final: Content) -> Iterator[str]:
+    """Counts the predictions and evaluations that are new."""
+    before, after = old.evaluated, final.evaluated
+    predictions = [after.predictions[path] for path in after.predictions.keys() - before.predictions.keys()]
+    evaluations = after.evaluations.keys() - before.evaluations.keys()
+    if predictions or evaluations:
+        size = sum(map(len, predictions)) / 1000
+        yield f"predictions added: {len(predictions)} ({size:,.0f} KB); evaluations added: {len(evaluations)}"
 
 
 def _gone(before: Content, after: Content) -> list[PublishedStage]:

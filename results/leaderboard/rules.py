@@ -8,18 +8,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from hashlib import sha256
 
 from learngene_bench.contracts.family import FAMILIES, spec_from_dict
 from learngene_bench.results.leaderboard.content import Content
+from learngene_bench.results.leaderboard.evaluated import named_predictions
 from learngene_bench.schema.constants import FOLDER_DIGITS
+from learngene_bench.schema.evaluation import EvaluationRecord
 from learngene_bench.schema.leaderboard import PublishedStage
 from learngene_bench.schema.metric import CurvePoint, MetricSpec
+from learngene_bench.schema.predictions import parse_predictions
 from learngene_bench.schema.provenance import Provenance
 from learngene_bench.schema.record import CellRecord
 from learngene_bench.schema.stage import CellConfig, GeneConfig, StageConfig
 from learngene_bench.schema.subject import PlannedCell
 from learngene_bench.util.errors import DamagedFile, UserError
 from learngene_bench.util.files import canonical
+
+ACCURACY = "top1"
+"""Metric that predictions give: percentage of images whose predicted class is their label."""
 
 
 def check(content: Content) -> None:
@@ -47,6 +54,9 @@ def check(content: Content) -> None:
         except ValueError as error:
             raise UserError(f"{content.sources[address]} ({stage.label}): {error}") from None
     _check_agreement(content)
+    for evaluation in content.evaluated.evaluations.values():
+        _check_evaluation(evaluation, content)
+    _check_predictions(content)
 
 
 def _check_plans(content: Content) -> None:
@@ -157,6 +167,43 @@ def _range(spec: MetricSpec) -> str:
     if low is not None and high is not None:
         return f"a number from {low:g} to {high:g}"
     return "a number" + (f" from {low:g}" if low is not None else "") + (f" to {high:g}" if high is not None else "")
+
+
+def _check_evaluation(evaluation: EvaluationRecord, content: Content) -> None:
+    """Checks an evaluation against the cell that it is of."""
+    stage = content.stages.get(evaluation.cell)
+    cell = stage.record if stage else None
+    try:
+        _expect(isinstance(cell, CellRecord), "there is no record of its cell")
+        assert isinstance(cell, CellRecord)
+        _expect(evaluation.model == cell.model.sha256, "it is of other weights than those of the cell's record")
+        _expect(evaluation.evaluation == cell.evaluation, "it is of other images than the cell's record")
+        for metric in evaluation.metric_specs.keys() & cell.metric_specs.keys():
+            same = evaluation.metric_specs[metric] == cell.metric_specs[metric]
+            _expect(same, f"it describes the metric {metric!r} differently than the cell's record")
+        for metric, value in evaluation.metrics.items():
+            _check_value(f"'metrics.{metric}'", value, evaluation.metric_specs[metric], evaluation.evaluation.images)
+    except ValueError as error:
+        named = f" ({stage.label})" if stage else ""
+        raise UserError(f"evaluation {evaluation.address[:FOLDER_DIGITS]}{named}: {error}") from None
+
+
+def _check_predictions(content: Content) -> None:
+    """Checks that each file of predictions is that of a record, and gives the accuracy of this record."""
+    evaluated = content.evaluated
+    named = named_predictions(content.cells().values(), evaluated.evaluations.values())
+    for path, file in evaluated.predictions.items():
+        try:
+            _expect(path in named, "no record names it")
+            recorded, record = named[path]
+            same = (len(file), sha256(file).hexdigest()) == (recorded.bytes, recorded.sha256)
+            _expect(same, "its hash differs from the record's")
+            found = parse_predictions(file, record.evaluation.images)
+            right, expected = 100 * float(found.right.mean()), record.metrics.get(ACCURACY)
+            same = expected is None or math.isclose(right, expected, abs_tol=1e-6)
+            _expect(same, f"{right:.4g} % of the images are right in it, and {expected:.4g} % in the record")
+        except ValueError as error:
+            raise UserError(f"{path}: {error}") from None
 
 
 def _check_agreement(content: Content) -> None:

@@ -12,23 +12,26 @@ from learngene_bench.results.formats import reporting
 from learngene_bench.results.formats.csv import cells_csv
 from learngene_bench.results.formats.latex import latex
 from learngene_bench.results.formats.markdown import escaped, markdown, table_row
+from learngene_bench.results.leaderboard.evaluated import Evaluated
 from learngene_bench.results.records.details import details
 from learngene_bench.results.records.types import Results
+from learngene_bench.schema.leaderboard import EVALUATIONS, PREDICTIONS
 from learngene_bench.schema.provenance import Provenance
 
 _COMPUTED = ("sweep", "cost", "instinct", "horizon", "data-size")
 
 
-def texts(name: str, results: Results) -> dict[str, str]:
+def texts(name: str, results: Results, evaluated: Evaluated) -> dict[str, str]:
     """Returns the text of each file, by name.
 
     Args:
         name: name of the leaderboard.
         results: records and plans of the leaderboard.
+        evaluated: evaluations and predictions of its cells.
     """
     report = reporting.make(results, computed=_COMPUTED)
     return {
-        "README.md": "\n".join([*_head(name, results), markdown(report.tables)]),
+        "README.md": "\n".join([*_head(name, results), *_evaluated(evaluated), markdown(report.tables)]),
         "cells.csv": cells_csv(results),
         "tables.tex": latex(report.tables),
     }
@@ -54,6 +57,17 @@ def _head(name: str, results: Results) -> Iterator[str]:
         first, last = min(days), max(days)
         yield table_row((str(len(days)), *map(escaped, origin), first if first == last else f"{first} to {last}"))
     yield ""
+
+
+def _evaluated(evaluated: Evaluated) -> Iterator[str]:
+    """Says what is there of trained models beside their records, if anything is."""
+    if evaluated.evaluations or evaluated.predictions:
+        yield (
+            f"Beside the records: predictions for each image, of {len(evaluated.predictions)} models, in "
+            f"`{PREDICTIONS}/`; evaluations after training, {len(evaluated.evaluations)}, in `{EVALUATIONS}`. "
+            "`lgbench report --table predictions`, `calibration` and `shifts` read them."
+        )
+        yield ""
 
 
 def _origin(provenance: Provenance) -> tuple[str, ...]:

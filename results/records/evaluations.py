@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,10 +11,12 @@ from pathlib import Path
 from learngene_bench.results.records.types import Record
 from learngene_bench.schema.base import read_if_there
 from learngene_bench.schema.evaluation import EVALUATIONS, EvaluationRecord, evaluation_name
+from learngene_bench.schema.leaderboard import EVALUATIONS as PUBLISHED
+from learngene_bench.schema.leaderboard import RECORDS, read_evaluations
 from learngene_bench.util.errors import UserError
 from learngene_bench.util.files import readable
 
-_CELLS_IN_MEMORY = 4096
+_CELLS_IN_MEMORY, _LEADERBOARDS_IN_MEMORY = 4096, 16
 
 Key = tuple[str, float]
 """Name and level of a shift."""
@@ -25,7 +27,7 @@ class Evaluations:
     """The evaluations of one cell.
 
     Attributes:
-        folder: where their files lie.
+        folder: where the files of predictions lie.
         plain: of the images as they are; None if there is none.
         shifted: of shifted copies, by name and level of the shift.
         problems: what is wrong with files, in lines; these are left out.
@@ -38,7 +40,14 @@ class Evaluations:
 
 
 def evaluations_of(record: Record) -> Evaluations:
-    """Returns the evaluations of a cell; none if only its record is here, as in a leaderboard."""
+    """Returns the evaluations of a cell; none if only its record is here.
+
+    Raises:
+        UserError: the evaluations of the leaderboard that the record is from cannot be read.
+    """
+    if record.path.name == RECORDS:
+        found = _published(record.path.parent).get(record.address, [])
+        return _sorted(record.path.parent, found, ())
     folder = record.path.parent / EVALUATIONS
     try:
         changed = folder.stat().st_mtime_ns
@@ -50,7 +59,7 @@ def evaluations_of(record: Record) -> Evaluations:
 @lru_cache(_CELLS_IN_MEMORY)
 def _evaluations(folder: Path, changed: int, cell: str, model: str) -> Evaluations:
     """Reads a folder, again after it has changed."""
-    plain, shifted, problems = None, {}, []
+    records, problems = [], []
     with readable(folder):
         names = sorted(name for name in os.listdir(folder) if name.endswith(".json") and not name.startswith("."))
     for name in names:
@@ -63,8 +72,35 @@ def _evaluations(folder: Path, changed: int, cell: str, model: str) -> Evaluatio
             continue
         if (found.cell, found.model, f"{evaluation_name(found.address)}.json") != (cell, model, name):
             problems.append(f"{folder / name}: of another cell or of other weights than the record beside it")
-        elif found.shift is None:
-            plain = found
         else:
-            shifted[found.shift.name, found.shift.level] = found
-    return Evaluations(folder, plain, shifted, tuple(problems))
+            records.append(found)
+    return _sorted(folder, records, tuple(problems))
+
+
+def _published(folder: Path) -> Mapping[str, list[EvaluationRecord]]:
+    """Reads the evaluations of a leaderboard, by cell."""
+    try:
+        changed = (folder / PUBLISHED).stat().st_mtime_ns
+    except OSError:
+        return {}
+    return _by_cell(folder, changed)
+
+
+@lru_cache(_LEADERBOARDS_IN_MEMORY)
+def _by_cell(folder: Path, changed: int) -> Mapping[str, list[EvaluationRecord]]:
+    """Reads evaluations.jsonl, again after it has changed."""
+    found: dict[str, list[EvaluationRecord]] = {}
+    for record in read_evaluations(folder).values():
+        found.setdefault(record.cell, []).append(record)
+    return found
+
+
+def _sorted(folder: Path, records: Iterable[EvaluationRecord], problems: tuple[str, ...]) -> Evaluations:
+    """Tells the evaluation of the images as they are from those of shifted copies."""
+    plain, shifted = None, {}
+    for record in records:
+        if record.shift is None:
+            plain = record
+        else:
+            shifted[record.shift.name, record.shift.level] = record
+    return Evaluations(folder, plain, shifted, problems)

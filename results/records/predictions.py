@@ -9,6 +9,7 @@ from pathlib import Path
 from learngene_bench.results.records.evaluations import evaluations_of
 from learngene_bench.results.records.types import Record
 from learngene_bench.schema.evaluation import EvaluationRecord, evaluation_name
+from learngene_bench.schema.leaderboard import RECORDS, is_leaderboard, predictions_file
 from learngene_bench.schema.predictions import PREDICTIONS, Predictions, read_predictions
 from learngene_bench.schema.record import Evaluation, Tensors
 
@@ -33,14 +34,18 @@ def predictions_of(record: Record) -> KeptPredictions | None:
 
     Returns:
         None if nothing was kept, neither with the record nor by an evaluation after it, or only the record is here, as
-        in a leaderboard.
+        in most leaderboards.
 
     Raises:
         DamagedFile: the file is not what its record says.
     """
     result = record.result
-    if result.predictions and (found := _read(record.path.parent / PREDICTIONS, result.predictions, result.evaluation)):
-        return found
+    folder = record.path.parent
+    if result.predictions:
+        published = record.path.name == RECORDS
+        path = folder / (predictions_file(result.predictions.sha256) if published else PREDICTIONS)
+        if found := _read(path, result.predictions, result.evaluation):
+            return found
     evaluations = evaluations_of(record)
     return evaluated_predictions(evaluations.folder, evaluations.plain) if evaluations.plain else None
 
@@ -49,7 +54,9 @@ def evaluated_predictions(folder: Path, record: EvaluationRecord) -> KeptPredict
     """Returns the predictions that an evaluation kept; None if it kept none. Errors are those of `predictions_of`."""
     if record.predictions is None:
         return None
-    return _read(folder / f"{evaluation_name(record.address)}.npz", record.predictions, record.evaluation)
+    named = f"{evaluation_name(record.address)}.npz"
+    path = folder / (predictions_file(record.predictions.sha256) if is_leaderboard(folder) else named)
+    return _read(path, record.predictions, record.evaluation)
 
 
 def _read(path: Path, recorded: Tensors, evaluation: Evaluation) -> KeptPredictions | None:

@@ -20,6 +20,8 @@ from learngene_bench.planning.sweep import make_sweep
 from learngene_bench.planning.sweep_space import parse_sweep
 from learngene_bench.plugins.registry import Registry
 from learngene_bench.results.leaderboard import manage
+from learngene_bench.results.leaderboard.reruns import failed_rerun
+from learngene_bench.schema.record import CellRecord
 
 VERBS: dict[str, Sequence[Sequence[str]]] = {
     "plans/*.json": (["status"], ["report"], ["logs", "he", "4"]),
@@ -56,6 +58,8 @@ def make(folder: Path) -> None:
     make_swept(folder / "swept", folder / "boards" / "swept")
     made = recorded(folder / "runs", "wave,he", seeds=1)
     manage.add(folder / "boards" / "digits", made.folder)
+    record = made.runs.stage_dir(made.stages("cell")[0]).read_record(CellRecord)
+    manage.add_rerun(folder / "boards" / "digits", failed_rerun("Ada", made.stages("cell")[0].label, record, "no"))
     (failed,) = (stage for stage in made.stages("cell") if stage.label.startswith("he") and "depth 6" in stage.label)
     stage = made.runs.stage_dir(failed)
     stage.result.unlink()
@@ -107,7 +111,8 @@ def commands(folder: Path) -> dict[Path, list[list[str]]]:
     }
     for path in sorted((folder / "swept" / "plans").glob("*.json")):
         found[path] = [[*verb, "--runs", str(folder / "swept")] for verb in swept]
-    for board, name in itertools.product(("digits", "swept"), ("records.jsonl", "plans.jsonl")):
+    documents = itertools.product(("digits", "swept"), ("records.jsonl", "plans.jsonl"))
+    for board, name in [*documents, ("digits", "reruns.jsonl")]:
         checks = [["leaderboard", verb, "--folder", str(boards)] for verb in ("check", "build")]
         found[boards / board / name] = [*checks, ["report", "--runs", str(boards / board)]]
     return found

@@ -19,6 +19,7 @@ from learngene_bench.schema.base import read
 from learngene_bench.schema.leaderboard import read_plans, read_stages
 from learngene_bench.schema.manifest import Manifest
 from learngene_bench.schema.record import RECORDS, Failure
+from learngene_bench.schema.rerun import read_reruns
 from learngene_bench.schema.stage import StageFile
 from learngene_bench.util.errors import UserError
 
@@ -34,6 +35,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     "submission.json": lambda path: submissions.read(path.parents[2]),
     "records.jsonl": lambda path: read_stages(path.parent),
     "plans.jsonl": lambda path: read_plans(path.parent),
+    "reruns.jsonl": lambda path: read_reruns(path.parent),
 }
 
 

@@ -23,6 +23,7 @@ from learngene_bench.schema import (
     owner,
     progress,
     record,
+    rerun,
     stage,
     tracking,
 )
@@ -40,6 +41,7 @@ FILES: dict[str, tuple[type[BaseModel], ...]] = {
     "runs/tracking/stages/TRACKER/FOLDER.json": (tracking.TrackedSoFar,),
     "LEADERBOARD/records.jsonl": (leaderboard.PublishedStage,),
     "LEADERBOARD/plans.jsonl": (leaderboard.PublishedPlan,),
+    "LEADERBOARD/reruns.jsonl": (rerun.Rerun,),
 }
 """Every JSON file of a runs folder, and of a leaderboard each line, with the type of its whole content."""
 

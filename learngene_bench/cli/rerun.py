@@ -13,7 +13,8 @@ from rich.text import Text
 
 from learngene_bench.cli import common
 from learngene_bench.cli.display import Display
-from learngene_bench.contracts.executor import StageInfo
+from learngene_bench.cli.rerun_by import Teller
+from learngene_bench.contracts.executor import RunState, StageInfo
 from learngene_bench.execution.local import LocalExecutor, LocalOptions
 from learngene_bench.execution.rerun import RerunPlan, parse_local_paths
 from learngene_bench.execution.work import StageWork
@@ -49,16 +50,50 @@ def rerun(
         list[Path] | None, common.path_option("--checkpoint", help="File of weights that the record starts from.")
     ] = None,
     plugin: common.PluginOption = None,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            "--by",
+            metavar="NAME",
+            help="Write into the leaderboard that NAME has computed this cell again, and what came out, whatever that "
+            "is. A re-run that is in the folder of the result already is taken as it is.",
+        ),
+    ] = None,
 ) -> int:
     """Compute a record once more and compare. Exit status 0 if all numbers are the same, 1 if not."""
     source = open_runs(runs)
+    teller = None if by is None else Teller(by, runs, keep_inputs=keep_inputs)
     address = find_one_finished(source, common.query_of(cell)).address
     paths = parse_local_paths(settings or [], checkpoint or [])
     repeat = RerunPlan(source, address, paths, common.command_line(), keep_inputs=keep_inputs)
-    repeat.check(Registry(plugin or []))
     fresh = Runs(output or Path("reruns") / source.folder("cell", address).path.name)
-    if fresh.folder("cell", address).state() is State.DONE:
-        raise UserError(f"{fresh.root} holds this cell already: move it away, or name another folder with --output")
+    console = common.console()
+    if fresh.folder("cell", address).state() is not State.DONE:
+        repeat.check(Registry(plugin or []))
+        state = _compute(repeat, fresh, workers, plugin or [], console)
+        if state.failed:
+            console.print("failed this time: failed.json and log.txt tell more")
+            if teller:
+                teller.tell_failure(source, repeat, fresh, state.failed, console)
+            return 1
+    elif teller is None:
+        raise UserError(
+            f"{fresh.root} holds this cell already: move it away, or name another folder with --output "
+            "(--by NAME writes what it holds into the leaderboard)"
+        )
+    computed = [stage for address, stage in repeat.stages.items() if address not in repeat.kept]
+    repetition = _compare(source, fresh, computed)
+    console.print(Text(f"\n{repeat.cell.label} ({address[:8]}), repeated in {fresh.root}"), soft_wrap=True)
+    _print(repetition, console)
+    if teller:
+        teller.tell(source, repeat, fresh, repetition, console)
+    return 0 if repetition.same else 1
+
+
+def _compute(
+    repeat: RerunPlan, fresh: Runs, workers: int | None, plugins: Sequence[Path], console: Console
+) -> RunState:
+    """Computes a cell with all that it needs in a folder of its own."""
     fresh.check_writable()
     repeat.copy_kept(fresh)
 
@@ -66,29 +101,20 @@ def rerun(
         for stage in stages:
             repeat.write_config(repeat.stages[stage.address], fresh)
 
-    console = common.console()
     options = LocalOptions(workers=workers, processes_per_model=repeat.cell.config.processes)
     stages: dict[str, StageInfo] = dict(repeat.to_compute())
     with Display(stages, fresh, console) as display:
-        state = LocalExecutor(options).run(
+        return LocalExecutor(options).run(
             StageWork(
                 stages=stages,
                 runs=fresh.root,
                 compute=repeat.cell.compute,
-                plugins=plugin or [],
+                plugins=plugins,
                 retry="all",
                 on_begin=begin,
                 on_change=display.update,
             )
         )
-    if state.failed:
-        console.print("failed this time: failed.json and log.txt tell more")
-        return 1
-    computed = [stage for address, stage in repeat.stages.items() if address not in repeat.kept]
-    repetition = _compare(source, fresh, computed)
-    console.print(Text(f"\n{repeat.cell.label} ({address[:8]}), repeated in {fresh.root}"), soft_wrap=True)
-    _print(repetition, console)
-    return 0 if repetition.same else 1
 
 
 def _compare(source: Runs, fresh: Runs, stages: Sequence[StageFile]) -> Repetition:

@@ -13,6 +13,7 @@
     progress    progress.json: how far a stage is
     owner       owner-NUMBER.json: the process that computes a stage
     leaderboard records.jsonl, plans.jsonl: the stages and plans of a leaderboard, a line each
+    rerun       reruns.jsonl: who has computed a cell of a leaderboard once more
 
 These types are the only writers and readers of the files.
 """

@@ -148,13 +148,13 @@ def _decisive(settings: Mapping[str, Any], identity: Mapping[str, Any]) -> dict[
 def stages_text(stages: Iterable[PublishedStage]) -> str:
     """Returns the text of records.jsonl: ancestors, genes, cells, each kind by label."""
     ordered = sorted(stages, key=lambda stage: (STAGE_KINDS.index(stage.kind), stage.label, stage.address))
-    return _text(ordered)
+    return lines_text(ordered)
 
 
 def plans_text(plans: Iterable[PublishedPlan]) -> str:
     """Returns the text of plans.jsonl, the oldest plan first."""
     ordered = sorted(plans, key=lambda line: (line.plan.created, line.name))
-    return _text(ordered)
+    return lines_text(ordered)
 
 
 def read_stages(folder: Path) -> dict[str, PublishedStage]:
@@ -165,7 +165,7 @@ def read_stages(folder: Path) -> dict[str, PublishedStage]:
         UserError: the file cannot be read, or is of another schema version.
     """
     found: dict[str, PublishedStage] = {}
-    for number, stage in enumerate(_read(PublishedStage, folder / RECORDS), start=1):
+    for number, stage in enumerate(read_lines(PublishedStage, folder / RECORDS), start=1):
         if found.setdefault(stage.address, stage) is not stage:
             raise DamagedFile(f"{folder / RECORDS}, line {number}: another line is of the same stage, {stage.label}")
     return found
@@ -173,7 +173,7 @@ def read_stages(folder: Path) -> dict[str, PublishedStage]:
 
 def read_plans(folder: Path) -> dict[str, PublishedPlan]:
     """Reads plans.jsonl of a leaderboard, by name; errors are those of `read_stages`."""
-    return {line.name: line for line in _read(PublishedPlan, folder / PLANS)}
+    return {line.name: line for line in read_lines(PublishedPlan, folder / PLANS)}
 
 
 def evaluations_text(evaluations: Iterable[EvaluationRecord]) -> str:
@@ -184,7 +184,7 @@ def evaluations_text(evaluations: Iterable[EvaluationRecord]) -> str:
         return line.cell, name, level, line.address
 
     ordered = sorted(evaluations, key=order)
-    return _text(ordered)
+    return lines_text(ordered)
 
 
 def read_evaluations(folder: Path) -> dict[str, EvaluationRecord]:
@@ -195,7 +195,7 @@ def read_evaluations(folder: Path) -> dict[str, EvaluationRecord]:
         UserError: the file cannot be read, or is of another schema version.
     """
     found: dict[str, EvaluationRecord] = {}
-    for number, line in enumerate(_read(EvaluationRecord, folder / EVALUATIONS), start=1):
+    for number, line in enumerate(read_lines(EvaluationRecord, folder / EVALUATIONS), start=1):
         if found.setdefault(line.address, line) is not line:
             raise DamagedFile(f"{folder / EVALUATIONS}, line {number}: another line is of the same evaluation")
     return found
@@ -206,14 +206,21 @@ def predictions_file(sha256: str) -> str:
     return f"{PREDICTIONS}/{sha256[:FOLDER_DIGITS]}.npz"
 
 
-def _text(lines: Sequence[File]) -> str:
+def lines_text(lines: Sequence[File]) -> str:
+    """Returns documents as text, a line each."""
     return "".join(
         json.dumps(line.model_dump(mode="json"), ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n"
         for line in lines
     )
 
 
-def _read(kind: type[_Line], path: Path) -> list[_Line]:
+def read_lines(kind: type[_Line], path: Path) -> list[_Line]:
+    """Reads a file of documents of this type, a line each; none if there is no such file.
+
+    Raises:
+        DamagedFile: a line does not read as what it was written as.
+        UserError: the file cannot be read, or is of another schema version.
+    """
     try:
         lines = read_bytes(path).removesuffix(b"\n").split(b"\n")
     except FileNotFoundError:

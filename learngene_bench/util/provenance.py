@@ -61,14 +61,23 @@ def hardware(device: str, threads: int, processes: int) -> dict[str, Any]:
     """
     import torch
 
-    accelerator = torch.cuda.get_device_name() if device == "cuda" else None
+    accelerator, here = torch.cuda.get_device_name() if device == "cuda" else None, machine()
     return {
         "device": device,
         "accelerator": accelerator,
-        "cpu": _cpu_model(),
-        "cores": len(usable_cores()),
+        "cpu": here["cpu"],
+        "cores": here["cores"],
         "threads": threads,
         "processes": processes,
+        "system": here["system"],
+    }
+
+
+def machine() -> dict[str, Any]:
+    """Describes the machine without its accelerator, which torch would have to be asked for."""
+    return {
+        "cpu": _cpu_model(),
+        "cores": len(usable_cores()),
         "system": f"{platform.system()} {platform.machine()}",
     }
 

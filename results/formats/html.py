@@ -21,13 +21,16 @@ from learngene_bench.results.formats.latex import floats
 from learngene_bench.results.formats.picture import HEIGHT, LEFT, WIDTH, picture
 from learngene_bench.results.records.details import details
 from learngene_bench.results.records.types import Results
+from learngene_bench.results.tables import reruns
 from learngene_bench.results.tables.measure import Measure
 from learngene_bench.results.tables.numbers import way
 from learngene_bench.results.tables.report_table import NOTHING, ReportTable, group_title
 from learngene_bench.schema.constants import PHASES
 from learngene_bench.schema.cost import Cost
 from learngene_bench.schema.record import CellRecord, Failure
+from learngene_bench.schema.rerun import Rerun
 from learngene_bench.schema.subject import PlannedCell
+from learngene_bench.util.durations import duration
 
 _PAGE = Path(__file__).parent / "page"
 _CURVE_POINTS = 40
@@ -126,6 +129,9 @@ class _PageRecords:
                 "time": f"{record.provenance.started} to {record.provenance.finished}",
             }
             facts += _origin(record)
+            facts += [
+                (f"{reruns.HEADING} {line.by}", _rerun(line)) for line in self._results.reruns.get(cell.folder, ())
+            ]
         row["facts"] = [self._fact(title, values) for title, values in facts]
         return row
 
@@ -157,6 +163,21 @@ def _origin(record: CellRecord) -> list[tuple[str, Mapping[str, Any]]]:
         ("Versions", found.versions),
         ("Data", data),
     ]
+
+
+def _rerun(line: Rerun) -> dict[str, Any]:
+    """Returns what came out when somebody computed a record once more, and with what."""
+    return {
+        "numbers": line.outcome,
+        **({"what_differs": differs} if (differs := reruns.what_differs(line)) else {}),
+        **({"reasons_for_other_numbers": "; ".join(line.obstacles)} if line.obstacles else {}),
+        "finished": line.date,
+        **({} if line.seconds is None else {"took": duration(line.seconds)}),
+        "commit": line.code.commit,
+        "uncommitted_changes": line.code.dirty,
+        **line.hardware,
+        **line.versions,
+    }
 
 
 def _spent(cost: Cost) -> list[Any]:

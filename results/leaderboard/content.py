@@ -30,6 +30,7 @@ from learngene_bench.schema.leaderboard import (
 from learngene_bench.schema.manifest import Manifest
 from learngene_bench.schema.record import RECORDS as RECORD_TYPES
 from learngene_bench.schema.record import CellRecord, Failure
+from learngene_bench.schema.rerun import RERUNS, Rerun, read_reruns, reruns_text
 from learngene_bench.schema.stage import StageFile
 from learngene_bench.util.errors import DamagedFile
 
@@ -43,17 +44,23 @@ class Content:
         stages: done and failed ones, by address.
         sources: file or folder that each stage was read from, by address; errors name it.
         evaluated: evaluations and predictions of cells.
+        reruns: who has computed cells once more; a runs folder has none.
     """
 
     plans: Mapping[str, PublishedPlan]
     stages: Mapping[str, PublishedStage]
     sources: Mapping[str, Path]
     evaluated: Evaluated = field(default_factory=Evaluated)
+    reruns: tuple[Rerun, ...] = ()
 
     def files(self) -> dict[str, bytes]:
-        """Returns the content of each file, by name."""
+        """Returns the content of each file, by name, in the order in which they are written.
+
+        Re-runs come first: whoever is stopped after that has no re-run of a record that is no longer there.
+        """
         plans, stages = plans_text(self.plans.values()), stages_text(self.stages.values())
-        return {PLANS: plans.encode(), RECORDS: stages.encode(), **self.evaluated.files()}
+        reruns = {RERUNS: reruns_text(self.reruns).encode()} if self.reruns else {}
+        return {**reruns, PLANS: plans.encode(), RECORDS: stages.encode(), **self.evaluated.files()}
 
     def cells(self) -> dict[str, CellRecord]:
         """Returns the record of each cell, by address."""
@@ -66,7 +73,7 @@ class Content:
 
     def results(self) -> Results:
         """Returns what tables are made of."""
-        return results_of(self.stages.values(), [line.plan for line in self.plans.values()])
+        return results_of(self.stages.values(), [line.plan for line in self.plans.values()], self.reruns)
 
     def merged(self, other: Content) -> Content:
         """Merges two collections. On conflict this one wins, except that a record replaces a failure."""
@@ -76,7 +83,7 @@ class Content:
             if address not in stages or _completeness(stage) > _completeness(stages[address]):
                 stages[address], sources[address] = stage, other.sources[address]
         evaluated = self.evaluated.merged(other.evaluated)
-        return Content({**other.plans, **self.plans}, stages, sources, evaluated)
+        return Content({**other.plans, **self.plans}, stages, sources, evaluated, self.reruns + other.reruns)
 
     def restricted_to_tables(self) -> Content:
         """Returns the cells that stand in tables, with what they need: not those that newer plans replace."""
@@ -86,7 +93,8 @@ class Content:
         """Returns these cells, by address, with the stages that they need."""
         needed = _with_inputs(self.plans.values(), cells)
         stages = {address: stage for address, stage in self.stages.items() if address in needed}
-        restricted = replace(self, stages=stages)
+        reruns = tuple(line for line in self.reruns if line.address in stages)
+        restricted = replace(self, stages=stages, reruns=reruns)
         return replace(restricted, evaluated=self.evaluated.restricted_to(restricted.cells()))
 
 
@@ -108,7 +116,7 @@ def read_leaderboard(folder: Path) -> Content:
     """
     stages = read_stages(folder)
     sources = dict.fromkeys(stages, folder / RECORDS)
-    return Content(read_plans(folder), stages, sources, read_published(folder))
+    return Content(read_plans(folder), stages, sources, read_published(folder), tuple(read_reruns(folder)))
 
 
 def read_runs(root: Path, cells: Iterable[str], *, evaluated: bool = False) -> Content:

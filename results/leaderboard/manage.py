@@ -1,20 +1,22 @@
 """Adds records to a leaderboard, makes its tables, and checks both.
 
-A leaderboard is a folder in git: `records.jsonl`, `plans.jsonl`, if wanted `evaluations.jsonl` and `predictions/`, and
-tables made from them, which can be made again and compared byte by byte. Files are written in place, each of them
-whole, plans and records before tables; `git checkout` is the undo. Nothing else in the folder is touched, and a folder
-that holds something else is no place for a new leaderboard. One process at a time changes a leaderboard; another one
-waits for it.
+A leaderboard is a folder in git: `records.jsonl`, `plans.jsonl`, if wanted `evaluations.jsonl` and `predictions/`,
+`reruns.jsonl` if any cell was computed once more, and tables made from them, which can be made again and compared byte
+by byte. Files are written in place, each of them whole, re-runs, plans and records before tables; `git checkout` is the
+undo. Nothing else in the folder is touched, and a folder that holds something else is no place for a new leaderboard.
+One process at a time changes a leaderboard; another one waits for it.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 
 from learngene_bench.results.leaderboard.content import EMPTY, Content, read_leaderboard, read_runs
+from learngene_bench.results.leaderboard.reruns import check_reruns
 from learngene_bench.results.leaderboard.review import check_conflicts, listed, review
 from learngene_bench.results.leaderboard.rules import check
 from learngene_bench.results.leaderboard.tables import texts
@@ -22,6 +24,7 @@ from learngene_bench.results.records.loading import load
 from learngene_bench.results.records.selection import planned_cells
 from learngene_bench.results.records.types import Results
 from learngene_bench.schema.leaderboard import PREDICTIONS, is_leaderboard
+from learngene_bench.schema.rerun import RERUNS, Rerun
 from learngene_bench.util.errors import UserError
 from learngene_bench.util.files import unwritable, write_bytes
 from learngene_bench.util.locks import exclusively
@@ -92,6 +95,25 @@ def add(folder: Path, runs: Path, *, allow_incomplete: bool = False, predictions
     return list(review(old, new, final, offered))
 
 
+def add_rerun(folder: Path, rerun: Rerun) -> bool:
+    """Adds to a leaderboard that somebody has computed one of its cells once more, and makes the tables again.
+
+    Returns:
+        False if the same person has told the same of this cell before; nothing is written then.
+
+    Raises:
+        UserError: a rule is broken.
+    """
+    with exclusively(folder, wait=WAIT_SECONDS):
+        content = _read(folder)
+        if rerun.finding in {known.finding for known in content.reruns}:
+            return False
+        merged = replace(content, reruns=(*content.reruns, rerun))
+        check_reruns(merged, folder / RERUNS)
+        _write(folder, merged)
+    return True
+
+
 def build(folder: Path) -> None:
     """Makes a leaderboard's files again from its records and plans.
 
@@ -150,6 +172,7 @@ def _read(folder: Path) -> Content:
     _check_is_leaderboard(folder)
     content = read_leaderboard(folder)
     check(content)
+    check_reruns(content, folder / RERUNS)
     return content.restricted_to_tables()
 
 
@@ -166,8 +189,10 @@ def _check_complete(runs: Path, results: Results, content: Content) -> None:
 
 
 def _write(folder: Path, content: Content) -> None:
-    """Writes the files that have changed, and removes predictions of cells that are gone."""
+    """Writes the files that have changed; removes predictions of cells that are gone, and re-runs if none is left."""
     files = dict(_files(folder, content))
+    if not content.reruns:
+        (folder / RERUNS).unlink(missing_ok=True)
     for name, made in files.items():
         path = folder / name
         if not path.exists() or path.read_bytes() != made:

@@ -25,6 +25,9 @@ from learngene_bench.schema.subject import PlannedCell
 from learngene_bench.util.errors import DamagedFile, UserError
 from learngene_bench.util.files import canonical
 
+VERSIONS = ("python", "torch", "learngene-bench")
+"""Packages of which every record and every re-run names the version."""
+
 ACCURACY = "top1"
 """Metric that predictions give: percentage of images whose predicted class is their label."""
 
@@ -84,7 +87,7 @@ def _check_gene_seed(config: StageConfig, stage: PublishedStage, content: Conten
 
 def _check_provenance(provenance: Provenance, config: StageConfig) -> None:
     _expect(bool(provenance.command), "'provenance.command' is empty")
-    for name in ("python", "torch", "learngene-bench"):
+    for name in VERSIONS:
         _expect(name in provenance.versions, f"'provenance.versions' lacks {name!r}")
     for name in ("device", "cpu"):
         _expect(isinstance(provenance.hardware.get(name), str), f"'provenance.hardware' lacks {name!r}")

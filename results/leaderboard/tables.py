@@ -6,7 +6,8 @@ on the versions of numerical libraries.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from itertools import chain
 
 from learngene_bench.results.formats import reporting
 from learngene_bench.results.formats.csv import cells_csv
@@ -15,8 +16,11 @@ from learngene_bench.results.formats.markdown import escaped, markdown, table_ro
 from learngene_bench.results.leaderboard.evaluated import Evaluated
 from learngene_bench.results.records.details import details
 from learngene_bench.results.records.types import Results
+from learngene_bench.results.tables.reruns import HEADING, what_differs
+from learngene_bench.schema.base import Scalar
 from learngene_bench.schema.leaderboard import EVALUATIONS, PREDICTIONS
 from learngene_bench.schema.provenance import Provenance
+from learngene_bench.util.durations import duration
 
 _COMPUTED = ("sweep", "cost", "instinct", "horizon", "data-size")
 
@@ -31,7 +35,9 @@ def texts(name: str, results: Results, evaluated: Evaluated) -> dict[str, str]:
     """
     report = reporting.make(results, computed=_COMPUTED)
     return {
-        "README.md": "\n".join([*_head(name, results), *_evaluated(evaluated), markdown(report.tables)]),
+        "README.md": "\n".join(
+            [*_head(name, results), *_evaluated(evaluated), markdown(report.tables), *_reruns(results)]
+        ),
         "cells.csv": cells_csv(results),
         "tables.tex": latex(report.tables),
     }
@@ -70,13 +76,39 @@ def _evaluated(evaluated: Evaluated) -> Iterator[str]:
         yield ""
 
 
+def _reruns(results: Results) -> Iterator[str]:
+    """Lists who has computed what once more, and what came out; nothing where nobody has."""
+    lines = sorted(chain(*results.reruns.values()), key=lambda line: (line.label, line.date, line.by))
+    if not lines:
+        return
+    yield "### Re-runs"
+    yield ""
+    yield "Cells that somebody has computed once more, each with its gene and its ancestors, from configurations alone."
+    yield ""
+    yield table_row(
+        ("Cell", HEADING, "Numbers", "What differs", "Reasons for other numbers", "Machine", "torch", "Day", "Took")
+    )
+    yield table_row([*["---"] * 8, "--:"])
+    for line in lines:
+        words = (
+            *(line.label, line.by, line.outcome, what_differs(line), "; ".join(line.obstacles)),
+            *(_machine(line.hardware), line.versions["torch"], line.date[:10]),
+            "" if line.seconds is None else duration(line.seconds),
+        )
+        yield table_row(map(escaped, words))
+    yield ""
+
+
 def _origin(provenance: Provenance) -> tuple[str, ...]:
     """Returns what records of one run on one machine have in common."""
     commit = provenance.git.commit[:8] if provenance.git.commit else "installed package"
-    hardware = provenance.hardware
-    machine = [hardware.get("accelerator") or hardware.get("cpu"), hardware.get("system")]
     return (
         f"{commit}{' with uncommitted changes' if provenance.git.dirty else ''}",
         *(str(provenance.versions.get(package, "?")) for package in ("torch", "timm")),
-        ", ".join(str(fact) for fact in machine if fact),
+        _machine(provenance.hardware),
     )
+
+
+def _machine(hardware: Mapping[str, Scalar]) -> str:
+    facts = [hardware.get("accelerator") or hardware.get("cpu"), hardware.get("system")]
+    return ", ".join(str(fact) for fact in facts if fact)

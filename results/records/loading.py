@@ -7,7 +7,8 @@ A runs folder names the folder of a stage by the first 20 digits of its address:
     gene/<folder>/tensors.safetensors              tensors that a method stores once for many targets; its size is read
     plans/<folder>.json                            a manifest: what one `lgbench run` intended
 
-A leaderboard holds the same in records.jsonl and plans.jsonl, a line each.
+A leaderboard holds the same in records.jsonl and plans.jsonl, a line each, and in reruns.jsonl who has computed cells
+once more.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from learngene_bench.schema.constants import FOLDER_DIGITS
 from learngene_bench.schema.leaderboard import PLANS, RECORDS, PublishedStage, is_leaderboard, read_plans, read_stages
 from learngene_bench.schema.manifest import Manifest, only_quick_runs
 from learngene_bench.schema.record import CellRecord, CellResult, Failure, GeneRecord
+from learngene_bench.schema.rerun import Rerun, read_reruns
 from learngene_bench.schema.subject import CellFacts
 from learngene_bench.util.errors import DamagedFile, UserError
 
@@ -42,6 +44,7 @@ def load(folders: Sequence[Path]) -> Results:
         if is_leaderboard(folder):
             found.add_stages(folder / RECORDS, read_stages(folder).values())
             found.manifests += [(folder / PLANS, line.plan) for line in read_plans(folder).values()]
+            found.add_reruns(read_reruns(folder))
         elif (folder / "cell").is_dir() or (folder / "plans").is_dir():
             found.add_runs(folder)
         else:
@@ -52,11 +55,14 @@ def load(folders: Sequence[Path]) -> Results:
     return found.results()
 
 
-def results_of(stages: Iterable[PublishedStage], manifests: Iterable[Manifest]) -> Results:
-    """Returns the results that a leaderboard of these stages and manifests holds."""
+def results_of(
+    stages: Iterable[PublishedStage], manifests: Iterable[Manifest], reruns: Iterable[Rerun] = ()
+) -> Results:
+    """Returns the results that a leaderboard of these stages, manifests and re-runs holds."""
     found = _Collection()
     found.add_stages(Path(RECORDS), stages)
     found.manifests = [(Path(PLANS), manifest) for manifest in manifests]
+    found.add_reruns(reruns)
     return found.results()
 
 
@@ -68,6 +74,7 @@ class _Collection:
         self.failures: dict[str, Failure] = {}
         self.gene_bytes: dict[str, int] = {}
         self.manifests: list[tuple[Path, Manifest]] = []
+        self.reruns: dict[str, list[Rerun]] = {}
 
     def add_stages(self, path: Path, stages: Iterable[PublishedStage]) -> None:
         for stage in stages:
@@ -78,6 +85,10 @@ class _Collection:
                 self.gene_bytes.setdefault(name, stage.record.tensors.bytes)
             elif stage.failure:
                 self.failures.setdefault(name, stage.failure)
+
+    def add_reruns(self, reruns: Iterable[Rerun]) -> None:
+        for line in sorted(reruns, key=lambda line: (line.date, line.by)):
+            self.reruns.setdefault(line.address[:FOLDER_DIGITS], []).append(line)
 
     def add_runs(self, folder: Path) -> None:
         for path in _entries(folder / "cell"):
@@ -137,7 +148,8 @@ class _Collection:
             for stage in manifest.stages
         }
         manifests = tuple(manifest for _, manifest in ordered)
-        return Results(self.records, self.failures, manifests, inputs, self.gene_bytes).unless_quick()
+        reruns = {name: tuple(lines) for name, lines in self.reruns.items()}
+        return Results(self.records, self.failures, manifests, inputs, self.gene_bytes, reruns).unless_quick()
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from learngene_bench.schema.constants import FOLDER_DIGITS
 from learngene_bench.schema.cost import CellCost
 from learngene_bench.schema.manifest import Manifest
 from learngene_bench.schema.record import CellResult, Failure
+from learngene_bench.schema.rerun import Rerun
 from learngene_bench.schema.subject import CellFacts, PlannedCell
 
 INITIAL = "_initial"
@@ -68,6 +69,7 @@ class Results:
         manifests: from old to new.
         inputs: what each cell, gene and ancestor needs first, of all manifests together; folder names.
         gene_bytes: size of what each gene stores, by the name of its folder; of the genes that are there.
+        reruns: who has computed a cell once more, by the name of its folder, the oldest first.
     """
 
     records: Mapping[str, Record]
@@ -75,6 +77,7 @@ class Results:
     manifests: tuple[Manifest, ...]
     inputs: Mapping[str, tuple[str, ...]]
     gene_bytes: Mapping[str, int]
+    reruns: Mapping[str, tuple[Rerun, ...]] = field(default_factory=dict)
 
     def unless_quick(self) -> Results:
         """Leaves quick runs out, unless there is nothing else."""

@@ -6,15 +6,16 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from learngene_bench.results.statistics.paired import mean
+from learngene_bench.results.tables import reruns
 from learngene_bench.results.tables.measure import Measure
 from learngene_bench.results.tables.metric_table import Entry, MethodRow, MetricTable, SizeCosts, SizeMean
 from learngene_bench.results.tables.notes import TRAINED, legend, mean_labels, notes
 from learngene_bench.results.tables.numbers import compact, on_axis
 from learngene_bench.results.tables.report_table import NOTHING, ReportCell, ReportColumn, ReportTable
 
-_COST, _TRAINED_PARAMETERS, _TRAINED_ITERATIONS = 1, 2, 3
-"""Priorities: what is trained at initialization is left out first, its iterations before its parameters; then epochs,
-stored parameters and FLOPs."""
+_COST, _TRAINED_PARAMETERS, _TRAINED_ITERATIONS, _RERUN = 1, 2, 3, 3
+"""Priorities: what is trained at initialization is left out first, its iterations, with who has computed cells again,
+before its parameters; then epochs, stored parameters and FLOPs."""
 
 
 def metric_reports(tables: Sequence[MetricTable]) -> list[ReportTable]:
@@ -61,6 +62,8 @@ def _columns(table: MetricTable) -> Iterator[ReportColumn]:
             yield ReportColumn("iterations", span=TRAINED, block=size, priority=_TRAINED_ITERATIONS)
         if table.equal_budget:
             yield ReportColumn("each", span="FLOPs", block=size, priority=_COST)
+        if table.reruns:
+            yield ReportColumn(reruns.HEADING, block=size, priority=_RERUN)
 
 
 def _cells(table: MetricTable, row: MethodRow) -> Iterator[ReportCell]:
@@ -77,6 +80,8 @@ def _cells(table: MetricTable, row: MethodRow) -> Iterator[ReportCell]:
             yield from trained_cells(costs) if planned else [ReportCell("")] * 2
         if table.equal_budget:
             yield _count(costs.target_flops, missing)
+        if table.reruns:
+            yield reruns.rerun_cell(row.reruns[size])
 
 
 def _epochs(row: MethodRow) -> str:

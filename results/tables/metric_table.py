@@ -11,7 +11,7 @@ Other tables (comparisons, costs, statistics) and the figures are computed from 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby
 from typing import Any, Literal
@@ -24,6 +24,7 @@ from learngene_bench.results.tables.measure import Measure
 from learngene_bench.results.tables.numbers import on_axis
 from learngene_bench.results.tables.report_table import NOTHING, Highlight, ReportCell, ReportRow, slug
 from learngene_bench.schema.base import Scalar
+from learngene_bench.schema.rerun import Rerun
 from learngene_bench.schema.subject import EqualBudget, PlannedCell
 
 EntryState = Literal["done", "incomplete", "failed", "pending", "dash", "not planned"]
@@ -148,6 +149,7 @@ class MethodRow:
         entries: in the order of the table's columns.
         means: by model size, the row's own and then those at each of the table's `budgets`. Empty where the table has
             no budgets, except for tables of tasks.
+        reruns: who has computed cells of the row once more, by model size.
     """
 
     group: str
@@ -158,6 +160,7 @@ class MethodRow:
     costs: Mapping[str, SizeCosts]
     entries: tuple[Entry, ...]
     means: Mapping[str, tuple[SizeMean, ...]]
+    reruns: Mapping[str, tuple[Rerun, ...]] = field(default_factory=dict)
 
     @property
     def key(self) -> RowKey:
@@ -256,6 +259,13 @@ class MetricTable:
     def slug(self) -> str:
         """Name for files and labels."""
         return slug(self.source.name, self.measure.name, self.source.setting[:8], f"protocol{self.source.protocol}")
+
+    @property
+    def reruns(self) -> tuple[Rerun, ...]:
+        """Re-runs of cells of the table; told of metrics after fine-tuning only."""
+        if self.measure.initial:
+            return ()
+        return tuple(line for row in self.rows for lines in row.reruns.values() for line in lines)
 
     def sizes(self) -> dict[str, range]:
         """Returns each model size with the indices of its columns, which stand side by side."""

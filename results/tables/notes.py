@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import chain
 
 from learngene_bench.results.statistics.paired import smallest_sign_flip_p
+from learngene_bench.results.tables import reruns
 from learngene_bench.results.tables.equal_budget import lost_leads
 from learngene_bench.results.tables.length_notes import finetuning_length
 from learngene_bench.results.tables.metric_table import MetricTable
@@ -72,6 +73,8 @@ def notes(table: MetricTable) -> Iterator[str]:
             "not be equal FLOPs: initialization may train more than the target alone, and images of the source may be "
             "larger than those of the target's task."
         )
+    if table.reruns:
+        yield reruns.note(table.reruns)
     if table.other_protocols:
         versions = ", ".join(map(str, table.other_protocols))
         yield f"Numbers of other protocol versions (here: {versions}) cannot be compared with these and stand apart."

@@ -25,6 +25,7 @@ from learngene_bench.results.tables.report_table import Footnotes
 from learngene_bench.schema.constants import GROUPS
 from learngene_bench.schema.cost import Cost
 from learngene_bench.schema.record import CellResult, Failure
+from learngene_bench.schema.rerun import Rerun
 from learngene_bench.schema.subject import PlannedCell
 from learngene_bench.util.errors import unknown
 
@@ -152,7 +153,12 @@ def _row(
             for size, columns in by_size.items()
             if siblings or grid.axis == "task"
         },
+        reruns={size: _reruns(cells, results) for size, cells in planned.items()},
     )
+
+
+def _reruns(cells: Iterable[PlannedCell], results: Results) -> tuple[Rerun, ...]:
+    return tuple(line for cell in cells for line in results.reruns.get(cell.folder, ()))
 
 
 def _entry(grid: TableCells, place: CellKey, results: Results, measure: Measure, footnotes: Footnotes) -> Entry:

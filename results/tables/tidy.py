@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from learngene_bench.results.records.grouping import TableCells
@@ -12,6 +12,7 @@ from learngene_bench.results.tables.measure import measure_names
 from learngene_bench.results.tables.metric_table import WAYS
 from learngene_bench.schema.constants import PHASES
 from learngene_bench.schema.record import Failure
+from learngene_bench.schema.rerun import Rerun
 from learngene_bench.schema.subject import PlannedCell, Subject
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ def columns(results: Results) -> list[str]:
     cost_PHASE_parameters is how many numbers a phase trained, empty where the record does not tell it. horizon and
     share stand there if any cell has another one than 1 or 100; a model that is not fine-tuned has a row at every
     horizon. gene_seed stands there if any cell has a gene of another seed than its own; it is empty for the others.
+    rerun_by and rerun stand there if any cell was computed once more: the names of those who did, the oldest re-run
+    first, and what came out for each (same, differs, failed), separated by semicolons.
     """
     planned = [cell for manifest in results.manifests for cell in manifest.cells]
     return [
@@ -45,6 +48,7 @@ def columns(results: Results) -> list[str]:
         *("stored_bytes", "gene", "initial_weights_sha256", "model_sha256"),
         *(f"cost_{phase}_parameters" for phase in PHASES),
         *(name for name in (*WAYS, "gene_seed") if len({getattr(cell, name) for cell in planned}) > 1),
+        *(("rerun_by", "rerun") if any(cell.folder in results.reruns for cell in planned) else ()),
     ]
 
 
@@ -74,7 +78,9 @@ def _grid_rows(grid: TableCells, results: Results) -> Iterator[tuple[object, dic
         every = {cell.seeds: cell for cell in (*cells.values(), *grid.crossed.get(place, {}).values())}
         for _, cell in sorted(every.items()):
             outcome = _outcome(results.outcome(cell), results)
-            yield (grid.setting, cell.address, cell.horizon), {**table, **_subject(cell), **_cell(cell), **outcome}
+            known = _reruns(results.reruns.get(cell.folder, ()))
+            row = {**table, **_subject(cell), **_cell(cell), **outcome, **known}
+            yield (grid.setting, cell.address, cell.horizon), row
     for place, dash in grid.dashes.items():
         if not grid.cells.get(place):
             yield (
@@ -94,6 +100,12 @@ def _cell(cell: PlannedCell) -> dict[str, Any]:
         **{name: getattr(cell, name) for name in ("source", "seed", "gene_seed", "prepare_epochs", "address")},
         **counts,
     }
+
+
+def _reruns(reruns: Sequence[Rerun]) -> dict[str, Any]:
+    if not reruns:
+        return {}
+    return {"rerun_by": "; ".join(one.by for one in reruns), "rerun": "; ".join(one.outcome for one in reruns)}
 
 
 def _outcome(outcome: Record | Failure | None, results: Results) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from learngene_bench.results.records.repetition import compare
 from learngene_bench.runs.leaderboard import open_runs
 from learngene_bench.schema.leaderboard import read_stages
 from learngene_bench.schema.record import CellRecord
+from learngene_bench.schema.rerun import read_reruns
 from learngene_bench.util.errors import UserError
 from learngene_bench.util.files import file_hash
 from learngene_bench.version import PROTOCOL
@@ -59,8 +60,11 @@ def test_a_record_of_a_leaderboard_comes_out_the_same(
     """Teacher, gene and cell are computed again from configurations alone."""
     board = tmp_path / "leaderboards" / "quick"
     assert "of mine, in a file of its own without which nobody can repeat them: 1" in manage.add(board, runs)
-    status, text, error = rerun(capsys, "wave", "--runs", board, "--workers", 1)
+    status, text, error = rerun(capsys, "wave", "--runs", board, "--workers", 1, "--by", "Ada")
     assert (status, error) == (0, "")
+    (told,) = read_reruns(board)
+    assert (told.by, told.outcome, told.obstacles) == ("Ada", "same", ())
+    assert manage.difference(board) is None
     lines = [line for line in text.splitlines() if line.rstrip().endswith("same")]
     assert len(lines) == 11  # teacher, gene, three metrics before and after, curve, weights before and after
     assert "All numbers are the same." in text
@@ -68,7 +72,8 @@ def test_a_record_of_a_leaderboard_comes_out_the_same(
     assert len(list(folder.glob("*/*/result.json"))) == 3
     assert rerun(capsys, "wave", "--runs", board)[::2] == (
         2,
-        f"lgbench: {folder} holds this cell already: move it away, or name another folder with --output\n",
+        f"lgbench: {folder} holds this cell already: move it away, or name another folder with --output "
+        "(--by NAME writes what it holds into the leaderboard)\n",
     )
     assert "--keep-inputs: " in rerun(capsys, "wave", "--runs", board, "--keep-inputs", "-o", "kept")[2]
     assert not Path("kept").exists() or not list(Path("kept").glob("*/*"))
@@ -103,6 +108,39 @@ def test_a_method_of_a_file_needs_that_file(runs: Path, tmp_path: Path, capsys: 
     other.write_text(plugin.read_text() + "\n")
     assert "recorded with another mine than this" in rerun(capsys, "mine", "--runs", runs, "--plugin", other)[2]
     assert rerun(capsys, "mine", "--runs", runs, "--plugin", plugin, "--workers", 1)[0] == 0
+
+
+FAILS_ELSEWHERE = """import os
+            if os.environ.get("ELSEWHERE") == "fails":
+                raise FloatingPointError("no number here")
+            if os.environ.get("ELSEWHERE") == "dies":
+                os.kill(os.getpid(), 9)"""
+
+
+@pytest.mark.slow
+def test_a_rerun_that_fails_is_told_and_one_whose_process_died_is_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugin, board = tmp_path / "mine.py", tmp_path / "leaderboards" / "mine"
+    plugin.write_text(PLUGIN.format(body=FAILS_ELSEWHERE))
+    arguments = ["-m", "mine", "--plugin", str(plugin), "--set", "grid.depths=[6]"]
+    run_here(short_preset(tmp_path), tmp_path / "runs", *arguments)
+    manage.add(board, tmp_path / "runs")
+    again = ("mine", "--runs", board, "--plugin", plugin, "--workers", 1, "--by", "Ada")
+    monkeypatch.setenv("ELSEWHERE", "dies")
+    status, text, _ = rerun(capsys, *again)
+    assert (status, read_reruns(board)) == (1, [])
+    assert "the process died, which says nothing of the record" in text
+    monkeypatch.setenv("ELSEWHERE", "fails")
+    assert rerun(capsys, *again)[0] == 1
+    (told,) = read_reruns(board)
+    assert (told.outcome, told.repeated, told.seconds) == ("failed", None, None)
+    assert told.failure.endswith("FloatingPointError: no number here")
+    assert "| Ada | failed |" in (board / "README.md").read_text()
+    monkeypatch.setenv("ELSEWHERE", "")
+    assert rerun(capsys, *again)[0] == 0
+    assert [one.outcome for one in read_reruns(board)] == ["failed", "same"]
+    assert manage.difference(board) is None
 
 
 @pytest.fixture

@@ -75,24 +75,43 @@ class Measured:
         return to_frame(self.results)
 
     @property
+    def trials(self) -> pandas.DataFrame:
+        """One row for each trial of a sweep at each target: its settings, its mean on validation images, if selected.
+
+        It is `trials.csv` of `lgbench report -o FOLDER`, and has no rows without a sweep.
+        """
+        return self._of_sweeps("trials")
+
+    @property
+    def selected(self) -> pandas.DataFrame:
+        """One row for each method and target of a sweep: what is selected, on test images, beside the default.
+
+        It is `sweep.csv` of `lgbench report -o FOLDER`, and has no rows without a sweep.
+        """
+        return self._of_sweeps("sweep")
+
+    @property
     def failures(self) -> dict[str, str]:
         """Errors of the stages that failed, by their names."""
         return {failure.label: failure.error for failure in self.results.failures.values()}
 
-    def table(self, grid: str | None = None, metric: str | None = None, *, spread: bool = False) -> pandas.DataFrame:
+    def table(
+        self, grid: str | None = None, metric: str | None = None, *, spread: bool = False, best: bool = False
+    ) -> pandas.DataFrame:
         """Returns one table: a row for each method, a column for each target or task, means over the seeds.
 
         Args:
             grid: name of the grid; needed where there are several.
             metric: name of a metric, `top1_initial` for its value before fine-tuning. The primary one by default.
             spread: standard deviations over the seeds instead of the means.
+            best: each method at its best setting of a sweep, instead of at the default.
 
         Raises:
             UserError: there is no such table, or there are several, as of two settings: `load` can choose.
         """
         import pandas
 
-        tables = self._tables(grid, metric)
+        tables = self._tables(grid, metric, best)
         if len(tables) > 1:
             found = "; ".join(f"{table.identity['grid']}, {table.subtitle}" for table in tables)
             raise UserError(f"{len(tables)} tables: choose one by grid, or by load(..., setting=...) ({found})")
@@ -142,8 +161,14 @@ class Measured:
         reporting.write_file(reporting.make(self.results), path, reporting.by_ending(path))
         return [path]
 
-    def _tables(self, grid: str | None = None, metric: str | None = None) -> Sequence[ReportTable]:
-        """Returns the tables of one metric, that after fine-tuning by default."""
+    def _tables(
+        self, grid: str | None = None, metric: str | None = None, best: bool | None = None
+    ) -> Sequence[ReportTable]:
+        """Returns the tables of one metric, that after fine-tuning by default.
+
+        Args:
+            best: those of each method at its best setting, or those at the default; both by default.
+        """
         from learngene_bench.results.records.selection import of_grid, table_cells
         from learngene_bench.results.tables.metric_report import metric_reports
         from learngene_bench.results.tables.tabulate import make_tables
@@ -153,7 +178,27 @@ class Measured:
             raise unknown("grid of these results", grid, grids)
         if not grids:
             raise UserError("no table: no plan and no record is there")
-        return metric_reports(make_tables(self.results if grid is None else of_grid(self.results, grid), metric))
+        made = make_tables(self.results if grid is None else of_grid(self.results, grid), metric)
+        found = [table for table in made if best in (None, table.source.best_of is not None)]
+        if best and not found:
+            raise UserError("best: there is no sweep here from which a setting was selected")
+        return metric_reports(found)
+
+    @cached_property
+    def _sweep_tables(self) -> Sequence[ReportTable]:
+        """The tables of what is selected and of the trials; none without a sweep."""
+        from learngene_bench.results.tables.sweep_report import sweep_reports
+        from learngene_bench.results.tables.tabulate import make_tables
+
+        if not any(manifest.sweep for manifest in self.results.manifests):
+            return []
+        return sweep_reports(make_tables(self.results), self.results)
+
+    def _of_sweeps(self, kind: str) -> pandas.DataFrame:
+        import pandas
+
+        tables = [table for table in self._sweep_tables if table.kind == kind]
+        return pandas.DataFrame([{**table.identity, **row} for table in tables for row in table.data])
 
     def __repr__(self) -> str:
         done = counted(len(self.results.records), "cell")
@@ -164,7 +209,7 @@ class Measured:
     def _repr_html_(self) -> str:
         from learngene_bench.results.formats.html_tables import html_tables
 
-        return html_tables(self._tables())
+        return html_tables([*self._tables(), *self._sweep_tables])
 
 
 @dataclass(frozen=True)

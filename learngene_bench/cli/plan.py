@@ -59,7 +59,7 @@ def plan(
 
     runs = common.runs_folder(runs, quick)
     space = common.sweep_space(sweep, trials, trial_seed, settings, registry)
-    made = make_plan(build(())) if space is None else _of_trials(make_sweep(build, space), Runs(runs))
+    made = make_plan(build(())) if space is None else plan_of_sweep(make_sweep(build, space), Runs(runs))
     states = {address: Runs(runs).stage_dir(stage).state() for address, stage in made.stages.items()}
     estimate = estimate_of(made, Runs(runs), states)
     if format is common.Format.JSON:
@@ -68,7 +68,7 @@ def plan(
         print_plan(made, states, estimate, common.console())
 
 
-def _of_trials(sweep: SweepPlan, runs: Runs) -> Plan:
+def plan_of_sweep(sweep: SweepPlan, runs: Runs) -> Plan:
     """Returns a plan of everything in a sweep: its trials, the default, and what is selected as far as that is known.
 
     The cells of a row and a target are then those of all its trials, and those on test images.

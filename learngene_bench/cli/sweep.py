@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from learngene_bench.cli import common
 from learngene_bench.cli.computing import Computation, conclude
+from learngene_bench.contracts.executor import RunState
+from learngene_bench.planning.plan import Plan
 from learngene_bench.planning.sweep import Place, SweepPlan, places_of
 from learngene_bench.runs.store import Runs, State
 from learngene_bench.util.files import canonical
@@ -15,26 +16,36 @@ if TYPE_CHECKING:
 
 
 def run_sweep(computation: Computation, sweep: SweepPlan) -> int:
-    """Computes the trials of a sweep, selects by them, and measures what is selected and the default on test images.
+    """Computes a sweep, and prints its tables.
 
     Returns:
         The exit status of the command.
+    """
+    computed = compute_sweep(computation, sweep)
+    if computed is None:
+        return 0
+    states, plans = computed
+    address = sweep.sweep.address
+    return conclude(computation, states, plans, address, lambda results: results.of_sweep(address))
+
+
+def compute_sweep(computation: Computation, sweep: SweepPlan) -> tuple[list[RunState], list[Plan]] | None:
+    """Computes the trials of a sweep, selects by them, and measures what is selected and the default on test images.
+
+    Returns:
+        How the stages ended, and all plans; None if a scheduler has the stages now.
     """
     from learngene_bench.results import load
 
     trials = computation.compute(sweep.trials)
     again = "run the same command again when they are done: it selects, and measures on test images"
     if trials.handed_over and not _settled(computation.runs, sweep):
-        common.console().print(f"trials on validation images: {again}", soft_wrap=True)
-        return 0
+        computation.console.print(f"trials on validation images: {again}", soft_wrap=True)
+        return None
     chosen = selected_trials(load([computation.runs.root]), sweep)
     plans = [sweep.default, *sweep.selected(chosen)]
     second = computation.compute(plans)
-    if second.handed_over:
-        return 0
-    address = sweep.sweep.address
-    every = [*plans, *sweep.trials]
-    return conclude(computation, [trials, second], every, address, lambda results: results.of_sweep(address))
+    return None if second.handed_over else ([trials, second], [*plans, *sweep.trials])
 
 
 def selected_trials(results: Results, sweep: SweepPlan) -> dict[Place, dict[str, str]]:

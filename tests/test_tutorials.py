@@ -29,7 +29,7 @@ MADE = {
     "laptop-hour": ["figures/*.pdf", "report/report.html", "reruns/*/cell/*/result.json"],
     "own-images": ["images/digit-9/049.png", "model.safetensors"],
     "own-initializer": ["my_init.py", "runs/cell/*/result.json"],
-    "own-timm-model": ["runs/gene/*/tensors.safetensors"],
+    "own-timm-model": ["initialized.pt", "runs/gene/*/tensors.safetensors"],
     "paper": ["depth.tex", "numbers.tex", "figures/*.pdf", "appendix/appendix.tex", "appendix/references.bib"],
 }
 """Files that there are after a tutorial."""

@@ -102,12 +102,23 @@ class _Initialization:
         self.registered = Registry().get(method) if isinstance(method, str) else Registered(method, "this program")
         self.models = {name: value for name, value in settings.items() if isinstance(value, nn.Module)}
         options = {name: value for name, value in settings.items() if name not in self.models}
-        self.method = self.registered.create(options)
+        self.method = self.create(options)
         self.name = self.method.name
         self.seed, self.device, self.same_task, self.data = seed, device, same_task, data
         self.preset: Preset = load_preset(os.fspath(preset) if preset is not None else "digits")
         self.base = self.preset.base if preset is not None else BaseInitialization()
         self.gene_file: GeneFile | None = None
+
+    def create(self, options: Mapping[str, Any]) -> Initializer:
+        """Creates the method; a wrong option is told in words of Python, also an ancestor that is no model."""
+        method = self.registered.kind
+        for name, value in options.items():
+            if name not in method.Options.model_fields and isinstance(value, str | os.PathLike):
+                raise UserError(
+                    f"{method.name} has no option {name!r}; if it is what the method inherits from, give a model "
+                    f"(torch.nn.Module), not {value!r}"
+                )
+        return self.registered.create(options, where=method.name)
 
     def check_numbers(self, model: nn.Module) -> None:
         """Raises `UserError` if a model has no numbers yet, as those that are built on the device "meta"."""

@@ -68,7 +68,11 @@ def analyze(
     ] = None,
     reference: Annotated[
         str | None,
-        typer.Option("--reference", help="A cell to compare the trained weights of all others with (similarity only)."),
+        typer.Option(
+            "--reference",
+            metavar="CELL",
+            help="A cell to compare the trained weights of all others with (similarity only).",
+        ),
     ] = None,
     map_: Annotated[
         Map, typer.Option("--map", help="Kind of map: class activation, attention rollout, or attention received.")

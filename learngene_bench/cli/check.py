@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from learngene_bench.cli import common
@@ -16,6 +18,8 @@ from learngene_bench.util.words import counted
 if TYPE_CHECKING:
     from learngene_bench.conformance.runner import ConformanceReport, Outcome
 
+STATUS, CHECK = 7, 12
+"""Columns of a terminal for the status and for the name of a check."""
 STYLES = {"passed": "green", "failed": "bold red", "note": "yellow", "skipped": "dim"}
 
 
@@ -27,18 +31,25 @@ def check(
 ) -> int:
     """Test whether a method keeps the contract of an initializer, on models and data in miniature.
 
-    Exit status 0: every check passed; 1: one failed; 2: no such method. With --debug every problem is shown with its
-    traceback, not only the first of each check, and what was refused and written.
+    Exit status 0: every check passed; 1: one failed; 2: no such method.
+
+    --debug shows every problem with its traceback.
     """
     choices = parse_methods(method, common.registry_of(plugin), {})
     console, reports = common.console(), []
+    as_table = format is common.Format.TABLE
 
     from learngene_bench.conformance.runner import check as conformance_of
 
     for choice in choices:
-        report = conformance_of(choice.registered, choice.options)
+        with (
+            console.status(f"trying {choice.registered.kind.name}; this takes up to a minute")
+            if as_table
+            else nullcontext()
+        ):
+            report = conformance_of(choice.registered, choice.options)
         reports.append(report)
-        if format is common.Format.TABLE:
+        if as_table:
             _print(report, console, debug=bool(context.obj))
     if format is common.Format.JSON:
         common.print_json([_as_json(report) for report in reports])
@@ -50,11 +61,20 @@ def check(
 
 def _print(report: ConformanceReport, console: Console, debug: bool) -> None:
     options = ", ".join(f"{name}={value}" for name, value in report.options.items())
-    console.print(Text(f"{report.method}{f' ({options})' * bool(options)}, from {report.origin}", style="bold"))
+    origin = f"{report.method}{f' ({options})' * bool(options)}, from {report.origin}"
+    console.print(Text(origin, style="bold"), soft_wrap=True)
     for outcome in report.outcomes:
-        console.print(Text.assemble((f"{_shown(outcome):8}", STYLES[outcome.status]), f"{outcome.check:13} "), end="")
         first, *more = outcome.detail.splitlines() or [""]
-        console.print(Text.assemble(outcome.promise, (f" ({first})" * bool(first), "dim")), soft_wrap=True)
+        row = Table.grid(padding=(0, 1, 0, 0))
+        row.add_column(width=STATUS, no_wrap=True)
+        row.add_column(width=CHECK, no_wrap=True)
+        row.add_column(overflow="fold")
+        row.add_row(
+            Text(_shown(outcome), STYLES[outcome.status]),
+            outcome.check,
+            Text.assemble(outcome.promise, (f" ({first})" * bool(first), "dim")),
+        )
+        console.print(row)
         for line in more if debug else []:
             console.print(Text(f"    {line}", style="dim"), soft_wrap=True)
         _print_problems(outcome, console, debug)
@@ -63,7 +83,7 @@ def _print(report: ConformanceReport, console: Console, debug: bool) -> None:
     summary = f"{passed} passed, {failed} failed in {report.seconds:.0f} s"
     if not debug:
         summary += "; --debug shows " + ("every problem and the tracebacks" if failed else "more")
-    console.print(Text(summary), "")
+    console.print(Text(f"{summary}\n"))
 
 
 def _shown(outcome: Outcome) -> str:

@@ -46,12 +46,16 @@ MethodOption = Annotated[
     typer.Option(
         "--method",
         "-m",
+        metavar="NAME,...",
         help="Methods, separated by commas; 'all'; or NAME:OPTION=VALUE for a variant. Default: those of the grid.",
     ),
 ]
-GridOption = Annotated[str, typer.Option("--grid", "-g", help="Models and tasks to measure: a name or a TOML file.")]
+GridOption = Annotated[
+    str, typer.Option("--grid", "-g", metavar="NAME", help="Models and tasks to measure: a name or a TOML file.")
+]
 PresetOption = Annotated[
-    str, typer.Option("--preset", "-p", help="Data set, model sizes and recipes: a name or a TOML file.")
+    str,
+    typer.Option("--preset", "-p", metavar="NAME", help="Data set, model sizes and recipes: a name or a TOML file."),
 ]
 SeedsOption = Annotated[
     str,
@@ -74,20 +78,27 @@ NewRunsOption = Annotated[
 SetOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", help="Override a setting: finetuning.epochs=5, wave.inheritance=interpolate, grid.depths=[4,6]."
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override a setting; repeated: finetuning.epochs=5, wave.inheritance=interpolate, grid.depths=[4,6].",
     ),
 ]
 PluginOption = Annotated[
     list[Path] | None, path_option("--plugin", help="A Python file that defines initializers of your own.")
 ]
 ChosenMethods = Annotated[
-    list[str] | None, typer.Option("--method", "-m", help="Methods to show, separated by commas. Default: all.")
+    list[str] | None,
+    typer.Option("--method", "-m", metavar="NAME,...", help="Methods to show, separated by commas. Default: all."),
 ]
-ChosenPresets = Annotated[list[str] | None, typer.Option("--preset", "-p", help="Preset to show; several: repeated.")]
+ChosenPresets = Annotated[
+    list[str] | None, typer.Option("--preset", "-p", metavar="NAME", help="Preset to show; several: repeated.")
+]
 ChosenSettings = Annotated[
     list[str] | None,
     typer.Option(
-        "--setting", help="Setting to show, by words of a table's subtitle or the beginning of its hash; repeated."
+        "--setting",
+        metavar="TEXT",
+        help="Setting to show, by words of a table's subtitle or the beginning of its hash; repeated.",
     ),
 ]
 QuickOption = Annotated[
@@ -105,6 +116,7 @@ SweepOption = Annotated[
     list[str] | None,
     typer.Option(
         "--sweep",
+        metavar="KEY=VALUE,...",
         help="Measure every method at several settings, select on validation images, then measure what is selected on "
         "test images: wave.noise=0,0.01,0.1, or wave.noise=loguniform(1e-4,1e-2) with --trials.",
     ),
@@ -127,7 +139,11 @@ TrackOption = Annotated[
 ]
 CountsOption = Annotated[
     str | None,
-    typer.Option("--targets", help="Over total compute: numbers of targets that share a gene. Default: 1,3,10."),
+    typer.Option(
+        "--targets",
+        metavar="N,...",
+        help="Over total compute: numbers of targets that share a gene. Default: 1,3,10.",
+    ),
 ]
 
 

@@ -25,7 +25,10 @@ app = typer.Typer(no_args_is_help=True, help="List data sets, bring one to this 
 NameArgument = Annotated[str, typer.Argument(help="The data set's name.")]
 RootOption = Annotated[Path | None, common.path_option("--root", help="Folder of the data, as in --set data.root.")]
 OptionsOption = Annotated[
-    list[str] | None, typer.Option("--set", help="An option of the data set: image_size=32 (or data.image_size=32).")
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="An option of the data set: image_size=32 (or data.image_size=32)."
+    ),
 ]
 
 

@@ -31,6 +31,7 @@ def evaluate(
         list[str] | None,
         typer.Option(
             "--shift",
+            metavar="NAME",
             help="Shift of the images, such as rotated or contrast; repeated; none: only predictions for the images as "
             "they are. Default: all shifts of the data set.",
         ),

@@ -75,7 +75,9 @@ def push(
     runs: common.RunsOption = Path("runs"),
     license: Annotated[
         str | None,
-        typer.Option("--license", help="Licence of the gene by the hub's name: apache-2.0, cc-by-4.0. Needed."),
+        typer.Option(
+            "--license", metavar="NAME", help="Licence of the gene by the hub's name: apache-2.0, cc-by-4.0. Needed."
+        ),
     ] = None,
     private: Annotated[bool, typer.Option("--private", help="Show a new repository to nobody else.")] = False,
     output: Annotated[

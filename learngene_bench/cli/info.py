@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 import sys
+import textwrap
 from collections.abc import Collection, Container, Iterator
 from enum import StrEnum
 from typing import Annotated
 
 import typer
+from rich.console import Console
 from rich.text import Text
 
 from learngene_bench.cli import common
@@ -30,6 +32,8 @@ SECTIONS: dict[str, type[Section]] = {
     "grid": Grid,
 }
 """Sections of presets and grids whose settings are the same for all."""
+INDENT = "  "
+"""Beginning of a line of an option."""
 
 
 class Kind(StrEnum):
@@ -74,11 +78,11 @@ def info(
 def _print(kind: Kind, name: str, registry: Registry) -> None:
     console = common.console()
     if kind is Kind.METHOD:
-        console.print(Text(_method(name, registry.get(name))))
+        _print_lines(_method(name, registry.get(name)), console)
     elif kind is Kind.DATASET:
-        console.print(Text(_dataset(name)))
+        _print_lines(_dataset(name), console)
     elif kind is Kind.SECTION:
-        console.print(Text(_section(name)))
+        _print_lines(_section(name), console)
     else:
         file: FileKind = "grid" if kind is Kind.GRID else "preset"
         path = {**local_files(file), **shipped_files(file)}[name]
@@ -127,7 +131,17 @@ def _options(options: type[Section], section: str, unused: Container[str] = ()) 
             continue
         about = f"  {field.description}" if field.description else ""
         default = "required" if field.is_required() else repr(field.get_default(call_default_factory=True))
-        yield f"  {section}.{option} = {default}{about}"
+        yield f"{INDENT}{section}.{option} = {default}{about}"
+
+
+def _print_lines(text: str, console: Console) -> None:
+    """Prints a text; a line that begins with spaces goes on below with more of them where it is too long."""
+    for line in text.splitlines():
+        if line.startswith(INDENT):
+            line = textwrap.fill(
+                line, console.width, subsequent_indent=3 * INDENT, break_long_words=False, break_on_hyphens=False
+            )
+        console.print(Text(line))
 
 
 def _unwrapped(text: str) -> str:

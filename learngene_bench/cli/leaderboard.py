@@ -17,7 +17,10 @@ FOLDER = Path("results/leaderboards")
 
 @app.command()
 def add(
-    name: Annotated[str, typer.Option("--name", help="Name of the leaderboard; a new name makes a new leaderboard.")],
+    name: Annotated[
+        str,
+        typer.Option("--name", metavar="NAME", help="Name of the leaderboard; a new name makes a new leaderboard."),
+    ],
     folders: common.NoFolders = None,
     runs: common.RunsOption = Path("runs"),
     folder: FolderOption = FOLDER,

@@ -46,6 +46,7 @@ def report(
         str | None,
         typer.Option(
             "--table",
+            metavar="NAME",
             help="Name of a grid; or of computed tables: cost, compute, instinct, statistics, horizon, data-size, "
             "growth, sweep, variance, predictions, calibration, shifts.",
         ),
@@ -54,14 +55,17 @@ def report(
         ReportFormat | None,
         typer.Option(
             "--format",
-            help="Format: csv and parquet have a row for each cell and seed, csv-wide one for each method; latex is "
-            "for \\input, latex-numbers a command for each number. Default: by the ending of the file, or table.",
+            metavar="NAME",
+            help=f"{', '.join(ReportFormat)}. csv and parquet have a row for each cell and seed, csv-wide one for "
+            "each method; latex is for \\input, latex-numbers a command for each number. Default: by the ending of the "
+            "file, or table.",
         ),
     ] = None,
     metric: Annotated[
         str | None,
         typer.Option(
             "--metric",
+            metavar="NAME",
             help="Name of a metric, such as top1, or of its value before fine-tuning, such as top1_initial. "
             "Default: the primary metric of each grid, both after and before.",
         ),
@@ -84,7 +88,9 @@ def report(
     goal: Annotated[
         float | None,
         typer.Option(
-            "--goal", help="Over total compute: metric to be reached. Default: what each reference ends with."
+            "--goal",
+            metavar="NUMBER",
+            help="Over total compute: metric to be reached. Default: what each reference ends with.",
         ),
     ] = None,
     resource: common.ResourceOption = None,

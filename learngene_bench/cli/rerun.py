@@ -44,7 +44,8 @@ def rerun(
         typer.Option("--workers", min=1, help="Number of worker processes; by default as many as fit on this machine."),
     ] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Location of the data on this machine: data.root=FOLDER.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Location of the data on this machine: data.root=FOLDER."),
     ] = None,
     checkpoint: Annotated[
         list[Path] | None, common.path_option("--checkpoint", help="File of weights that the record starts from.")

@@ -45,9 +45,16 @@ class Registered:
     source_hash: str | None = None
     plugin: Path | None = None
 
-    def create(self, options: Mapping[str, Any]) -> Initializer:
-        """Creates the method with these options. Raises `UserError` for a wrong option."""
-        return self.kind(build_options(self.kind.Options, options, f"--set {self.kind.name}"))
+    def create(self, options: Mapping[str, Any], where: str | None = None) -> Initializer:
+        """Creates the method with these options.
+
+        Args:
+            where: place to blame for a wrong option; `--set NAME` if it is not given.
+
+        Raises:
+            UserError: an option is wrong.
+        """
+        return self.kind(build_options(self.kind.Options, options, where or f"--set {self.kind.name}"))
 
 
 @dataclass

@@ -46,6 +46,7 @@ def notes(table: MetricTable) -> Iterator[str]:
     """Yields the notes."""
     states = {entry.state for row in table.rows for entry in row.entries}
     incomplete = any(mean.value is None and mean.expected for row in table.rows for mean in chain(*row.means.values()))
+    missing = bool(states & {"incomplete", "failed", "pending"})
     yield _seeds(table)
     if table.source.crossed:
         yield (
@@ -57,8 +58,8 @@ def notes(table: MetricTable) -> Iterator[str]:
     if not table.measure.initial and (length := finetuning_length(table)):
         yield length
     yield from (f"{doubt}." for doubt in table.doubts)
-    yield from _without_highlights(table)
-    if incomplete or states & {"incomplete", "failed", "pending"}:
+    yield from _without_highlights(table, missing)
+    if incomplete or missing:
         yield "k/n: only k of n seeds have a result, so no mean is printed."
     yield "Epoch: epochs spent on preparing, once for all targets. Para.: parameters that are stored and inherited."
     if table.trains_at_initialization:
@@ -98,17 +99,20 @@ def legend(table: MetricTable) -> dict[Highlight, str]:
     return {name: meaning for name, meaning in meanings.items() if name in used}
 
 
-def _without_highlights(table: MetricTable) -> Iterator[str]:
+def _without_highlights(table: MetricTable, missing: bool) -> Iterator[str]:
+    """Says what has no highlight; with one seed only what is the case here, so that a first table has few notes."""
     if not legend(table):
         return
     counts = _seed_counts(table)
     plain = [] if counts == {1} else ["columns in which nothing can be told apart"]
     if len(counts) > 1 and 1 in counts:
         plain.append("rows with one seed")
-    plain.append("columns with planned cells missing")
+    if missing or counts != {1}:
+        plain.append("columns with planned cells missing")
     if any(row.is_reference for row in table.rows):
         plain.append("pre-training, which is a reference")
-    yield f"Never highlighted: {', '.join(plain)}."
+    if plain:
+        yield f"Never highlighted: {', '.join(plain)}."
 
 
 def _seed_counts(table: MetricTable) -> set[int]:

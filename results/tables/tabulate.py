@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from learngene_bench.config.lengths import doubts
+from learngene_bench.config.preset import QUICK
 from learngene_bench.results.records.grouping import CellKey, ColumnKey, RowKey, TableCells
 from learngene_bench.results.records.selection import table_cells
 from learngene_bench.results.records.types import Record, Results
@@ -74,6 +75,7 @@ def _make(
     columns = target_columns(grid)
     labels = {column.key: column.label for column in columns}
     footnotes = Footnotes()
+    quick = grid.preset.endswith(QUICK)  # it is short on purpose
     budget = [grid.equal_budget] if grid.equal_budget else []
     best = [f"each method at its best of {grid.best_of.trials} trials"] if grid.best_of else []
     rows = [_row(grid, siblings, key, labels, results, measure, footnotes) for key in _ordered_rows(grid)]
@@ -90,7 +92,7 @@ def _make(
         replaced=sum(cell.folder in results.records for cell in grid.replaced.values()),
         footnotes=footnotes.texts,
         lengths=_lengths(grid, results),
-        doubts=tuple(dict.fromkeys(doubt for record in records for doubt in _doubts(record))),
+        doubts=() if quick else tuple(dict.fromkeys(doubt for record in records for doubt in _doubts(record))),
     )
 
 

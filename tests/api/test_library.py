@@ -283,7 +283,12 @@ def test_a_method_that_fails_leaves_the_model_as_it_was() -> None:
     ("method", "settings", "message"),
     [
         ("mimetik", {}, "unknown method 'mimetik': did you mean 'mimetic'?"),
-        ("mimetic", {"b3": 1.0}, "unknown key 'b3': did you mean"),
+        ("mimetic", {"b3": 1.0}, "^mimetic: unknown key 'b3': did you mean"),
+        (
+            "weight-selection",
+            {"teacher": "m.pt"},
+            r"no option 'teacher'; .* give a model \(torch.nn.Module\), not 'm.pt'",
+        ),
         ("mimetic", {"gene": "gene.safetensors"}, "mimetic inherits nothing"),
         ("mimetic", {"teacher": nn.Linear(2, 2)}, "mimetic inherits nothing"),
         ("mimetic", {"device": "abacus"}, "device 'abacus': choose auto, cpu, cuda, or one of several GPUs as cuda:1"),

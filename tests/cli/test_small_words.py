@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -38,6 +39,20 @@ def test_a_name_of_two_things(capsys: pytest.CaptureFixture[str]) -> None:
     assert "digits is also a data set: lgbench info digits --kind dataset" in both
     assert "options (--set data.name=digits" in printed(capsys, "info", "digits", "--kind", "dataset")
     assert "unknown grid 'digits'" in printed(capsys, "info", "digits", "--kind", "grid", status=2)
+
+
+def test_a_long_option_goes_on_below_its_meaning(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    lines = printed(capsys, "info", "wave").splitlines()
+    options = lines[lines.index(next(line for line in lines if line.startswith("options"))) + 1 :]
+    options = [line for line in options if line.startswith(" ")]
+    assert all(re.match(r"  wave\.\w+ = |      \w", line) for line in options)
+    assert max(map(len, lines)) <= 60
+    monkeypatch.setenv("COLUMNS", "400")
+    wide = printed(capsys, "info", "wave")
+    assert " ".join(" ".join(options).split()) in " ".join(wide.split())
 
 
 @pytest.fixture(scope="module")

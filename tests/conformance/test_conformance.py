@@ -399,15 +399,19 @@ def test_nothing_in_a_context_leads_to_the_test_split(where: str, tmp_path: Path
     assert not any(thing is splits or thing is splits.test or thing is splits.test.images for thing in found)
 
 
-def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "mine.py"
     path.write_text(direct(TOO_SHALLOW))
+    monkeypatch.setenv("COLUMNS", "60")
     assert run_command(["check", "mine", "--plugin", str(path)]) == 1
     out = capsys.readouterr().out
+    checks = [line for line in out.splitlines() if line.startswith(("passed", "FAILED"))]
+    assert len(checks) == 17
+    assert max(map(len, checks)) <= 60
     assert f"mine, from {path}" in out
     assert "FAILED  initializes " in out
     assert "16 passed, 1 failed" in out
-    assert "--debug shows every problem and the tracebacks" in out
+    assert "--debug shows every problem and the tracebacks" in " ".join(out.split())
     assert "Traceback" not in out
     assert run_command(["check", "mine", "--plugin", str(path), "--debug"]) == 1
     out = capsys.readouterr().out

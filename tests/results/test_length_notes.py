@@ -10,11 +10,11 @@ from learngene_bench.cli.main import app
 from learngene_bench.results import load, make_tables, metric_reports
 
 
-def tuned(runs: Any, cell: dict[str, Any], steps: int, images: float) -> dict[str, Any]:
+def tuned(runs: Any, cell: dict[str, Any], steps: int, images: float, **changes: Any) -> dict[str, Any]:
     """A cell that is done after so many steps of so many images."""
     cost = runs.record(cell, 80.0)["cost"]
     cost["finetune"].update(iterations=steps, images=round(steps * images))
-    done: dict[str, Any] = runs.done(cell, 80.0, cost=cost)
+    done: dict[str, Any] = runs.done(cell, 80.0, cost=cost, **changes)
     return done
 
 
@@ -46,6 +46,23 @@ def test_columns_of_several_sizes_are_named_with_them(runs: Any) -> None:
     lengths = {"micro": 40, "mini": 50}
     runs.plan([tuned(runs, runs.cell("he", 4, size=size), steps, 64) for size, steps in lengths.items()])
     assert notes(runs) == ["Fine-tuning: 40 steps of 64 images (micro depth 4), 50 steps of 64 images (mini depth 4)."]
+
+
+def test_a_quick_run_is_short_on_purpose(runs: Any) -> None:
+    runs.plan([tuned(runs, runs.cell("wave"), 4, 42, preset="digits-quick")], preset="digits-quick")
+    assert notes(runs) == ["Fine-tuning: 4 steps of 42 images."]
+
+
+def test_with_one_seed_the_notes_name_missing_cells_only_where_some_are(runs: Any) -> None:
+    def highlights() -> list[str]:
+        (report,) = metric_reports(make_tables(load([runs.folder])))
+        return [note for note in report.notes if note.startswith("Never highlighted")]
+
+    cells = [tuned(runs, runs.cell(method), 95, 64) for method in ("he", "wave")]
+    runs.plan(cells)
+    assert highlights() == []
+    runs.plan([*cells, runs.cell("he", 6), tuned(runs, runs.cell("wave", 6), 95, 64)])
+    assert highlights() == ["Never highlighted: columns with planned cells missing."]
 
 
 def test_few_steps_are_a_warning_in_every_format(runs: Any) -> None:

@@ -17,6 +17,7 @@ from learngene_bench.contracts.initializer import GeneRequest, Initializer
 from learngene_bench.models.vit import ViTSpec
 from learngene_bench.models.weights import write_weights
 from learngene_bench.util.lazy import torch
+from learngene_bench.util.rng import seed_globally
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -120,7 +121,7 @@ def trained(family: ViTSpec, settings: Mapping[str, Any], context: Context) -> d
         settings["hidden"], settings["layers"], settings["heads"], family.classes, channels=settings["hidden"]
     )
     with torch.random.fork_rng([]):
-        torch.manual_seed(context.generator("hypernetwork").initial_seed())
+        seed_globally(context.generator("hypernetwork").initial_seed())
         hypernetwork = Hypernetwork(layout)
     models = Family(family)
     start_at_unit_variance(hypernetwork, models)

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import replace
@@ -81,6 +82,8 @@ def initialize(
         UserError: the method does not exist or does not fit this model, this gene or these ancestors; something that it
             needs is missing. The message says what to give.
     """
+    if not isinstance(model, nn.Module):
+        raise UserError(f"model: a module of torch, not {type(model).__name__}")
     loaded = load_training_data(data) if data is not None else None
     run = _Initialization(method, settings, seed, preset, choose_device(device), same_task, loaded)
     return run.run(model, gene)
@@ -99,7 +102,7 @@ class _Initialization:
         same_task: bool,
         data: TrainingData | None,
     ) -> None:
-        self.registered = Registry().get(method) if isinstance(method, str) else Registered(method, "this program")
+        self.registered = Registry().get(method) if isinstance(method, str) else _own_method(method)
         self.models = {name: value for name, value in settings.items() if isinstance(value, nn.Module)}
         options = {name: value for name, value in settings.items() if name not in self.models}
         self.method = self.create(options)
@@ -164,6 +167,8 @@ class _Initialization:
         """Reads a gene, and notes which file it is where it is one: a path, of the package, of the hub."""
         if given is None or isinstance(given, Gene):
             return given
+        if not isinstance(given, str | os.PathLike):
+            raise UserError(f"gene: a file, a name or a Gene, not {type(given).__name__}")
         self.gene_file = find_gene_file(given)
         return Gene.load(self.gene_file.path)
 
@@ -257,7 +262,7 @@ class _Initialization:
                 check_teaches(role, models[role], family)
         flops = AncestorFlops(models, request)
         context = self.context("auxiliary", family, request.trains, family.width, family, models, flops)
-        with torch.random.fork_rng([]):
+        with context.seeded_globally():
             gene = self.registered.create({}).prepare(request, context)
         return gene, context.cost
 
@@ -299,7 +304,7 @@ class _Initialization:
         draft = copy.deepcopy(model).cpu().float()
         versions = {name: parameter._version for name, parameter in draft.named_parameters()}
         try:
-            with torch.random.fork_rng([]):
+            with context.seeded_globally():
                 self.method.initialize(draft, target, gene, context)
         except (ValueError, RuntimeError, KeyError, IndexError) as error:
             if gene is None:
@@ -316,6 +321,15 @@ class _Initialization:
         rewritten = {name for name, parameter in draft.named_parameters() if parameter._version != versions.get(name)}
         written = tuple(name for name in after if name in changed or name in rewritten)
         return written, tuple(name for name in after if name not in written)
+
+
+def _own_method(kind: Any) -> Registered:
+    """Registers a class that a user gives in place of a name. Raises `UserError` if it is no method."""
+    if not (inspect.isclass(kind) and issubclass(kind, Initializer)) or inspect.isabstract(kind):
+        raise UserError(f"method: a name, or a class derived from Initializer that has initialize(), not {kind!r}")
+    if not isinstance(getattr(kind, "name", None), str):
+        raise UserError(f"method: class {kind.__name__} needs a name")
+    return Registered(kind, "this program")
 
 
 def _missing(unchanged: Collection[str], target: ModelSpec, source: ModelSpec) -> dict[str, str]:

@@ -13,7 +13,7 @@ from learngene_bench.contracts.dataset import Dataset, Splits
 from learngene_bench.contracts.family import ModelSpec
 from learngene_bench.data.splits import Images
 from learngene_bench.plugins.registry import dataset
-from learngene_bench.util.errors import UserError
+from learngene_bench.util.errors import UserError, first_line
 
 DataLike = str | Mapping[str, Any] | Dataset | tuple[Any, Any]
 HOLD_OUT = 10
@@ -64,7 +64,11 @@ def load_training_data(data: DataLike) -> TrainingData:
         return TrainingData(data.load(), data.facts().classes)
     if not (isinstance(data, tuple | list) and len(data) == 2):
         raise UserError(f"data: a data set by name, or (images, labels), not {type(data).__name__}")
-    return TrainingData(_splits(*(np.asarray(part) for part in data)), None)
+    try:
+        images, labels = (np.asarray(part) for part in data)
+    except (TypeError, ValueError, RuntimeError) as error:  # images of several shapes, a tensor of a GPU
+        raise UserError(f"data: images and labels are arrays, or tensors on the CPU: {first_line(error)}") from error
+    return TrainingData(_splits(images, labels), None)
 
 
 def _splits(images: NDArray[Any], labels: NDArray[Any]) -> Splits:
@@ -72,6 +76,8 @@ def _splits(images: NDArray[Any], labels: NDArray[Any]) -> Splits:
         raise UserError(f"data: images are uint8 of shape (N, C, H, W), not {images.dtype} of shape {images.shape}")
     if not np.issubdtype(labels.dtype, np.integer) or labels.shape != images.shape[:1]:
         raise UserError(f"data: labels are integers of shape {images.shape[:1]}, not {labels.dtype} of {labels.shape}")
+    if labels.size and labels.min() < 0:
+        raise UserError(f"data: labels are the numbers of classes, from 0, not {labels.min()}")
     if len(images) < HOLD_OUT:
         raise UserError(f"data: {len(images)} images, at least {HOLD_OUT} are needed")
     labels = labels.astype(np.int64)

@@ -18,7 +18,7 @@ from learngene_bench.contracts.task import TaskKind, task_kind
 from learngene_bench.data.batch_augment import SplitImages
 from learngene_bench.data.subsets import with_part
 from learngene_bench.execution.ancestor_stage import AncestorStage
-from learngene_bench.execution.stage import StageComputation, seeded_globally
+from learngene_bench.execution.stage import StageComputation
 from learngene_bench.execution.stage_data import check_labels, planned_data, task_data
 from learngene_bench.runs.tensors import check_hash, describe, describe_file, save_tensors
 from learngene_bench.schema.constants import StageKind
@@ -182,7 +182,7 @@ class CellStage(StageComputation[CellRecord]):
         context = self.make_context(
             "target", self.target, self.config.recipes, size_base=spec_from_dict(self.config.size_base)
         )
-        with seeded_globally(context):
+        with context.seeded_globally():
             method.initialize(model, self.target, gene, context)
         for name, parameter in model.named_parameters():
             if not parameter.isfinite().all():

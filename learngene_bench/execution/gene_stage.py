@@ -9,7 +9,7 @@ from torch import nn
 from learngene_bench.contracts.family import spec_from_dict
 from learngene_bench.contracts.initializer import GeneRequest
 from learngene_bench.execution.ancestor_stage import AncestorStage
-from learngene_bench.execution.stage import StageComputation, seeded_globally
+from learngene_bench.execution.stage import StageComputation
 from learngene_bench.runs.tensors import describe_file
 from learngene_bench.schema.constants import StageKind
 from learngene_bench.schema.cost import Cost, GeneCost
@@ -47,7 +47,7 @@ class GeneStage(StageComputation[GeneRecord]):
             ancestors[role], record = AncestorStage(self.runs, address, self.registry).load_finished()
             flops[role], spent = record.forward_flops, spent + record.cost.train
         context = self.make_context("auxiliary", request.family, config.recipes, ancestors, flops)
-        with seeded_globally(context):
+        with context.seeded_globally():
             gene = method.prepare(request, context)
         if not self.processes.is_rank0:
             return None

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -192,14 +191,6 @@ class StageComputation(ABC, Generic[RecordT]):
         """Returns the validation split of the source task, without augmentation."""
         _, splits = self.source
         return plain_images(splits.validation, splits, self.device, self.num_workers)
-
-
-@contextmanager
-def seeded_globally(context: MeteredContext) -> Iterator[None]:
-    """Seeds torch's global random numbers, for a method that draws from them all the same."""
-    with torch.random.fork_rng([]):
-        torch.manual_seed(context.global_seed())
-        yield
 
 
 def _write_progress(path: Path, progress: Progress) -> None:

@@ -16,7 +16,7 @@ from learngene_bench.models.timm_models import check_pretrained_head, create_tim
 from learngene_bench.models.weights import spec_of
 from learngene_bench.training.loaded_weights import read_loaded_weights
 from learngene_bench.util.errors import UserError, first_line
-from learngene_bench.util.rng import RngStreams
+from learngene_bench.util.rng import RngStreams, seed_globally
 
 
 def build_teacher(settings: Teacher, facts: DatasetFacts) -> nn.Module:
@@ -28,7 +28,7 @@ def build_teacher(settings: Teacher, facts: DatasetFacts) -> nn.Module:
     drop_path = settings.recipe.drop_path if settings.recipe and not settings.is_loaded else 0.0
     outputs = task_kind(facts.kind).outputs(facts)
     with torch.random.fork_rng([]):
-        torch.manual_seed(RngStreams(settings.seed).seed_for("teacher"))
+        seed_globally(RngStreams(settings.seed).seed_for("teacher"))
         if settings.architecture == "convnet":
             return ConvNet(facts.channels, outputs, settings.width)
         if settings.pretrained:

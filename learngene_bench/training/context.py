@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -25,7 +26,7 @@ from learngene_bench.training.custom_objective import CustomObjective
 from learngene_bench.training.evaluation import evaluate
 from learngene_bench.training.loop import train
 from learngene_bench.training.run import EVALUATE_EVERY, Track, TrainingRun
-from learngene_bench.util.rng import RngStreams, Role
+from learngene_bench.util.rng import RngStreams, Role, seed_globally
 
 
 @dataclass
@@ -79,9 +80,12 @@ class MeteredContext(Context):
     def generator(self, purpose: str) -> torch.Generator:
         return self._streams().generator("method", purpose)
 
-    def global_seed(self) -> int:
-        """Returns a seed of torch's global generator, for a method that draws from it all the same."""
-        return self._streams().seed_for("method", "global")
+    @contextmanager
+    def seeded_globally(self) -> Iterator[None]:
+        """Seeds torch's global generators, for a method that draws from them all the same; afterwards they go on."""
+        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
+            seed_globally(self._streams().seed_for("method", "global"), self.device)
+            yield
 
     def _streams(self) -> RngStreams:
         return RngStreams(self.seed).drawn_for(self.role, self.spec.identity())

@@ -36,6 +36,7 @@ from learngene_bench.training.optimizer import optimizer_of, schedule_of
 from learngene_bench.training.run import TrainedCurve, TrainingRun
 from learngene_bench.util import interrupt
 from learngene_bench.util.errors import DamagedFile, MethodFailure, one_line
+from learngene_bench.util.rng import seed_globally
 
 SYNC_SECONDS = 1.0
 """Seconds of training between two moments when several processes agree whether to stop or to save."""
@@ -105,7 +106,7 @@ class _TrainingLoop:
             self.step = self.first_step = self._checked_step(state)
         # Order is common to all processes; what is drawn for an image, and drop path, are each process's own.
         run, streams = self.run, self.run.streams.for_rank(self.world.rank, self.step)
-        torch.manual_seed(streams.seed_for(run.name, "drop path"))
+        seed_globally(streams.seed_for(run.name, "drop path"), self.device)
         self.augmentation = AugmentationRng.of(streams, run.name, str(self.device))
         self.mixup = None
         if self.recipe.mixup or self.recipe.cutmix:

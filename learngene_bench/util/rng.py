@@ -22,6 +22,16 @@ Role = Literal["target", "ancestor", "auxiliary"]
 a method's `prepare` makes its gene by it."""
 
 
+def seed_globally(seed: int, device: torch.device | None = None) -> None:
+    """Seeds torch's global generator of the CPU, and that of one GPU if it is given.
+
+    `torch.manual_seed` also seeds those of all other GPUs, which whoever calls the suite may draw from.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device is not None and device.type == "cuda":
+        torch.cuda.set_rng_state(torch.Generator(device).manual_seed(seed).get_state(), device)
+
+
 @dataclass(frozen=True)
 class RngStreams:
     """The random streams of one seed.

@@ -271,6 +271,68 @@ def test_a_class_of_ones_own() -> None:
         learngene_bench.initialize(model, Looking)
 
 
+class Forgetful(Initializer):
+    """Draws from torch's global generator, as `nn.init` does where nobody gives it another."""
+
+    name, title = "forgetful", "Forgetful"
+
+    def initialize(self, model: nn.Module, target: ViTSpec, gene: Gene | None, context: Any) -> None:
+        nn.init.normal_(model.get_parameter("head.weight"))
+
+
+def test_a_seed_decides_what_is_drawn_from_the_global_generator_and_leaves_that_as_it_was() -> None:
+    drawn = []
+    for seed, state in ((0, 5), (0, 6), (1, 5)):
+        model = small()
+        torch.manual_seed(state)
+        learngene_bench.initialize(model, Forgetful, seed=seed)
+        assert torch.initial_seed() == state
+        assert torch.equal(torch.rand(3), torch.rand(3, generator=torch.Generator().manual_seed(state)))
+        drawn.append(weights(model)["head.weight"])
+    assert torch.equal(drawn[0], drawn[1])
+    assert (
+        abs(torch.corrcoef(torch.stack([drawn[0].flatten(), drawn[2].flatten()]))[0, 1]) < 6 / drawn[0].numel() ** 0.5
+    )
+
+
+def test_no_generator_of_a_gpu_is_seeded_for_work_on_the_cpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seeded: list[int] = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)  # `torch.manual_seed` calls it on any machine
+    teacher, model = small(2, 8), small(4, 16)
+    del seeded[:]
+    options = {"preset": short_preset(tmp_path), "device": "cpu"}
+    learngene_bench.initialize(model, "wave", teacher=teacher, data=images(), **options)
+    learngene_bench.initialize(timm.create_model("mixer_s32_224", img_size=64, num_classes=10), "timm")
+    assert seeded == []
+    torch.manual_seed(0)
+    assert seeded == [0]
+
+
+class Nameless(Initializer):
+    def initialize(self, model: nn.Module, target: ViTSpec, gene: Gene | None, context: Any) -> None:
+        """Leaves all as it is."""
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"model": "deit_tiny_patch16_224"}, "model: a module of torch, not str"),
+        ({"method": 5}, "method: a name, or a class derived from Initializer that has initialize(), not 5"),
+        ({"method": nn.Linear}, "method: a name, or a class derived from Initializer"),
+        ({"method": Initializer}, "method: a name, or a class derived from Initializer"),
+        ({"method": Nameless}, "method: class Nameless needs a name"),
+        ({"method": "wave", "gene": 4}, "gene: a file, a name or a Gene, not int"),
+        ({"data": ([np.zeros((1, 12, 12)), np.zeros((1, 6, 6))], [0, 1])}, "data: images and labels are arrays, or"),
+        ({"data": (images()[0], images()[1] - 1)}, "data: labels are the numbers of classes, from 0, not -1"),
+    ],
+)
+def test_arguments_of_another_type(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        learngene_bench.initialize(**{"model": small(), "method": "he", **given})
+    assert str(caught.value).startswith(message)
+    assert len(str(caught.value).splitlines()) == 1
+
+
 def test_a_method_that_fails_leaves_the_model_as_it_was() -> None:
     model = small()
     before = weights(model)

@@ -14,6 +14,7 @@ from learngene_bench.contracts.family import EXAMPLE_WIDTH, ModelFamily, ModelSp
 from learngene_bench.models.timm.spec import TimmSpec
 from learngene_bench.models.timm.structure import Structure
 from learngene_bench.util.lazy import torch
+from learngene_bench.util.rng import seed_globally
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
@@ -90,7 +91,7 @@ class Timm(ModelFamily):
 
         seed = int(torch.randint(2**31, (), generator=generator))
         with torch.random.fork_rng([]):
-            torch.manual_seed(seed)
+            seed_globally(seed)
             model = build_timm(spec)
         return {name: parameter.detach() for name, parameter in model.named_parameters()}
 

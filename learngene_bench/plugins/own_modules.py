@@ -17,6 +17,7 @@ from importlib.machinery import ModuleSpec
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires, version
 from pathlib import Path
 
+from learngene_bench.util.errors import UserError
 from learngene_bench.util.files import address_of, file_hash
 
 _SUITE = "learngene_bench"
@@ -25,6 +26,9 @@ _INSTALLED = ("site-packages", "dist-packages")
 _IMPORTERS = ("import_module", "__import__")
 _LOADERS = ("exec", "run_path", "run_module", "spec_from_file_location", "SourceFileLoader")
 """Calls that may import a module whatever their arguments are."""
+
+_seen: dict[str, tuple[ModuleSpec | None, str]] = {}
+"""Of each of the user's own modules by name: its spec, None before it is imported, and the hash of its file then."""
 
 
 @dataclass
@@ -58,7 +62,28 @@ def identity_of_editable(kind: type) -> str | None:
     path = _file_of(kind.__module__)
     if path is None or kind.__module__.partition(".")[0] == _SUITE or _is_installed(path):
         return None
-    return find_imports(path, package=kind.__module__.rpartition(".")[0]).identity(file_hash(path))
+    found = find_imports(path, package=kind.__module__.rpartition(".")[0])
+    check_current({kind.__module__: path, **found.modules})
+    return found.identity(file_hash(path))
+
+
+def check_current(modules: Mapping[str, Path]) -> None:
+    """Checks that this process has modules as their files are: Python imports a module once, however it is edited.
+
+    Args:
+        modules: files of the user's own modules, by name.
+
+    Raises:
+        UserError: a file was edited after it was imported, so its hash would name other code than runs here.
+    """
+    for name, path in modules.items():
+        module, found = sys.modules.get(name), file_hash(path)
+        spec = getattr(module, "__spec__", None)
+        before, hash_before = _seen.get(name, (spec, found))
+        was_reloaded = before is not None and before is not spec
+        if module is not None and not was_reloaded and hash_before != found:
+            raise UserError(f"{path}: edited after this process imported it: start Python anew, or reload {name}")
+        _seen[name] = spec, found
 
 
 def find_imports(plugin: Path, loaded: Iterable[str] = (), package: str = "") -> Imports:

@@ -17,8 +17,11 @@ from typing import get_args
 from learngene_bench.config.preset import Preset
 from learngene_bench.config.recipe import RECIPES, follow_fallbacks
 from learngene_bench.contracts.initializer import Group, Initializer
-from learngene_bench.plugins.own_modules import Imports, find_imports
+from learngene_bench.plugins.own_modules import Imports, check_current, find_imports
 from learngene_bench.util.errors import UserError, describe_error, unknown
+
+_loaded_by: dict[tuple[Path, str], set[str]] = {}
+"""Names of the modules that a plugin file of this hash imported while it was loaded: only the first time it imports."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,8 @@ def load_plugin(path: Path) -> PluginFile:
     """Imports a Python file and finds the methods that it defines.
 
     Raises:
-        UserError: the file cannot be read or imported, or defines no method; the line names where.
+        UserError: the file cannot be read or imported, or defines no method; the line names where. Or a module that it
+            imports was edited after this process imported it.
     """
     try:
         source_hash = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -68,7 +72,10 @@ def load_plugin(path: Path) -> PluginFile:
         raise UserError(f"plugin {path}: defines no Initializer with an initialize() method")
     for kind in methods:
         check_identity(kind, f"plugin {path}")
-    imports = find_imports(path, sys.modules.keys() - before)
+    loaded = _loaded_by.setdefault((path.resolve(), source_hash), set())
+    loaded |= sys.modules.keys() - before
+    imports = find_imports(path, loaded)
+    check_current(imports.modules)
     return PluginFile(path, methods, imports.identity(source_hash), imports)
 
 

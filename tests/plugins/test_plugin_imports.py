@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint
@@ -70,6 +71,29 @@ def test_editing_a_module_that_a_plugin_imports_makes_another_identity(folder: P
     assert before == identity(plugin)
     (folder / "helper.py").write_text("use = repr")
     assert identity(plugin) != before
+
+
+def test_a_plugin_that_is_loaded_twice_has_one_identity(folder: Path) -> None:
+    imports = "import importlib; helper = importlib.import_module('help' + 'er')\n"
+    plugin = write(folder, helper="def use(): pass\n", mine=plugin_with(imports))
+    assert identity(plugin) == Registry([plugin]).get("mine").source_hash
+
+
+@pytest.mark.parametrize(("imports", "body"), [("import helper\n", "pass"), ("", "import helper")])
+def test_a_module_that_was_edited_after_it_was_imported_is_refused_until_it_is_reloaded(
+    folder: Path, imports: str, body: str
+) -> None:
+    plugin = write(folder, helper="def use(): return 1\n", mine=plugin_with(imports, body))
+    before = identity(plugin)
+    helper = importlib.import_module("helper")
+    write(folder, helper="def use(): return 22\n")
+    for _ in range(2):
+        with pytest.raises(
+            UserError, match=r"helper\.py: edited after this process imported it: start Python anew, or"
+        ):
+            Registry([plugin])
+    importlib.reload(helper)
+    assert Registry([plugin]).get("mine").source_hash == identity(plugin) != before
 
 
 def test_a_plugin_that_imports_what_the_suite_has_is_its_file(folder: Path) -> None:

@@ -14,7 +14,7 @@ from learngene_bench.execution.resources import device_kind_here
 from learngene_bench.schema.constants import DeviceKind
 from learngene_bench.tracking.processes import part_with_trackers
 from learngene_bench.util import interrupt
-from learngene_bench.util.signals import not_ignored
+from learngene_bench.util.signals import handled
 
 TICK = 0.5
 """Seconds between two looks at stages that another run computes."""
@@ -65,12 +65,9 @@ def _interrupt_requests_stop() -> Iterator[None]:
             raise KeyboardInterrupt
         interrupt.request_stop()
 
-    stopping = not_ignored((signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
-    handlers = {number: signal.signal(number, request) for number in stopping}
-    try:
-        yield
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler or signal.SIG_DFL)
-        interrupt.reset()
-        part_with_trackers()
+    with handled((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), request):
+        try:
+            yield
+        finally:
+            interrupt.reset()
+            part_with_trackers()

@@ -13,7 +13,7 @@ from learngene_bench.contracts.executor import Executor, Outcome, RunState, Work
 from learngene_bench.execution.pool import Pool
 from learngene_bench.execution.resources import PoolConfig, device_kind_here, worker_slots
 from learngene_bench.schema.constants import DeviceKind
-from learngene_bench.util.signals import not_ignored
+from learngene_bench.util.signals import handled
 
 TICK = 0.25
 """Seconds between two looks at the workers, and so between two calls of `Work.watch`."""
@@ -53,9 +53,9 @@ class LocalExecutor(Executor):
         options = self.options
         slots = worker_slots(work.compute, options.workers, options.per_gpu, options.processes_per_model)
         work.begin()
-        for number in not_ignored((signal.SIGTERM, signal.SIGHUP)):  # let the workers save, as Ctrl-C does
-            signal.signal(number, signal.default_int_handler)
-        return run_in_pool(work, PoolConfig(slots, options.processes_per_model))
+        # They let the workers save, as Ctrl-C does.
+        with handled((signal.SIGTERM, signal.SIGHUP), signal.default_int_handler):
+            return run_in_pool(work, PoolConfig(slots, options.processes_per_model))
 
 
 def run_in_pool(work: Work, config: PoolConfig) -> RunState:

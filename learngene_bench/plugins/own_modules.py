@@ -10,7 +10,7 @@ import ast
 import re
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.machinery import ModuleSpec
@@ -63,25 +63,26 @@ def identity_of_editable(kind: type) -> str | None:
     if path is None or kind.__module__.partition(".")[0] == _SUITE or _is_installed(path):
         return None
     found = find_imports(path, package=kind.__module__.rpartition(".")[0])
-    check_current({kind.__module__: path, **found.modules})
+    check_current({kind.__module__: path, **found.modules}, sys.modules)
     return found.identity(file_hash(path))
 
 
-def check_current(modules: Mapping[str, Path]) -> None:
+def check_current(modules: Mapping[str, Path], imported: Collection[str]) -> None:
     """Checks that this process has modules as their files are: Python imports a module once, however it is edited.
 
     Args:
         modules: files of the user's own modules, by name.
+        imported: names of the modules that this process had before it looked for these.
 
     Raises:
         UserError: a file was edited after it was imported, so its hash would name other code than runs here.
     """
     for name, path in modules.items():
-        module, found = sys.modules.get(name), file_hash(path)
-        spec = getattr(module, "__spec__", None)
+        spec, found = getattr(sys.modules.get(name), "__spec__", None), file_hash(path)
         before, hash_before = _seen.get(name, (spec, found))
         was_reloaded = before is not None and before is not spec
-        if module is not None and not was_reloaded and hash_before != found:
+        if name in imported and not was_reloaded and hash_before != found:
+            _seen[name] = spec, hash_before
             raise UserError(f"{path}: edited after this process imported it: start Python anew, or reload {name}")
         _seen[name] = spec, found
 

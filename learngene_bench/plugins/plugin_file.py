@@ -75,7 +75,7 @@ def load_plugin(path: Path) -> PluginFile:
     loaded = _loaded_by.setdefault((path.resolve(), source_hash), set())
     loaded |= sys.modules.keys() - before
     imports = find_imports(path, loaded)
-    check_current(imports.modules)
+    check_current(imports.modules, before)
     return PluginFile(path, methods, imports.identity(source_hash), imports)
 
 

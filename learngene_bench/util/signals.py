@@ -7,8 +7,10 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from types import FrameType
+from typing import Any
 
 IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2)
 """Signals that schedulers send to every process of a job: the parent receives them too, and tells its workers."""
@@ -20,6 +22,21 @@ _PR_SET_PDEATHSIG = 1
 def not_ignored(numbers: Iterable[signal.Signals]) -> list[signal.Signals]:
     """Leaves out signals that whoever started this process lets it ignore, as `nohup` does: those must stay ignored."""
     return [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+
+
+@contextmanager
+def handled(numbers: Iterable[signal.Signals], handler: Callable[[int, FrameType | None], Any]) -> Iterator[None]:
+    """Handles signals that are not ignored until the end of the `with` block; then as they were handled before.
+
+    Outside of the main thread, where Python lets nobody do that, they stay as they are.
+    """
+    can_handle = threading.current_thread() is threading.main_thread()
+    before = {number: signal.signal(number, handler) for number in not_ignored(numbers) if can_handle}
+    try:
+        yield
+    finally:
+        for number, previous in before.items():
+            signal.signal(number, previous or signal.SIG_DFL)  # None: not Python's own
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from learngene_bench.execution.work import StageWork
 from learngene_bench.runs.store import Runs
 
 STOPPING = (signal.SIGTERM, signal.SIGHUP)
+EXECUTORS = [LocalExecutor(LocalOptions()), InlineExecutor(InlineExecutor.Options())]
 
 
 @pytest.fixture
@@ -32,7 +34,7 @@ def dispositions() -> Iterator[None]:
         signal.signal(number, handler)
 
 
-@pytest.mark.parametrize("executor", [LocalExecutor(LocalOptions()), InlineExecutor(InlineExecutor.Options())])
+@pytest.mark.parametrize("executor", EXECUTORS)
 @pytest.mark.parametrize("number", STOPPING)
 def test_a_signal_that_is_ignored_stays_ignored(
     executor: LocalExecutor | InlineExecutor, number: signal.Signals, dispositions: None, tmp_path: Path
@@ -47,6 +49,21 @@ def test_a_signal_that_is_ignored_stays_ignored(
 
     executor.run(StageWork({}, tmp_path, Compute(), on_change=watch))
     assert sent
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_a_run_leaves_signals_as_they_were_and_works_in_any_thread(
+    executor: LocalExecutor | InlineExecutor, tmp_path: Path
+) -> None:
+    numbers, seen = (signal.SIGINT, *STOPPING), []
+    before = [signal.getsignal(number) for number in numbers]
+    work = StageWork({}, tmp_path, Compute(), on_change=lambda state: seen.append(signal.getsignal(signal.SIGTERM)))
+    executor.run(work)
+    assert [signal.getsignal(number) for number in numbers] == before
+    if isinstance(executor, LocalExecutor):  # the other one has no stage here, and handles signals for stages only
+        assert seen == [signal.default_int_handler]
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(executor.run, work).result(30)
 
 
 def test_a_terminal_that_is_gone_does_not_stop_the_run(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ _LOADERS = ("exec", "run_path", "run_module", "spec_from_file_location", "Source
 """Calls that may import a module whatever their arguments are."""
 
 _seen: dict[str, tuple[ModuleSpec | None, str]] = {}
-"""Of each of the user's own modules by name: its spec, None before it is imported, and the hash of its file then."""
+"""Spec of each of the user's own modules by name, None before it is imported, and the hash of its file then."""
 
 
 @dataclass

@@ -165,13 +165,11 @@ StageArgument = Annotated[list[str], typer.Argument(metavar="CELL", help=f"A cel
 CellArgument = Annotated[list[str], typer.Argument(metavar="CELL", help=f"A cell, {NAMING}.")]
 StagesArgument = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[CELL]...", help=f"Cells, genes or ancestors, each in quotes, {NAMING}. Default: all."),
+    typer.Argument(metavar="CELL", help=f"Cells, genes or ancestors, each in quotes, {NAMING}. Default: all."),
 ]
 CellsArgument = Annotated[
     list[str] | None,
-    typer.Argument(
-        metavar="[CELL]...", help=f"Cells, each in quotes, {NAMING}; 'depth 6' is all of them. Default: all."
-    ),
+    typer.Argument(metavar="CELL", help=f"Cells, each in quotes, {NAMING}; 'depth 6' is all of them. Default: all."),
 ]
 NoFolders = Annotated[list[Path] | None, path_argument(hidden=True)]
 """Takes folders in the place where earlier versions had them, so that `refuse_folders` can name the option."""

@@ -24,7 +24,7 @@ from learngene_bench.util.words import counted
 
 def track(
     folders: Annotated[
-        list[Path] | None, common.path_argument(metavar="[RUNS]...", help="Folders of results, as with --runs.")
+        list[Path] | None, common.path_argument(metavar="RUNS", help="Folders of results, as with --runs.")
     ] = None,
     to: Annotated[
         list[str] | None,

@@ -64,6 +64,7 @@ def test_help_is_not_cut(verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pyt
     text = capsys.readouterr().out
     assert max(map(len, text.splitlines())) <= 80
     assert "…" not in text
+    assert "[[" not in text
     assert not re.search(r"--.*<(list\[)?str", text), "an option shows a type of Python, not a word for its value"
     for parameter in VERBS[verb].params:
         assert all(name in text for name in parameter.opts if name.startswith("--"))

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fake_stages import FakeStage
+from rich.console import Console
 from submitit.slurm.slurm import _make_sbatch_string
 
 from learngene_bench.execution.estimate import Rate
 from learngene_bench.execution.executors import make_executor
 from learngene_bench.execution.slurm.layout import SAFETY, START, Array, make_arrays
 from learngene_bench.execution.slurm.options import SlurmOptions, minutes_of
+from learngene_bench.execution.slurm.prepare import PreparedSubmission
 from learngene_bench.execution.slurm.scheduler import Limits
 from learngene_bench.execution.slurm.submit import parameters
+from learngene_bench.execution.slurm.summary import print_summary
 from learngene_bench.util.errors import UserError
 
 RATE = Rate(1e9, measured=True)
@@ -179,3 +183,18 @@ def test_no_accounting_key_is_given_that_nobody_asked_for(tmp_path: Path) -> Non
         given = parameters(array, [], SlurmOptions(**asked), None)
         text = _make_sbatch_string("true", tmp_path, **given)
         assert [line for line in text.splitlines() if "wckey" in line] == ["#SBATCH --wckey=mine"] * bool(asked)
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_names_of_arrays_are_whole_in_a_narrow_terminal(width: int) -> None:
+    genes = [stage("gene", "weight-selection-of-a-long-name", seed) for seed in range(2)]
+    stages = [
+        *genes,
+        *(stage("cell", "weight-selection-of-a-long-name", seed, gene) for seed, gene in enumerate(genes)),
+    ]
+    arrays = lay_out({one.address: one for one in stages})
+    console = Console(width=width, file=io.StringIO())
+    print_summary(PreparedSubmission(arrays, 0, {}, set(), {}, set(), 1), "to submit", console)
+    printed = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "…" not in printed
+    assert "to submit: 4 stages in" in printed

@@ -35,7 +35,7 @@ def print_summary(prepared: PreparedSubmission, verb: str, console: Console) -> 
     if prepared.arrays:
         table = Table(box=None, pad_edge=False)
         for heading, justify in _COLUMNS:
-            table.add_column(heading, justify=justify)
+            table.add_column(heading, justify=justify, overflow="fold")
         table.add_column("after", overflow="fold")
         for array in prepared.arrays:
             stages = sum(len(job.stages) for job in array.jobs)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browsing import browser, visit  # noqa: F401
 from recorded_runs import RecordedRuns, recorded
 from records import cell_record, planned_stage, points, sha256, without_address
 

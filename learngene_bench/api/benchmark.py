@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from learngene_bench.api.measured import Measured, Names, names
+from learngene_bench.api.notebook import NotebookPanel, in_notebook, is_watched
 from learngene_bench.cli import common
 from learngene_bench.cli.computing import Computation
 from learngene_bench.cli.executor_options import words_of
@@ -82,7 +83,7 @@ def run(
         retry_failed: try stages again that failed in an earlier run.
         executor: `inline` (in this process), `local` (worker processes), `slurm`, or another installed one.
         track: trackers that show learning curves while stages are computed, such as "tensorboard".
-        quiet: print no progress.
+        quiet: print no progress. In a notebook that a person executes, progress is one output that changes in place.
         options: options of the executor (`workers=2`; for slurm `partition="gpu"`).
 
     Returns:
@@ -98,12 +99,13 @@ def run(
     asked = replace(asked, sweep=_sweep(sweep), trials=trials, trial_seed=trial_seed)
     folder = common.runs_folder(None if runs is None else user_path(str(runs)), quick)
     common.refuse_mixing(folder, quick)
-    console = TerminalConsole(highlight=False, quiet=quiet)
+    console = _console(quiet)
     made = asked.plan(chosen)
     default = made.default if isinstance(made, SweepPlan) else made
     print_doubts(default, console)
     command = asked.command(folder, executor, options) + [w for name in trackers for w in ("--track", name)]
-    means = Computation(chosen, Runs(folder), command, asked.plugins, retry_failed, False, trackers, console)
+    panel = NotebookPanel if is_watched() and not quiet else None
+    means = Computation(chosen, Runs(folder), command, asked.plugins, retry_failed, False, trackers, console, panel)
     if isinstance(made, SweepPlan):
         compute_sweep(means, made)
     else:
@@ -235,6 +237,13 @@ class _Asked:
         words += ["--trial-seed", str(self.trial_seed)] if self.trial_seed else []
         words += ["--quick"] * self.quick + ["--equal-budget"] * self.equal_budget + ["--executor", executor]
         return [*words, *words_of(executor, command_run, options)]
+
+
+def _console(quiet: bool) -> TerminalConsole:
+    """Returns a console of plain lines in a notebook, where rich would make an output of its own of each."""
+    if in_notebook():
+        return TerminalConsole(highlight=False, quiet=quiet, force_jupyter=False, force_terminal=False, width=_WIDTH)
+    return TerminalConsole(highlight=False, quiet=quiet)
 
 
 def _measured(folder: Path, made: Plan | SweepPlan) -> Measured:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from learngene_bench.cli import common
-from learngene_bench.cli.display import Display, print_failures, print_warnings
+from learngene_bench.cli.display import Display, Panel, print_failures, print_warnings
 from learngene_bench.config.preset import QUICK
 from learngene_bench.contracts.executor import Executor, RunState, StageInfo
 from learngene_bench.execution.work import StageWork
@@ -39,6 +39,7 @@ class Computation:
         debug: show the traceback of every stage that fails.
         track: trackers that are told the learning curves of stages.
         console: place where progress is printed; the standard output by default.
+        panel: makes a place for the panel of progress, where that is not the console.
     """
 
     executor: Executor
@@ -49,6 +50,7 @@ class Computation:
     debug: bool
     track: Sequence[str] = ()
     console: Console = field(default_factory=common.console)
+    panel: Callable[[], Panel] | None = None
 
     def compute(self, plans: Sequence[Plan]) -> RunState:
         """Computes the stages of plans that are not done, each once, and shows how far they are.
@@ -72,8 +74,8 @@ class Computation:
             for stage in unfinished:
                 self.runs.write_config(stages[stage.address], execution_of(stage))
 
-        plain = self.executor.shares_terminal
-        with Display(stages, self.runs, self.console, plain=plain, debug=self.debug) as display:
+        plain, panel = self.executor.shares_terminal, self.panel() if self.panel else None
+        with Display(stages, self.runs, self.console, plain=plain, debug=self.debug, panel=panel) as display:
             return self.executor.run(
                 StageWork(
                     stages=dict(stages),

@@ -1,4 +1,7 @@
-"""Live progress of a run: a redrawn panel on a terminal, plain lines elsewhere. It reads files, like `status`."""
+"""Live progress of a run: a redrawn panel on a terminal or in a notebook, plain lines elsewhere.
+
+It reads files, like `status`.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,9 @@ import sys
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from typing import Protocol
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
 from rich.progress_bar import ProgressBar
@@ -28,20 +32,40 @@ from learngene_bench.util.words import counted
 STOPPING = "stopping: workers save checkpoints (Ctrl-C again: at once)"
 
 
+class Panel(Protocol):
+    """A place that shows one thing after the other, like `rich.live.Live`."""
+
+    def start(self) -> None: ...
+
+    def update(self, renderable: RenderableType, *, refresh: bool = False) -> None: ...
+
+    def stop(self) -> None: ...
+
+
 class Display:
     """Shows the state of a run while it goes on.
 
     Args:
         plain: True for lines instead of a panel, also on a terminal.
         debug: True to show the traceback of every stage that fails.
+        panel: where else the panel is shown: in a notebook. It then has the pace of each stage, and the stage that
+            ended last instead of a line for every one that has ended well.
     """
 
     def __init__(
-        self, stages: Mapping[str, StageInfo], runs: Runs, console: Console, *, plain: bool = False, debug: bool = False
+        self,
+        stages: Mapping[str, StageInfo],
+        runs: Runs,
+        console: Console,
+        *,
+        plain: bool = False,
+        debug: bool = False,
+        panel: Panel | None = None,
     ) -> None:
         self.stages, self.runs, self.console, self.debug = stages, runs, console, debug
         on_terminal = console.is_terminal and not plain
-        self.live = Live(console=console, auto_refresh=False, transient=True) if on_terminal else None
+        self.in_notebook, self.last = panel is not None, ""
+        self.live = panel or (Live(console=console, auto_refresh=False, transient=True) if on_terminal else None)
         self.started = time.monotonic()
         self.reported: set[str] = set()
         self.waited_for: set[str] = set()
@@ -54,7 +78,7 @@ class Display:
 
     def __exit__(self, *_: object) -> None:
         if self.live:
-            with suppress(OSError):
+            with suppress(Exception):
                 self.live.stop()
         with suppress(Exception):
             self._report_problems()
@@ -104,7 +128,9 @@ class Display:
             if self.debug and self._folder(stage).failed.exists():
                 self.console.print(self._folder(stage).read_failure().traceback or "", markup=False, soft_wrap=True)
             return
-        self.console.print(f"{count} {escape(stage.label)}{_indented(measured(self._folder(stage), stage.kind))}")
+        self.last = f"{stage.label}{_indented(measured(self._folder(stage), stage.kind))}"
+        if not self.in_notebook:
+            self.console.print(f"{count} {escape(self.last)}")
         print_warnings([stage], self.runs, self.console)
 
     def _report_problems(self) -> None:
@@ -123,7 +149,8 @@ class Display:
     def _panel(self, state: RunState) -> Group:
         table = Table.grid(padding=(0, 1))
         table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
-        table.add_column(no_wrap=True)
+        for _ in range(1 + self.in_notebook):
+            table.add_column(no_wrap=True)
         table.add_column(width=12)
         running = 0.0
         for address in sorted(state.running):
@@ -131,7 +158,8 @@ class Display:
             progress = self._folder(stage).read_progress()
             share = progress.step / max(1, progress.steps) if progress else 0.0
             running += share * self.work[address]
-            table.add_row(Text(stage.label), _epochs(progress), ProgressBar(total=1.0, completed=share, width=12))
+            words = [_epochs(progress), *([_rate(progress)] if self.in_notebook else [])]
+            table.add_row(Text(stage.label), *words, ProgressBar(total=1.0, completed=share, width=12))
         table.expand = True
         new = [address for address in state.done if address not in state.reused]
         computed = sum(self.work[address] for address in new) + running
@@ -141,9 +169,10 @@ class Display:
         summary = f"{len(state.done)} of {len(self.work)} stages, {duration(elapsed)}"
         if state.stopping:
             summary += f", {STOPPING}"
-        elif computed > 0.02 * (computed + left) and elapsed > 5:
+        elif not state.finished and computed > 0.02 * (computed + left) and elapsed > 5:
             summary += f", about {duration(elapsed * left / computed)} left"
-        return Group(table, Text(summary, style="dim"))
+        last = [Text(f"done: {self.last}", style="dim", no_wrap=True, overflow="ellipsis")] if self.last else []
+        return Group(table, *(last if self.in_notebook else ()), Text(summary, style="dim"))
 
     def _folder(self, stage: StageInfo) -> StageFolder:
         return self.runs.folder(stage.kind, stage.address)
@@ -175,6 +204,13 @@ def print_failures(state: RunState, console: Console) -> int:
             soft_wrap=True,
         )
     return 1 if state.failed else 0
+
+
+def _rate(progress: Progress | None) -> str:
+    """Returns the pace of a training run; nothing before there is one."""
+    if progress is None or not progress.seconds_left:
+        return ""
+    return f"{(progress.steps - progress.step) / progress.seconds_left:.3g} steps/s"
 
 
 def _epochs(progress: Progress | None) -> str:

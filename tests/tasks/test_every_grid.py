@@ -1,4 +1,8 @@
-"""Every shipped grid with every method, a few steps each, as CI runs them; what transfer hands over."""
+"""Every shipped grid, a few steps each, as CI runs them; what transfer hands over.
+
+Every method is computed at the depths of the grid `depth`. Other grids have the methods that they name or one of each
+kind, and each method that meets something there that it does not meet in `depth`.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +13,52 @@ from typing import Any
 import pytest
 from whole_runs import lgbench_here as lgbench
 
-from learngene_bench.config.loader import shipped_files
+from learngene_bench.config.loader import load_grid, shipped_files
+from learngene_bench.planning.plan import Plan
+from learngene_bench.planning.planner import make_plan
+from learngene_bench.planning.request import build_request
 from learngene_bench.plugins.registry import Registry
 
 pytestmark = pytest.mark.slow
 
-# A quarter of the images, as most of the time goes into measuring on them.
-DATA = ("data", "downstream.tasks.digits-parity.data", "downstream.tasks.digits-turned.data")
-SMALL = [part for data in DATA for part in ("--set", f"{data}.placements=1")]
+KINDS = ("he", "lsuv", "telg", "wave", "weight-selection", "auto-lg", "direct-pt")
+"""What is drawn, looks at images, distils, trains for its target too, inherits, leaves layers free, is pre-trained."""
+
+# As many training images as always and few others, as most of the time would go into measuring on them.
+FEW = ("test_digits=100", "validation_digits=440")
+TASKS = ("digits-parity", "digits-turned", "digit-scenes")
+SMALL = [f"{data}.{few}" for data in ("data", *(f"downstream.tasks.{task}.data" for task in TASKS)) for few in FEW]
+SMALL += [f"{data}.placements=1" for data in ("data", *(f"downstream.tasks.{task}.data" for task in TASKS[:2]))]
+WIDTH = 16
+SMALL += [f"sizes.micro.width={WIDTH}", "model.head_dimension=8"]
+
+
+def settings_of(grid: str) -> list[str]:
+    # Depths of the grid `depth`, whose cells are there: models of twelve layers would take half a minute.
+    return [*SMALL, *(["grid.depths=[4,6]"] if grid == "baselines" else [])]
+
+
+def plan_of(grid: str, methods: str) -> Plan:
+    return make_plan(build_request(methods, grid, "digits", 1, settings_of(grid), Registry(), quick=True))
+
+
+def methods_of(grid: str) -> str:
+    """The methods that are computed in a grid, as in `--method`.
+
+    Beside those that it names, or one of each kind, all that need a gene or an ancestor there that `depth` does not
+    make, and all that have a target there and none in `depth`.
+    """
+    if grid == "depth":
+        return "all"
+    chosen = load_grid(grid).methods or ",".join(KINDS)
+    at_depths, every = plan_of("depth", "all"), plan_of(grid, "all")
+    supported = {cell.method for cell in at_depths.cells}
+    changed = {
+        cell.method
+        for cell in every.cells
+        if cell.method not in supported or set(every.stages[cell.address].inputs.values()) - at_depths.stages.keys()
+    }
+    return ",".join([chosen, *sorted(changed - {row.method for row in plan_of(grid, chosen).methods})])
 
 
 @pytest.fixture(scope="module")
@@ -24,11 +66,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The runs folder that all grids share, as genes and ancestors are the same."""
     folder = tmp_path_factory.mktemp("grids") / "runs"
     for grid in shipped_files("grid"):
-        # Depths of the grid `depth`, whose cells are there: models of twelve layers would take half a minute.
-        further = [*SMALL, *(["--set", "grid.depths=[4,6]"] if grid == "baselines" else [])]
-        lgbench(
-            "run", "--executor", "inline", "--method", "all", "--grid", grid, "--quick", *further, "--runs", str(folder)
-        )
+        settings = [word for setting in settings_of(grid) for word in ("--set", setting)]
+        asked = ["--method", methods_of(grid), "--grid", grid, "--quick", *settings]
+        lgbench("run", "--executor", "inline", *asked, "--runs", str(folder))
     return folder
 
 
@@ -51,50 +91,50 @@ def the_cell(runs: Path, method: str, task: str) -> Path:
         for folder, record in records(runs).items()
         if (cell := record["cell"])["method"] == method
         and (cell["variant"], cell["task"]) == ("", task)
-        and (cell["target"]["depth"], cell["target"]["width"]) == (6, 48)
+        and (cell["target"]["depth"], cell["target"]["width"]) == (6, WIDTH)
         and not {"horizon", "share"} & cell.keys()
     )
     return found
 
 
-def test_all_methods_stand_in_the_table_of_every_grid(runs: Path) -> None:
+def test_all_methods_stand_in_the_table_of_their_grid(runs: Path) -> None:
     assert not list(runs.glob("*/*/failed.json"))
     report = json.loads(lgbench("report", "--runs", str(runs), "--format", "json").stdout)
     tables = {table["identity"]["grid"]: table for table in report["tables"] if table["kind"] == "metric"}
     assert tables.keys() == set(shipped_files("grid"))
-    for table in tables.values():
-        assert {row["method"] for row in table["data"]} == set(Registry().names())
+    for grid, table in tables.items():
+        asked = {row.method for row in plan_of(grid, methods_of(grid)).methods}
+        assert {row["method"] for row in table["data"]} == asked
+    computed = {json.loads(path.read_text())["cell"]["method"] for path in runs.glob("cell/*/result.json")}
+    assert computed == set(Registry().names())
     # The digits, two of the downstream tasks, and scenes of digits
     assert len({cell["cell"]["task"] for cell in cells(runs)}) == 4
 
 
 def test_longer_finetuning_begins_with_the_same_weights(runs: Path) -> None:
-    """Every method at both horizons: the weights as initialized, and their accuracy."""
+    """A method of every kind at both horizons: the weights as initialized, and their accuracy."""
     starts: dict[tuple[str, str], list[Any]] = {}
     lengths: dict[tuple[str, str], list[int]] = {}
     for found in cells(runs):
         cell, target = found["cell"], found["cell"]["target"]
-        if cell["task"] == "digits" and (target["depth"], target["width"]) == (6, 48):
+        if cell["task"] == "digits" and (target["depth"], target["width"]) == (6, WIDTH):
             key = cell["method"], cell["variant"]
             starts.setdefault(key, []).append((found["initial_weights"], found["initial_metrics"]))
             lengths.setdefault(key, []).append(found["cost"]["finetune"]["iterations"])
-    for (method, variant), found in starts.items():
-        assert all(start == found[0] for start in found)
-        if not variant:
-            assert {4, 12} <= set(lengths[method, variant]) or method == "direct-pt"
+    assert all(start == found[0] for found in starts.values() for start in found)
+    for method in {*KINDS} - {"direct-pt"}:
+        assert {4, 12} <= set(lengths[method, ""])
 
 
 def test_a_share_of_the_images_is_trained_on_and_recorded(runs: Path) -> None:
     found = [record for record in cells(runs) if "share" in record["cell"]]
-    plans = [json.loads(path.read_text()) for path in runs.glob("plans/*.json")]
-    dashes = {dash["method"] for plan in plans if plan["axis"] == "share" for dash in plan["unsupported"]}
-    assert {record["cell"]["method"] for record in found} == set(Registry().names()) - dashes
+    assert {record["cell"]["method"] for record in found} == set(KINDS)
     for record in found:
         share = record["cell"]["share"]
         assert record["provenance"]["task"]["part"] == {"share": share, "seed": 0}
         spent = record["cost"]["finetune"]  # batches of all 13 or 38 images
         assert (spent["iterations"], spent["images"]) == (4, {1: 4 * 13, 3: 4 * 38}[share])
-        assert record["evaluation"]["images"] == 360
+        assert record["evaluation"]["images"] == 100
 
 
 @pytest.mark.parametrize("method", ["telg", "weight-selection", "direct-pt", "auto-lg"])
@@ -115,7 +155,7 @@ def test_a_downstream_target_inherits_the_same_weights_and_draws_the_rest(runs: 
 def test_a_downstream_target_is_measured_on_its_own_test_images(runs: Path) -> None:
     record = json.loads((the_cell(runs, "wave", "digits-turned") / "result.json").read_text())
     assert record["cell"]["source"] == "digits"
-    assert record["evaluation"] == {"split": "test", "images": 360}
+    assert record["evaluation"] == {"split": "test", "images": 100}
     assert record["provenance"]["data"]["name"] == "digits"
     assert record["provenance"]["task"]["data"]["name"] == "digits-turned"
     assert record["cost"]["initialize"]["iterations"] == 4

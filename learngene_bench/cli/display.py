@@ -125,8 +125,8 @@ class Display:
         if stage.address in state.failed:
             error = state.failed[stage.address]
             self.console.print(f"{count} [red]failed[/] {escape(stage.label)}: {escape(error)}")
-            if self.debug and self._folder(stage).failed.exists():
-                self.console.print(self._folder(stage).read_failure().traceback or "", markup=False, soft_wrap=True)
+            if self.debug and (failure := self._folder(stage).read_failure()):
+                self.console.print(failure.traceback or "", markup=False, soft_wrap=True)
             return
         self.last = f"{stage.label}{_indented(measured(self._folder(stage), stage.kind))}"
         if not self.in_notebook:

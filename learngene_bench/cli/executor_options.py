@@ -100,6 +100,8 @@ def words_of(executor: str, command: Callable[..., Any], given: Mapping[str, Any
     flags = {option.field: option.flag for option in known.values() if executor in option.executors}
     words: list[str] = []
     for field, value in given.items():
+        if value is None:  # as if it were not given
+            continue
         if isinstance(value, bool):
             words += [flags[field]] if value else []
         elif isinstance(value, Mapping):

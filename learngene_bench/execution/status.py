@@ -127,9 +127,9 @@ def _state(
 ) -> tuple[StageState, str]:
     if state is State.DONE:
         return StageState.DONE, ""
-    if state is State.FAILED:
-        return StageState.FAILED, folder.read_failure().error
-    if state is State.RUNNING:
+    if state is State.FAILED and (failure := folder.read_failure()):
+        return StageState.FAILED, failure.error
+    if state in (State.RUNNING, State.FAILED):  # failed, and another process has begun the next attempt meanwhile
         lease = folder.current_lease()
         owner = lease.owner if lease else None
         if owner and owner.job and not jobs.error and owner.job not in jobs.live:

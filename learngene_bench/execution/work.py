@@ -51,7 +51,7 @@ class StageWork(Work):
                 state.done.add(address)
             elif found is State.FAILED and self.retry != "all":
                 failure = folder.read_failure()
-                if self.retry == "never" or not failure.died:
+                if failure and (self.retry == "never" or not failure.died):
                     state.failed[address] = failure.error
         state.reused = set(state.done)
         state.block()
@@ -78,14 +78,14 @@ class StageWork(Work):
         match outcome.state:
             case "done":
                 state.done.add(address)
-            case "failed":
-                state.failed[address] = folder.read_failure().error
+            case "failed" if failure := folder.read_failure():
+                state.failed[address] = failure.error
             case "died" if folder.result.exists():  # killed between its last file and its answer
                 state.done.add(address)
             case "died":
                 state.failed[address] = outcome.error
                 folder.fail(state.stages[address].label, outcome.error, "", died=True)
-            case "busy":
+            case "failed" | "busy":  # failed, and another run has begun to try again
                 state.held_elsewhere[address] = time.monotonic() + RETRY_SECONDS
             case "refused":
                 raise UserError(outcome.error)

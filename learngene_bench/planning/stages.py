@@ -180,7 +180,9 @@ class StageMaker:
         file = None if source.checkpoint is None else self.hash_of(source.checkpoint)
         weights = LoadedWeights(timm=source.timm, checkpoint=file)
         config = AncestorConfig(**self.common, spec=spec.as_dict(), weights=weights)
-        return self._add("ancestor", f"{source.timm or source.checkpoint}, {spec}", config, {})
+        # Labels are published: no path of this machine.
+        name = f"weights {file[:8]}" if file else source.timm
+        return self._add("ancestor", f"{name}, {spec}", config, {})
 
     def _recipes(
         self, method: Initializer, names: Iterable[str], model: ModelSpec, width: int | None = None

@@ -72,7 +72,5 @@ class LeaderboardStage(StageFolder):
             raise FileNotFoundError(self.result)
         return self.stage.record
 
-    def read_failure(self) -> Failure:
-        if self.stage is None or self.stage.failure is None:
-            raise FileNotFoundError(self.failed)
-        return self.stage.failure
+    def read_failure(self) -> Failure | None:
+        return self.stage.failure if self.stage else None

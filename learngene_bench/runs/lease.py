@@ -19,7 +19,7 @@ import platform
 import re
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,12 +129,12 @@ def current_lease(folder: Path, names: Sequence[str] | None = None) -> Lease | N
         names: the folder's files, if they are known already.
     """
     try:
-        numbered = [name for name in (os.listdir(folder) if names is None else names) if _NAME.fullmatch(name)]
+        last = _last_of(os.listdir(folder) if names is None else names)
     except FileNotFoundError:
         return None
-    if not numbered:
+    if last is None:
         return None
-    path = folder / max(numbered)
+    path = folder / last
     try:
         with open_file(path) as stream:  # opening makes a network file system ask for the time anew
             heartbeat = os.fstat(stream.fileno()).st_mtime
@@ -174,15 +174,29 @@ def _take(folder: Path) -> Path | None:
         return None
     path = folder / f"{_PREFIX}{(last.number if last else 0) + 1:06}.json"
     try:
-        with path.open("x", encoding="utf-8") as stream:
-            stream.write(_this_process().model_dump_json())
+        stream = path.open("x", encoding="utf-8")
     except FileExistsError:
         return None
     except OSError as error:
         raise unwritable(path, error) from error
+    try:
+        with stream:
+            stream.write(_this_process().model_dump_json())
+    except OSError as error:
+        path.unlink(missing_ok=True)  # empty, it would keep everybody out for a while
+        raise unwritable(path, error) from error
     if last is not None:
         last.path.unlink(missing_ok=True)
-    return path if path.exists() else None  # the process that just finished the stage deletes all leases
+    # Gone if another process has just finished the stage; not the last one if others took it and let it go meanwhile.
+    if _last_of(os.listdir(folder)) == path.name:
+        return path
+    path.unlink(missing_ok=True)
+    return None
+
+
+def _last_of(names: Iterable[str]) -> str | None:
+    """Returns the name of the lease with the highest number among the names of files."""
+    return max(filter(_NAME.fullmatch, names), default=None)
 
 
 def _release(path: Path) -> None:
@@ -205,8 +219,7 @@ class _Heartbeat(threading.Thread):
     def run(self) -> None:
         while not self.over.wait(HEARTBEAT_SECONDS):
             with suppress(OSError):  # a file system that is away for a moment
-                names = os.listdir(self.path.parent)
-                if max(filter(_NAME.fullmatch, names), default="") != self.path.name:
+                if _last_of(os.listdir(self.path.parent)) != self.path.name:
                     self.lost = True
                     interrupt.request_stop(save=False)
                     return

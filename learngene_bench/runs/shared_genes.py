@@ -38,19 +38,23 @@ def add_pulled_gene(runs: Runs, file: StageFile, record: GeneRecord, found: Gene
 
     Raises:
         DamagedFile: its record is of another file.
-        UserError: the folder has this gene already, with other numbers.
+        UserError: the folder has this gene already, with other numbers, or another process makes it just now.
     """
     if record.tensors.sha256 != found.sha256:
         raise DamagedFile(f"{found.source}: its record is of a file with SHA-256 {record.tensors.sha256}")
     folder = runs.folder("gene", file.address)
-    if folder.state() is State.DONE:
-        if folder.read_record(GeneRecord).tensors.sha256 != found.sha256:
-            raise UserError(f"{folder.path}: the gene is there with other numbers: choose another runs folder")
-        return folder
-    runs.check_writable()
-    write(folder.config, _anywhere(file))
-    write_bytes(folder.tensors, read_bytes(found.path))
-    write(folder.result, record)
+    if folder.state() is not State.DONE:
+        runs.check_writable()
+        folder.path.mkdir(parents=True, exist_ok=True)
+        with folder.acquire() as held:
+            if not held:
+                raise UserError(f"{folder.path}: another process makes this gene just now")
+            if not folder.result.exists():
+                write(folder.config, _anywhere(file))
+                write_bytes(folder.tensors, read_bytes(found.path))
+                folder.finish(record)
+    if folder.read_record(GeneRecord).tensors.sha256 != found.sha256:
+        raise UserError(f"{folder.path}: the gene is there with other numbers: choose another runs folder")
     return folder
 
 

@@ -29,7 +29,7 @@ from typing import TypeVar
 
 from learngene_bench.planning.plan import Stage
 from learngene_bench.runs.lease import Lease, acquire, current_lease
-from learngene_bench.schema.base import read, write
+from learngene_bench.schema.base import read, read_if_there, write
 from learngene_bench.schema.constants import FOLDER_DIGITS, StageKind
 from learngene_bench.schema.evaluation import EVALUATIONS
 from learngene_bench.schema.manifest import Manifest
@@ -161,8 +161,9 @@ class StageFolder:
         """Reads the record of a finished stage of this kind."""
         return read(RECORDS[kind], self.result)
 
-    def read_failure(self) -> Failure:
-        return read(Failure, self.failed)
+    def read_failure(self) -> Failure | None:
+        """Reads why the last attempt failed; None where another process has begun the next one meanwhile."""
+        return read_if_there(Failure, self.failed)
 
     def read_progress(self) -> Progress | None:
         """Reads how far the stage is; None when it has not said so yet."""
@@ -181,9 +182,9 @@ class StageFolder:
         Deletes the checkpoints as well (they may be the cause), unless the process died.
         """
         self._check_own()
-        if not self.read_failure().died:
+        if (failure := self.read_failure()) and not failure.died:
             shutil.rmtree(self.checkpoints, ignore_errors=True)
-        self.failed.unlink()
+        self.failed.unlink(missing_ok=True)
 
     def finish(self, record: Record) -> None:
         """Writes the record, which makes the stage done, and removes what only an unfinished stage needs."""

@@ -16,7 +16,7 @@ class Git(Document):
 
     Attributes:
         commit: its commit; null when the suite was installed as a wheel.
-        dirty: true if it had changes that are in no commit; null likewise.
+        dirty: true if it had changes that are in no commit; null likewise, or if git did not say.
     """
 
     commit: Commit | None

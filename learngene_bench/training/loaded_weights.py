@@ -85,7 +85,7 @@ def _unwrapped(content: Any, path: Path) -> tuple[dict[str, Tensor], list[str]]:
     """Finds the state dict in what a file holds."""
     taken: list[str] = []
     while isinstance(content, Mapping):
-        if content and all(isinstance(value, Tensor) for value in content.values()):
+        if content and all(isinstance(name, str) and isinstance(each, Tensor) for name, each in content.items()):
             return dict(content), taken
         inside = [name for name in WRAPPINGS if isinstance(content.get(name), Mapping) and content[name]]
         if not inside:

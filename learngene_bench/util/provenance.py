@@ -34,7 +34,10 @@ def versions() -> dict[str, str]:
 
 @lru_cache
 def git() -> dict[str, Any]:
-    """Returns the commit of the checkout that runs and if it has changes; None for both in an installed wheel."""
+    """Returns the commit of the checkout that runs and if it has changes.
+
+    None for both in an installed wheel, and for what git does not say in time.
+    """
     here = Path(__file__).resolve().parent
 
     def ask(*arguments: str) -> str | None:
@@ -48,7 +51,7 @@ def git() -> dict[str, Any]:
     if ask("ls-files", "--error-unmatch", Path(__file__).name) is None:
         return {"commit": None, "dirty": None}
     changed = ask("status", "--porcelain", "--untracked-files=no")
-    return {"commit": ask("rev-parse", "HEAD"), "dirty": bool(changed)}
+    return {"commit": ask("rev-parse", "HEAD"), "dirty": None if changed is None else bool(changed)}
 
 
 def hardware(device: str, threads: int, processes: int) -> dict[str, Any]:

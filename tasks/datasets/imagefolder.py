@@ -213,7 +213,7 @@ class ImageFolder(ListedImages):
 
 def natural(name: str) -> list[str | int]:
     """Sort key by which numbers inside of names count as numbers; that of timm's readers (`natural_key`)."""
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name.lower())]
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name.lower())]
 
 
 def _folders(folder: Path) -> list[str]:

@@ -85,7 +85,7 @@ def test_options_of_an_executor_are_recorded_as_they_would_be_typed() -> None:
         "wait": True,
     }
     command = typer.main.get_command(app).commands["run"]
-    parsed = command.make_context("run", words_of("slurm", run, given | {"dry_run": False})).params
+    parsed = command.make_context("run", words_of("slurm", run, given | {"dry_run": False, "mem": None})).params
     assert options_of("slurm", run, {name: parsed[name] for name in run.executor_options}) == given
 
 

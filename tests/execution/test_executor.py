@@ -7,9 +7,10 @@ from pathlib import Path
 from fake_stages import FakeStage
 
 from learngene_bench.config.preset import Compute
-from learngene_bench.contracts.executor import Outcome, RunState
+from learngene_bench.contracts.executor import JobReport, Outcome, RunState
+from learngene_bench.execution.status import StageState, stage_statuses
 from learngene_bench.execution.work import StageWork
-from learngene_bench.runs.store import Runs
+from learngene_bench.runs.store import Runs, StageFolder, State
 
 
 def test_a_failure_blocks_what_needs_it_and_is_not_done() -> None:
@@ -33,6 +34,36 @@ def test_what_a_process_prints_is_an_outcome_or_it_died() -> None:
     assert Outcome.read('{"state": "refused", "error": "no space"}') == Outcome("refused", "no space")
     for text in ("", "Killed", '{"stat": "done"}', "[]", "3"):
         assert Outcome.read(text).state == "died"
+
+
+def test_a_failure_that_another_run_has_cleared_to_try_again_is_waited_for(tmp_path: Path) -> None:
+    stage = FakeStage("cell", "failed")
+    work = StageWork({stage.address: stage}, tmp_path, Compute())
+    state = work.initial_state()
+    state.running.add(stage.address)
+    work.apply(state, stage.address, Outcome("failed"))
+    assert not state.failed
+    assert stage.address in state.held_elsewhere
+
+
+def test_a_failure_that_is_cleared_between_two_looks_is_no_error(tmp_path: Path) -> None:
+    class ClearedMeanwhile(StageFolder):
+        def state(self) -> State:
+            found = super().state()
+            self.failed.unlink(missing_ok=True)
+            return found
+
+    class Folder(Runs):
+        def folder(self, kind: str, address: str) -> StageFolder:
+            return ClearedMeanwhile(super().folder(kind, address).path, address)
+
+    stage = FakeStage("cell", "failed")
+    folder = Runs(tmp_path).stage_dir(stage)  # type: ignore[arg-type]
+    folder.fail("failed", "out of memory", "")
+    folder.config.write_text("{}")
+    assert folder.state() is State.FAILED
+    (status,) = stage_statuses(Folder(tmp_path), [stage], JobReport())
+    assert status.state is StageState.RUNNING
 
 
 def test_who_dies_after_the_last_file_has_done_the_work(tmp_path: Path) -> None:

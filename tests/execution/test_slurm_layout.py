@@ -13,6 +13,7 @@ from submitit.slurm.slurm import _make_sbatch_string
 
 from learngene_bench.execution.estimate import Rate
 from learngene_bench.execution.executors import make_executor
+from learngene_bench.execution.slurm import scheduler
 from learngene_bench.execution.slurm.layout import SAFETY, START, Array, make_arrays
 from learngene_bench.execution.slurm.options import SlurmOptions, minutes_of
 from learngene_bench.execution.slurm.prepare import PreparedSubmission
@@ -23,6 +24,18 @@ from learngene_bench.util.errors import UserError
 
 RATE = Rate(1e9, measured=True)
 SITE = Limits(1001, None)
+
+
+def test_a_scancel_that_hangs_or_is_not_there_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match="scancel does not answer"):
+        scheduler.cancel(["12_3"])
+    program = tmp_path / "scancel"
+    program.write_text("#!/bin/sh\nexec /bin/sleep 60\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(scheduler, "TIMEOUT", 0.2)
+    with pytest.raises(UserError, match="scancel does not answer"):
+        scheduler.cancel(["12_3"])
 
 
 def stage(kind: Any, method: str, number: int, *inputs: FakeStage, seconds: float = 60) -> FakeStage:

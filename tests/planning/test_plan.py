@@ -133,13 +133,15 @@ def test_recipes_of_a_size(tmp_path: Path) -> None:
 
 
 def test_an_ancestor_from_a_file_is_told_apart_by_its_content(tmp_path: Path) -> None:
-    def ancestors(file: Path) -> set[str]:
-        return addresses(plan_of("direct-pt", f"ancestor.checkpoint={file}", "grid.depths=[4]", seeds=2), "ancestor")
+    def ancestors(file: Path) -> set[tuple[str, str]]:
+        plan = plan_of("direct-pt", f"ancestor.checkpoint={file}", "grid.depths=[4]", seeds=2)
+        return {(address, stage.label) for address, stage in plan.stages.items() if stage.kind == "ancestor"}
 
     weights = tmp_path / "a.safetensors"
     weights.write_bytes(b"one")
     first = ancestors(weights)
     assert len(first) == 1  # the same file for every seed
+    assert "a.safetensors" not in str(first)  # labels are published, paths are not
     moved = weights.rename(tmp_path / "b.safetensors")
     assert ancestors(moved) == first
     moved.write_bytes(b"two")

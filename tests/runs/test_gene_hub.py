@@ -132,6 +132,22 @@ def test_a_pulled_gene_is_used_by_runs(runs: Runs, hub: hub_server.Hub, tmp_path
     assert folder.read_config().execution.plugins == ()
 
 
+def test_a_gene_that_another_process_makes_is_not_pulled_meanwhile(
+    runs: Runs, hub: hub_server.Hub, tmp_path: Path
+) -> None:
+    pushed(runs, "--license", "apache-2.0")
+    (path,) = runs.root.glob("gene/*/config.json")
+    folder = Runs(tmp_path / "fresh").folder("gene", json.loads(path.read_text())["address"])
+    folder.path.mkdir(parents=True)
+    pull = ("gene", "pull", "hf://me/waves", "--runs", str(tmp_path / "fresh"))
+    with folder.acquire():
+        assert "another process makes this gene just now" in lgbench_here(*pull, status=2).stderr
+    assert folder.state() is State.WAITING
+    folder.fail("gene", "out of memory", "")
+    lgbench_here(*pull)
+    assert sorted(file.name for file in folder.path.iterdir()) == ["config.json", "result.json", "tensors.safetensors"]
+
+
 def test_a_gene_that_changes_is_refused_by_its_hash(runs: Runs, hub: hub_server.Hub) -> None:
     pushed(runs, "--license", "apache-2.0")
     (first,) = hub.commits["me/waves"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import resource
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import pytest
 from learngene_bench.runs import lease
 from learngene_bench.runs.lease import acquire, current_lease
 from learngene_bench.util import interrupt
+from learngene_bench.util.errors import UserError
 
 HOLD = """
 import sys, time
@@ -170,6 +172,33 @@ def test_who_lost_it_stops_and_leaves_the_new_owner_alone(tmp_path: Path, monkey
         assert interrupt.stop_requested()
         assert not interrupt.should_save()
     assert json.loads(other.read_text())["released"] is False
+
+
+def test_who_was_too_slow_to_take_it_does_not_have_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between its look at a dead owner and its own claim, one takes the lease and lets it go, another has it."""
+    dead = elsewhere(tmp_path, age=1000)
+
+    def slowly(folder: Path) -> lease.Lease | None:
+        found = current_lease(folder)
+        dead.unlink()
+        elsewhere(folder, age=0, number=3)
+        return found
+
+    monkeypatch.setattr(lease, "current_lease", slowly)
+    with acquire(tmp_path) as held:
+        assert not held
+    assert [path.name for path in tmp_path.iterdir()] == ["owner-000003.json"]
+
+
+def test_a_full_disk_leaves_no_claim(tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))  # a file can be made, and nothing be written to it
+    try:
+        with pytest.raises(UserError, match=r"owner-000001.json: cannot be written: "), acquire(tmp_path):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_heartbeat_keeps_the_file_young(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

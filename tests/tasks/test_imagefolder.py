@@ -18,6 +18,7 @@ from PIL import Image
 from learngene_bench.contracts.dataset import Dataset, Splits
 from learngene_bench.data.splits import ImageFiles, Images
 from learngene_bench.plugins.registry import dataset
+from learngene_bench.tasks.datasets.imagefolder import natural as natural_key
 from learngene_bench.util.errors import UserError
 
 CLASSES = ["ant", "bee", "cat"]
@@ -294,6 +295,10 @@ def test_options_that_do_not_fit_are_refused_before_anything_is_decoded(
 ) -> None:
     with pytest.raises(UserError, match=re.escape(expected.format(root=tree))):
         folder(tree, **options).facts()
+
+
+def test_a_digit_that_is_no_number_is_a_letter_of_a_name() -> None:
+    assert sorted(["m10", "²", "m²", "m2"], key=natural_key) == ["m2", "m10", "m²", "²"]
 
 
 def test_labels_follow_the_order_of_folders_that_is_asked_for(tmp_path: Path) -> None:

@@ -76,6 +76,7 @@ def test_safetensors_are_known_by_their_bytes_whatever_the_suffix(tmp_path: Path
     [
         ({"epoch": 3, "args": {"lr": 1.0}}, "no weights found: it holds entries epoch, args; needed are tensors"),
         ([state()], "no weights found: it holds an object of type list"),
+        ({0: torch.ones(1), 1: torch.ones(1)}, "no weights found: it holds entries 0, 1; needed are tensors"),
         ({"model": state(), "args": argparse.Namespace(lr=1)}, "it holds a argparse.Namespace, which only unpickling"),
         (state(float("nan")), "numbers in 0.weight are not finite"),
         (state(classes=7), "its head has 7 outputs, and this task has 3 classes"),

@@ -78,9 +78,13 @@ def history(arrays: Iterable[str]) -> dict[str, JobStatus]:
 
 
 def cancel(ids: Sequence[str]) -> None:
-    """Ends jobs. Raises `UserError` with what scancel says."""
+    """Ends jobs. Raises `UserError` with what scancel says, or if it does not answer."""
     for first in range(0, len(ids), 500):
-        done = subprocess.run(["scancel", *ids[first : first + 500]], capture_output=True, text=True, timeout=TIMEOUT)
+        command = ["scancel", *ids[first : first + 500]]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT)
+        except (OSError, subprocess.TimeoutExpired):
+            raise UserError("scancel does not answer; try again when the scheduler is back") from None
         if done.returncode:
             raise UserError(f"scancel: {' '.join(done.stderr.split())}")
 

@@ -55,7 +55,7 @@ class Measured(Document):
     """Values of metrics, with what they mean.
 
     Attributes:
-        metrics: value by metric after training; not finite where the method gave no usable number.
+        metrics: value by metric after training.
         metric_specs: what each of them is.
         primary_metric: the one that tables print when none is asked for.
     """

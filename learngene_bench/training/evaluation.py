@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from learngene_bench.contracts.metric import Metric
 from learngene_bench.contracts.task import TaskKind
 from learngene_bench.data.batch_augment import SplitImages
 from learngene_bench.schema.predictions import Predictions
+from learngene_bench.util.errors import MethodFailure
 
 
 class Measurement(NamedTuple):
@@ -50,6 +52,9 @@ def evaluate(
     Args:
         batch_size: images at a time; as many as memory has room for by default.
         predictions: what is kept of each image; None to keep nothing.
+
+    Raises:
+        MethodFailure: a metric is not finite, as after a training that diverges in its last step; no record holds it.
     """
     kept = _KeptOutputs(len(data), data.device, predictions) if predictions else None
     summed = {metric.shared_sum or name: metric for name, metric in metrics.items()}
@@ -75,10 +80,13 @@ def evaluate(
     measured = Measurement({}, {}, kept.gathered(world) if kept else None)
     for name, metric in metrics.items():
         total = totals[metric.shared_sum or name]
-        measured.metrics[name] = metric.value(total, len(data))
+        measured.metrics[name] = value = metric.value(total, len(data))
         values = metric.by_class(total)
         if values is not None:
             measured.by_class[name] = values
+        for number in (value, *(values or ())):
+            if number is not None and not math.isfinite(number):
+                raise MethodFailure(f"{name} is {number}, as where the outputs of a network are not finite")
     return measured
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -222,6 +223,14 @@ def test_a_loss_that_is_not_finite_is_an_error() -> None:
             Recipe(iterations=2, batch_size=8, learning_rate=1e-3),
             TrainingRun("finetuning", RngStreams(0), Compute(), 5),
         )
+
+
+def test_a_metric_that_is_not_finite_is_an_error_also_after_a_finite_loss() -> None:
+    """The last step may be the one that diverges: no record could hold what is measured then."""
+    measure = partial(evaluate, data=data(), compute=Compute(), metrics=task_kind().metrics())
+    recipe = Recipe(iterations=1, batch_size=8, learning_rate=1e30)
+    with pytest.raises(MethodFailure, match="nll is nan"):
+        train(network(), data(), recipe, TrainingRun("finetuning", RngStreams(0), Compute(), 5, evaluate=measure))
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,7 @@ class Display:
         if stage.address in state.failed:
             error = state.failed[stage.address]
             self.console.print(f"{count} [red]failed[/] {escape(stage.label)}: {escape(error)}")
-            if self.debug and (failure := self._folder(stage).read_failure()):
+            if self.debug and (failure := self._folder(stage).read_failure_if_there()):
                 self.console.print(failure.traceback or "", markup=False, soft_wrap=True)
             return
         self.last = f"{stage.label}{_indented(measured(self._folder(stage), stage.kind))}"

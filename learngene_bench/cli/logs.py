@@ -34,7 +34,7 @@ def logs(cell: common.StageArgument, runs: common.RunsOption = Path("runs")) -> 
     if status.state is StageState.DONE:
         _print_record(console, folder, status.kind)
     _print(console, folder.log)
-    if folder.failed.exists() and (failure := folder.read_failure()):
+    if folder.failed.exists() and (failure := folder.read_failure_if_there()):
         console.print(f"[dim]{folder.failed}[/]", soft_wrap=True)
         console.print(failure.traceback or "", markup=False, soft_wrap=True)
     for path in job_logs(runs, address):

@@ -127,7 +127,7 @@ def _state(
 ) -> tuple[StageState, str]:
     if state is State.DONE:
         return StageState.DONE, ""
-    if state is State.FAILED and (failure := folder.read_failure()):
+    if state is State.FAILED and (failure := folder.read_failure_if_there()):
         return StageState.FAILED, failure.error
     if state in (State.RUNNING, State.FAILED):  # failed, and another process has begun the next attempt meanwhile
         lease = folder.current_lease()

@@ -50,7 +50,7 @@ class StageWork(Work):
             if found is State.DONE:
                 state.done.add(address)
             elif found is State.FAILED and self.retry != "all":
-                failure = folder.read_failure()
+                failure = folder.read_failure_if_there()
                 if failure and (self.retry == "never" or not failure.died):
                     state.failed[address] = failure.error
         state.reused = set(state.done)
@@ -78,7 +78,7 @@ class StageWork(Work):
         match outcome.state:
             case "done":
                 state.done.add(address)
-            case "failed" if failure := folder.read_failure():
+            case "failed" if failure := folder.read_failure_if_there():
                 state.failed[address] = failure.error
             case "died" if folder.result.exists():  # killed between its last file and its answer
                 state.done.add(address)

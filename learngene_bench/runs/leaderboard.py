@@ -72,5 +72,10 @@ class LeaderboardStage(StageFolder):
             raise FileNotFoundError(self.result)
         return self.stage.record
 
-    def read_failure(self) -> Failure | None:
+    def read_failure(self) -> Failure:
+        if (failure := self.read_failure_if_there()) is None:
+            raise FileNotFoundError(self.failed)
+        return failure
+
+    def read_failure_if_there(self) -> Failure | None:
         return self.stage.failure if self.stage else None

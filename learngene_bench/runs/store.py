@@ -161,7 +161,10 @@ class StageFolder:
         """Reads the record of a finished stage of this kind."""
         return read(RECORDS[kind], self.result)
 
-    def read_failure(self) -> Failure | None:
+    def read_failure(self) -> Failure:
+        return read(Failure, self.failed)
+
+    def read_failure_if_there(self) -> Failure | None:
         """Reads why the last attempt failed; None where another process has begun the next one meanwhile."""
         return read_if_there(Failure, self.failed)
 
@@ -182,7 +185,7 @@ class StageFolder:
         Deletes the checkpoints as well (they may be the cause), unless the process died.
         """
         self._check_own()
-        if (failure := self.read_failure()) and not failure.died:
+        if (failure := self.read_failure_if_there()) and not failure.died:
             shutil.rmtree(self.checkpoints, ignore_errors=True)
         self.failed.unlink(missing_ok=True)
 

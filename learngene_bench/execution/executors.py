@@ -113,12 +113,14 @@ def cancel_jobs(runs: Path, jobs: Iterable[str]) -> None:
     """Ends jobs, each by the executor that it belongs to.
 
     Raises:
-        UserError: a scheduler refuses.
+        UserError: a scheduler refuses, or does not answer.
     """
     left = set(jobs)
     for kind in executors_of(runs):
-        live = left & kind.status(runs, ()).live.keys()
-        if live:
+        report = kind.status(runs, ())
+        if report.error:
+            raise UserError(report.error)
+        if live := left & report.live.keys():
             kind.cancel(runs, sorted(live))
         left -= live
 

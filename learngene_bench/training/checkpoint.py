@@ -49,7 +49,7 @@ def read_checkpoint(path: Path, world: World, device: str) -> dict[str, Any] | N
         return None
     try:
         state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-        processes = state["processes"]
+        processes, saved_on = state["processes"], state["device"]
     except Exception as error:
         raise DamagedFile(f"{path}: damaged checkpoint: move it away and run again") from error
     if processes != world.size:
@@ -57,4 +57,4 @@ def read_checkpoint(path: Path, world: World, device: str) -> dict[str, Any] | N
             f"{path}: saved by {processes} processes, and now there are {world.size}; "
             f"run with --processes-per-model {processes}, or move it away to start again"
         )
-    return None if state["device"] != device and "training" in state else state
+    return None if saved_on != device and "training" in state else state

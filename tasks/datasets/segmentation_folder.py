@@ -188,8 +188,9 @@ class SegmentationFolder(Dataset):
         return found
 
     def _images(self, split: str, images: Path) -> list[Path]:
-        """Lists the image files of a split, sorted; `images` is their folder."""
-        return sorted(path for path in images.rglob("*") if path.suffix.lower() in SUFFIXES)
+        """Lists the image files of a split, sorted, without hidden ones; `images` is their folder."""
+        found = (path for path in images.rglob("*") if path.suffix.lower() in SUFFIXES)
+        return sorted(path for path in found if not any(p.startswith(".") for p in path.relative_to(images).parts))
 
     def _annotation_name(self, name: str) -> str:
         """Returns the name of an image's annotation, without suffix."""

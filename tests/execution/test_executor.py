@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
+import pytest
 from fake_stages import FakeStage
 
 from learngene_bench.config.preset import Compute
 from learngene_bench.contracts.executor import JobReport, Outcome, RunState
+from learngene_bench.execution import executors
+from learngene_bench.execution.local import LocalExecutor
 from learngene_bench.execution.status import StageState, stage_statuses
 from learngene_bench.execution.work import StageWork
 from learngene_bench.runs.store import Runs, StageFolder, State
+from learngene_bench.util.errors import UserError
 
 
 def test_a_failure_blocks_what_needs_it_and_is_not_done() -> None:
@@ -64,6 +69,19 @@ def test_a_failure_that_is_cleared_between_two_looks_is_no_error(tmp_path: Path)
     assert folder.state() is State.FAILED
     (status,) = stage_statuses(Folder(tmp_path), [stage], JobReport())
     assert status.state is StageState.RUNNING
+
+
+def test_jobs_are_not_called_cancelled_where_the_scheduler_does_not_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Silent(LocalExecutor):
+        @classmethod
+        def status(cls, runs: Path, unfinished: Collection[str]) -> JobReport:
+            return JobReport(error="squeue does not answer")
+
+    monkeypatch.setattr(executors, "executors_of", lambda runs: [Silent])
+    with pytest.raises(UserError, match="squeue does not answer"):
+        executors.cancel_jobs(tmp_path, ["12_3"])
 
 
 def test_who_dies_after_the_last_file_has_done_the_work(tmp_path: Path) -> None:

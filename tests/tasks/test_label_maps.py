@@ -52,6 +52,16 @@ def test_images_and_labels_are_cut_alike(tmp_path: Path) -> None:
     assert folder(tmp_path, decoder="mask").facts().kind == "segmentation-mask"
 
 
+def test_hidden_files_are_no_images(tmp_path: Path) -> None:
+    before = folder(write(tmp_path)).fingerprint()
+    for place in ("images/train/._0.png", "annotations/train/._0.png", "images/train/.thumbnails/0.png"):
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        (tmp_path / place).write_bytes(b"as macOS writes them beside files")
+    data = folder(tmp_path)
+    assert data.fingerprint() == before
+    assert len(data.load().train.labels) == 4
+
+
 def test_validation_is_taken_from_training_where_there_is_no_test(tmp_path: Path) -> None:
     data = folder(write(tmp_path, splits=("train", "val")), validation_fraction=0.25)
     facts = data.facts()

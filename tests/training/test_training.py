@@ -131,6 +131,14 @@ def test_a_checkpoint_of_a_step_that_is_not_is_no_finished_training(tmp_path: Pa
         run(recipe, checkpoint)
 
 
+@pytest.mark.parametrize("content", [{"processes": 1}, {"device": "cpu"}, [1, 2], "text"])
+def test_a_file_that_is_no_checkpoint_is_a_damaged_one(tmp_path: Path, content: Any) -> None:
+    checkpoint = tmp_path / "finetuning.pt"
+    torch.save(content, checkpoint)
+    with pytest.raises(DamagedFile, match=r"finetuning\.pt: damaged checkpoint: move it away and run again"):
+        run(Recipe(iterations=1, batch_size=8, learning_rate=1e-3), checkpoint)
+
+
 def test_nobody_elses_random_numbers_change() -> None:
     torch.manual_seed(5)
     np.random.seed(5)  # noqa: NPY002

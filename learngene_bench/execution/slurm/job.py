@@ -28,7 +28,7 @@ from submitit.helpers import DelayedSubmission
 from learngene_bench.config.preset import Compute
 from learngene_bench.contracts.executor import JOB_VARIABLE, RunState, StageInfo
 from learngene_bench.execution.local import STOP_SECONDS, run_in_pool
-from learngene_bench.execution.resources import PoolConfig, worker_slots
+from learngene_bench.execution.resources import PoolConfig, WorkerSlot, worker_slots
 from learngene_bench.execution.slurm import submissions
 from learngene_bench.execution.work import StageWork
 from learngene_bench.execution.worker import output_to
@@ -98,16 +98,19 @@ class StagesJob:
         return DelayedSubmission(self) if self.requeues < MOST_REQUEUES else None
 
     def _compute_in_a_pool(self, stages: dict[str, StageInfo]) -> None:
-        slots = worker_slots(self.compute, None, self.per_gpu if visible_gpus() else None)
-        if not slots[0].gpus:
-            slots = slots[:1] * self.workers
         # A stage that failed before this start of the job is not tried again in it.
         work = StageWork(stages, self.runs, self.compute, self.plugins, retry="never", on_change=self._report)
         with _scheduler_signals() as received:
             try:
-                run_in_pool(work, PoolConfig(slots[: len(stages)]))
+                run_in_pool(work, PoolConfig(self.slots()[: len(stages)]))
             except KeyboardInterrupt:
                 received.exit_as_asked()
+
+    def slots(self) -> list[WorkerSlot]:
+        """Divides the node's GPUs among workers; where none computes, as many workers as the job was submitted for."""
+        if self.compute.device == "cpu" or not visible_gpus():
+            return [WorkerSlot()] * self.workers
+        return worker_slots(self.compute, None, self.per_gpu)
 
     def _report(self, state: RunState) -> None:
         """Prints a line for every stage that has ended, or is computed by another process."""

@@ -9,14 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 from learngene_bench.planning.plan import Plan
 from learngene_bench.planning.planner import make_plan
 from learngene_bench.planning.request import Request
 from learngene_bench.planning.sweep_space import SweepSpace, TrialSettings
-from learngene_bench.schema.subject import PlannedCell
 from learngene_bench.schema.sweep import Role, Sweep, SweptRow, SweptSetting
 from learngene_bench.util.errors import UserError
 from learngene_bench.util.files import address_of, canonical
@@ -62,11 +60,6 @@ class SweepPlan:
             wanted = {cell.address for cell in plan.cells if chosen.get(places[cell.address]) == settings}
             plans += _labelled([_of_cells(plan, wanted)])
         return plans
-
-    @cached_property
-    def trial_cells(self) -> list[tuple[PlannedCell, str]]:
-        """All trials: the cell, and its variant at the default."""
-        return [(cell, places_of(plan)[cell.address][1]) for plan in self.trials for cell in plan.cells]
 
 
 def make_sweep(build: BuildRequest, space: SweepSpace) -> SweepPlan:

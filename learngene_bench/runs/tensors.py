@@ -25,6 +25,7 @@ def describe(weights: Mapping[str, Tensor]) -> dict[str, Any]:
         value = tensor.detach().cpu().float().contiguous()
         digest.update(name.encode())
         digest.update(value.numpy().tobytes())
+        value = value if value.norm().isfinite() else value.double()  # finite numbers whose squares are not
         tensors[name] = {
             "mean": float(value.mean()),
             "std": float(value.std(correction=0)),

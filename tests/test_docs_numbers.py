@@ -23,7 +23,7 @@ BOARDS = {
     "digits-initializers.md": ["digits-initializers", "digits"],
     "digits-objections.md": ["digits-objections"],
     "segmentation.md": ["digits-segmentation", "camvid-segmentation"],
-    "tiny-imagenet-laptop.md": ["tiny-imagenet-laptop"],
+    "tiny-imagenet-laptop.md": ["tiny-imagenet-laptop", "tiny-imagenet-laptop-rates"],
 }
 """Leaderboards that hold the records of a page."""
 NUMBER = re.compile(r"\d+\.\d(?: ± \d+\.\d)?")

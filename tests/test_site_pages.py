@@ -25,7 +25,7 @@ def test_every_command_has_a_page_with_its_options() -> None:
     assert pages["rerun.md"].startswith("# `lgbench rerun`\n")
     assert "| `--keep-inputs` | Use the recorded gene instead of computing it again too. |" in pages["rerun.md"]
     assert (
-        "| `-g, --grid TEXT` | Models and tasks to measure: a name or a TOML file. Default: `depth`. |"
+        "| `-g, --grid NAME` | Models and tasks to measure: a name or a TOML file. Default: `depth`. |"
         in pages["run.md"]
     )
     assert "## `lgbench data verify`" in pages["data.md"]

@@ -41,8 +41,10 @@ class Gene:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        # A file keeps no order: whoever draws numbers tensor by tensor must draw the same before and after.
-        object.__setattr__(self, "tensors", dict(sorted(self.tensors.items())))
+        # A file keeps no order: whoever draws numbers tensor by tensor must draw the same before and after. It keeps no
+        # strides either, and matrix products of other strides are rounded differently on some processors.
+        tensors = {name: tensor.contiguous() for name, tensor in sorted(self.tensors.items())}
+        object.__setattr__(self, "tensors", tensors)
 
     def part(self, name: str) -> dict[str, Tensor]:
         """The tensors under `name/`, by the rest of their names: genes keep kinds of tensors apart in this way."""

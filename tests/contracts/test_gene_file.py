@@ -54,3 +54,15 @@ def test_a_gene_of_the_default_family_has_the_bytes_of_earlier_versions(tmp_path
     with safe_open(tmp_path / "gene.safetensors", framework="pt") as stream:
         assert '"family": "vit"' not in stream.metadata()[FORMAT]
     assert Gene.load(tmp_path / "gene.safetensors").family == spec
+
+
+def test_a_gene_in_memory_is_laid_out_as_the_loaded_one(tmp_path: Path) -> None:
+    """A transposed matrix has the same numbers, and products of it may be rounded differently."""
+    spec = ViTSpec(depth=2, width=8, heads=2, patch_size=2, image_size=6, channels=1, classes=5)
+    gene = Gene("front", spec, {"a": torch.randn(3, 4).T, "b": torch.randn(1, 4, 6).transpose(1, 2)})
+    gene.save(tmp_path / "gene.safetensors")
+    loaded = Gene.load(tmp_path / "gene.safetensors").tensors
+    assert {name: tensor.stride() for name, tensor in gene.tensors.items()} == {
+        name: tensor.stride() for name, tensor in loaded.items()
+    }
+    assert all(torch.equal(tensor, loaded[name]) for name, tensor in gene.tensors.items())

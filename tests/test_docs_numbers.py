@@ -15,13 +15,15 @@ from learngene_bench.results.records.details import details
 from learngene_bench.results.records.types import Results
 from learngene_bench.results.statistics.paired import mean
 from learngene_bench.results.tables.metric_table import MetricTable
+from learngene_bench.results.tables.shifts_report import column_shifts
 
 ROOT = Path(__file__).parents[1]
 BOARDS = {
     "digits.md": ["digits", "digits-objections"],
     "digits-families.md": ["digits-families", "digits"],
     "digits-initializers.md": ["digits-initializers", "digits"],
-    "digits-objections.md": ["digits-objections"],
+    "digits-objections.md": ["digits-objections", "digits-baselines"],
+    "digits-seeds.md": ["digits-crossed-seeds"],
     "segmentation.md": ["digits-segmentation", "camvid-segmentation"],
     "tiny-imagenet-laptop.md": ["tiny-imagenet-laptop", "tiny-imagenet-laptop-rates"],
 }
@@ -42,7 +44,18 @@ def shown(board: str) -> dict[str, set[str]]:
                 title = row.label.partition(" (")[0]
                 found.setdefault(title, set()).update(_of_row(table, row.label))
                 found[title].update(_of_classes(table, row.label, results))
+            for title, value in () if initial else _of_shifts(table, results):
+                found[title].add(value)
     return found
+
+
+def _of_shifts(table: MetricTable, results: Results) -> Iterator[tuple[str, str]]:
+    """Values on shifted copies of the images, with the title of their method."""
+    for index in range(len(table.columns)):
+        for row in shifts.rows if (shifts := column_shifts(table, index, results)) else ():
+            for entry in row.entries:
+                if entry.mean is not None:
+                    yield row.label.partition(" (")[0], f"{entry.mean:.1f} ± {entry.standard_deviation or 0:.1f}"
 
 
 def _of_row(table: MetricTable, label: str) -> Iterator[str]:
@@ -115,6 +128,7 @@ PROSE = {
     "digits.md": ("",),
     "digits-families.md": ("",),
     "digits-objections.md": ("",),
+    "digits-seeds.md": ("",),
     "segmentation.md": ("What it shows",),
     "tiny-imagenet-laptop.md": ("",),
 }

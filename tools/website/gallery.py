@@ -10,7 +10,6 @@ import learngene_bench
 from learngene_bench.api.measured import Measured
 from learngene_bench.results.formats import reporting
 from learngene_bench.results.formats.markdown import markdown
-from learngene_bench.results.plots import KINDS
 from website.layout import ROOT
 
 FEW = "he,wave,telg,direct-pt"
@@ -34,6 +33,7 @@ FIGURES = {
     "differences": ("digits", "he,mimetic,wave,telg,sws,direct-pt", "All pairs of methods, with intervals."),
     "gaps": ("digits-objections", "", "The lead over a reference where fine-tuning is longer, or images are fewer."),
     "sweep": ("digits-objections", "he,mimetic,wave,telg,sws", "The validation metric over what a sweep varies."),
+    "reliability": ("digits-crossed-seeds", "he,wave,sws,direct-pt", "Accuracy over confidence."),
 }
 """Kinds of figures, each with leaderboard, methods, and what it shows."""
 TABLES = {
@@ -53,17 +53,14 @@ TABLES = {
     "horizon": ("digits-objections", "", "Differences to the references over longer fine-tuning."),
     "data-size": ("digits-objections", "", "Differences to the references on fewer images."),
     "sweep": ("digits-objections", "he,mimetic,wave,telg,sws", "Each method at the default and at its best setting."),
+    "variance": ("digits-crossed-seeds", "", "How much of the spread is of genes, and how much of targets."),
+    "predictions": ("digits-crossed-seeds", "", "Which images two methods get right, and their common errors."),
+    "calibration": ("digits-crossed-seeds", "", "Whether a model is right as often as it is sure."),
+    "shifts": ("digits-crossed-seeds", "", "The metric on shifted copies of the test images."),
 }
 """Kinds of tables that the leaderboards have records for, each with leaderboard, methods, and what it shows."""
-ELSEWHERE = {
-    "reliability": "accuracy over confidence",
-    "predictions": "common errors of two methods",
-    "calibration": "calibration",
-    "shifts": "shifted copies of the test images",
-    "growth": "growth of a trained model and selection from one",
-    "variance": "variance of genes and targets",
-}
-"""Kinds that need what no leaderboard has: files of predictions, or runs of other grids."""
+ELSEWHERE = {"growth": "growth of a trained model and selection from one"}
+"""Kinds of tables that need what no leaderboard has: runs of other grids."""
 
 
 @lru_cache
@@ -86,11 +83,6 @@ def _figures(folder: Path) -> Iterator[str]:
         first.figure.savefig(path, dpi=150)
         command = _command(f"plot {kind}", board, methods, " -o figures")
         yield f"## {kind}\n\n{text}\n\n[![{text}]({kind}.png)]({kind}.png)\n\n{command}"
-    missing = [kind for kind in KINDS if kind not in FIGURES]
-    yield "## Others\n\n"
-    yield "".join(
-        f"- `lgbench plot {kind}`: {ELSEWHERE[kind]}. No leaderboard has what it needs.\n" for kind in missing
-    )
 
 
 def _tables() -> Iterator[str]:

@@ -1,7 +1,11 @@
-"""`lgbench plan`: what a run would do, what is done already, what cannot exist, and about what it costs."""
+"""`lgbench plan`: what a run would do, what is done already, what cannot exist, and about what it costs.
+
+Several grids have one summary: `plan_grids`.
+"""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -11,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from learngene_bench.cli import common
+from learngene_bench.cli import common, plan_grids
 from learngene_bench.cli.sweep import selected_trials
 from learngene_bench.config.preset import QUICK
 from learngene_bench.execution.estimate import estimate_rate, longest_chain
@@ -21,11 +25,13 @@ from learngene_bench.planning.plan import Plan
 from learngene_bench.planning.planner import make_plan
 from learngene_bench.planning.request import Request, build_request
 from learngene_bench.planning.sweep import SweepPlan, make_sweep, places_of
+from learngene_bench.runs.disk import Space, space_of_stages
 from learngene_bench.runs.store import Runs, State
 from learngene_bench.schema.constants import STAGE_KINDS
 from learngene_bench.schema.seeds import parse_seeds
 from learngene_bench.schema.subject import PlannedCell, Subject
 from learngene_bench.util.durations import duration
+from learngene_bench.util.errors import UserError
 from learngene_bench.util.words import counted
 
 WIDE = 25, 7
@@ -34,7 +40,7 @@ WIDE = 25, 7
 
 def plan(
     method: common.MethodOption = None,
-    grid: common.GridOption = "depth",
+    grid: common.GridsOption = None,
     preset: common.PresetOption = "digits",
     seeds: common.SeedsOption = "1",
     runs: common.NewRunsOption = None,
@@ -45,23 +51,48 @@ def plan(
     sweep: common.SweepOption = None,
     trials: common.TrialsOption = None,
     trial_seed: common.TrialSeedOption = 0,
+    rate: common.RateOption = None,
     format: common.FormatOption = common.Format.TABLE,
 ) -> None:
-    """Print what `run` with the same options would do, without doing it."""
+    """Print what `run` with the same options would do, without doing it; for several grids, what all of them cost."""
     registry = common.registry_of(plugin)
+    grids = plan_grids.grid_names(grid)
+    wanted, given = parse_seeds(seeds), common.joined(method)
+    if rate is not None and not (0 < rate < math.inf):
+        raise UserError(f"--rate {rate}: operations per second are needed, such as 5e13")
 
-    wanted = parse_seeds(seeds)
+    def request_of(grid: str, methods: str | None, further: Sequence[str]) -> Request:
+        every = [*(settings or ()), *further]
+        request = build_request(methods, grid, preset, wanted, every, registry, quick, equal_budget)
+        return replace(request, device=device_kind_here(request.preset.compute))
 
     def build(further: Sequence[str]) -> Request:
-        every = [*(settings or ()), *further]
-        request = build_request(common.joined(method), grid, preset, wanted, every, registry, quick, equal_budget)
-        return replace(request, device=device_kind_here(request.preset.compute))
+        return request_of(grids[0], given, further)
 
     runs = common.runs_folder(runs, quick)
     space = common.sweep_space(sweep, trials, trial_seed, settings, registry)
+<<<<<<< HEAD
     made = make_plan(build(())) if space is None else plan_of_sweep(make_sweep(build, space), Runs(runs))
+=======
+    if len(grids) > 1:
+        if space is not None:
+            raise UserError("--sweep is planned for one grid at a time")
+        found = plan_grids.plan_grids(
+            lambda name: request_of(name, plan_grids.methods_of(name, given), ()),
+            grids,
+            plan_grids.ALL in (grid or ()),
+            Runs(runs),
+            rate,
+        )
+        if format is common.Format.JSON:
+            common.print_json(plan_grids.several_as_json(found))
+        else:
+            plan_grids.print_several(found, common.console())
+        return
+    made = make_plan(build(())) if space is None else _of_trials(make_sweep(build, space), Runs(runs))
+>>>>>>> 8da167a (Plan several grids together: GPU-hours, disk space and jobs, shared once)
     states = {address: Runs(runs).stage_dir(stage).state() for address, stage in made.stages.items()}
-    estimate = estimate_of(made, Runs(runs), states)
+    estimate = estimate_of(made, Runs(runs), states, rate)
     if format is common.Format.JSON:
         common.print_json(as_json(made, states, estimate))
     else:
@@ -92,22 +123,30 @@ def plan_of_sweep(sweep: SweepPlan, runs: Runs) -> Plan:
     )
 
 
-def estimate_of(plan: Plan, runs: Runs, states: dict[str, State]) -> dict[str, Any]:
-    """Operations and seconds of what is not done; the rate from finished stages of this plan where there are any."""
+def estimate_of(plan: Plan, runs: Runs, states: dict[str, State], given: float | None = None) -> dict[str, Any]:
+    """Operations, seconds and disk space of what is not done.
+
+    Args:
+        given: operations per second of a worker; None for the rate of finished stages of this plan, or an assumption.
+    """
     left = sum(stage.flops for address, stage in plan.stages.items() if states[address] is not State.DONE)
     compute = plan.preset.compute
     slots = worker_slots(compute, workers=None)
     rate = estimate_rate(plan.stages, runs, states, compute, on_gpu=bool(slots[0].gpus))
+    flops = given or rate.flops
+    space = space_of_stages(plan)
+    disk = Space.total(space[address] for address, state in states.items() if state is not State.DONE)
     waiting = sum(state is not State.DONE for state in states.values())
     # The longest chain cannot be shared between workers.
     most = max(left / len(slots), longest_chain(plan.stages, states))
     return {
         "stages": waiting,
         "flops": left,
-        "seconds": most / rate.flops if waiting else 0.0,
+        "seconds": most / flops if waiting else 0.0,
         "workers": len(slots),
-        "rate": rate.flops,
-        "rate_from": rate.source,
+        "rate": flops,
+        "rate_from": "--rate" if given else rate.source,
+        "disk": asdict(disk),
     }
 
 
@@ -207,6 +246,7 @@ def print_plan(plan: Plan, states: dict[str, State], estimate: dict[str, Any], c
             f"estimate: {estimate['flops']:.2g} operations, about {duration(estimate['seconds'])} with "
             f"{counted(estimate['workers'], 'worker')} ({rate})"
         )
+        console.print(f"disk: {Space(**estimate['disk']).words}")
     else:
         console.print("nothing to compute: all of it is done")
     console.print(Text("numbers: cells done of cells planned", style="dim"))

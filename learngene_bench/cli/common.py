@@ -50,16 +50,15 @@ MethodOption = Annotated[
         help="Methods, separated by commas; 'all'; or NAME:OPTION=VALUE for a variant. Default: those of the grid.",
     ),
 ]
-<<<<<<< HEAD
 GridOption = Annotated[
     str, typer.Option("--grid", "-g", metavar="NAME", help="Models and tasks to measure: a name or a TOML file.")
-=======
-GridOption = Annotated[str, typer.Option("--grid", "-g", help="Models and tasks to measure: a name or a TOML file.")]
+]
 GridsOption = Annotated[
     list[str] | None,
     typer.Option(
         "--grid",
         "-g",
+        metavar="NAME",
         help="Models and tasks to measure: a name or a TOML file. Several, repeated or separated by commas, or 'all': "
         "what they cost together, with the methods of each grid, or all where it names none. Default: depth.",
     ),
@@ -67,7 +66,6 @@ GridsOption = Annotated[
 RateOption = Annotated[
     float | None,
     typer.Option("--rate", metavar="NUMBER", help="Operations per second of one GPU or worker, for the estimate."),
->>>>>>> 8da167a (Plan several grids together: GPU-hours, disk space and jobs, shared once)
 ]
 PresetOption = Annotated[
     str,

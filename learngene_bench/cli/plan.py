@@ -71,9 +71,6 @@ def plan(
 
     runs = common.runs_folder(runs, quick)
     space = common.sweep_space(sweep, trials, trial_seed, settings, registry)
-<<<<<<< HEAD
-    made = make_plan(build(())) if space is None else plan_of_sweep(make_sweep(build, space), Runs(runs))
-=======
     if len(grids) > 1:
         if space is not None:
             raise UserError("--sweep is planned for one grid at a time")
@@ -89,8 +86,7 @@ def plan(
         else:
             plan_grids.print_several(found, common.console())
         return
-    made = make_plan(build(())) if space is None else _of_trials(make_sweep(build, space), Runs(runs))
->>>>>>> 8da167a (Plan several grids together: GPU-hours, disk space and jobs, shared once)
+    made = make_plan(build(())) if space is None else plan_of_sweep(make_sweep(build, space), Runs(runs))
     states = {address: Runs(runs).stage_dir(stage).state() for address, stage in made.stages.items()}
     estimate = estimate_of(made, Runs(runs), states, rate)
     if format is common.Format.JSON:

@@ -1,4 +1,4 @@
-"""What the page computes in the browser, against scipy and against the module for reports."""
+"""The page computes in the browser what scipy and the module for reports compute."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a record says of the code that made it."""
+"""A record tells the code that made it."""
 
 from __future__ import annotations
 

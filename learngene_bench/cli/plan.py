@@ -56,7 +56,7 @@ def plan(
 ) -> None:
     """Print what `run` with the same options would do, without doing it; for several grids, what all of them cost."""
     registry = common.registry_of(plugin)
-    grids = plan_grids.grid_names(grid)
+    grids, asks_for_all = plan_grids.grid_names(grid)
     wanted, given = parse_seeds(seeds), common.joined(method)
     if rate is not None and not (0 < rate < math.inf):
         raise UserError(f"--rate {rate}: operations per second are needed, such as 5e13")
@@ -77,7 +77,7 @@ def plan(
         found = plan_grids.plan_grids(
             lambda name: request_of(name, plan_grids.methods_of(name, given), ()),
             grids,
-            plan_grids.ALL in (grid or ()),
+            asks_for_all,
             Runs(runs),
             rate,
         )

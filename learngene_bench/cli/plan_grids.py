@@ -32,8 +32,10 @@ COLUMNS = 72
 """Columns of a terminal that has room for the numbers of genes and ancestors."""
 
 
-def grid_names(given: Sequence[str] | None) -> list[str]:
-    """Returns the grids that `--grid` names: separated by commas, repeated, or all of the suite's; `depth` by default.
+def grid_names(given: Sequence[str] | None) -> tuple[list[str], bool]:
+    """Returns the grids that `--grid` names, and whether it names all of the suite's; `depth` by default.
+
+    Names are separated by commas, or the option is repeated.
 
     Raises:
         UserError: a name is empty.
@@ -41,7 +43,8 @@ def grid_names(given: Sequence[str] | None) -> list[str]:
     names = [name.strip() for text in given or ["depth"] for name in text.split(",")]
     if not all(names):
         raise UserError("--grid: a name is empty, as in --grid depth,width")
-    return list(dict.fromkeys(one for name in names for one in (shipped_files("grid") if name == ALL else [name])))
+    every = [one for name in names for one in (shipped_files("grid") if name == ALL else [name])]
+    return list(dict.fromkeys(every)), ALL in names
 
 
 def methods_of(grid: str, given: str | None) -> str | None:

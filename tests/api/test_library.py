@@ -8,59 +8,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import timm
 import torch
+from own_timm_models import deit, images, short_preset, small, wave_gene, weights
 from torch import nn
 
 import learngene_bench
 from learngene_bench.contracts.gene import Gene
 from learngene_bench.contracts.initializer import Initializer
-from learngene_bench.methods.wave.initializer import Wave, WaveOptions
-from learngene_bench.methods.wave.layout import Layout, components
 from learngene_bench.models.vit import ViTSpec
 from learngene_bench.models.weights import spec_of
 from learngene_bench.util.errors import UserError
-
-DEIT = ViTSpec(depth=12, width=192, heads=3, patch_size=16, image_size=224, class_token=True)
-SMALL = {"img_size": 12, "patch_size": 4, "in_chans": 1, "num_classes": 10}
-
-
-def deit(**arguments: Any) -> nn.Module:
-    torch.manual_seed(0)
-    return timm.create_model("deit_tiny_patch16_224", **arguments)
-
-
-def small(depth: int = 3, width: int = 16, **arguments: Any) -> nn.Module:
-    """A DeiT with class token for 12 x 12 digits, heads of dimension 8."""
-    return deit(**{**SMALL, "depth": depth, "embed_dim": width, "num_heads": width // 8, **arguments})
-
-
-def weights(model: nn.Module) -> dict[str, torch.Tensor]:
-    return {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
-
-
-def wave_gene(family: ViTSpec) -> Gene:
-    """Makes a gene in WAVE's format whose tensors are random."""
-    method, generator = Wave(WaveOptions()), torch.Generator().manual_seed(0)
-    settings = method.gene_request(family, family).settings
-    layout = Layout(family, settings["template_size"], settings["per_position"])
-    tensors = {}
-    for name in components(family, settings["parts"]):
-        tensors[f"templates/{name}"] = 0.05 * torch.randn(layout.template_shape(name), generator=generator)
-        tensors[f"scalers/{name}"] = torch.randn(layout.padding(name, family.depth).shape, generator=generator)
-    for name, shape in {**family.non_block_shapes(), **family.head_shapes()}.items():
-        tensors[f"stem/{name}"] = torch.randn(shape, generator=generator)
-    return Gene("wave", family, tensors, dict(settings))
-
-
-@pytest.fixture(scope="module")
-def gene(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The gene of a DeiT-Ti."""
-    path = tmp_path_factory.mktemp("gene") / "gene.safetensors"
-    wave_gene(DEIT).save(path)
-    return path
 
 
 def test_importing_the_package_stays_light() -> None:
@@ -118,15 +77,6 @@ def test_blocks_that_add_up_attention_and_mlp() -> None:
     assert "blocks.0.in_proj.weight" in learngene_bench.initialize(model, "he").written
     with pytest.raises(UserError, match="contains no plain Vision Transformer"):
         learngene_bench.initialize(model, "heru-lg", ancestor=small(width=16), blocks=1)
-
-
-@pytest.mark.parametrize("role", ["model", "teacher"])
-def test_models_without_numbers_are_refused_in_one_line(role: str) -> None:
-    with torch.device("meta"):
-        empty = timm.create_model("deit_tiny_patch16_224", **SMALL, depth=3, embed_dim=16, num_heads=2)
-    model, teacher = (empty, small(width=32)) if role == "model" else (small(), empty)
-    with pytest.raises(UserError, match=f'{role} is on the device "meta" and holds no numbers: build it on another'):
-        learngene_bench.initialize(model, "weight-selection", teacher=teacher)
 
 
 def test_wave_on_a_deit(gene: Path) -> None:
@@ -198,20 +148,6 @@ def test_methods_that_inherit_from_a_model(method: str, role: str, depth: int, o
     assert report.prepare.iterations == report.initialize.iterations == 0
 
 
-def images() -> tuple[np.ndarray, np.ndarray]:
-    generator = np.random.default_rng(0)
-    return generator.integers(0, 256, (60, 1, 12, 12), np.uint8), np.arange(60) % 10
-
-
-def short_preset(tmp_path: Path) -> Path:
-    from learngene_bench.config.loader import shipped_files
-
-    text = shipped_files("preset")["digits"].read_text().replace("epochs = 60", "iterations = 2")
-    path = tmp_path / "short.toml"
-    path.write_text(text.replace("iterations = 150", "iterations = 3"))
-    return path
-
-
 def test_wave_makes_its_gene_and_learns_scalers_on_arrays(tmp_path: Path) -> None:
     teacher, preset = small(2, 8), short_preset(tmp_path)
     model = small(4, 16)
@@ -224,14 +160,6 @@ def test_wave_makes_its_gene_and_learns_scalers_on_arrays(tmp_path: Path) -> Non
     again = small(4, 16)
     learngene_bench.initialize(again, "wave", gene=path, data=images(), preset=preset, device="cpu")
     assert all(torch.equal(value, model.get_parameter(name)) for name, value in weights(again).items())
-
-
-def test_a_preset_whose_recipe_the_method_does_not_use(tmp_path: Path) -> None:
-    preset = short_preset(tmp_path)
-    preset.write_text(preset.read_text().replace("iterations = 3", "iterations = 3\nweight_decay = 0.1"))
-    family = replace(spec_of(small(12, 16)), depth=12)
-    with pytest.raises(UserError, match="recipe inheritance: wave does not use weight_decay at depth 3, width 16"):
-        learngene_bench.initialize(small(), "wave", gene=wave_gene(family), data=images(), preset=preset)
 
 
 def test_data_sets_by_name(tmp_path: Path) -> None:
@@ -247,14 +175,6 @@ def test_half_precision_models() -> None:
     model = small().to(torch.bfloat16)
     learngene_bench.initialize(model, "he")
     assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
-
-
-class Broken(Initializer):
-    name, title = "broken", "Broken"
-
-    def initialize(self, model: nn.Module, target: ViTSpec, gene: Gene | None, context: Any) -> None:
-        nn.init.zeros_(model.get_parameter("head.weight"))
-        raise RuntimeError("half way")
 
 
 class Looking(Initializer):
@@ -306,129 +226,3 @@ def test_no_generator_of_a_gpu_is_seeded_for_work_on_the_cpu(monkeypatch: pytest
     assert seeded == []
     torch.manual_seed(0)
     assert seeded == [0]
-
-
-class Nameless(Initializer):
-    def initialize(self, model: nn.Module, target: ViTSpec, gene: Gene | None, context: Any) -> None:
-        """Leaves all as it is."""
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"model": "deit_tiny_patch16_224"}, "model: a module of torch, not str"),
-        ({"method": 5}, "method: a name, or a class derived from Initializer that has initialize(), not 5"),
-        ({"method": nn.Linear}, "method: a name, or a class derived from Initializer"),
-        ({"method": Initializer}, "method: a name, or a class derived from Initializer"),
-        ({"method": Nameless}, "method: class Nameless needs a name"),
-        ({"method": "wave", "gene": 4}, "gene: a file, a name or a Gene, not int"),
-        ({"data": ([np.zeros((1, 12, 12)), np.zeros((1, 6, 6))], [0, 1])}, "data: images and labels are arrays, or"),
-        ({"data": (images()[0], images()[1] - 1)}, "data: labels are the numbers of classes, from 0, not -1"),
-    ],
-)
-def test_arguments_of_another_type(given: dict[str, Any], message: str) -> None:
-    with pytest.raises(UserError) as caught:
-        learngene_bench.initialize(**{"model": small(), "method": "he", **given})
-    assert str(caught.value).startswith(message)
-    assert len(str(caught.value).splitlines()) == 1
-
-
-def test_a_method_that_fails_leaves_the_model_as_it_was() -> None:
-    model = small()
-    before = weights(model)
-    with pytest.raises(RuntimeError, match="half way"):
-        learngene_bench.initialize(model, Broken)
-    assert all(torch.equal(value, before[name]) for name, value in weights(model).items())
-
-
-@pytest.mark.parametrize(
-    ("method", "settings", "message"),
-    [
-        ("mimetik", {}, "unknown method 'mimetik': did you mean 'mimetic'?"),
-        ("mimetic", {"b3": 1.0}, "^mimetic: unknown key 'b3': did you mean"),
-        (
-            "weight-selection",
-            {"teacher": "m.pt"},
-            r"no option 'teacher'; .* give a model \(torch.nn.Module\), not 'm.pt'",
-        ),
-        ("mimetic", {"gene": "gene.safetensors"}, "mimetic inherits nothing"),
-        ("mimetic", {"teacher": nn.Linear(2, 2)}, "mimetic inherits nothing"),
-        ("mimetic", {"device": "abacus"}, "device 'abacus': choose auto, cpu, cuda, or one of several GPUs as cuda:1"),
-        ("mimetic", {"device": "xpu"}, "device 'xpu': choose auto, cpu, cuda, or one of several GPUs as cuda:1"),
-        ("wave", {}, r"wave needs a gene: give gene=FILE .*, or teacher=MODEL and data= to make one here"),
-        ("wave", {"gene": "nowhere.safetensors"}, "gene not found: nowhere.safetensors"),
-        (
-            "wave",
-            {"gene": "GENE"},
-            r"wave trains to initialize \(inheritance\), .*: give data=.*, or learn_scalers=False",
-        ),
-        (
-            "wave",
-            {"gene": "GENE", "data": images()},
-            "the images are 1 x 12 x 12, what is trained on them takes 3 x 224",
-        ),
-        ("wave", {"gene": "GENE", "data": "digit"}, "unknown data set 'digit': did you mean 'digits'?"),
-        ("wave", {"gene": "GENE", "data": np.zeros(3)}, r"a data set by name, or \(images, labels\), not ndarray"),
-        ("wave", {"gene": "GENE", "data": (np.zeros(3), np.zeros(3))}, "images are uint8 of shape"),
-        ("wave", {"gene": "GENE", "teacher": nn.Linear(2, 2)}, "give either gene= or teacher=, not both"),
-        (
-            "wave",
-            {"gene": "GENE", "auxiliary_depth": 6},
-            r"of depth 6, .* this gene is of depth 12, width 192.*options",
-        ),
-        ("telg", {"gene": "GENE"}, "this is a gene of 'wave', not of 'telg'"),
-        ("wave", {"gene": "FOREIGN"}, "not a gene of learngene-bench"),
-        ("weight-selection", {"teacher": nn.Linear(2, 2)}, "teacher: Linear has no blocks"),
-        ("weight-selection", {"mentor": nn.Linear(2, 2)}, "makes its gene of teacher=MODEL, not of mentor"),
-        ("wave", {"teacher": nn.Linear(2, 2), "learn_scalers": False}, "wave trains to make its gene"),
-    ],
-)
-def test_mistakes(method: str, settings: dict[str, Any], message: str, gene: Path, tmp_path: Path) -> None:
-    from safetensors.torch import save_file
-
-    foreign = tmp_path / "foreign.safetensors"
-    save_file({"weight": torch.zeros(1)}, foreign)
-    files = {"GENE": gene, "FOREIGN": foreign}
-    given = {name: files.get(value, value) if isinstance(value, str) else value for name, value in settings.items()}
-    model = small(3, 192, num_heads=3)
-    before = weights(model)
-    with pytest.raises(UserError, match=message) as caught:
-        learngene_bench.initialize(model, method, **given)
-    assert len(str(caught.value).splitlines()) == 1
-    assert all(torch.equal(value, before[name]) for name, value in weights(model).items())
-
-
-@pytest.mark.parametrize(
-    ("model", "message"),
-    [
-        (nn.Linear(2, 2), "Linear has no blocks: none of its lists of layers holds attention"),
-        (small(3, 96, num_heads=2), "depth 3, width 96, 2 heads, MLP ratio 4: its templates of width 192 are wider"),
-        (small(3, 384, num_heads=12), "its blocks hold heads of dimension 64"),
-        (small(3, 192, num_heads=3, mlp_ratio=2.0), "MLP ratio 2"),
-    ],
-)
-def test_models_that_cannot_work(model: nn.Module, message: str, gene: Path) -> None:
-    with pytest.raises(UserError, match=message):
-        learngene_bench.initialize(model, "wave", gene=gene, learn_scalers=False)
-
-
-@pytest.mark.parametrize(
-    ("teacher", "message"),
-    [
-        (small(1, 8, num_classes=5), r"teacher: gives outputs of shape \(1, 5\), a model of 10 classes is needed"),
-        (small(1, 8, img_size=16), r"teacher: fails on images of shape \(1, 1, 12, 12\): Input height"),
-    ],
-)
-def test_teachers_that_cannot_work(teacher: nn.Module, message: str) -> None:
-    with pytest.raises(UserError, match=message):
-        learngene_bench.initialize(small(4, 16), "wave", teacher=teacher, data=images())
-
-
-def test_data_must_be_of_the_models_task() -> None:
-    from learngene_bench.api.training_data import load_training_data
-
-    source = load_training_data(images())
-    assert (len(source.splits.train.labels), len(source.splits.validation.labels)) == (54, 6)
-    assert len(source.splits.test.labels) == 0
-    with pytest.raises(UserError, match="10 classes, what is trained on them has 5"):
-        source.check_fits(replace(DEIT, image_size=12, patch_size=4, channels=1, classes=5))

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from learngene_bench.cli.main import run_command
+from learngene_bench.cli.plan_grids import grid_names
 from learngene_bench.config.loader import shipped_files
 from learngene_bench.planning.planner import make_plan
 from learngene_bench.planning.request import build_request
@@ -48,6 +49,13 @@ def test_all_is_every_grid_also_on_a_narrow_terminal(
     assert max(map(len, said)) <= 50
     rows = [line.split()[0] for line in said[2 : 3 + len(shipped_files("grid"))]]
     assert rows == [*shipped_files("grid"), "together"]
+
+
+def test_all_after_other_names_is_all_too() -> None:
+    """Grids that the preset has nothing for are then left out, and no mistake."""
+    names, asks_for_all = grid_names(["width,all"])
+    assert (names[0], sorted(names), asks_for_all) == ("width", sorted(shipped_files("grid")), True)
+    assert grid_names(["width", "depth"]) == (["width", "depth"], False)
 
 
 @pytest.mark.parametrize(

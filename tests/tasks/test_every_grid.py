@@ -22,7 +22,7 @@ from learngene_bench.plugins.registry import Registry
 pytestmark = pytest.mark.slow
 
 KINDS = ("he", "lsuv", "telg", "wave", "weight-selection", "auto-lg", "direct-pt")
-"""What is drawn, looks at images, distils, trains for its target too, inherits, leaves layers free, is pre-trained."""
+"""Methods that draw, look at images, distil, train for each target too, inherit, leave layers free, are pre-trained."""
 
 # As many training images as always and few others, as most of the time would go into measuring on them.
 FEW = ("test_digits=100", "validation_digits=440")

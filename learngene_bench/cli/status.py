@@ -25,7 +25,10 @@ from learngene_bench.runs.leaderboard import open_runs
 from learngene_bench.runs.store import Runs
 from learngene_bench.schema.constants import STAGE_KINDS
 from learngene_bench.schema.manifest import PlannedStage
+from learngene_bench.tracking.problems import reported_problems
+from learngene_bench.tracking.run import FOLDER as TRACKINGS
 from learngene_bench.util.durations import duration
+from learngene_bench.util.words import counted
 
 MOST_LISTED = 40
 """Stages of one state that are listed; a grid has thousands."""
@@ -53,7 +56,7 @@ def status(
         jobs = ask_for_jobs(folder.root, [stage.address for stage in stages])
         found = stage_statuses(folder, stages, jobs)
         console = common.console()
-        console.print(_view(found, jobs), soft_wrap=True)
+        console.print(_view(folder, found, jobs), soft_wrap=True)
         if every:
             console.print(_listing(folder, found))
         else:
@@ -67,7 +70,7 @@ def _watch(runs: Runs, stages: Sequence[PlannedStage], console: Console) -> None
     with Live(console=console, auto_refresh=False) if console.is_terminal else nullcontext() as live:
         while True:
             found = stage_statuses(runs, stages, jobs)
-            view = _view(found, jobs)
+            view = _view(runs, found, jobs)
             if live:
                 live.update(view, refresh=True)
             elif (text := "\n".join(map(str, view.renderables))) != shown:  # a file or a pipe gets what changed
@@ -80,7 +83,7 @@ def _watch(runs: Runs, stages: Sequence[PlannedStage], console: Console) -> None
                 jobs, asked = ask_for_jobs(runs.root, addresses), time.monotonic()
 
 
-def _view(found: Sequence[StageStatus], jobs: JobReport) -> Group:
+def _view(runs: Runs, found: Sequence[StageStatus], jobs: JobReport) -> Group:
     counts = Counter((one.kind, one.state) for one in found)
     lines = []
     for kind in STAGE_KINDS:
@@ -96,6 +99,9 @@ def _view(found: Sequence[StageStatus], jobs: JobReport) -> Group:
         one.message for one in found if one.state is StageState.QUEUED and one.message not in ("", "None")
     )
     lines += [Text(f"{'queued':12} {count} for {reason}") for reason, count in reasons.most_common()]
+    for path, problems in reported_problems(runs.root / TRACKINGS).items():
+        text = f"{path.stem}: {counted(len(problems), 'problem')} in {path}, the last: {problems[-1]}"
+        lines.append(Text(text, style="yellow"))
     lines += [Text(note, style="yellow") for note in jobs.notes]
     if jobs.error:
         lines.append(Text(f"from the files alone: {jobs.error}", style="yellow"))

@@ -20,24 +20,27 @@ def report_problem(folder: Path, tracker: str, label: str, text: str) -> None:
         stream.write(f"{printable(label)}: {printable(text)[:_MOST]}\n")
 
 
+def reported_problems(folder: Path) -> dict[Path, list[str]]:
+    """Returns the problems that a folder of trackings holds, by file: one for each tracker that had any."""
+    files = sorted(folder.glob(f"*{_SUFFIX}")) if folder.is_dir() else []
+    return {path: lines for path in files if (lines := _lines(path))}
+
+
 class Problems:
     """The problems that are reported from now on in a folder of trackings."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.seen = {path: len(_lines(path)) for path in self._files()}
+        self.seen = {path: len(lines) for path, lines in reported_problems(folder).items()}
         self.told: set[str] = set()
 
     def new(self) -> Iterator[tuple[str, str]]:
         """Yields the first new problem of each tracker that had none, as (name of the tracker, text)."""
-        for path in self._files():
-            lines = _lines(path)[self.seen.get(path, 0) :]
+        for path, every in reported_problems(self.folder).items():
+            lines = every[self.seen.get(path, 0) :]
             if lines and path.stem not in self.told:
                 self.told.add(path.stem)
                 yield path.stem, lines[0]
-
-    def _files(self) -> list[Path]:
-        return sorted(self.folder.glob(f"*{_SUFFIX}")) if self.folder.is_dir() else []
 
 
 def _lines(path: Path) -> list[str]:

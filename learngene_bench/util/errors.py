@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+from learngene_bench.util.words import natural_order
+
 
 class UserError(Exception):
     """A mistake that the user can correct: printed as one line without a traceback, exit status 2."""
@@ -52,7 +54,7 @@ def unknown(kind: str, name: str, valid: Iterable[str]) -> UserError:
     >>> str(unknown("method", "wav", ["he", "wave"]))
     "unknown method 'wav': did you mean 'wave'? (valid: he, wave)"
     """
-    choices = sorted(set(valid))
+    choices = sorted(set(valid), key=natural_order)
     near = nearest(name, choices)
     hint = f": did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
     listing = ", ".join(choices) or "none"

@@ -8,12 +8,14 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from shutil import rmtree
 
 import pytest
 import whole_runs
 
 import learngene_bench
 from learngene_bench.cli.main import run_command
+from learngene_bench.tracking.problems import report_problem
 from learngene_bench.util.words import counted
 
 
@@ -69,6 +71,16 @@ def test_status_lists_stages_with_their_addresses(runs: Path, capsys: pytest.Cap
     (line,) = printed(capsys, "status", "--runs", str(runs), "--all").splitlines()[1:]
     assert line.split()[:7] == [record["address"][:8], "he", "micro", "depth", "4", "seed", "0"]
     assert f"{record['initial_metrics']['top1']:.1f} -> {record['metrics']['top1']:.1f}" in line
+
+
+def test_status_names_the_last_problem_of_a_tracker(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (runs / "tracking").mkdir()
+    for text in ("no server", "still no server"):
+        report_problem(runs / "tracking", "mlflow", "he seed 0", text)
+    said = printed(capsys, "status", "--runs", str(runs))
+    file = runs / "tracking" / "mlflow.problems"
+    assert f"mlflow: 2 problems in {file}, the last: he seed 0: still no server\n" in said
+    rmtree(file.parent)
 
 
 def test_status_in_a_pipe_ends_its_last_line(runs: Path) -> None:

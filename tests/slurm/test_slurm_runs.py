@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from cluster import Cluster
+from tensorboard_files import tensorboard_curves
 from whole_runs import PLUGIN, alive, command, lgbench, numbers, run, short_preset
 
 pytestmark = pytest.mark.slow
@@ -115,14 +116,20 @@ def test_the_same_table_as_on_one_machine_and_nothing_twice(
 def test_told_to_end_it_saves_and_is_requeued(
     cluster: Cluster, preset: Path, alone_reference: Path, tmp_path: Path
 ) -> None:
+    """And the curve in a tracker goes on: it has every step of the record once."""
+    pytest.importorskip("tensorboard")
     runs = tmp_path / "runs"
-    job = begin(cluster, preset, runs, ALONE)
+    job = begin(cluster, preset, runs, (*ALONE, "--track", "tensorboard"))
     cluster.run("scancel", "--signal=USR2", job)
     cluster.wait(lambda: "Requeued job" in output(runs, job), "the job to be requeued")
     assert set(states(runs).values()) == {"queued"}
     wait_for_end(cluster)
     assert "died" not in output(runs, job)
     assert numbers(runs) == numbers(alone_reference)
+    (curves,) = tensorboard_curves(runs / "tracking").values()
+    curve = json.loads(next(runs.glob("cell/*/result.json")).read_text())["curve"]
+    found = [(step, pytest.approx(value)) for step, value in curves["finetuning/top1"]]
+    assert found == [(point["iterations"], point["metrics"]["top1"]) for point in curve]
 
 
 def test_a_time_limit_is_a_pause(cluster: Cluster, preset: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tensorboard_files import tensorboard_curves
 
 from learngene_bench.config.recipe import Recipe
 from learngene_bench.contracts import tracker as contract
@@ -145,18 +146,6 @@ def test_trackio_has_every_point_once(tmp_path: Path, monkeypatch: pytest.Monkey
     with sqlite3.connect(file) as connection:
         rows = connection.execute("select run_name, step from metrics order by step").fetchall()
     assert rows == [("he micro depth 4 seed 0 abababab", step) for step in (0, 5, 10)]
-
-
-def tensorboard_curves(folder: Path) -> dict[str, dict[str, list[tuple[int, float]]]]:
-    """Reads all curves back with TensorBoard's own reader, by run and name."""
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    found = {}
-    for path in sorted((folder / "tensorboard").iterdir()):
-        events = EventAccumulator(str(path), size_guidance={"scalars": 0})
-        events.Reload()
-        found[path.name] = {tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
-    return found
 
 
 def _wandb_history(file: Path) -> list[dict[str, str]]:

@@ -16,6 +16,7 @@ the disk. So the parts of a cell that training alone does not have are also time
 from __future__ import annotations
 
 import argparse
+import shutil
 import statistics
 import tempfile
 import time
@@ -45,6 +46,8 @@ from learngene_bench.runs.store import Runs
 from learngene_bench.schema.metric import CurvePoint
 from learngene_bench.schema.record import CellRecord
 from learngene_bench.schema.stage import Execution
+from learngene_bench.tracking.processes import part_with_trackers
+from learngene_bench.tracking.run import FOLDER
 from learngene_bench.training import loop
 from learngene_bench.training.context import MeteredContext
 from learngene_bench.training.evaluation import evaluate
@@ -108,13 +111,20 @@ def main() -> None:
 
 
 def ratios(seconds: float) -> Iterator[Ratio]:
-    """Measures a cell of 100 steps at depth 4, with records and checkpoints, against its training alone."""
+    """Measures a cell of 100 steps at depth 4, with records and checkpoints, against its training, and tracked."""
     plan = plan_of(["grid.depths=[4]", "finetuning.iterations=100"])
-    ways = {"a cell": lambda: as_a_cell(plan), "its training": lambda: directly(plan)}
-    taken = alternate(ways, seconds=seconds, warmup=1)
+    with tempfile.TemporaryDirectory() as folder:
+        ways = {
+            "a cell": lambda: as_a_cell(plan),
+            "a cell with TensorBoard": lambda: as_a_tracked_cell(plan, Path(folder)),
+            "its training": lambda: directly(plan),
+        }
+        taken = alternate(ways, seconds=seconds, warmup=1)
+        part_with_trackers()
     yield ratio(
         taken, "a cell", "its training", "100 steps at depth 4; what a cell adds is much the same for long ones"
     )
+    yield ratio(taken, "a cell with TensorBoard", "a cell", "the same cell, its curve sent to a process of TensorBoard")
 
 
 def plan_of(settings: list[str]) -> Plan:
@@ -155,18 +165,31 @@ def directly(plan: Plan) -> Curve:
 
 def as_a_cell(plan: Plan) -> Curve:
     """Runs the cell as `lgbench run` does, in a new runs folder."""
-    cell, preset = plan.cells[0], plan.preset
     with tempfile.TemporaryDirectory() as folder:
-        runs = Runs(Path(folder))
-        execution = Execution(
-            command=("lgbench", "run"),
-            checkpoint_seconds=preset.compute.checkpoint_seconds,
-            data=dict(preset.data),
-            description=describe_cell(cell, plan),
-        )
-        stage_dir = runs.write_config(plan.stages[cell.address], execution)
-        assert execute(runs, "cell", cell.address, Registry()) == "done"
-        return list(stage_dir.read_record(CellRecord).curve)
+        return _cell_in(plan, Runs(Path(folder)))
+
+
+def as_a_tracked_cell(plan: Plan, folder: Path) -> Curve:
+    """Runs the cell as `lgbench run --track tensorboard` does; all cells of a folder share a process of the tracker."""
+    runs = Runs(folder)
+    curve = _cell_in(plan, runs, ("tensorboard",))
+    for done in (runs.root / "cell", runs.root / FOLDER / "stages"):  # so that the next one is computed and told again
+        shutil.rmtree(done)
+    return curve
+
+
+def _cell_in(plan: Plan, runs: Runs, trackers: tuple[str, ...] = ()) -> Curve:
+    cell, preset = plan.cells[0], plan.preset
+    execution = Execution(
+        command=("lgbench", "run"),
+        checkpoint_seconds=preset.compute.checkpoint_seconds,
+        data=dict(preset.data),
+        description=describe_cell(cell, plan),
+        track=trackers,
+    )
+    stage_dir = runs.write_config(plan.stages[cell.address], execution)
+    assert execute(runs, "cell", cell.address, Registry()) == "done"
+    return list(stage_dir.read_record(CellRecord).curve)
 
 
 @contextmanager

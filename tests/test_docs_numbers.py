@@ -25,7 +25,11 @@ BOARDS = {
     "digits-objections.md": ["digits-objections", "digits-baselines"],
     "digits-seeds.md": ["digits-crossed-seeds"],
     "segmentation.md": ["digits-segmentation", "camvid-segmentation"],
-    "tiny-imagenet-laptop.md": ["tiny-imagenet-laptop", "tiny-imagenet-laptop-rates"],
+    "tiny-imagenet-laptop.md": [
+        "tiny-imagenet-laptop",
+        "tiny-imagenet-laptop-rates",
+        "tiny-imagenet-laptop-objections",
+    ],
 }
 """Leaderboards that hold the records of a page."""
 NUMBER = re.compile(r"\d+\.\d(?: ± \d+\.\d)?")

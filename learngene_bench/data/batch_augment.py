@@ -30,7 +30,7 @@ class Normalization:
     std: tuple[float, ...]
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Normalises float images (B, C, H, W) in 0..1, in place: at 224 pixels new memory takes longer than the sum."""
+        """Normalises float images (B, C, H, W) in 0..1, in place: new memory takes longer than the arithmetic."""
         mean, std = (_to(torch.tensor(values), images).view(1, -1, 1, 1) for values in (self.mean, self.std))
         return images.sub_(mean).div_(std)
 

@@ -47,7 +47,12 @@ def is_suspended(pid: int) -> bool:
 
 def process_tag() -> str:
     """Names this process for names of files: `3f9ac2d1-4711-98765`."""
-    pid = os.getpid()
+    return _tag(os.getpid())
+
+
+@cache
+def _tag(pid: int) -> str:
+    # Read once for each process: every file that is written is named so, and the kernel counts threads at every look.
     return f"{_machine()}-{pid}-{start_ticks(pid) or 0}"
 
 

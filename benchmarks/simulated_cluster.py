@@ -15,17 +15,19 @@ the options and the seed alone.
 from __future__ import annotations
 
 import argparse
+import copy
 import io
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -103,6 +105,7 @@ class Asked:
         grids: names of grids; `all` for every grid.
         method: methods of all grids; None for each grid's own.
         settings: values of `--set`.
+        max_submitted: value of `--max-submitted`; 0 for none.
     """
 
     grids: str = "all"
@@ -110,6 +113,7 @@ class Asked:
     seeds: int = 1
     method: str | None = None
     settings: Sequence[str] = ()
+    max_submitted: int = 0
 
     @property
     def words(self) -> list[str]:
@@ -171,16 +175,25 @@ class User:
         self.pending = grid_names([asked.grids])
         self._seen: set[Path] = set()
 
-    def work(self, look_hours: float, stop: float = float("inf")) -> Report:
-        """Types, waits and looks until everything is done, or nothing moves any more."""
-        report, cluster = self.report, self.cluster
+    def begin(self) -> None:
+        """Submits everything, as far as SLURM takes it."""
         self._submit()
+
+    def adopt(self, other: Report) -> None:
+        """Goes on from a copy of a folder in which everything is submitted, and nothing has begun."""
+        self.pending = []
+        self.report.typed, self.report.measured = dict(other.typed), {"run": dict(other.measured["run"])}
+        self._take_in()
+
+    def work(self, look_hours: float) -> Report:
+        """Waits, looks and types until everything is done, or nothing moves any more."""
+        report, cluster = self.report, self.cluster
         idle = looks = 0
         while True:
             before = len(cluster.done), len(self.pending)
             looks += 1
             cluster.run_until(looks * look_hours * HOUR)
-            if self._finished() or idle >= PATIENCE or cluster.clock > stop:
+            if self._finished() or idle >= PATIENCE:
                 break
             cluster.clock = max(cluster.clock, looks * look_hours * HOUR)
             print(f"day {cluster.clock / 24 / HOUR:.1f}: {len(cluster.done)} stages done, {cluster.live} jobs, "
@@ -201,12 +214,15 @@ class User:
             self._type("status", ["--runs", str(self.runs.root)])
             if self._compute("retry", ["--runs", str(self.runs.root)]):
                 cluster.trouble.clear()
+        room = room or self.asked.max_submitted
         if self.pending and (not room or cluster.live < room / 2):
             self._submit()
 
     def _submit(self) -> None:
         """Types `lgbench run` for every grid that is left, until SLURM refuses."""
         executor = ["--executor", "slurm", "--partition", "gpu", "--gpus-per-node", "1", "--cpus-per-task", "8"]
+        if self.asked.max_submitted:
+            executor += ["--max-submitted", str(self.asked.max_submitted)]
         while self.pending:
             grid = self.pending[0]
             method = methods_of(grid, self.asked.method)
@@ -216,14 +232,14 @@ class User:
             self.pending.pop(0)
 
     def _compute(self, verb: str, words: Sequence[str]) -> bool:
-        """Types a command that submits; returns False if SLURM refused."""
+        """Types a command that submits; returns False if something is left, as SLURM refused or the queue is full."""
         self.report.typed[verb] = self.report.typed.get(verb, 0) + 1
         ran = self._type(verb, words)
         self._take_in()
         if ran.status == 2 and "the scheduler refuses" in ran.output:
             self.report.refused += 1
             return False
-        return True
+        return "are left for later" not in ran.output
 
     def _type(self, verb: str, words: Sequence[str]) -> Ran:
         """Types a command and measures it."""
@@ -302,6 +318,7 @@ def simulate(
 ) -> tuple[Report, Cluster]:
     """Simulates everything from the first command to the last record."""
     user = User(folder, asked, rates or Rates(), site or Site(), seed, lgbench)
+    user.begin()
     return user.work(look_hours), user.cluster
 
 
@@ -348,6 +365,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the simulation")
     parser.add_argument("--look-hours", type=float, default=24.0, help="time between two looks of the user")
     parser.add_argument("--folder", type=Path, help="folder for the files, which are kept; a temporary one by default")
+    parser.add_argument("--max-submitted", type=int, default=0, help="the user gives lgbench this option")
+    parser.add_argument("--vary", action="store_true", help="also with ten times the failures, and a tenth of the GPUs")
     parser.add_argument("--json", type=Path, help="write what is found to this file, too")
     for option in (*fields(Rates), *fields(Site)):
         name = f"--{option.name.replace('_', '-')}"
@@ -357,22 +376,50 @@ def main() -> None:
     site = Site(**{one.name: options[one.name] for one in fields(Site)})
     with tempfile.TemporaryDirectory() as temporary:
         folder = options["folder"] or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
         plan = partial(planned, Asked(options["grids"], options["preset"]), folder)
         one, _ = plan(1)
         seeds = max(1, round(options["cells"] / one["together"]["left"]["cell"]))
         about, ran = plan(seeds)
-        asked = Asked(options["grids"], options["preset"], seeds)
+        asked = Asked(options["grids"], options["preset"], seeds, max_submitted=options["max_submitted"])
         print(f"{asked}\n{rates}\n{site}\nseed {options['seed']}; {about_the_machine()}", flush=True)
-        report, _ = simulate(
-            folder, asked, rates, site, seed=options["seed"], look_hours=options["look_hours"], lgbench=in_a_process
-        )
-        report.measured["plan"] = {
-            "times": 1, "seconds": ran.seconds, "processor": ran.processor, "memory": ran.memory
-        }  # fmt: skip
-        report.planned = about["together"]
-    print("\n".join(lines(report)))
+        first = User(folder / "as-asked", asked, rates, site, options["seed"], in_a_process)
+        first.begin()
+        submitted = copy.deepcopy(first.report)
+        if options["vary"]:
+            if first.pending:
+                parser.error("--vary: SLURM did not take everything at once, so there is nothing common to begin with")
+            shutil.copytree(folder / "as-asked", folder / "submitted")
+        found = {"as asked": first.work(options["look_hours"])}
+        found["as asked"].planned = about["together"]
+        found["as asked"].measured["plan"] = {"times": 1, **measured(ran)}
+        print("\n".join(lines(found["as asked"])), flush=True)
+        for name, other in variants(rates).items() if options["vary"] else ():
+            shutil.rmtree(folder / "as-asked")
+            shutil.copytree(folder / "submitted", folder / "as-asked")
+            user = User(folder / "as-asked", asked, other, site, options["seed"], in_a_process)
+            user.adopt(submitted)
+            found[name] = user.work(options["look_hours"])
+            print("\n".join(["", name, *lines(found[name])]), flush=True)
     if options["json"]:
-        options["json"].write_text(json.dumps(asdict(report), indent=1), encoding="utf-8")
+        content = {name: asdict(report) for name, report in found.items()}
+        options["json"].write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+
+def variants(rates: Rates) -> dict[str, Rates]:
+    """Changes one thing at a time."""
+    return {
+        "no failures": replace(rates, failures=0.0, preemptions=0.0, stage_failures=0.0),
+        "10 x failures of nodes": replace(rates, failures=10 * rates.failures),
+        "10 x preemptions": replace(rates, preemptions=10 * rates.preemptions),
+        "10 x failures of stages": replace(rates, stage_failures=10 * rates.stage_failures),
+        "a tenth of the GPUs": replace(rates, gpus=rates.gpus // 10),
+    }
+
+
+def measured(ran: Ran) -> dict[str, float]:
+    """Returns what a command took."""
+    return {"seconds": ran.seconds, "processor": ran.processor, "memory": ran.memory}
 
 
 def planned(asked: Asked, folder: Path, seeds: int) -> tuple[dict[str, Any], Ran]:

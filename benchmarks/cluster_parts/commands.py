@@ -118,18 +118,22 @@ class Submitted:
 
 
 class Commands:
-    """The programs, their files, and the environment in which lgbench finds them."""
+    """The programs, their files, and the environment in which lgbench finds them.
+
+    A folder that has these files already is continued: what sbatch took there is told again.
+    """
 
     def __init__(self, folder: Path, site: Site) -> None:
         self.folder, self.site, self._read = folder, site, 0
         programs = folder / "bin"
-        programs.mkdir(parents=True)
+        programs.mkdir(parents=True, exist_ok=True)
         for name in NAMES:
             (programs / name).write_text(PROGRAM.format(python=sys.executable), encoding="utf-8")
             (programs / name).chmod(0o755)
         for name in ("queue.txt", "history.txt", "submitted.jsonl", "calls.txt"):
             (folder / name).touch()
-        self._site(last=0, queued=0)
+        if not (folder / "site.json").exists():
+            self._site(last=0, queued=0)
 
     @property
     def environment(self) -> dict[str, str]:

@@ -14,7 +14,7 @@ from submitit.slurm.slurm import _make_sbatch_string
 from learngene_bench.execution.estimate import Rate
 from learngene_bench.execution.executors import make_executor
 from learngene_bench.execution.slurm import scheduler
-from learngene_bench.execution.slurm.layout import SAFETY, START, Array, make_arrays
+from learngene_bench.execution.slurm.layout import SAFETY, START, Array, first_jobs, make_arrays
 from learngene_bench.execution.slurm.options import SlurmOptions, minutes_of
 from learngene_bench.execution.slurm.prepare import PreparedSubmission
 from learngene_bench.execution.slurm.scheduler import Limits
@@ -133,6 +133,17 @@ def test_ten_thousand_cells_in_few_calls() -> None:
     check(arrays, stages, {})
     assert sum(len(array.jobs) for array in arrays) == 1 + 1111 * (2 + 9)
     assert len(arrays) <= 1 + 2 * 2 + 3 * 4
+
+
+@pytest.mark.parametrize("room", [-3, 0, 1, 4, 7, 22, 23, 1000])
+def test_of_a_full_queue_the_first_jobs_are_kept_with_what_they_wait_for(room: int) -> None:
+    stages = plan()
+    arrays = lay_out(stages)
+    kept = first_jobs(arrays, room)
+    placed = {address for array in kept for job in array.jobs for address in job.stages}
+    assert len(placed) == min(max(room, 0), len(stages)) == sum(len(array.jobs) for array in kept)
+    assert all(placed.issuperset(stages[address].inputs.values()) for address in placed)
+    assert [array.after for array in kept] == [array.after for array in arrays[: len(kept)]]
 
 
 def test_time_limits_come_from_the_work() -> None:

@@ -11,8 +11,8 @@ wait for each other: SLURM caps single arrays only, and the cap is for all jobs 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from math import ceil
 
@@ -99,6 +99,18 @@ def make_arrays(
             part = jobs[first : first + limits.array_size]
             _place(placed, "-".join(filter(None, group)), part, stages, live, options, limits)
     return placed.arrays
+
+
+def first_jobs(arrays: Sequence[Array], room: int) -> list[Array]:
+    """Keeps as many jobs as there is room for, in their order, so that what they wait for is kept too."""
+    kept = []
+    for array in arrays:
+        jobs = array.jobs[: max(0, room)]
+        if not jobs:
+            break
+        kept.append(replace(array, jobs=jobs))
+        room -= len(array.jobs)
+    return kept
 
 
 def _bundled(members: list[StageInfo], size: int, concurrent_stages: int, rate: Rate) -> list[JobPlan]:

@@ -31,6 +31,11 @@ class SlurmOptions(Section):
         None, ge=1, description="cells that one job computes; by default as many as it computes at the same time"
     )
     max_parallel: int | None = Field(None, ge=1, description="jobs that run at the same time, of all together")
+    max_submitted: int | None = Field(
+        None,
+        ge=1,
+        description="jobs that wait or run at the same time, as many as the site lets one user have (MaxSubmitJobs)",
+    )
     setup: list[str] = Field([], description="shell command before Python starts: 'module load cuda'; repeatable")
     set: dict[str, str | int | bool] = Field({}, description="any other option of sbatch: constraint=a100; repeatable")
     snapshot: bool = Field(False, description="freeze a copy of the code for the jobs")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from learngene_bench.contracts.executor import Work
 from learngene_bench.execution.estimate import estimate_rate
 from learngene_bench.execution.slurm import scheduler, submissions, submit
 from learngene_bench.execution.slurm.job import StagesJob
-from learngene_bench.execution.slurm.layout import Array, make_arrays
+from learngene_bench.execution.slurm.layout import Array, first_jobs, make_arrays
 from learngene_bench.execution.slurm.options import SlurmOptions
 from learngene_bench.plugins.own_modules import find_imports
 from learngene_bench.runs.store import Runs, State
@@ -29,6 +30,7 @@ class PreparedSubmission:
         failed: error messages by address, of stages that are not tried again.
         blocked: addresses of stages whose input is among those.
         concurrent_stages: number of stages that one job computes at the same time.
+        later: number of stages that are not submitted yet, as the queue must not hold more jobs.
     """
 
     arrays: list[Array]
@@ -38,6 +40,7 @@ class PreparedSubmission:
     failed: dict[str, str]
     blocked: set[str]
     concurrent_stages: int
+    later: int = 0
 
 
 def prepare(
@@ -53,7 +56,8 @@ def prepare(
     """
     concurrent = concurrent_stages(work.compute, options)
     earlier = submissions.read(work.runs)
-    queued = {job for user in submissions.users(earlier) for job in scheduler.queue(user)} if ask_cluster else set()
+    users = submissions.users(earlier) | ({submit.user_name()} if options.max_submitted else set())
+    queued = {job for user in users for job in scheduler.queue(user)} if ask_cluster else set()
     live = {address: job for address, job in submissions.job_of_stage(earlier).items() if job in queued}
     state = work.initial_state()
     settled = state.done | state.failed.keys() | state.blocked
@@ -67,8 +71,17 @@ def prepare(
     states = {address: State.DONE if address in state.done else State.WAITING for address in work.stages}
     rate = estimate_rate(work.stages, runs, states, work.compute, on_gpu=options.gpus_per_node > 0)
     arrays = make_arrays(work.stages, left - live.keys() - running, live, rate, options, limits, concurrent)
+    later = 0
+    if options.max_submitted is not None:
+        kept = first_jobs(arrays, options.max_submitted - len(queued))
+        later = _stages_in(arrays) - _stages_in(kept)
+        arrays = kept
     mine = {address: job for address, job in live.items() if address in left}
-    return PreparedSubmission(arrays, len(state.done), mine, running, state.failed, state.blocked, concurrent)
+    return PreparedSubmission(arrays, len(state.done), mine, running, state.failed, state.blocked, concurrent, later)
+
+
+def _stages_in(arrays: Sequence[Array]) -> int:
+    return sum(len(job.stages) for array in arrays for job in array.jobs)
 
 
 def submit_prepared(work: Work, prepared: PreparedSubmission, options: SlurmOptions) -> None:

@@ -58,6 +58,7 @@ def submit(
             with redirect_stderr(io.StringIO()), executor.batch():  # submitit prints what it raises, too
                 jobs = [executor.submit(make_job(job.stages)) for job in array.jobs]
         except (FailedJobError, FailedSubmissionError, OSError) as error:
+            _remove_pickles_without_job(folder / "jobs")
             raise UserError(_refusal(error, array, len(made))) from error
         made.append(
             SubmittedArray(
@@ -69,19 +70,26 @@ def submit(
         )
         content = SubmissionFile(
             command=tuple(command),
-            user=_user(),
+            user=user_name(),
             code=SourceCode(**source_code.identity()),
             arrays=tuple(made),
         )
         submissions.write(folder, content)
 
 
-def _user() -> str:
+def user_name() -> str:
     """Returns the user's name, or number where nobody knows a name, as in some containers."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):
         return str(os.getuid())
+
+
+def _remove_pickles_without_job(folder: Path) -> None:
+    """Removes the jobs that submitit wrote for an array that the scheduler then refused: one file for each job."""
+    for path in folder.glob("*.pkl"):
+        if not path.stem.endswith("_submitted"):
+            path.unlink(missing_ok=True)
 
 
 def parameters(
@@ -132,4 +140,5 @@ def _refusal(error: Exception, array: Array, submitted: int) -> str:
     lines = [line for line in str(error).splitlines() if "sbatch: error" in line or "rror:" in line] or [str(error)]
     said = " ".join(lines[-1].removeprefix("sbatch: error: ").split())
     before = f"; {submitted} arrays were submitted before (lgbench cancel takes them back)" if submitted else ""
-    return f"the scheduler refuses {array.name}: {said}{before}"
+    hint = "; --max-submitted N submits as many jobs as one user may have" if "submit limit" in said else ""
+    return f"the scheduler refuses {array.name}: {said}{before}{hint}"

@@ -52,7 +52,10 @@ def print_summary(prepared: PreparedSubmission, verb: str, console: Console) -> 
     parts += [f"{len(prepared.running)} run elsewhere"] if prepared.running else []
     parts += [f"{len(prepared.failed)} failed"] if prepared.failed else []
     parts += [f"{len(prepared.blocked)} have an input that failed"] if prepared.blocked else []
+    parts += [f"{prepared.later} are left for later"] if prepared.later else []
     console.print("; ".join(parts), soft_wrap=True)
+    if prepared.later:
+        console.print("the same command again, when the queue is shorter, submits what is left", soft_wrap=True)
 
 
 def print_failures(work: Work, prepared: PreparedSubmission, console: Console) -> None:
@@ -70,7 +73,7 @@ def as_json(work: Work, prepared: PreparedSubmission, options: SlurmOptions) -> 
     for array in prepared.arrays:
         labels = [[work.stages[address].label for address in job.stages] for job in array.jobs]
         arrays.append({**asdict(array), "labels": labels, "options": parameters(array, names, options, None)})
-    counts = {"done": prepared.done, "concurrent_stages": prepared.concurrent_stages}
+    counts = {"done": prepared.done, "later": prepared.later, "concurrent_stages": prepared.concurrent_stages}
     lists = {"live": prepared.live, "running": sorted(prepared.running), "failed": prepared.failed}
     return {**counts, **lists, "blocked": sorted(prepared.blocked), "arrays": arrays}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -19,8 +20,14 @@ from rich.text import Text
 from learngene_bench.cli import common
 from learngene_bench.cli.measured import measured
 from learngene_bench.contracts.executor import JobReport
-from learngene_bench.execution.executors import ask_for_jobs
-from learngene_bench.execution.status import StageState, StageStatus, planned_stages, seconds_left, stage_statuses
+from learngene_bench.execution.status import (
+    StageState,
+    StageStatus,
+    planned_stages,
+    seconds_left,
+    stage_statuses,
+    statuses_and_jobs,
+)
 from learngene_bench.runs.leaderboard import open_runs
 from learngene_bench.runs.store import Runs
 from learngene_bench.schema.constants import STAGE_KINDS
@@ -34,6 +41,9 @@ MOST_LISTED = 40
 """Stages of one state that are listed; a grid has thousands."""
 FILES_SECONDS, JOBS_SECONDS = 2.0, 15.0
 """Time between two looks at the files, and between two questions to the schedulers, with --watch."""
+
+REST = 9.0
+"""Seconds of rest for each second that a look takes: among 100,000 stages, looking would keep the file system busy."""
 
 LISTED = (StageState.RUNNING, StageState.INTERRUPTED, StageState.CANCELLED, StageState.LOST, StageState.FAILED)
 
@@ -53,8 +63,7 @@ def status(
     elif watch:
         _watch(folder, stages, common.console())
     else:
-        jobs = ask_for_jobs(folder.root, [stage.address for stage in stages])
-        found = stage_statuses(folder, stages, jobs)
+        found, jobs = statuses_and_jobs(folder, stages)
         console = common.console()
         console.print(_view(folder, found, jobs), soft_wrap=True)
         if every:
@@ -64,12 +73,15 @@ def status(
 
 
 def _watch(runs: Runs, stages: Sequence[PlannedStage], console: Console) -> None:
-    addresses = [stage.address for stage in stages]
-    jobs, asked = ask_for_jobs(runs.root, addresses), time.monotonic()
-    shown = ""
+    jobs, asked, shown = JobReport(), -math.inf, ""
     with Live(console=console, auto_refresh=False) if console.is_terminal else nullcontext() as live:
         while True:
-            found = stage_statuses(runs, stages, jobs)
+            began = time.monotonic()
+            if began - asked > JOBS_SECONDS:
+                found, jobs = statuses_and_jobs(runs, stages)
+                asked = began
+            else:
+                found = stage_statuses(runs, stages, jobs)
             view = _view(runs, found, jobs)
             if live:
                 live.update(view, refresh=True)
@@ -78,9 +90,7 @@ def _watch(runs: Runs, stages: Sequence[PlannedStage], console: Console) -> None
                 shown = text
             if not any(one.state in (StageState.RUNNING, StageState.QUEUED) for one in found):
                 return
-            time.sleep(FILES_SECONDS)
-            if time.monotonic() - asked > JOBS_SECONDS:
-                jobs, asked = ask_for_jobs(runs.root, addresses), time.monotonic()
+            time.sleep(max(FILES_SECONDS, REST * (time.monotonic() - began)))
 
 
 def _view(runs: Runs, found: Sequence[StageStatus], jobs: JobReport) -> Group:

@@ -34,6 +34,8 @@ class StageState(StrEnum):
     FAILED = "failed"
 
 
+SETTLED = (State.DONE, State.FAILED)
+"""States of the store that no scheduler is asked about."""
 HAVE_PROGRESS = frozenset(
     {StageState.RUNNING, StageState.INTERRUPTED, StageState.LOST, StageState.QUEUED, StageState.CANCELLED}
 )
@@ -93,17 +95,41 @@ def stage_statuses(runs: Runs, stages: Iterable[Listed], jobs: JobReport | None 
         stages: inputs before the stages that need them.
         jobs: what the executors said; by default they are asked if a stage is neither done nor failed.
     """
-    folders = [(stage, runs.folder(stage.kind, stage.address)) for stage in stages]
-    states = [folder.state() for _, folder in folders]
+    read = _States(runs, stages)
     if jobs is None:
-        settled = (State.DONE, State.FAILED)
-        unfinished = [stage.address for (stage, _), state in zip(folders, states, strict=True) if state not in settled]
-        jobs = ask_for_jobs(runs.root, unfinished) if unfinished else JobReport()
-    found: dict[str, StageStatus] = {}
-    for (stage, folder), state in zip(folders, states, strict=True):
-        inputs = [found[address] for address in stage.inputs.values() if address in found]
-        found[stage.address] = _status(stage, folder, state, inputs, jobs)
-    return list(found.values())
+        jobs = ask_for_jobs(runs.root, read.unfinished) if read.unfinished else JobReport()
+    return read.joined_with(jobs)
+
+
+def statuses_and_jobs(runs: Runs, stages: Iterable[Listed]) -> tuple[list[StageStatus], JobReport]:
+    """Finds the status of stages, and what the executors said of jobs; of ended ones, what unfinished stages need."""
+    read = _States(runs, stages)
+    jobs = ask_for_jobs(runs.root, read.unfinished)
+    return read.joined_with(jobs), jobs
+
+
+class _States:
+    """States of stages, read from their files once."""
+
+    def __init__(self, runs: Runs, stages: Iterable[Listed]) -> None:
+        folders = [(stage, runs.folder(stage.kind, stage.address)) for stage in stages]
+        self.read = [(stage, folder, folder.state()) for stage, folder in folders]
+
+    @property
+    def unfinished(self) -> list[str]:
+        """Addresses of the stages whose jobs are of interest."""
+        return [stage.address for stage, _, state in self.read if state not in SETTLED]
+
+    def joined_with(self, jobs: JobReport) -> list[StageStatus]:
+        """Returns the status of each stage."""
+        found: dict[str, StageStatus] = {}
+        for stage, folder, before in self.read:
+            job = jobs.job_of.get(stage.address)
+            gone = job is not None and job not in jobs.live and before not in SETTLED
+            state = folder.state() if gone else before  # its job may have ended well since the files were read
+            inputs = [found[address] for address in stage.inputs.values() if address in found]
+            found[stage.address] = _status(stage, folder, state, inputs, jobs)
+        return list(found.values())
 
 
 def seconds_left(progress: Progress | None) -> float | None:

@@ -12,7 +12,7 @@ from learngene_bench.config.preset import Compute
 from learngene_bench.contracts.executor import JobReport, Outcome, RunState
 from learngene_bench.execution import executors
 from learngene_bench.execution.local import LocalExecutor
-from learngene_bench.execution.status import StageState, stage_statuses
+from learngene_bench.execution.status import StageState, stage_statuses, statuses_and_jobs
 from learngene_bench.execution.work import StageWork
 from learngene_bench.runs.store import Runs, StageFolder, State
 from learngene_bench.util.errors import UserError
@@ -69,6 +69,33 @@ def test_a_failure_that_is_cleared_between_two_looks_is_no_error(tmp_path: Path)
     assert folder.state() is State.FAILED
     (status,) = stage_statuses(Folder(tmp_path), [stage], JobReport())
     assert status.state is StageState.RUNNING
+
+
+@pytest.mark.parametrize(("finishes", "expected"), [(True, StageState.DONE), (False, StageState.LOST)])
+def test_a_stage_that_is_done_while_the_scheduler_is_asked_is_not_lost(
+    finishes: bool, expected: StageState, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 100,000 stages some finish between the look at their files and the answer of squeue."""
+    stage, early = FakeStage("cell", "in a job"), FakeStage("cell", "done before")
+    folders = [Runs(tmp_path).stage_dir(one) for one in (stage, early)]  # type: ignore[arg-type]
+    for folder in folders:
+        folder.path.mkdir(parents=True)
+    folders[1].result.write_text("{}")
+    asked: list[list[str]] = []
+
+    class Cluster(LocalExecutor):
+        @classmethod
+        def status(cls, runs: Path, unfinished: Collection[str]) -> JobReport:
+            asked.append(list(unfinished))
+            if finishes:
+                folders[0].result.write_text("{}")
+            return JobReport(job_of={stage.address: "7_0", early.address: "7_1"})
+
+    monkeypatch.setattr(executors, "executors_of", lambda runs: [Cluster])
+    found, jobs = statuses_and_jobs(Runs(tmp_path), [stage, early])
+    assert [one.state for one in found] == [expected, StageState.DONE]
+    assert asked == [[stage.address]]
+    assert jobs.job_of
 
 
 def test_jobs_are_not_called_cancelled_where_the_scheduler_does_not_answer(

@@ -24,6 +24,8 @@ from learngene_bench.util.terminal import TerminalConsole
 
 FOLLOW_SECONDS = 3.0
 """Time between two looks at the jobs, with `--wait`."""
+REST = 9.0
+"""Seconds of rest for each second that a look takes, so that a large plan keeps neither the files nor squeue busy."""
 
 
 class SlurmExecutor(Executor):
@@ -126,6 +128,7 @@ class SlurmExecutor(Executor):
         reused: set[str] | None = None
         try:
             while True:
+                began = time.monotonic()
                 found = stage_statuses(Runs(work.runs), work.stages.values())
                 by = {state: {one.address for one in found if one.state is state} for state in StageState}
                 reused = by[StageState.DONE] if reused is None else reused
@@ -141,7 +144,7 @@ class SlurmExecutor(Executor):
                 work.watch(state)
                 if not by[StageState.RUNNING] and not by[StageState.QUEUED]:
                     return state
-                time.sleep(FOLLOW_SECONDS)
+                time.sleep(max(FOLLOW_SECONDS, REST * (time.monotonic() - began)))
         except KeyboardInterrupt:
             console.print("the jobs go on; lgbench status --watch follows them, lgbench cancel ends them")
             raise

@@ -135,6 +135,10 @@ class Report:
     stages: int = 0
     stages_done: int = 0
     days: float = 0.0
+    days_of_cells: dict[str, float] = field(default_factory=dict)
+    longest: str = ""
+    longest_days: float = 0.0
+    longest_chain_days: float = 0.0
     useful: float = 0.0
     occupied: float = 0.0
     starting: float = 0.0
@@ -285,6 +289,14 @@ class User:
         report.stages, report.stages_done = len(states), [state for _, state in states].count(State.DONE)
         hours = cluster.hours
         report.days = cluster.clock / 24 / HOUR
+        ends = sorted(
+            cluster.done_at[one]
+            for one, stage in cluster.planned.items()
+            if stage.kind == "cell" and one in cluster.done
+        )
+        for share in (50, 90, 99) if ends else ():
+            report.days_of_cells[f"{share} %"] = ends[(len(ends) - 1) * share // 100] / 24 / HOUR
+        self._find_longest()
         report.useful = (sum(cluster.computed.values()) - sum(cluster.lost.values())) / HOUR
         for name in ("occupied", "starting", "waiting", "saving", "down"):
             setattr(report, name, getattr(hours, name) / HOUR)
@@ -295,6 +307,17 @@ class User:
         report.most_queued, report.most_running = cluster.most_queued, cluster.most_running
         report.files, report.megabytes = on_disk(self.runs.root)
         report.slurm_files, _ = on_disk(self.runs.root / "slurm")
+
+    def _find_longest(self) -> None:
+        """Finds the longest stage, and the longest chain of stages that wait for each other, without failures."""
+        cluster, chains = self.cluster, dict[str, float]()
+        longest = max(cluster.planned.values(), key=lambda stage: cluster.seconds_of(stage.address))
+        self.report.longest, seconds = longest.label, cluster.seconds_of(longest.address)
+        for address, stage in cluster.planned.items():
+            before = max((chains[needed] for needed in stage.inputs.values()), default=0.0)
+            chains[address] = before + cluster.seconds_of(address)
+        self.report.longest_days = seconds / 24 / HOUR
+        self.report.longest_chain_days = max(chains.values()) / 24 / HOUR
 
 
 def on_disk(folder: Path) -> tuple[int, float]:
@@ -329,7 +352,10 @@ def lines(report: Report) -> list[str]:
     found = [
         f"finished: {report.cells_done:,} of {report.cells:,} cells, "
         f"{report.stages_done:,} of {report.stages:,} stages",
-        f"simulated time: {report.days:,.1f} days",
+        f"simulated time: {report.days:,.1f} days; "
+        + ", ".join(f"{share} of the cells after {days:,.1f}" for share, days in report.days_of_cells.items()),
+        f"longest stage: {report.longest}, {report.longest_days:,.1f} days on one GPU; longest chain of stages: "
+        f"{report.longest_chain_days:,.1f} days",
         f"GPU-hours that jobs held: {report.occupied:,.0f} = useful {report.useful:,.0f} + lost {lost:,.0f} + starting "
         f"{report.starting:,.0f} + waiting for another job's stage {report.waiting:,.0f} + saving {report.saving:,.0f}",
         f"lost: {causes or 'nothing'}",

@@ -188,6 +188,7 @@ class Cluster:
         planned: all stages by address.
         computed, lost: seconds of training by address, of all stages, and those of them that were lost.
         done: seconds of training by address, of the stages that are done.
+        done_at: time of the clock by address, at which they were.
         trouble: addresses of the stages that failed, or whose job is gone, since the user last looked.
         counts: how often what happened.
     """
@@ -198,6 +199,7 @@ class Cluster:
         self.clock, self.hours, self.counts = 0.0, Hours(), Counter[str]()
         self.chance = random.Random(seed)
         self.done: dict[str, float] = {}
+        self.done_at: dict[str, float] = {}
         self.trouble: set[str] = set()
         self.computed: defaultdict[str, float] = defaultdict(float)
         self.lost: defaultdict[str, float] = defaultdict(float)
@@ -452,6 +454,7 @@ class Cluster:
         if stage.address in self.done:
             self.counts["stages done twice"] += 1
         self.done[stage.address] = seconds
+        self.done_at[stage.address] = self.clock
         self.trouble.discard(stage.address)
         job.work.apply(job.run, stage.address, Outcome("done"))
         job.doing, job.taken = "starting", None

@@ -7,8 +7,8 @@
     submitted.jsonl    an object for each array that sbatch took
     calls.txt          a line for each call
 
-sbatch refuses what SLURM refuses: more jobs than MaxArraySize, more than MaxSubmitJobs in the queue, and a list of
-dependencies of more than 128 KiB.
+sbatch refuses what SLURM refuses: an array of more jobs than MaxArraySize, and more jobs in the queue than
+MaxSubmitJobs.
 """
 
 from __future__ import annotations
@@ -23,8 +23,6 @@ from pathlib import Path
 from typing import Any
 
 NAMES = ("sbatch", "squeue", "sacct", "sinfo", "scontrol", "srun")
-LONGEST_DEPENDENCY = 128 * 1024
-"""Bytes of a list of dependencies that slurmctld takes at most."""
 
 PROGRAM = """#!{python} -IS
 import json, os, re, sys
@@ -61,8 +59,6 @@ else:
     jobs, after = int(jobs) + 1, options.get("dependency", "")
     if jobs > site["array_size"]:
         refuse("Batch job submission failed: Invalid job array specification")
-    if len(after) > site["longest_dependency"]:
-        refuse("Batch job submission failed: Pathname of a file, directory or other parameter too long")
     if site["most_submitted"] and site["queued"] + jobs > site["most_submitted"]:
         refuse("AssocMaxSubmitJobLimit", "Batch job submission failed: Job violates accounting/QOS policy "
                "(job submit limit, user's size and/or time limits)")
@@ -170,7 +166,6 @@ class Commands:
             "array_size": self.site.array_size,
             "most_submitted": self.site.most_submitted,
             "longest": f"{days}-{hours:02}:00:00",
-            "longest_dependency": LONGEST_DEPENDENCY,
             "last": last,
             "queued": queued,
         }

@@ -101,8 +101,7 @@ def test_sbatch_refuses_what_slurm_refuses(tmp_path: Path) -> None:
     assert "Invalid job array specification" in submit(6).stderr
     assert submit(5).stdout == "Submitted batch job 1\n"
     assert "job submit limit" in submit(3).stderr
-    assert "too long" in submit(1, "1" * 200_000).stderr
     assert submit(2, "1:1_2").returncode == 0
     first, second = commands.submitted()
     assert (first.names()[-1], first.minutes, second.after) == ("1_4", 9, ("1", "1_2"))
-    assert commands.calls() == {"sbatch": 5}
+    assert commands.calls() == {"sbatch": 4}

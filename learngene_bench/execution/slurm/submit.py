@@ -140,5 +140,6 @@ def _refusal(error: Exception, array: Array, submitted: int) -> str:
     lines = [line for line in str(error).splitlines() if "sbatch: error" in line or "rror:" in line] or [str(error)]
     said = " ".join(lines[-1].removeprefix("sbatch: error: ").split())
     before = f"; {submitted} arrays were submitted before (lgbench cancel takes them back)" if submitted else ""
-    hint = "; --max-submitted N submits as many jobs as one user may have" if "submit limit" in said else ""
+    full = "submit limit" in said or "temporarily unavailable" in said  # MaxSubmitJobs of a user, MaxJobCount of all
+    hint = "; --max-submitted N submits as many jobs as the queue may hold" if full else ""
     return f"the scheduler refuses {array.name}: {said}{before}{hint}"

@@ -99,7 +99,7 @@ def in_this_process(words: Sequence[str], environment: Mapping[str, str]) -> Ran
 
 @dataclass(frozen=True)
 class Asked:
-    """What the user wants measured.
+    """Cells that the user wants measured.
 
     Attributes:
         grids: names of grids; `all` for every grid.
@@ -123,7 +123,7 @@ class Asked:
 
 @dataclass
 class Report:
-    """What is found.
+    """Findings of one simulation; times are hours of GPUs unless another unit is named.
 
     Attributes:
         typed: number of commands that compute, by verb.
@@ -388,7 +388,7 @@ def main() -> None:
     parser.add_argument("--cells", type=int, default=100_000, help="about so many; sets the number of seeds")
     parser.add_argument("--grids", default="all")
     parser.add_argument("--preset", default="imagenet")
-    parser.add_argument("--seed", type=int, default=0, help="of the simulation")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the simulation")
     parser.add_argument("--look-hours", type=float, default=24.0, help="time between two looks of the user")
     parser.add_argument("--folder", type=Path, help="folder for the files, which are kept; a temporary one by default")
     parser.add_argument("--max-submitted", type=int, default=0, help="the user gives lgbench this option")

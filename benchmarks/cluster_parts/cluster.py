@@ -62,7 +62,7 @@ HOUR = 3600.0
 
 @dataclass(frozen=True)
 class Rates:
-    """How large the cluster is, how fast, and what goes wrong there.
+    """Size and speed of the cluster, and rates of what goes wrong there.
 
     Attributes:
         gpus: GPUs of all nodes.
@@ -95,7 +95,7 @@ class Rates:
 
 @dataclass
 class Hours:
-    """What GPUs did, in seconds.
+    """Seconds of GPUs, by what they did.
 
     Attributes:
         occupied: held by a job, from the start of the job to its end.

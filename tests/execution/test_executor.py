@@ -75,7 +75,7 @@ def test_a_failure_that_is_cleared_between_two_looks_is_no_error(tmp_path: Path)
 def test_a_stage_that_is_done_while_the_scheduler_is_asked_is_not_lost(
     finishes: bool, expected: StageState, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of 100,000 stages some finish between the look at their files and the answer of squeue."""
+    """Stages of a large plan finish between the look at their files and the answer of squeue."""
     stage, early = FakeStage("cell", "in a job"), FakeStage("cell", "done before")
     folders = [Runs(tmp_path).stage_dir(one) for one in (stage, early)]  # type: ignore[arg-type]
     for folder in folders:

@@ -92,7 +92,7 @@ def new_folder(runs: Path) -> Path:
     if strange := sorted(set("%\\\n") & set(str(root))):
         signs = " and ".join(map(repr, strange))
         raise UserError(f"{root}: SLURM replaces {signs} in the paths of jobs: choose runs with another path")
-    moment = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    moment = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")  # names are in the order of time, also within a second
     return root / "slurm" / f"{moment}-{secrets.token_hex(2)}"
 
 

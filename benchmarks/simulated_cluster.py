@@ -176,7 +176,7 @@ class User:
         self.commands = Commands(folder / "slurm", site)
         self.cluster = Cluster(self.runs, rates, seed)
         self.report = Report()
-        self.pending = grid_names([asked.grids])
+        self.pending, _ = grid_names([asked.grids])
         self._seen: set[Path] = set()
 
     def begin(self) -> None:

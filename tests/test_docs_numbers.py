@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 BOARDS = {
     "digits.md": ["digits", "digits-objections"],
     "digits-families.md": ["digits-families", "digits"],
-    "digits-initializers.md": ["digits-initializers", "digits"],
+    "digits-initializers.md": ["digits-initializers", "digits", "digits-growth"],
     "digits-objections.md": ["digits-objections", "digits-baselines"],
     "digits-seeds.md": ["digits-crossed-seeds"],
     "segmentation.md": ["digits-segmentation", "camvid-segmentation"],

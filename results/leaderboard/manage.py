@@ -84,8 +84,9 @@ def add(folder: Path, runs: Path, *, allow_incomplete: bool = False, predictions
     if not allow_incomplete:
         _check_complete(runs, offered, new)
     check(new)
-    _make_place(folder)
+    _make_folder(folder)
     with exclusively(folder, wait=WAIT_SECONDS):
+        _check_nothing_else(folder)  # not before: another process may be writing the first files of this leaderboard
         old = _read(folder) if is_leaderboard(folder) else EMPTY
         check_conflicts(old, new)
         merged = old.merged(new)
@@ -147,14 +148,16 @@ def difference(folder: Path) -> str | None:
     return None
 
 
-def _make_place(folder: Path) -> None:
-    """Makes the folder of a leaderboard if it is not there.
-
-    Raises:
-        UserError: it holds something else, or cannot be made.
-    """
+def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(folder, error) from error
+
+
+def _check_nothing_else(folder: Path) -> None:
+    """Raises `UserError` if a folder holds something else than a leaderboard, or cannot be read."""
+    try:
         others = [] if is_leaderboard(folder) else [p.name for p in folder.iterdir() if not p.name.startswith(".")]
     except OSError as error:
         raise unwritable(folder, error) from error

@@ -34,8 +34,9 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from cluster_parts.cluster import HOUR, Cluster, Rates
+from cluster_parts.cluster import HOUR, Cluster
 from cluster_parts.commands import Commands, Site
+from cluster_parts.jobs import Rates
 
 from learngene_bench.cli.plan_grids import grid_names, methods_of
 from learngene_bench.execution.slurm.submissions import SubmissionFile

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cluster_parts.cluster import Cluster, Rates
+from cluster_parts.cluster import Cluster
 from cluster_parts.commands import Commands, Site
+from cluster_parts.jobs import Rates
 from simulated_cluster import Asked, Report, in_this_process, simulate
 
 Found = tuple[Report, Cluster]

@@ -21,7 +21,13 @@ ROOT = Path(__file__).parents[1]
 BOARDS = {
     "digits.md": ["digits", "digits-objections"],
     "digits-families.md": ["digits-families", "digits"],
-    "digits-initializers.md": ["digits-initializers", "digits", "digits-growth"],
+    "digits-initializers.md": [
+        "digits-initializers",
+        "digits",
+        "digits-growth",
+        "digits-shrink",
+        "digits-width",
+    ],
     "digits-objections.md": ["digits-objections", "digits-baselines"],
     "digits-seeds.md": ["digits-crossed-seeds"],
     "segmentation.md": ["digits-segmentation", "camvid-segmentation"],
@@ -29,6 +35,7 @@ BOARDS = {
         "tiny-imagenet-laptop",
         "tiny-imagenet-laptop-rates",
         "tiny-imagenet-laptop-objections",
+        "tiny-imagenet-laptop-growth",
     ],
 }
 """Leaderboards that hold the records of a page."""

@@ -24,6 +24,7 @@ from learngene_bench.execution.status import (
     StageState,
     StageStatus,
     planned_stages,
+    rest_after,
     seconds_left,
     stage_statuses,
     statuses_and_jobs,
@@ -41,9 +42,6 @@ MOST_LISTED = 40
 """Stages of one state that are listed; a grid has thousands."""
 FILES_SECONDS, JOBS_SECONDS = 2.0, 15.0
 """Time between two looks at the files, and between two questions to the schedulers, with --watch."""
-
-REST = 9.0
-"""Seconds of rest for each second that a look takes: among 100,000 stages, looking would keep the file system busy."""
 
 LISTED = (StageState.RUNNING, StageState.INTERRUPTED, StageState.CANCELLED, StageState.LOST, StageState.FAILED)
 
@@ -90,7 +88,7 @@ def _watch(runs: Runs, stages: Sequence[PlannedStage], console: Console) -> None
                 shown = text
             if not any(one.state in (StageState.RUNNING, StageState.QUEUED) for one in found):
                 return
-            time.sleep(max(FILES_SECONDS, REST * (time.monotonic() - began)))
+            time.sleep(rest_after(time.monotonic() - began, FILES_SECONDS))
 
 
 def _view(runs: Runs, found: Sequence[StageStatus], jobs: JobReport) -> Group:

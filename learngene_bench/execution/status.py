@@ -36,6 +36,8 @@ class StageState(StrEnum):
 
 SETTLED = (State.DONE, State.FAILED)
 """States of the store that no scheduler is asked about."""
+REST = 9.0
+"""Seconds of rest for each second that a look takes: among 100,000 stages, looking would keep the file system busy."""
 HAVE_PROGRESS = frozenset(
     {StageState.RUNNING, StageState.INTERRUPTED, StageState.LOST, StageState.QUEUED, StageState.CANCELLED}
 )
@@ -106,6 +108,11 @@ def statuses_and_jobs(runs: Runs, stages: Iterable[Listed]) -> tuple[list[StageS
     read = _States(runs, stages)
     jobs = ask_for_jobs(runs.root, read.unfinished)
     return read.joined_with(jobs), jobs
+
+
+def rest_after(look: float, least: float) -> float:
+    """Returns the seconds until the next look, after one that took `look` seconds; `least` seconds at least."""
+    return max(least, REST * look)
 
 
 class _States:

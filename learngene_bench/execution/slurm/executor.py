@@ -15,7 +15,7 @@ from learngene_bench.execution.slurm import scheduler, submissions
 from learngene_bench.execution.slurm.options import SlurmOptions
 from learngene_bench.execution.slurm.prepare import prepare, submit_prepared
 from learngene_bench.execution.slurm.summary import as_json, print_failures, print_summary
-from learngene_bench.execution.status import StageState, stage_statuses
+from learngene_bench.execution.status import StageState, rest_after, stage_statuses
 from learngene_bench.runs.lease import acquire
 from learngene_bench.runs.store import Runs
 from learngene_bench.schema.constants import DeviceKind
@@ -24,8 +24,6 @@ from learngene_bench.util.terminal import TerminalConsole
 
 FOLLOW_SECONDS = 3.0
 """Time between two looks at the jobs, with `--wait`."""
-REST = 9.0
-"""Seconds of rest for each second that a look takes, so that a large plan keeps neither the files nor squeue busy."""
 
 
 class SlurmExecutor(Executor):
@@ -144,7 +142,7 @@ class SlurmExecutor(Executor):
                 work.watch(state)
                 if not by[StageState.RUNNING] and not by[StageState.QUEUED]:
                     return state
-                time.sleep(max(FOLLOW_SECONDS, REST * (time.monotonic() - began)))
+                time.sleep(rest_after(time.monotonic() - began, FOLLOW_SECONDS))
         except KeyboardInterrupt:
             console.print("the jobs go on; lgbench status --watch follows them, lgbench cancel ends them")
             raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from bdb import BdbQuit
 
+import torch
 from torch import nn
 
 from learngene_bench import distributed
@@ -36,6 +37,8 @@ def execute(runs: Runs, kind: str, address: str, registry: Registry, *, retry_fa
         UserError: an input is damaged, the disk is full, there are more or fewer processes than the stage is planned
             for: nothing is recorded, as the user can put it right.
         LostProcess: of several processes, one was killed or failed alone: nothing is recorded.
+        torch.AcceleratorError: the GPU failed, or a kernel on it. It is recorded as the death of a process, and this
+            process must end: everything that it asks of its GPU fails from now on.
     """
     folder = runs.folder(kind, address)
     coordination = distributed.Coordination(distributed.world())
@@ -68,7 +71,11 @@ def execute(runs: Runs, kind: str, address: str, registry: Registry, *, retry_fa
             raise
         except Exception as error:
             outcome = "failed"
-            folder.fail(stage.file.label, one_line(error), traceback.format_exc())
+            lost = isinstance(error, torch.AcceleratorError)
+            out_of_memory = isinstance(error, torch.OutOfMemoryError)
+            folder.fail(stage.file.label, one_line(error), traceback.format_exc(), died=lost or out_of_memory)
+            if lost:
+                raise
             return coordination.finish("failed")
         finally:
             if stage.track:

@@ -82,6 +82,8 @@ class StageWork(Work):
                 state.failed[address] = failure.error
             case "died" if folder.result.exists():  # killed between its last file and its answer
                 state.done.add(address)
+            case "died" if (failure := folder.read_failure_if_there()) and failure.died:  # it wrote why before it ended
+                state.failed[address] = failure.error
             case "died":
                 state.failed[address] = outcome.error
                 folder.fail(state.stages[address].label, outcome.error, "", died=True)

@@ -30,6 +30,8 @@ from whole_runs import (
     words,
 )
 
+from learngene_bench.schema.record import Failure
+
 pytestmark = pytest.mark.slow
 
 
@@ -154,6 +156,22 @@ def test_a_worker_that_dies_is_a_failure_of_its_stage_alone(preset: Path, tmp_pa
     )
     again = run(preset, tmp_path / "runs", "-m", "mine,he", "--plugin", str(plugin), "--workers", "1", status=1)
     assert "4/4 failed mine" in again.stdout  # tried again: what killed it may be gone
+
+
+def test_a_worker_whose_gpu_fails_computes_nothing_more(preset: Path, tmp_path: Path) -> None:
+    """What a process asks of a GPU fails after such an error: its other stages would look like failures of methods."""
+    runs, plugin = tmp_path / "runs", tmp_path / "mine.py"
+    plugin.write_text(PLUGIN.format(body="import torch; raise torch.AcceleratorError('CUDA error: an assertion')"))
+    arguments = ("-m", "mine,he", "--plugin", str(plugin), "--workers", "1")
+    done = run(preset, runs, *arguments, status=1)
+    assert "CUDA error: an assertion" in done.stdout
+    assert done.stdout.count(" -> ") == 3  # he at both depths, mine at the depth where it does not raise
+    (failed,) = runs.glob("cell/*/failed.json")
+    failure = Failure.model_validate_json(failed.read_text())
+    assert failure.died
+    assert "mine.py" in failure.traceback
+    assert "AcceleratorError" in (runs / "workers.log").read_text()  # the worker ended
+    assert "4/4 failed mine" in run(preset, runs, *arguments, status=1).stdout  # tried again
 
 
 def test_a_method_that_fails_stops_nobody_else(preset: Path, tmp_path: Path) -> None:

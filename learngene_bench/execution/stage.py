@@ -67,6 +67,7 @@ class StageComputation(ABC, Generic[RecordT]):
         self.processes = distributed.world()
         self.device = choose_device(self.file.config.device)
         torch.set_num_threads(self.compute_settings.threads)
+        torch.backends.cudnn.allow_tf32 = False  # torch's default for convolutions, which is no float32
 
     @abstractmethod
     def compute(self) -> RecordT | None:

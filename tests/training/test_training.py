@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from learngene_bench.config.preset import BaseInitialization, Compute
@@ -21,7 +22,7 @@ from learngene_bench.data.splits import Images
 from learngene_bench.models.vit import ViTSpec
 from learngene_bench.models.weights import base_weights, build_model, write_weights
 from learngene_bench.training.evaluation import evaluate
-from learngene_bench.training.loop import train
+from learngene_bench.training.loop import _TrainingLoop, train
 from learngene_bench.training.run import TrainingRun
 from learngene_bench.util.errors import DamagedFile, MethodFailure
 from learngene_bench.util.rng import RngStreams
@@ -254,13 +255,24 @@ def test_options_of_compute_change_little(settings: dict[str, Any]) -> None:
 
 
 @pytest.mark.gpu
-def test_no_step_waits_for_the_gpu() -> None:
+def test_no_step_waits_for_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the second step to the last but one: batch, augmentation, mixup, both passes, clipping and optimizer."""
     model = network(0.1).cuda()
     recipe = Recipe(iterations=10, **EVERYTHING)
     split = data(recipe.augmentation, device="cuda")
     phase = TrainingRun("finetuning", RngStreams(0), Compute(), 5)
-    train(model, split, recipe, phase)
-    model.register_forward_pre_hook(lambda module, _: torch.cuda.set_sync_debug_mode("error"))
-    model.register_full_backward_hook(lambda *_: torch.cuda.set_sync_debug_mode("default"))
-    train(model, split, recipe, phase)
-    torch.cuda.set_sync_debug_mode("default")
+    step, watched = _TrainingLoop.train_step, list[int]()
+
+    def then_watch(training: _TrainingLoop, images: Tensor, labels: Tensor) -> None:
+        step(training, images, labels)
+        is_watched = training.step < training.steps - 2  # the last step ends with a measurement
+        watched.extend([training.step] if is_watched else [])
+        torch.cuda.set_sync_debug_mode("error" if is_watched else "default")
+
+    train(model, split, recipe, phase)  # whatever is made on first use
+    monkeypatch.setattr(_TrainingLoop, "train_step", then_watch)
+    try:
+        train(model, split, recipe, phase)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert watched

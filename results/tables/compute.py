@@ -7,7 +7,7 @@ for both. So the gene of a learngene is divided by n, and the training of each t
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -191,25 +191,42 @@ def size_computes(tables: Sequence[MetricTable], results: Results, resource: Res
 
 
 def _seeds(method: MethodCurves, curves: SizeCurves, results: Results, resource: Resource) -> dict[int, Spending]:
-    """Returns the curves of the seeds that all targets have, at the points that all of them have."""
+    """Returns the curves of the seeds that all targets have, at the points that all of them have.
+
+    A point is a share of a target's own fine-tuning, as the tasks of a grid may be fine-tuned for different lengths.
+    """
     columns = list(curves.indices)
-    epochs = set.intersection(*(set(method.curves[index].values) for index in columns))
+    epochs = [_by_share(method.curves[index].values) for index in columns]
+    points = sorted(set.intersection(*map(set, epochs)))
     seeds = set.intersection(*(set(method.records[index]) for index in columns))
-    if not epochs:
+    if not points:
         return {}
     found = {}
     for seed in sorted(seeds):
         records = [method.records[index][seed] for index in columns]
         once, each = _before(records, results, resource)
-        points = sorted(epochs)
         found[seed] = Spending(
             once=once,
             each=each,
-            tuned=tuple(mean([_tuned(record, epoch, resource) for record in records]) for epoch in points),
-            values=tuple(mean([method.curves[index].values[epoch][seed] for index in columns]) for epoch in points),
+            tuned=tuple(
+                mean([_tuned(record, own[point], resource) for record, own in zip(records, epochs, strict=True)])
+                for point in points
+            ),
+            values=tuple(
+                mean(
+                    [method.curves[index].values[own[point]][seed] for index, own in zip(columns, epochs, strict=True)]
+                )
+                for point in points
+            ),
             sign=curves.table.measure.sign,
         )
     return found
+
+
+def _by_share(epochs: Iterable[float]) -> dict[float, float]:
+    """Finds the epochs of a curve by their share of its last one; a curve without training has its end only."""
+    known = sorted(epochs)
+    return {epoch / known[-1] if known[-1] else 1.0: epoch for epoch in known}
 
 
 def _before(records: Sequence[Record], results: Results, resource: Resource) -> tuple[float, float | None]:

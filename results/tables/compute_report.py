@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from learngene_bench.results.records.types import Results
@@ -26,6 +27,9 @@ WORDS = {"flops": "FLOPs", "seconds": "seconds"}
 """Resources as tables and figures call them."""
 
 NEVER = "never"
+
+LESS = 0.95
+"""Share of a budget below which a method that spends it all is said to cost less."""
 
 
 class Goal(NamedTuple):
@@ -79,16 +83,10 @@ def _table(found: SizeCompute, kind: str, title: str, choice: ComputeChoice, **m
 def _at_equal_compute(found: SizeCompute, goals: Sequence[Goal], choice: ComputeChoice) -> ReportTable:
     footnotes = Footnotes()
     better = found.table.measure.spec.higher_is_better
-    cells = {
-        (method.row.label, reference.row.label, count): _value(method, reference, count)
-        for method in found.rows
-        for reference in found.references
-        for count in choice.counts
-    }
     rows = []
     for method in found.rows:
         own = [
-            _value_cell(found, method, cells[method.row.label, reference.row.label, count], footnotes)
+            _value_cell(found, method, reference, count, footnotes)
             for reference in found.references
             for count in choice.counts
         ]
@@ -128,9 +126,15 @@ def _value(method: MethodCompute, reference: MethodCompute, count: int) -> float
     return None if budget is None else method.mean.value_for(budget, count)
 
 
-def _value_cell(found: SizeCompute, method: MethodCompute, value: float | None, footnotes: Footnotes) -> ReportCell:
+def _value_cell(
+    found: SizeCompute, method: MethodCompute, reference: MethodCompute, count: int, footnotes: Footnotes
+) -> ReportCell:
+    value, spent, budget = _value(method, reference, count), method.mean.total(count), reference.mean.total(count)
     if value is not None:
-        return number(value, found.table.measure.text)
+        shown = number(value, found.table.measure.text)
+        if spent and budget and spent < LESS * budget:
+            return replace(shown, footnotes=(footnotes.number("for less: this is all of its fine-tuning"),))
+        return shown
     if method.mean.each is None:
         return ReportCell(NOTHING, footnotes=(footnotes.number(_UNKNOWN),))
     return ReportCell(NOTHING, footnotes=(footnotes.number("it costs more before fine-tuning begins"),))

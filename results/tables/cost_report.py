@@ -41,7 +41,8 @@ _SUMMARY_NOTES = (
     "its initializing and fine-tuning. Every method bears the whole cost of its ancestors, though some share them "
     "here; a loaded ancestor costs nothing.",
     "Saving: how many times as many FLOPs pre-training of the same targets needs. Given anc.: the same where a "
-    "method's ancestors exist already. Breaks even: the least number of targets with which it needs no more.",
+    "method's ancestors exist already. Breaks even: the least number of targets with which it needs no more, "
+    "whatever its result.",
     "Stored: bytes of the genes. Front: no other method has a better mean for as many FLOPs, or as good a one for "
     "fewer.",
 )

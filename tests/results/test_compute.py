@@ -71,6 +71,24 @@ def test_totals_are_those_of_the_cost_table(costly: Any) -> None:
             assert rows[method.row.method].mean.total(n) == pytest.approx(total / n)
 
 
+def test_targets_may_be_finetuned_for_different_lengths(runs: Any) -> None:
+    """As the tasks of a transfer grid are: no target is cut to the length of the shortest."""
+    cells = []
+    for depth, epochs in ((4, 2), (6, 4)):
+        cost = {phase: {"epochs": 0.0, "flops": 0, "seconds": 0} for phase in PHASES[:3]}
+        cost["finetune"] = {"epochs": float(epochs), "flops": 50 * epochs, "seconds": 1}
+        values = [10.0 + 80.0 * epoch / epochs for epoch in range(epochs + 1)]
+        curve = [
+            {"epoch": float(epoch), "iterations": epoch, "loss": None, "metrics": {"top1": value}}
+            for epoch, value in enumerate(values)
+        ]
+        cells.append(runs.done(runs.cell("he", depth, 0), values[-1], values[0], cost=cost, curve=curve))
+    runs.plan(cells)
+    mean = rows_of(runs)["he"].mean
+    assert mean.values == (10.0, 50.0, 90.0)
+    assert mean.tuned == (0.0, 75.0, 150.0)
+
+
 def test_a_value_is_reached_on_a_straight_line_between_two_points(costly: Any) -> None:
     rows = rows_of(costly)  # the mean of he rises from 10 to 51 in 100 FLOPs, that of wave from 70 to 91
     assert rows["he"].to_reach(30.5, 1) == pytest.approx(50)
@@ -152,6 +170,8 @@ def test_tables_and_their_data(costly: Any) -> None:
     texts = {row.label: [cell.text for cell in row.cells] for row in equal.rows}
     assert texts["WAVE"] == ["91.0", "\u2014", "\u2014", "\u2014", "91.0"]
     assert texts["He-Init"] == ["51.0"] * 5
+    he = next(row for row in equal.rows if row.label == "He-Init")
+    assert [bool(cell.footnotes) for cell in he.cells] == [False, False, False, True, True]  # it costs a quarter
     texts = {row.label: [cell.text for cell in row.cells] for row in reach.rows}
     assert texts["He-Init"] == [">100", ">100", "", "never"]
     assert texts["WAVE"] == ["1.2k", "221", "at once", "5"]

@@ -50,12 +50,20 @@ class MapImages(LoadedImages):
         requests = [(position, 0) for position in range(first, len(self) if end is None else end)]
         with self._loaded(self.plain, self._chunks(requests)) as loaded:
             for pairs in _of_one_size(chain.from_iterable(loaded), batch_size):
-                images, labels = (torch.stack(each).to(self.device) for each in zip(*pairs, strict=True))
+                images, labels = (_stacked(each, self.device) for each in zip(*pairs, strict=True))
                 yield self.normalization(images.float().div_(255)), labels
 
     def inputs(self, count: int) -> Tensor:
         squares = torch.from_numpy(self.split.take(np.arange(count)))
         return self.normalization(squares.float().div_(255))
+
+
+def _stacked(tensors: Sequence[Tensor], device: torch.device) -> Tensor:
+    """Stacks tensors on a device: those of pinned memory without a wait, which a stack made on the host would need."""
+    stacked = torch.empty((len(tensors), *tensors[0].shape), dtype=tensors[0].dtype, device=device)
+    for place, tensor in zip(stacked, tensors, strict=True):
+        place.copy_(tensor, non_blocking=True)
+    return stacked
 
 
 class JointViews(TransformDataset):

@@ -173,7 +173,8 @@ class _TrainingLoop:
         return (time.monotonic() - self.began) / (self.step - self.first_step)
 
     def train_step(self, images: Tensor, labels: Tensor) -> None:
-        self.network.train()
+        if self.step == self.first_step or not self.network.training:
+            self.network.train()  # not at every step: the way through all modules takes as long as many kernels
         self.learning_rate.step_update(self.step)
         targets = labels
         if self.mixup:
